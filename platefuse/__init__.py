@@ -1,0 +1,35 @@
+"""Register and fuse the acquisitions of multiplexed OME-Zarr plates.
+
+The public functions are imported on first use, so that ``import platefuse`` costs a job
+nothing it does not need.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from platefuse.fusion import fuse
+    from platefuse.registration import apply_registration_to_image, write_registered_zarr
+
+__version__ = "0.1.0"
+
+__all__ = ["apply_registration_to_image", "fuse", "write_registered_zarr"]
+
+_HOMES = {
+    "apply_registration_to_image": "platefuse.registration",
+    "fuse": "platefuse.fusion",
+    "write_registered_zarr": "platefuse.registration",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,321 @@
+"""Plates, wells and the paths of their images: names read from metadata, checked before use.
+
+This module reads JSON and nothing else. Snakemake imports it while it builds the DAG, so it
+must stay cheap: thousands of wells, no array library.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from platefuse.errors import PlateError
+
+REGISTERED_SUFFIX = "_registered"
+
+
+@dataclass(frozen=True)
+class WellImage:
+    """One image of a well, as the well's metadata lists it.
+
+    Attributes
+    ----------
+    path : str
+        Path of the image inside the well, for example ``"0"``.
+    acquisition : int or None
+        The acquisition it belongs to; None where the metadata does not say.
+    """
+
+    path: str
+    acquisition: int | None
+
+
+@dataclass(frozen=True)
+class Well:
+    """A well of a plate on disk.
+
+    Attributes
+    ----------
+    plate : Path
+        The plate's folder.
+    row, column : str
+        Names of the well's row and column, for example ``"B"`` and ``"03"``.
+    """
+
+    plate: Path
+    row: str
+    column: str
+
+    @property
+    def name(self) -> str:
+        """Row and column as OME-NGFF writes them, for example ``"B/03"``."""
+        return f"{self.row}/{self.column}"
+
+    @property
+    def path(self) -> Path:
+        """The well's folder."""
+        return self.plate / self.row / self.column
+
+    @property
+    def staging(self) -> Path:
+        """The folder, outside the plate, for images of this well that are not live."""
+        return staging_root(self.plate) / self.row / self.column
+
+    @cached_property
+    def listed_images(self) -> tuple[WellImage, ...]:
+        """Every image that the well's metadata lists, in its order.
+
+        Raises
+        ------
+        PlateError
+            If the metadata is missing, broken, or names an image by an unsafe path.
+        """
+        entries = _section(self.path, "well").get("images")
+        if not isinstance(entries, list):
+            raise PlateError(
+                f"{self.path}: the well's metadata has no list `images` (got {entries!r}); "
+                "OME-NGFF requires one."
+            )
+        return tuple(_well_image(self.path, entry) for entry in entries)
+
+    @property
+    def images(self) -> tuple[WellImage, ...]:
+        """The images that were acquired: `listed_images` without what platefuse added."""
+        paths = {image.path for image in self.listed_images}
+        return tuple(
+            image
+            for image in self.listed_images
+            if image.path.removesuffix(REGISTERED_SUFFIX) == image.path
+            or image.path.removesuffix(REGISTERED_SUFFIX) not in paths
+        )
+
+    def image(self, path: str) -> Path:
+        """Folder of one image of the well.
+
+        Raises
+        ------
+        PlateError
+            If the name is unsafe or leads out of the plate through a link.
+        """
+        return self._inside(self.path, path)
+
+    def _inside(self, folder: Path, name: str) -> Path:
+        target = folder / safe_name(name, f"{self.path}: an image")
+        plate = self.plate.resolve()
+        if not target.resolve().is_relative_to(plate):
+            raise PlateError(
+                f"{target} is a link that leads out of the plate to {target.resolve()}. "
+                "platefuse changes nothing outside the plate; replace the link by the folder."
+            )
+        return target
+
+    def reference_image(self, image: str, acquisition: int) -> str:
+        """Path of the image that `image` is registered to.
+
+        With several images of the reference acquisition, the one whose path ends like
+        `image` after its first underscore is taken (``1_illum`` goes with ``0_illum``,
+        ``1`` with ``0``).
+
+        Raises
+        ------
+        PlateError
+            If the well has no such acquisition, or more than one image would do.
+        """
+        candidates = [i.path for i in self.images if i.acquisition == acquisition]
+        if not candidates:
+            found = sorted({i.acquisition for i in self.images if i.acquisition is not None})
+            raise PlateError(
+                f"{self.path}: no image of the reference acquisition {acquisition} (the well's "
+                f"metadata has acquisitions {found}). Set `registration.reference_acquisition` "
+                "to one of them, or add the key `acquisition` to the entries of `well.images`."
+            )
+        if len(candidates) == 1:
+            return candidates[0]
+        matching = [path for path in candidates if _suffix(path) == _suffix(image)]
+        if len(matching) != 1:
+            raise PlateError(
+                f"{self.path}: the reference acquisition {acquisition} has the images "
+                f"{candidates}, and not exactly one of them goes with image {image!r} by its "
+                f"suffix {_suffix(image)!r}. Rename them so that the suffixes agree."
+            )
+        return matching[0]
+
+
+@dataclass(frozen=True)
+class Plate:
+    """An OME-Zarr HCS plate on disk (NGFF 0.4 or 0.5).
+
+    Attributes
+    ----------
+    path : Path
+        The plate's folder.
+    wells : tuple of Well
+        Its wells, in the order of its metadata.
+    metadata : dict
+        The `plate` section of its attributes.
+    """
+
+    path: Path
+    wells: tuple[Well, ...]
+    metadata: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Plate:
+        """Read a plate's metadata.
+
+        Raises
+        ------
+        PlateError
+            If there is no plate at `path`, or it names a well by an unsafe path.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise PlateError(
+                f"{path}: no such plate (expected the folder of an OME-Zarr plate). "
+                "Check the path under `plates` in the config."
+            )
+        metadata = _section(path, "plate")
+        entries = metadata.get("wells")
+        if not isinstance(entries, list) or not entries:
+            raise PlateError(
+                f"{path}: the plate's metadata lists no wells (`plate.wells` is {entries!r}); "
+                "expected a list of {'path': 'row/column'}."
+            )
+        return cls(path, tuple(_well(path, entry) for entry in entries), metadata)
+
+    def well(self, row: str, column: str) -> Well:
+        """One well by its row's and column's name.
+
+        Raises
+        ------
+        PlateError
+            If the plate has no such well.
+        """
+        for well in self.wells:
+            if (well.row, well.column) == (row, column):
+                return well
+        raise PlateError(
+            f"{self.path}: no well {row}/{column}; it has {[w.name for w in self.wells]}."
+        )
+
+    @property
+    def acquisitions(self) -> tuple[int, ...]:
+        """All acquisitions that its wells' images belong to, sorted."""
+        numbers = {i.acquisition for well in self.wells for i in well.images}
+        return tuple(sorted(n for n in numbers if n is not None))
+
+
+def staging_root(plate: Path) -> Path:
+    """The folder beside a plate where its images are made and kept before they are live."""
+    return plate.parent / f"{plate.name}.staging"
+
+
+def safe_name(name: object, what: str) -> str:
+    """`name` if it is one path component that stays where it is put.
+
+    Parameters
+    ----------
+    name : object
+        A name that came from a file.
+    what : str
+        What the name is for; begins the error message.
+
+    Raises
+    ------
+    PlateError
+        If it is not a string, is empty, hidden, ``.`` or ``..``, or has a separator.
+    """
+    if (
+        not isinstance(name, str)
+        or not name
+        or name.startswith(".")
+        or any(c in name for c in "/\\\0\n\r")
+    ):
+        raise PlateError(
+            f"{what} is named {name!r}, which is not safe as a path. Expected one non-empty "
+            "path component that does not begin with a dot and has no slash."
+        )
+    return name
+
+
+def read_attributes(group: Path) -> dict[str, Any]:
+    """The OME-NGFF attributes of a Zarr group: those under `ome` for 0.5, all for 0.4.
+
+    Raises
+    ------
+    PlateError
+        If the group has no metadata file or it is not JSON.
+    """
+    zarr_json, zattrs = group / "zarr.json", group / ".zattrs"
+    if zarr_json.is_file():
+        attributes = read_json(zarr_json).get("attributes", {})
+        ome = attributes.get("ome")
+        return ome if isinstance(ome, dict) else attributes
+    if zattrs.is_file():
+        return read_json(zattrs)
+    raise PlateError(
+        f"{group}: not an OME-Zarr group (neither `.zattrs` nor `zarr.json` is there)."
+    )
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises
+    ------
+    PlateError
+        If the file does not hold a JSON object.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise PlateError(f"{file}: broken JSON ({error}). Restore the file.") from error
+    if not isinstance(content, dict):
+        raise PlateError(f"{file}: expected a JSON object, got {type(content).__name__}.")
+    return content
+
+
+def _section(group: Path, key: str) -> dict[str, Any]:
+    section = read_attributes(group).get(key)
+    if not isinstance(section, dict):
+        raise PlateError(
+            f"{group}: not an OME-Zarr {key} (its attributes have no `{key}` section). "
+            f"Give the folder that holds the `{key}` metadata."
+        )
+    return section
+
+
+def _well(plate: Path, entry: object) -> Well:
+    path = entry.get("path") if isinstance(entry, dict) else None
+    parts = PurePosixPath(path).parts if isinstance(path, str) else ()
+    if len(parts) != 2:
+        raise PlateError(
+            f"{plate}: `plate.wells` has the entry {entry!r}; expected {{'path': 'row/column'}}."
+        )
+    row, column = (safe_name(part, f"{plate}: a row or column") for part in parts)
+    well = Well(plate, row, column)
+    if not well.path.resolve().is_relative_to(plate.resolve()):
+        raise PlateError(
+            f"{well.path} is a link that leads out of the plate. platefuse changes nothing "
+            "outside the plate; replace the link by the folder."
+        )
+    return well
+
+
+def _well_image(well: Path, entry: object) -> WellImage:
+    if not isinstance(entry, dict):
+        raise PlateError(f"{well}: `well.images` has the entry {entry!r}; expected an object.")
+    acquisition = entry.get("acquisition")
+    if acquisition is not None and (isinstance(acquisition, bool) or not isinstance(acquisition, int)):
+        raise PlateError(
+            f"{well}: image {entry.get('path')!r} has acquisition {acquisition!r}; "
+            "expected an integer."
+        )
+    return WellImage(safe_name(entry.get("path"), f"{well}: an image"), acquisition)
+
+
+def _suffix(path: str) -> str:
+    return path.partition("_")[2]
