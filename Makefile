@@ -1,0 +1,100 @@
+# Everything a developer types. `make` alone lists it.
+# The environment lives in .venv and is made by the first target that needs it: `make demo` gets by
+# with requirements.lock, tests and linters add requirements-dev.lock on top.
+
+PYTHON ?= python3.11
+UV ?= uv
+# Workers of the test run. The tests under tests/workflow start processes of their own.
+WORKERS ?= 2
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# A stamp is written when a setup is complete, and its name holds what it was made from. No stamp of
+# that name: the setup was interrupted, a lock changed or the clone moved, and .venv is made anew.
+fingerprint = $(firstword $(shell { pwd; cat $(1); } | sha256sum))
+RUNTIME := $(VENV)/.runtime-$(call fingerprint,requirements.lock)
+DEV := $(VENV)/.dev-$(call fingerprint,requirements.lock requirements-dev.lock)
+
+# pip compiles one file after another; `compile` uses every core and leaves out test suites.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps
+INSTALL_LOCKED := $(PIP_INSTALL) --require-hashes
+compile = cd $(VENV)/lib/python3.*/site-packages && \
+	../../../bin/python -m compileall -qq -j 0 -x '/tests?/' . || true
+
+# One setup at a time, also when two terminals ask for it, or when a killed make left its pip running.
+once = @flock Makefile $(MAKE) --no-print-directory --silent
+
+.PHONY: help setup setup-dev demo test bench lint lock clean FORCE
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+setup: ## make .venv with what the workflow needs (PYTHON=… chooses the interpreter)
+	$(once) $(RUNTIME)
+
+setup-dev: ## add tests and linters to .venv
+	$(once) $(DEV)
+
+demo: setup ## register and fuse the example plate
+	@$(BIN)/python -m platefuse demo
+
+test: setup-dev ## run the tests (WORKERS=… processes; ARGS=… goes to pytest)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=10 $(ARGS)
+
+bench: setup-dev ## measure speed and memory against the peers
+	@$(BIN)/python -m benchmarks
+
+lint: setup-dev ## check style, types and the workflow
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+lock: ## make both locks anew from pyproject.toml (needs uv; versions move only where they must)
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or say where it is with UV=…" >&2; exit 1; }
+	$(LOCK) --extra workflow --extra build --output-file requirements.lock
+	$(LOCK) --all-extras --constraints requirements.lock --output-file requirements-dev.lock
+
+LOCK = $(UV) pip compile --quiet --universal --python-version 3.11.2 --generate-hashes \
+	--annotation-style line --custom-compile-command "make lock" pyproject.toml
+
+clean: ## remove caches, build products and the demo's plates (.venv stays)
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf example/*.zarr example/*.zarr.staging results/demo
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+$(RUNTIME): $(if $(realpath $(BIN)/python),,FORCE)
+	command -v $(PYTHON) >/dev/null || { \
+		echo "platefuse needs Python 3.11 and finds no '$(PYTHON)'." \
+		"Install it (Debian: apt-get install python3.11-venv) or say where it is: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "platefuse needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." \
+		"Say where a newer one is: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' cannot make virtual environments: its venv module is missing." \
+		"Install it (Debian: apt-get install python3.11-venv)." >&2; exit 1; }
+	echo "Setting up $(VENV) from requirements.lock: about a minute, once."
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	# First what builds: one package has no wheel, and builds here with hashed tools or not at all.
+	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock | $(INSTALL_LOCKED) -r /dev/stdin
+	$(INSTALL_LOCKED) --no-build-isolation -r requirements.lock
+	$(PIP_INSTALL) --no-build-isolation --editable .
+	$(compile)
+	touch $@
+
+$(DEV): $(RUNTIME)
+	echo "Adding tests and linters to $(VENV) from requirements-dev.lock."
+	rm -f $(RUNTIME)
+	$(INSTALL_LOCKED) --no-build-isolation -r requirements-dev.lock
+	$(compile)
+	touch $(RUNTIME)
+	touch $@
+
+FORCE:

@@ -1,0 +1,140 @@
+"""pyproject.toml, environment.yml and the locks name the same packages in the same versions."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+LOCKS = {
+    "requirements.lock": ("workflow", "build"),
+    "requirements-dev.lock": ("workflow", "build", "test", "lint"),
+}
+# Where conda has another name for what pip installs.
+CONDA_NAMES = {"dask": "dask-core", "snakemake": "snakemake-minimal"}
+# What a pip extra brings has to be named for conda.
+CONDA_EXTRAS = {"snakemake[reports]": "pygments"}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pinned(requirement: str) -> tuple[str, str]:
+    """Name and version of a ``name==version`` requirement; an extra stays out of the name."""
+    match = re.fullmatch(r"([\w.-]+)(?:\[[\w,-]+\])?==([\w.]+)", requirement)
+    assert match, f"{requirement!r} pins no exact version"
+    return canonical(match[1]), match[2]
+
+
+def lock_entries(text: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Version and hashes of every package in a lock."""
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    entries = {}
+    for entry in "\n".join(lines).replace("\\\n", " ").splitlines():
+        match = re.fullmatch(
+            r"(?P<pin>\S+==\S+)(?: ; [^#]*?)?(?P<hashes>(?:\s+--hash=sha256:[0-9a-f]{64})+)\s*",
+            entry,
+        )
+        assert match, f"not a pinned and hashed requirement: {entry!r}"
+        name, version = pinned(match["pin"])
+        assert name not in entries, f"{name} stands twice"
+        entries[name] = version, tuple(match["hashes"].split())
+    return entries
+
+
+@pytest.fixture(scope="module")
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def conda() -> dict[str, str]:
+    """Every package of environment.yml but the interpreter and pip, by name."""
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    from_pip = chain.from_iterable(item["pip"] for item in listed if isinstance(item, dict))
+    packages = dict(pinned(requirement) for requirement in from_pip)
+    for item in listed:
+        if isinstance(item, str) and item != "pip":
+            name, separator, version = item.partition("=")
+            assert separator, f"environment.yml pins no version of {name}"
+            assert not version.startswith("="), f"{item}: conda pins with a single ="
+            packages[name] = version
+    return packages
+
+
+def direct(pyproject: dict[str, Any], *extras: str) -> list[str]:
+    optional = pyproject["project"]["optional-dependencies"]
+    return [
+        *pyproject["project"]["dependencies"],
+        *chain.from_iterable(optional[extra] for extra in extras),
+    ]
+
+
+def test_conda_has_the_packages_of_pyproject_and_no_other(
+    pyproject: dict[str, Any], conda: dict[str, str]
+) -> None:
+    requirements = direct(pyproject, "workflow")
+    expected = {CONDA_NAMES.get(name, name): version for name, version in map(pinned, requirements)}
+    locked = lock_entries((ROOT / "requirements.lock").read_text())
+    for requirement in requirements:
+        if brought := CONDA_EXTRAS.get(requirement.partition("==")[0]):
+            expected[brought] = locked[brought][0]
+    python = conda.pop("python")
+    assert conda == expected
+    assert pyproject["project"]["requires-python"] == f">={python}"
+
+
+def test_every_extra_is_locked(pyproject: dict[str, Any]) -> None:
+    assert set(pyproject["project"]["optional-dependencies"]) == set(LOCKS["requirements-dev.lock"])
+
+
+def test_the_build_tools_are_locked(pyproject: dict[str, Any]) -> None:
+    assert (
+        pyproject["build-system"]["requires"]
+        == pyproject["project"]["optional-dependencies"]["build"]
+    )
+
+
+@pytest.mark.parametrize(("lock", "extras"), LOCKS.items())
+def test_lock_holds_what_pyproject_asks_for(
+    pyproject: dict[str, Any], lock: str, extras: tuple[str, ...]
+) -> None:
+    locked = lock_entries((ROOT / lock).read_text())
+    for name, version in map(pinned, direct(pyproject, *extras)):
+        assert locked[name][0] == version
+
+
+def test_dev_lock_extends_the_runtime_lock() -> None:
+    runtime, dev = (lock_entries((ROOT / lock).read_text()) for lock in LOCKS)
+    assert runtime.items() <= dev.items()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_names_no_place(lock: str) -> None:
+    """No registry, no mirror, no path of the machine that made it."""
+    text = (ROOT / lock).read_text()
+    assert "make lock" in text.partition("==")[0]
+    assert "://" not in text
+    assert not re.search(r"(^|\s)(-i|-f|--(extra-)?index-url|--find-links)\b", text)
+    assert not re.search(r"(^|\s)/\w", text)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "numpy==2.4.6",
+        "numpy>=2 --hash=sha256:" + 64 * "0",
+        "numpy @ https://example.org/numpy.whl --hash=sha256:" + 64 * "0",
+    ],
+    ids=["no hash", "no pin", "an address"],
+)
+def test_a_lock_line_without_pin_or_hash_is_noticed(entry: str) -> None:
+    with pytest.raises(AssertionError, match="not a pinned and hashed requirement"):
+        lock_entries(entry)
