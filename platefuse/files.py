@@ -1,0 +1,134 @@
+"""Files and folders: written whole or not at all, moved without a gap, flushed when it counts."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+
+
+def write_json(path: Path, content: dict[str, Any], *, indent: int | None = 2) -> None:
+    """Write a JSON file so that readers see the old or the new content, never a part.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is made if it is not there.
+    content : dict
+        What to write.
+    indent : int or None
+        As for `json.dumps`.
+    """
+    make_folder(path.parent)
+    text = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents, also while another process removes empty ones."""
+    while True:
+        try:
+            return path.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:
+            continue  # a parent was empty and has just been removed: make it again
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder in two steps, so that a half-removed one never has its own name."""
+    doomed = path.with_name(f".{path.name}.removed")
+    if doomed.exists():
+        shutil.rmtree(doomed)
+    if path.exists():
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def remove_empty_folders(path: Path, stop: Path) -> None:
+    """Remove `path` and its parents up to and including `stop`, as long as they are empty."""
+    while path == stop or stop in path.parents:
+        try:
+            path.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:  # not empty: somebody else's, or still in use
+            return
+        path = path.parent
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a file or a folder byte for byte."""
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copy2(source, target)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step.
+
+    Returns
+    -------
+    bool
+        False where the filesystem cannot do it; then nothing has happened.
+
+    Raises
+    ------
+    OSError
+        If the system refuses for another reason.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    renameat2 = getattr(libc, "renameat2", None)
+    if renameat2 is None:
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))
+
+
+def flush_filesystem(path: Path) -> None:
+    """Flush the whole filesystem that holds `path` to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if syncfs is None or syncfs(descriptor) != 0:
+            os.sync()
+    finally:
+        os.close(descriptor)
+
+
+def flush_folder(path: Path) -> None:
+    """Flush the entries of one folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def same_filesystem(one: Path, other: Path) -> bool:
+    """Whether two existing paths are on one device."""
+    return one.stat().st_dev == other.stat().st_dev

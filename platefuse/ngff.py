@@ -1,0 +1,375 @@
+"""OME-Zarr images, in and out: axes, levels, scales and the metadata files they live in.
+
+Reads OME-NGFF 0.4 (Zarr v2) and 0.5 (Zarr v3) from JSON alone. Arrays are opened by `store`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from platefuse.errors import ImageError, PlateError
+from platefuse.files import copy_tree, make_folder, write_json
+from platefuse.plate import read_attributes, read_json, safe_name
+
+MICROMETERS = {
+    "micrometer": 1.0,
+    "nanometer": 1e-3,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "meter": 1e6,
+    "picometer": 1e-6,
+    "angstrom": 1e-4,
+}
+"""Length units of OME-NGFF in micrometres."""
+
+AXES = "tczyx"
+METADATA_FILES = (".zgroup", ".zarray", ".zattrs", "zarr.json")
+
+
+@dataclass(frozen=True)
+class Multiscale:
+    """The first multiscale image of an OME-Zarr group.
+
+    Attributes
+    ----------
+    path : Path
+        The group's folder.
+    axes : str
+        Names of the axes in array order, for example ``"czyx"``.
+    units : tuple of float
+        Micrometres per unit of each axis; 1 for axes that are not in space.
+    paths : tuple of str
+        Path of each level inside the group, finest first.
+    scales : tuple of tuple of float
+        Pixel size of each level on every axis, in the axis's unit.
+    metadata : dict
+        The entry of `multiscales` as it stands.
+    """
+
+    path: Path
+    axes: str
+    units: tuple[float, ...]
+    paths: tuple[str, ...]
+    scales: tuple[tuple[float, ...], ...]
+    metadata: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> Multiscale:
+        """Read the metadata of the image or label at `path`.
+
+        Raises
+        ------
+        ImageError
+            If there is no image, or its axes, levels or scales cannot be used.
+        """
+        try:
+            attributes = read_attributes(path)
+        except PlateError as error:
+            raise ImageError(str(error)) from error
+        entries = attributes.get("multiscales")
+        if not isinstance(entries, list) or not entries or not isinstance(entries[0], dict):
+            raise ImageError(
+                f"{path}: not an OME-Zarr image (its attributes have no `multiscales`)."
+            )
+        entry = entries[0]
+        axes, units = _axes(path, entry.get("axes"))
+        datasets = entry.get("datasets")
+        if not isinstance(datasets, list) or not datasets:
+            raise ImageError(f"{path}: `multiscales` lists no datasets; expected one per level.")
+        paths = tuple(_dataset_path(path, dataset) for dataset in datasets)
+        common = _scale(path, entry, len(axes), default=[1.0] * len(axes))
+        scales = tuple(
+            tuple(a * b for a, b in zip(_scale(path, d, len(axes)), common, strict=True))
+            for d in datasets
+        )
+        return cls(path, axes, units, paths, scales, entry)
+
+    @property
+    def spatial(self) -> str:
+        """The axes in space, in array order, for example ``"zyx"``."""
+        return "".join(a for a in self.axes if a in "zyx")
+
+    @property
+    def pixel_size_um(self) -> dict[str, float]:
+        """Size of a pixel of the finest level on each axis in space, in micrometres."""
+        sizes = zip(self.axes, self.scales[0], self.units, strict=True)
+        return {axis: size * unit for axis, size, unit in sizes if axis in "zyx"}
+
+    @cached_property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of every level."""
+        return tuple(tuple(read_array_metadata(self.path / p)["shape"]) for p in self.paths)
+
+    @cached_property
+    def factors(self) -> tuple[tuple[int, ...], ...]:
+        """Group size on every axis from each level to the next; one fewer than levels.
+
+        Raises
+        ------
+        ImageError
+            If a level is not made of whole groups of the pixels below it.
+        """
+        return tuple(
+            tuple(self._factor(level, axis) for axis in range(len(self.axes)))
+            for level in range(1, len(self.paths))
+        )
+
+    def _factor(self, level: int, axis: int) -> int:
+        fine, coarse = (self.shapes[k][axis] for k in (level - 1, level))
+        ratio = self.scales[level][axis] / self.scales[level - 1][axis]
+        for factor in dict.fromkeys((max(1, round(ratio)), max(1, round(fine / coarse)))):
+            if coarse in (max(1, fine // factor), -(-fine // factor)):
+                return factor
+        raise ImageError(
+            f"{self.path}: level {self.paths[level]} has {coarse} pixels in {self.axes[axis]}, "
+            f"level {self.paths[level - 1]} has {fine}, and their scales differ by {ratio:g}. "
+            "Expected each level to group whole pixels of the one before."
+        )
+
+
+def read_array_metadata(path: Path) -> dict[str, Any]:
+    """Metadata of a Zarr array as its JSON has it (`shape` is there for v2 and v3).
+
+    Raises
+    ------
+    ImageError
+        If there is no array at `path`.
+    """
+    for name in ("zarr.json", ".zarray"):
+        if (path / name).is_file():
+            try:
+                metadata = read_json(path / name)
+            except PlateError as error:
+                raise ImageError(str(error)) from error
+            if isinstance(metadata.get("shape"), list):
+                return metadata
+    raise ImageError(f"{path}: no Zarr array here, but the image's metadata names it as a level.")
+
+
+def label_names(image: Path) -> list[str]:
+    """Names of an image's labels: those listed, then others that are there.
+
+    Raises
+    ------
+    ImageError
+        If a name is unsafe as a path, or a label that is listed is missing.
+    """
+    folder = image / "labels"
+    if not folder.is_dir():
+        return []
+    try:
+        listed = read_attributes(folder).get("labels", [])
+    except PlateError:
+        listed = []
+    names = [safe_name(name, f"{folder}: a label") for name in listed]
+    for name in names:
+        if not (folder / name).is_dir():
+            raise ImageError(
+                f"{folder}: the label {name!r} is listed but is not there. "
+                "Restore it or take it off the list `labels`."
+            )
+    others = sorted(
+        child.name
+        for child in folder.iterdir()
+        if child.name not in names and child.is_dir() and _is_image(child)
+    )
+    return names + others
+
+
+def copy_metadata(source: Path, target: Path, multiscale: Multiscale) -> None:
+    """Give `target` the metadata files of an image: its groups and arrays, without a chunk."""
+    folders = {Path()} | {
+        part for p in multiscale.paths for part in [Path(p), *Path(p).parents]
+    }
+    for folder in folders:
+        copy_metadata_files(source / folder, target / folder)
+
+
+def copy_metadata_files(source: Path, target: Path) -> None:
+    """Copy the metadata files of one Zarr node."""
+    make_folder(target)
+    for name in METADATA_FILES:
+        if (source / name).is_file():
+            copy_tree(source / name, target / name)
+
+
+def derive_pyramid(
+    source: Multiscale, target: Path, levels: int, coarsening_xy: int
+) -> Multiscale:
+    """Give `target` the metadata of an image like `source`, perhaps with other levels.
+
+    Parameters
+    ----------
+    source : Multiscale
+        The image whose shape, chunks, codecs and attributes the new one has.
+    target : Path
+        Folder of the new image.
+    levels : int
+        Number of levels.
+    coarsening_xy : int
+        Factor between levels in y and x.
+    """
+    axes = source.axes
+    factors = tuple(coarsening_xy if a in "yx" else 1 for a in axes)
+    if levels == len(source.paths) and all(f == factors for f in source.factors):
+        copy_metadata(source.path, target, source)
+        return replace(source, path=target)
+    copy_metadata_files(source.path, target)
+    paths = [source.paths[k] if k < len(source.paths) else str(k) for k in range(levels)]
+    datasets = []
+    for level, (path, shape) in enumerate(
+        zip(paths, level_shapes(source.shapes[0], factors, levels), strict=True)
+    ):
+        copy_metadata_files(source.path / source.paths[0], target / path)
+        for name in ("zarr.json", ".zarray"):
+            if (target / path / name).is_file():
+                content = read_json(target / path / name)
+                write_json(target / path / name, {**content, "shape": list(shape)})
+        scale = [s * f**level for s, f in zip(source.scales[0], factors, strict=True)]
+        transforms = [{"type": "scale", "scale": scale}]
+        datasets.append({"path": path, "coordinateTransformations": transforms})
+    entry = {k: v for k, v in source.metadata.items() if k != "coordinateTransformations"}
+    update_attributes(target, {"multiscales": [{**entry, "datasets": datasets}]})
+    return Multiscale.read(target)
+
+
+def update_attributes(group: Path, attributes: dict[str, Any]) -> None:
+    """Change OME-NGFF attributes of a Zarr group (under `ome` for 0.5); others are kept."""
+    if (group / "zarr.json").is_file():
+        content = read_json(group / "zarr.json")
+        old = content.get("attributes", {})
+        new = {**old, "ome": {**old["ome"], **attributes}} if "ome" in old else {**old, **attributes}
+        write_json(group / "zarr.json", {**content, "attributes": new})
+    else:
+        write_json(group / ".zattrs", {**read_attributes(group), **attributes})
+
+
+def foreign_children(image: Path, multiscale: Multiscale) -> Iterator[Path]:
+    """What else lies in an image's folder: neither metadata, level, labels nor tables."""
+    own = {Path(p).parts[0] for p in multiscale.paths} | {"labels", "tables"}
+    for child in sorted(image.iterdir()):
+        if child.name not in own and child.name not in METADATA_FILES:
+            yield child
+
+
+def level_shapes(
+    shape: Sequence[int], factors: Sequence[int], levels: int
+) -> list[tuple[int, ...]]:
+    """Shapes of a new pyramid: ``floor(n / f)`` on every axis, never below 1.
+
+    Examples
+    --------
+    >>> level_shapes((3, 5, 9), (1, 2, 2), 3)
+    [(3, 5, 9), (3, 2, 4), (3, 1, 2)]
+    """
+    shapes = [tuple(shape)]
+    while len(shapes) < levels:
+        shapes.append(tuple(max(1, n // f) for n, f in zip(shapes[-1], factors, strict=True)))
+    return shapes
+
+
+def multiscales_metadata(
+    name: str,
+    axes: str,
+    pixel_size: Sequence[float],
+    factors: Sequence[int],
+    levels: int,
+    *,
+    origin: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """The entry of `multiscales` for a new image with levels ``"0"``, ``"1"``, …
+
+    Parameters
+    ----------
+    name : str
+        Name of the image.
+    axes : str
+        Its axes, in array order.
+    pixel_size : sequence of float
+        Pixel size on every axis: micrometres in space, 1 for channels.
+    factors : sequence of int
+        Group size on every axis, the same from each level to the next.
+    levels : int
+        Number of levels.
+    origin : sequence of float, optional
+        Position of the first pixel's centre on every axis; written if given.
+    """
+    datasets = []
+    for level in range(levels):
+        grown = [f**level for f in factors]
+        scale = [s * g for s, g in zip(pixel_size, grown, strict=True)]
+        transforms: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        if origin is not None:
+            centre = [
+                o + (g - 1) / 2 * s for o, g, s in zip(origin, grown, pixel_size, strict=True)
+            ]
+            transforms.append({"type": "translation", "translation": centre})
+        datasets.append({"path": str(level), "coordinateTransformations": transforms})
+    return {"name": name, "axes": [_axis(a) for a in axes], "datasets": datasets}
+
+
+def _axis(name: str) -> dict[str, str]:
+    kinds = {"t": {"type": "time"}, "c": {"type": "channel"}}
+    return {"name": name} | kinds.get(name, {"type": "space", "unit": "micrometer"})
+
+
+def _axes(path: Path, entries: object) -> tuple[str, tuple[float, ...]]:
+    if not isinstance(entries, list) or not entries:
+        raise ImageError(f"{path}: `multiscales` has no `axes`; OME-NGFF 0.4 and later require it.")
+    names, units = [], []
+    for entry in entries:
+        axis = entry if isinstance(entry, dict) else {"name": entry}
+        name, unit = axis.get("name"), axis.get("unit") or "micrometer"
+        in_space = name in ("z", "y", "x")
+        if in_space and unit not in MICROMETERS:
+            raise ImageError(
+                f"{path}: axis {name} has the unit {unit!r}, which is not a length. Expected one "
+                f"of {', '.join(MICROMETERS)}."
+            )
+        names.append(str(name))
+        units.append(MICROMETERS[unit] if in_space else 1.0)
+    axes = "".join(names)
+    if list(axes) != names or axes != "".join(a for a in AXES if a in axes) or axes[-2:] != "yx":
+        raise ImageError(
+            f"{path}: axes {names}; expected some of t, c, z, y, x in this order, ending in y, x."
+        )
+    return axes, tuple(units)
+
+
+def _dataset_path(path: Path, dataset: object) -> str:
+    name = dataset.get("path") if isinstance(dataset, dict) else None
+    for part in Path(str(name)).parts:
+        safe_name(part, f"{path}: a part of a level's path")
+    if not isinstance(name, str) or not name:
+        raise ImageError(f"{path}: a dataset without a path: {dataset!r}.")
+    return name
+
+
+def _scale(
+    path: Path, holder: dict[str, Any], ndim: int, default: list[float] | None = None
+) -> list[float]:
+    transforms = holder.get("coordinateTransformations") or []
+    scales = [t["scale"] for t in transforms if isinstance(t, dict) and "scale" in t]
+    scale = scales[0] if scales else default
+    if (
+        not isinstance(scale, list)
+        or len(scale) != ndim
+        or not all(isinstance(s, int | float) and math.isfinite(s) and s > 0 for s in scale)
+    ):
+        raise ImageError(
+            f"{path}: the scale of {holder.get('path', 'the image')!r} is {scale!r}; expected "
+            f"{ndim} numbers above zero. Without a pixel size micrometres mean nothing."
+        )
+    return [float(s) for s in scale]
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        return "multiscales" in read_attributes(path)
+    except PlateError:
+        return False

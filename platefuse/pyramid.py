@@ -1,0 +1,245 @@
+"""All levels of an image, written in one pass.
+
+Each level is cut into *tiles*: the units in which it is written, whole chunks or shards. A tile
+of level *l* is made of the tiles of level *l - 1* that it covers. Finished tiles are written
+and poured into their parent; the last child to arrive finishes the parent. Nothing is read
+back, and with the leaves taken depth first only a few parents are ever open.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import product
+from threading import Event, Lock
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platefuse.downsample import Downsample
+from platefuse.geometry import Box, grid_box
+
+Pixels = NDArray[Any]
+Index = tuple[int, ...]
+
+
+class LevelArray(Protocol):
+    """An array on disk that takes one level."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in pixels."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the pixels."""
+
+    @property
+    def shard(self) -> tuple[int, ...]:
+        """Shape of what is encoded at once, in pixels: a shard, or a chunk without shards."""
+
+    @property
+    def zero_is_fill(self) -> bool:
+        """Whether pixels that are not written read as zero."""
+
+    def write(self, box: Box, pixels: Pixels) -> None:
+        """Write whole units."""
+
+
+class TileTree:
+    """How the tiles of each level cover those of the level below. Pure.
+
+    Parameters
+    ----------
+    shapes : sequence of tuple of int
+        Shape of every level, finest first.
+    units : sequence of tuple of int
+        What is written at once on every level (chunks or shards).
+    factors : sequence of tuple of int
+        Group size from each level to the next; one fewer than levels.
+    """
+
+    def __init__(
+        self, shapes: Sequence[Index], units: Sequence[Index], factors: Sequence[Index]
+    ) -> None:
+        self.shapes = [tuple(shape) for shape in shapes]
+        self.factors = [tuple(f) for f in factors]
+        per_axis = [
+            _tile_sizes([s[d] for s in shapes], [u[d] for u in units], [f[d] for f in factors])
+            for d in range(len(shapes[0]))
+        ]
+        self.tiles: list[Index] = [
+            tuple(sizes[level] for sizes in per_axis) for level in range(len(shapes))
+        ]
+        self.counts: list[Index] = [
+            tuple(-(-n // t) for n, t in zip(shape, tile, strict=True))
+            for shape, tile in zip(self.shapes, self.tiles, strict=True)
+        ]
+
+    def region(self, level: int, index: Index) -> Box:
+        """The pixels of a tile."""
+        return grid_box(index, self.tiles[level], self.shapes[level])
+
+    def parent(self, level: int, index: Index) -> Index:
+        """The tile of the next level that a tile is poured into."""
+        return tuple(
+            min(i * t // (up * f), n - 1)
+            for i, t, up, f, n in zip(
+                index,
+                self.tiles[level],
+                self.tiles[level + 1],
+                self.factors[level],
+                self.counts[level + 1],
+                strict=True,
+            )
+        )
+
+    def children(self, level: int, index: Index) -> list[Index]:
+        """The tiles of the level below whose parent a tile is."""
+        ranges = []
+        for i, up, f, t, n_up, n in zip(
+            index,
+            self.tiles[level],
+            self.factors[level - 1],
+            self.tiles[level - 1],
+            self.counts[level],
+            self.counts[level - 1],
+            strict=True,
+        ):
+            first = -(-i * up * f // t)
+            last = n if i == n_up - 1 else -(-(i + 1) * up * f // t)
+            ranges.append(range(first, last))
+        return list(product(*ranges))
+
+    def leaves(self, level: int | None = None, index: Index | None = None) -> Iterator[Index]:
+        """Tiles of the finest level, depth first, below one tile or in the whole tree."""
+        top = len(self.shapes) - 1
+        if index is None or level is None:
+            for root in np.ndindex(*self.counts[top]):
+                yield from self.leaves(top, root)
+        elif level == 0:
+            yield index
+        else:
+            for child in self.children(level, index):
+                yield from self.leaves(level - 1, child)
+
+
+@dataclass
+class _OpenTile:
+    waiting: int
+    pixels: Pixels | None = None
+    lock: Lock = field(default_factory=Lock)
+
+
+class PyramidWriter:
+    """Writes tiles and makes their parents.
+
+    Parameters
+    ----------
+    tree : TileTree
+        The tiles.
+    arrays : sequence of LevelArray
+        One array per level, finest first.
+    downsample : Downsample
+        Makes the pixels of a level from those of the level below.
+    """
+
+    def __init__(
+        self, tree: TileTree, arrays: Sequence[LevelArray], downsample: Downsample
+    ) -> None:
+        self._tree = tree
+        self._arrays = arrays
+        self._downsample = downsample
+        self._open: dict[tuple[int, Index], _OpenTile] = {}
+        self._lock = Lock()
+
+    def put(self, index: Index, pixels: Pixels | None, level: int = 0) -> None:
+        """Write a finished tile (None: all zero), and its parents when they are complete."""
+        region = self._tree.region(level, index)
+        array = self._arrays[level]
+        if pixels is not None:
+            array.write(region, pixels)
+        elif not array.zero_is_fill:
+            array.write(region, np.zeros(region.shape, array.dtype))
+        if level + 1 == len(self._arrays):
+            return
+        parent = self._tree.parent(level, index)
+        key = (level + 1, parent)
+        with self._lock:
+            tile = self._open.get(key)
+            if tile is None:
+                tile = _OpenTile(len(self._tree.children(level + 1, parent)))
+                self._open[key] = tile
+        if pixels is not None:
+            self._pour(level, region, pixels, parent, tile)
+        with self._lock:
+            tile.waiting -= 1
+            complete = tile.waiting == 0
+            if complete:
+                del self._open[key]
+        if complete:
+            self.put(parent, tile.pixels, level + 1)
+
+    def _pour(
+        self, level: int, region: Box, pixels: Pixels, parent: Index, tile: _OpenTile
+    ) -> None:
+        target = self._tree.region(level + 1, parent)
+        factors = self._tree.factors[level]
+        covered = target & Box(
+            tuple(a // f for a, f in zip(region.start, factors, strict=True)),
+            tuple(-(-b // f) for b, f in zip(region.stop, factors, strict=True)),
+        )
+        if covered.empty:
+            return
+        coarse = self._downsample(pixels, factors, covered.shape)
+        with tile.lock:
+            if tile.pixels is None:
+                tile.pixels = np.zeros(target.shape, pixels.dtype)
+        tile.pixels[covered.within(target)] = coarse
+
+
+def run_leaves(work: Callable[[Index], None], leaves: Iterator[Index], threads: int) -> None:
+    """Call `work` for every leaf on several threads, in order, and stop at the first error."""
+    if threads <= 1:
+        for leaf in leaves:
+            work(leaf)
+        return
+    lock, failed = Lock(), Event()
+
+    def worker() -> None:
+        while not failed.is_set():
+            with lock:
+                leaf = next(leaves, None)
+            if leaf is None:
+                return
+            try:
+                work(leaf)
+            except BaseException:
+                failed.set()
+                raise
+
+    with ThreadPoolExecutor(threads) as pool:
+        done, _ = wait([pool.submit(worker) for _ in range(threads)], return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+
+
+def _tile_sizes(shapes: list[int], units: list[int], factors: list[int]) -> list[int]:
+    """Tile size on one axis for every level: whole units, so that tiles nest.
+
+    A tile must begin and end where the tiles below it do, and on whole groups of the pixels
+    above it. One tile that spans the axis always fits.
+    """
+    sizes: list[int] = []
+    for level, (n, unit) in enumerate(zip(shapes, units, strict=True)):
+        size = unit
+        if level:
+            f = factors[level - 1]
+            size = math.lcm(size, sizes[-1] // math.gcd(sizes[-1], f))
+        if level < len(factors):
+            size = math.lcm(size, factors[level])
+        sizes.append(min(size, -(-n // unit) * unit))
+    return sizes

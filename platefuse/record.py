@@ -1,0 +1,86 @@
+"""Records and receipts: what was done, kept with the pixels and beside the workflow.
+
+A *record* is the JSON object under ``platefuse`` in an image's own attributes. It is written
+last, so an image that carries one is complete. A *receipt* is the small JSON file that a
+finished job leaves; it is Snakemake's sentinel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from platefuse import __version__
+from platefuse.errors import PlateError
+from platefuse.files import write_json
+from platefuse.plate import read_json
+
+KEY = "platefuse"
+
+
+def read_record(group: Path) -> dict[str, Any] | None:
+    """The record in the attributes of a Zarr group; None if it has none or is no group."""
+    file, attributes = _attributes(group)
+    record = attributes.get(KEY) if file is not None else None
+    return record if isinstance(record, dict) else None
+
+
+def write_record(group: Path, record: dict[str, Any]) -> None:
+    """Put a record into the attributes of a Zarr group; every other attribute is kept.
+
+    Raises
+    ------
+    PlateError
+        If the group has no metadata.
+    """
+    file, attributes = _attributes(group)
+    if file is None:
+        raise PlateError(f"{group}: not a Zarr group; expected `.zgroup` or `zarr.json` there.")
+    attributes = {**attributes, KEY: record}
+    if file.name == "zarr.json":
+        content = read_json(file)
+        write_json(file, {**content, "attributes": attributes})
+    else:
+        write_json(file, attributes)
+
+
+def stamp() -> dict[str, str]:
+    """Version and time, for records and receipts."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"platefuse_version": __version__, "time": now}
+
+
+def write_receipt(path: str | Path, content: dict[str, Any]) -> None:
+    """Leave a finished job's receipt, atomically.
+
+    Parameters
+    ----------
+    path : str or Path
+        The receipt.
+    content : dict
+        What the job did; version and time are added.
+    """
+    write_json(Path(path), {**stamp(), **content})
+
+
+def digest_tree(path: Path) -> str:
+    """SHA-256 of names and contents of all files below a folder."""
+    total = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        total.update(file.relative_to(path).as_posix().encode() + b"\0")
+        total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def _attributes(group: Path) -> tuple[Path | None, dict[str, Any]]:
+    zarr_json, zattrs = group / "zarr.json", group / ".zattrs"
+    if zarr_json.is_file():
+        attributes = read_json(zarr_json).get("attributes", {})
+        return zarr_json, attributes if isinstance(attributes, dict) else {}
+    if zattrs.is_file():
+        return zattrs, read_json(zattrs)
+    if (group / ".zgroup").is_file():
+        return zattrs, {}
+    return None, {}

@@ -1,0 +1,301 @@
+"""Tables of an image: ROI tables are read, every table is carried along byte for byte."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platefuse.errors import PlateError, TableError
+from platefuse.files import copy_tree, make_folder, remove_tree, write_json
+from platefuse.geometry import Roi
+from platefuse.ngff import METADATA_FILES, copy_metadata_files
+from platefuse.plate import read_json, safe_name
+
+STANDARD_NAMES = ("FOV_ROI_table", "well_ROI_table")
+_ROI_TYPES = ("roi_table", "masking_roi_table")
+
+
+@dataclass(frozen=True)
+class Table:
+    """The numbers of a table on disk.
+
+    Attributes
+    ----------
+    path : Path
+        The table's group.
+    names : tuple of str
+        Row names.
+    columns : mapping of str to tuple of float
+        Numeric columns by name; each as long as `names`.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    columns: Mapping[str, tuple[float, ...]]
+
+    @classmethod
+    def of_anndata(cls, table: Any, where: str) -> Table:
+        """The numbers of an AnnData object; `where` stands in messages for its path."""
+        values = table.X
+        columns = {
+            str(name): tuple(float(v) for v in values[:, k])
+            for k, name in enumerate(table.var_names)
+        }
+        return cls(Path(where), tuple(map(str, table.obs_names)), columns)
+
+    def column(self, name: str) -> tuple[float, ...]:
+        """One column.
+
+        Raises
+        ------
+        TableError
+            If the table has no such column, or a value in it is not finite.
+        """
+        if name not in self.columns:
+            raise TableError(
+                f"{self.path}: the table has no column {name!r}; it has {sorted(self.columns)}."
+            )
+        values = self.columns[name]
+        for row, value in zip(self.names, values, strict=True):
+            if not math.isfinite(value):
+                raise TableError(
+                    f"{self.path}: {name} of row {row!r} is {value}; expected a finite number."
+                )
+        return values
+
+    def rois(self, axes: str) -> list[Roi]:
+        """The boxes on the given axes in space.
+
+        Parameters
+        ----------
+        axes : str
+            Some of ``"zyx"``.
+
+        Raises
+        ------
+        TableError
+            If the table is empty, lacks a column, or a box is negative or not finite.
+        """
+        if not self.names:
+            raise TableError(f"{self.path}: the table is empty; expected a row for every ROI.")
+        start = {a: self.column(f"{a}_micrometer") for a in axes}
+        length = {a: self.column(f"len_{a}_micrometer") for a in axes}
+        for axis in axes:
+            for row, a, n in zip(self.names, start[axis], length[axis], strict=True):
+                if a < 0 or n <= 0:
+                    raise TableError(
+                        f"{self.path}: ROI {row!r} begins at {a:g} µm in {axis} and is {n:g} µm "
+                        "long; expected a start of 0 or more and a length above 0."
+                    )
+        return [
+            Roi(name, {a: start[a][i] for a in axes}, {a: length[a][i] for a in axes})
+            for i, name in enumerate(self.names)
+        ]
+
+
+def table_path(image: Path, name: str) -> Path:
+    """The group of a table of an image (whether or not it is there)."""
+    return image / "tables" / safe_name(name, f"{image}: a table")
+
+
+def table_names(image: Path) -> list[str]:
+    """Names of an image's tables: those listed, then others that are there.
+
+    Raises
+    ------
+    TableError
+        If a table that is listed is missing.
+    """
+    folder = image / "tables"
+    if not folder.is_dir():
+        return []
+    listed = group_attributes(folder).get("tables", [])
+    names = [safe_name(name, f"{folder}: a table") for name in listed]
+    for name in names:
+        if not (folder / name).is_dir():
+            raise TableError(
+                f"{folder}: the table {name!r} is listed but is not there. "
+                "Restore it or take it off the list `tables`."
+            )
+    present = sorted(c.name for c in folder.iterdir() if c.is_dir() and _is_group(c))
+    return names + [name for name in present if name not in names]
+
+
+def read_table(image: Path, name: str) -> Table:
+    """Read a table of an image, whatever its backend.
+
+    Parameters
+    ----------
+    image : Path
+        The image's folder.
+    name : str
+        The table's name.
+
+    Raises
+    ------
+    TableError
+        If there is no such table, or it cannot be read.
+    """
+    path = table_path(image, name)
+    if not path.is_dir():
+        have = sorted(c.name for c in path.parent.iterdir() if c.is_dir()) if path.parent.is_dir() else []
+        raise TableError(
+            f"{image}: no table {name!r}; the image has {have}. Check the table's name in the "
+            "config, and that the registration was computed for this acquisition."
+        )
+    attributes = group_attributes(path)
+    backend = str(attributes.get("backend") or "anndata")
+    readers = {"anndata": _read_anndata, "csv": _read_csv, "json": _read_json, "parquet": _read_parquet}
+    reader = readers.get(backend.partition("_v")[0])
+    if reader is None:
+        raise TableError(
+            f"{path}: the table's backend {backend!r} is unknown; a ROI table must be one of "
+            f"{sorted(readers)}."
+        )
+    try:
+        names, columns = reader(path, attributes.get("index_key"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TableError(
+            f"{path}: the {backend} table cannot be read ({error!r}). Write it again."
+        ) from error
+    return Table(path, tuple(names), {k: tuple(v) for k, v in columns.items()})
+
+
+def group_attributes(group: Path) -> dict[str, Any]:
+    """All attributes of a Zarr group, none if it has no metadata file.
+
+    Raises
+    ------
+    TableError
+        If they are not JSON.
+    """
+    try:
+        if (group / "zarr.json").is_file():
+            attributes = read_json(group / "zarr.json").get("attributes", {})
+            return attributes if isinstance(attributes, dict) else {}
+        return read_json(group / ".zattrs") if (group / ".zattrs").is_file() else {}
+    except PlateError as error:
+        raise TableError(str(error)) from error
+
+
+def is_standard_roi_table(image: Path, name: str) -> bool:
+    """Whether a table says where the fields or the well are: by its name, or by its `type`."""
+    if any(standard in name for standard in STANDARD_NAMES):
+        return True
+    return group_attributes(table_path(image, name)).get("type") == "roi_table"
+
+
+def table_sources(image: Path, reference: Path) -> dict[str, Path]:
+    """Which image each table of the registered image comes from.
+
+    Standard ROI tables come from the reference, whose pixel grid the registered image has;
+    all others from the image itself. A standard table that the reference lacks stays.
+    """
+    sources = dict.fromkeys(table_names(image), image)
+    for name in table_names(reference):
+        if is_standard_roi_table(reference, name):
+            sources[name] = reference
+    return sources
+
+
+def copy_table_groups(sources: Mapping[str, Path], image: Path, target: Path) -> None:
+    """Write the ``tables`` group of `target`: each table byte for byte from its source.
+
+    Parameters
+    ----------
+    sources : mapping of str to Path
+        The image that each table comes from, in the order of the new list.
+    image, target : Path
+        The old image, whose group metadata is kept, and the new one.
+    """
+    if not sources:
+        return
+    folder = target / "tables"
+    remove_tree(folder)
+    first = next(iter(sources.values()))
+    model = image / "tables" if _is_group(image / "tables") else first / "tables"
+    copy_metadata_files(model, folder)
+    for name, source in sources.items():
+        copy_tree(table_path(source, name), folder / name)
+    _write_table_list(folder, list(sources))
+
+
+def _write_table_list(folder: Path, names: Sequence[str]) -> None:
+    if (folder / "zarr.json").is_file():
+        content = read_json(folder / "zarr.json")
+        attributes = {**content.get("attributes", {}), "tables": list(names)}
+        write_json(folder / "zarr.json", {**content, "attributes": attributes})
+        return
+    if not (folder / ".zgroup").is_file():
+        make_folder(folder)
+        write_json(folder / ".zgroup", {"zarr_format": 2})
+    write_json(folder / ".zattrs", {**group_attributes(folder), "tables": list(names)})
+
+
+def _is_group(path: Path) -> bool:
+    return any((path / name).is_file() for name in METADATA_FILES)
+
+
+_Content = tuple[list[str], dict[str, list[float]]]
+
+
+def _read_anndata(path: Path, index_key: str | None) -> _Content:
+    """Names and numbers of an AnnData group, without the second that anndata takes to import."""
+    import zarr
+
+    group = zarr.open_group(path, mode="r")
+    values = group["X"][:]  # type: ignore[index]
+    rows, columns = (_read_index(group[axis]) for axis in ("obs", "var"))
+    numbers = {c: [float(v) for v in values[:, k]] for k, c in enumerate(columns)}  # type: ignore[index, union-attr, call-overload]
+    return rows, numbers
+
+
+def _read_index(frame: Any) -> list[str]:
+    values = frame[frame.attrs.get("_index", "_index")]
+    if hasattr(values, "keys"):  # a categorical: codes into categories
+        categories = [str(v) for v in values["categories"][:]]
+        return [categories[int(code)] for code in values["codes"][:]]
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in values[:]]
+
+
+def _read_csv(path: Path, index_key: str | None) -> _Content:
+    with (path / "table.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return _split(rows, index_key)
+
+
+def _read_json(path: Path, index_key: str | None) -> _Content:
+    content = json.loads((path / "table.json").read_text(encoding="utf-8"))
+    if isinstance(content, dict):  # column-wise: {column: {row: value}} or {column: [values]}
+        first = next(iter(content.values()), [])
+        keys = list(first) if isinstance(first, dict) else list(range(len(first)))
+        content = [{"": str(k), **{c: column[k] for c, column in content.items()}} for k in keys]
+    return _split(content, index_key)
+
+
+def _read_parquet(path: Path, index_key: str | None) -> _Content:
+    import pyarrow.parquet
+
+    rows = pyarrow.parquet.read_table(path / "table.parquet").to_pylist()
+    return _split(rows, index_key if index_key else None)
+
+
+def _split(rows: Sequence[Mapping[str, Any]], index_key: str | None) -> _Content:
+    if not rows:
+        return [], {}
+    known = ("FieldIndex", "label", "__index_level_0__", "index", "")
+    columns = list(rows[0])
+    key = index_key if index_key in columns else next((k for k in known if k in columns), None)
+    names = [str(row[key]) if key is not None else str(i) for i, row in enumerate(rows)]
+    numbers = {}
+    for column in columns:
+        try:
+            numbers[column] = [float(row[column]) for row in rows]
+        except (TypeError, ValueError):
+            continue  # a column of text
+    return names, numbers
