@@ -15,8 +15,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # A stamp is written when a setup is complete, and its name holds what it was made from. No stamp of
-# that name: the setup was interrupted, a lock changed or the clone moved, and .venv is made anew.
-fingerprint = $(firstword $(shell { pwd; cat $(1); } | sha256sum))
+# that name: the setup was interrupted, a version changed or the clone moved, and .venv is made anew.
+fingerprint = $(shell { pwd; grep -hv '^ *\#' $(1); } | sha256sum | cut -c1-12)
 RUNTIME := $(VENV)/.runtime-$(call fingerprint,requirements.lock)
 DEV := $(VENV)/.dev-$(call fingerprint,requirements.lock requirements-dev.lock)
 
