@@ -273,51 +273,6 @@ def level_shapes(
     return shapes
 
 
-def multiscales_metadata(
-    name: str,
-    axes: str,
-    pixel_size: Sequence[float],
-    factors: Sequence[int],
-    levels: int,
-    *,
-    origin: Sequence[float] | None = None,
-) -> dict[str, Any]:
-    """The entry of `multiscales` for a new image with levels ``"0"``, ``"1"``, …
-
-    Parameters
-    ----------
-    name : str
-        Name of the image.
-    axes : str
-        Its axes, in array order.
-    pixel_size : sequence of float
-        Pixel size on every axis: micrometres in space, 1 for channels.
-    factors : sequence of int
-        Group size on every axis, the same from each level to the next.
-    levels : int
-        Number of levels.
-    origin : sequence of float, optional
-        Position of the first pixel's centre on every axis; written if given.
-    """
-    datasets = []
-    for level in range(levels):
-        grown = [f**level for f in factors]
-        scale = [s * g for s, g in zip(pixel_size, grown, strict=True)]
-        transforms: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
-        if origin is not None:
-            centre = [
-                o + (g - 1) / 2 * s for o, g, s in zip(origin, grown, pixel_size, strict=True)
-            ]
-            transforms.append({"type": "translation", "translation": centre})
-        datasets.append({"path": str(level), "coordinateTransformations": transforms})
-    return {"name": name, "axes": [_axis(a) for a in axes], "datasets": datasets}
-
-
-def _axis(name: str) -> dict[str, str]:
-    kinds = {"t": {"type": "time"}, "c": {"type": "channel"}}
-    return {"name": name} | kinds.get(name, {"type": "space", "unit": "micrometer"})
-
-
 def _axes(path: Path, entries: object) -> tuple[str, tuple[float, ...]]:
     if not isinstance(entries, list) or not entries:
         raise ImageError(f"{path}: `multiscales` has no `axes`; OME-NGFF 0.4 and later require it.")

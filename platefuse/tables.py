@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from platefuse.errors import PlateError, TableError
 from platefuse.files import copy_tree, make_folder, remove_tree, write_json
@@ -223,6 +223,41 @@ def copy_table_groups(sources: Mapping[str, Path], image: Path, target: Path) ->
     for name, source in sources.items():
         copy_tree(table_path(source, name), folder / name)
     _write_table_list(folder, list(sources))
+
+
+def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, float]]) -> None:
+    """Write a ROI table as AnnData, as Fractal does, and enter it in the list of tables.
+
+    Parameters
+    ----------
+    image : Path
+        The image's folder; its Zarr format decides the table's.
+    name : str
+        Name of the table.
+    rows : mapping of str to mapping
+        For each ROI its columns, all of the same names.
+    """
+    import anndata
+    import numpy as np
+    import pandas as pd
+    import zarr
+
+    frame = pd.DataFrame.from_dict(dict(rows), orient="index")
+    table = anndata.AnnData(
+        X=frame.to_numpy(np.float32),
+        obs=pd.DataFrame(index=pd.Index(frame.index.astype(str), name="FieldIndex")),
+        var=pd.DataFrame(index=frame.columns.astype(str)),
+    )
+    zarr_format: Literal[2, 3] = 3 if (image / "zarr.json").is_file() else 2
+    folder = image / "tables"
+    group = zarr.open_group(folder, mode="a", zarr_format=zarr_format)
+    with anndata.settings.override(auto_shard_zarr_v3=False):
+        anndata.io.write_elem(group, name, table)
+    group[name].attrs.update(
+        {"type": "roi_table", "fractal_table_version": "1", "backend": "anndata"}
+    )
+    listed = [n for n in group_attributes(folder).get("tables", []) if n != name]
+    _write_table_list(folder, [*listed, name])
 
 
 def _write_table_list(folder: Path, names: Sequence[str]) -> None:

@@ -1,0 +1,207 @@
+"""New OME-Zarr groups and images, in NGFF 0.4 (Zarr v2) or 0.5 (Zarr v3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from platefuse.files import make_folder, write_json
+from platefuse.ngff import Multiscale, level_shapes, read_array_metadata
+from platefuse.plate import read_attributes
+
+SMALLEST_LEVEL = 512
+"""A new pyramid goes on until its plane is at most this many pixels wide and high."""
+
+
+def write_group(path: Path, attributes: Mapping[str, Any], version: str) -> None:
+    """Write a Zarr group with OME-NGFF attributes (none: a plain group).
+
+    Parameters
+    ----------
+    path : Path
+        The group's folder.
+    attributes : mapping
+        What NGFF 0.4 has at the top, and 0.5 under `ome`.
+    version : str
+        ``"0.4"`` or ``"0.5"``.
+    """
+    make_folder(path)
+    if version == "0.5":
+        content = {"ome": {"version": version, **attributes}} if attributes else {}
+        write_json(
+            path / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": content}
+        )
+    else:
+        write_json(path / ".zgroup", {"zarr_format": 2})
+        write_json(path / ".zattrs", dict(attributes))
+
+
+def create_image(
+    path: Path,
+    *,
+    name: str,
+    axes: str,
+    pixel_size: Sequence[float],
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    chunks: Sequence[int],
+    shards: Sequence[int] | None,
+    version: str,
+    levels: int,
+    like: Multiscale,
+) -> Multiscale:
+    """Create the arrays and the metadata of a new image.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the image.
+    name : str
+        Its name.
+    axes : str
+        Its axes, in array order.
+    pixel_size : sequence of float
+        Pixel size on every axis: micrometres in space, 1 for others.
+    shape : sequence of int
+        Shape of the finest level.
+    dtype : dtype
+        Data type of the pixels.
+    chunks : sequence of int
+        Shape of a chunk; cut to the level's shape.
+    shards : sequence of int or None
+        Shape of a shard, for version 0.5.
+    version : str
+        ``"0.4"`` or ``"0.5"``.
+    levels : int
+        Number of levels at least; there are more until the plane is small.
+    like : Multiscale
+        The image whose channels (`omero`) and compression the new one has.
+
+    Returns
+    -------
+    Multiscale
+        The new image.
+    """
+    import zarr
+
+    factors = tuple(2 if a in "yx" else 1 for a in axes)
+    shapes = level_shapes(shape, factors, levels)
+    while max(shapes[-1][-2:]) > SMALLEST_LEVEL:
+        shapes = level_shapes(shape, factors, len(shapes) + 1)
+    entry = multiscales_metadata(name, axes, pixel_size, factors, len(shapes))
+    attributes: dict[str, Any] = {"multiscales": [entry]}
+    if version == "0.4":
+        entry["version"] = "0.4"
+    omero = read_attributes(like.path).get("omero")
+    if omero is not None:
+        attributes["omero"] = omero
+    write_group(path, attributes, version)
+    compressor = compressor_like(like.path / like.paths[0], version)
+    for level, level_shape in enumerate(shapes):
+        chunk, shard = _fit(chunks, shards, level_shape)
+        zarr.create_array(
+            path / str(level),
+            shape=level_shape,
+            dtype=dtype.newbyteorder("="),
+            chunks=chunk,
+            shards=shard,
+            compressors=compressor,
+            fill_value=0,
+            zarr_format=3 if version == "0.5" else 2,
+            chunk_key_encoding={"name": "v2" if version == "0.4" else "default", "separator": "/"},
+            dimension_names=list(axes) if version == "0.5" else None,
+        )
+    return Multiscale.read(path)
+
+
+def compressor_like(array: Path, version: str) -> Any:
+    """The compressor of a stored array where it is Blosc, as the new Zarr format wants it.
+
+    Otherwise LZ4 with shuffling, which costs least time.
+    """
+    metadata = read_array_metadata(array)
+    if metadata["zarr_format"] == 2:
+        found = metadata.get("compressor") or {}
+        is_blosc = found.get("id") == "blosc"
+    else:
+        found = _find_blosc(metadata.get("codecs", []))
+        is_blosc = bool(found)
+    cname = found.get("cname", "lz4") if is_blosc else "lz4"
+    level = int(found.get("clevel", 5)) if is_blosc else 5
+    if version == "0.5":
+        from zarr.codecs import BloscCodec
+
+        return BloscCodec(cname=cname, clevel=level, shuffle="shuffle")
+    from numcodecs import Blosc
+
+    return Blosc(cname=cname, clevel=level, shuffle=Blosc.SHUFFLE)
+
+
+def _find_blosc(codecs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    for codec in codecs:
+        configuration = codec.get("configuration", {})
+        if codec.get("name") == "blosc":
+            return dict(configuration)
+        if codec.get("name") == "sharding_indexed":
+            return _find_blosc(configuration.get("codecs", []))
+    return {}
+
+
+def _fit(
+    chunks: Sequence[int], shards: Sequence[int] | None, shape: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Chunk and shard of a level: no larger than its shape needs, shards of whole chunks."""
+    chunk = tuple(min(c, n) for c, n in zip(chunks, shape, strict=True))
+    if shards is None:
+        return chunk, None
+    return chunk, tuple(
+        max(1, min(s, n + c - 1) // c) * c for s, c, n in zip(shards, chunk, shape, strict=True)
+    )
+
+
+def multiscales_metadata(
+    name: str,
+    axes: str,
+    pixel_size: Sequence[float],
+    factors: Sequence[int],
+    levels: int,
+    *,
+    origin: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """The entry of `multiscales` for a new image with levels ``"0"``, ``"1"``, …
+
+    Parameters
+    ----------
+    name : str
+        Name of the image.
+    axes : str
+        Its axes, in array order.
+    pixel_size : sequence of float
+        Pixel size on every axis: micrometres in space, 1 for channels.
+    factors : sequence of int
+        Group size on every axis, the same from each level to the next.
+    levels : int
+        Number of levels.
+    origin : sequence of float, optional
+        Position of the first pixel's centre on every axis; written if given.
+    """
+    datasets = []
+    for level in range(levels):
+        grown = [f**level for f in factors]
+        scale = [s * g for s, g in zip(pixel_size, grown, strict=True)]
+        transforms: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        if origin is not None:
+            centre = [
+                o + (g - 1) / 2 * s for o, g, s in zip(origin, grown, pixel_size, strict=True)
+            ]
+            transforms.append({"type": "translation", "translation": centre})
+        datasets.append({"path": str(level), "coordinateTransformations": transforms})
+    return {"name": name, "axes": [_axis(a) for a in axes], "datasets": datasets}
+
+
+def _axis(name: str) -> dict[str, str]:
+    kinds = {"t": {"type": "time"}, "c": {"type": "channel"}}
+    return {"name": name} | kinds.get(name, {"type": "space", "unit": "micrometer"})
