@@ -21,7 +21,8 @@ RUNTIME := $(VENV)/.runtime-$(call fingerprint,requirements.lock)
 DEV := $(VENV)/.dev-$(call fingerprint,requirements.lock requirements-dev.lock)
 
 # pip compiles one file after another; `compile` uses every core and leaves out test suites.
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
+	--no-compile --no-deps
 INSTALL_LOCKED := $(PIP_INSTALL) --require-hashes
 compile = cd $(VENV)/lib/python3.*/site-packages && \
 	../../../bin/python -m compileall -qq -j 0 -x '/tests?/' . || true
