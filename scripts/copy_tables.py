@@ -1,0 +1,21 @@
+"""Copy the tables of one acquisition into its staged image."""
+
+from typing import Any
+
+import _job
+
+from platefuse import carry
+from platefuse.plate import Plate
+from platefuse.registration import RegistrationRequest
+
+
+def copy_tables(
+    plate: str, row: str, column: str, image: str, request: dict[str, Any]
+) -> dict[str, Any]:
+    """Copy the reference's ROI tables and the image's others; returns the receipt's content."""
+    well = Plate.open(plate).well(row, column)
+    return carry.copy_tables(well, image, RegistrationRequest(**request))
+
+
+if __name__ == "__main__":
+    _job.run(copy_tables)

@@ -1,0 +1,22 @@
+"""Check the live images of one well, then remove their backups."""
+
+from typing import Any
+
+import _job
+
+from platefuse import swap
+from platefuse.plate import Plate
+from platefuse.registration import RegistrationRequest
+
+
+def discard_backups(
+    plate: str, row: str, column: str, request: dict[str, Any], keep_originals: bool
+) -> dict[str, Any]:
+    """Remove what the swaps left in staging; returns the receipt's content."""
+    well = Plate.open(plate).well(row, column)
+    asked = RegistrationRequest(**request)
+    return swap.discard_backups(well, asked, keep_originals=keep_originals)
+
+
+if __name__ == "__main__":
+    _job.run(discard_backups)

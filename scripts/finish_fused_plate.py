@@ -1,0 +1,21 @@
+"""Write the plate metadata of the fused plate."""
+
+from typing import Any
+
+import _job
+
+from platefuse import fused_plate
+from platefuse.plate import Plate
+
+
+def finish_fused_plate(plate: str, output: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Make the fused wells a plate; returns the receipt's content."""
+    return fused_plate.finish_fused_plate(
+        Plate.open(plate),
+        fused_plate.fused_plate_path(plate, output),
+        fused_plate.FusionOptions.from_config(options),
+    )
+
+
+if __name__ == "__main__":
+    _job.run(finish_fused_plate)

@@ -1,0 +1,32 @@
+"""Fuse the fields of one well into the fused plate."""
+
+from typing import Any
+
+import _job
+
+from platefuse import fused_plate
+from platefuse.plate import Plate
+from platefuse.registration import RegistrationRequest
+
+
+def fuse_well(
+    plate: str,
+    row: str,
+    column: str,
+    output: str | None,
+    options: dict[str, Any],
+    request: dict[str, Any] | None,
+    threads: int,
+) -> dict[str, Any]:
+    """Fuse the well's images; returns the receipt's content."""
+    return fused_plate.fuse_well(
+        Plate.open(plate).well(row, column),
+        fused_plate.fused_plate_path(plate, output),
+        fused_plate.FusionOptions.from_config(options),
+        request=RegistrationRequest(**request) if request else None,
+        threads=threads,
+    )
+
+
+if __name__ == "__main__":
+    _job.run(fuse_well)

@@ -1,0 +1,21 @@
+"""Move the staged images of one well beside the originals and list them in its metadata."""
+
+from typing import Any
+
+import _job
+
+from platefuse import swap
+from platefuse.plate import Plate
+from platefuse.registration import RegistrationRequest
+
+
+def publish_registered(
+    plate: str, row: str, column: str, request: dict[str, Any]
+) -> dict[str, Any]:
+    """Add every `<image>_registered` to the well; returns the receipt's content."""
+    well = Plate.open(plate).well(row, column)
+    return swap.publish_registered(well, RegistrationRequest(**request))
+
+
+if __name__ == "__main__":
+    _job.run(publish_registered)

@@ -1,0 +1,21 @@
+"""Make the new image of one acquisition under staging: all levels, all labels."""
+
+from typing import Any
+
+import _job
+
+from platefuse import registration
+from platefuse.plate import Plate
+
+
+def register_image(
+    plate: str, row: str, column: str, image: str, request: dict[str, Any], threads: int
+) -> dict[str, Any]:
+    """Stage the registered image; returns the receipt's content."""
+    well = Plate.open(plate).well(row, column)
+    asked = registration.RegistrationRequest(**request)
+    return registration.register_image(well, image, asked, threads=threads)
+
+
+if __name__ == "__main__":
+    _job.run(register_image)

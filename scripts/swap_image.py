@@ -1,0 +1,21 @@
+"""Put the staged image in the place of the live one."""
+
+from typing import Any
+
+import _job
+
+from platefuse import swap
+from platefuse.plate import Plate
+from platefuse.registration import RegistrationRequest
+
+
+def swap_image(
+    plate: str, row: str, column: str, image: str, request: dict[str, Any]
+) -> dict[str, Any]:
+    """Exchange the staged and the live image; returns the receipt's content."""
+    well = Plate.open(plate).well(row, column)
+    return swap.swap_image(well, image, RegistrationRequest(**request))
+
+
+if __name__ == "__main__":
+    _job.run(swap_image)

@@ -1,0 +1,309 @@
+"""What the rules share: the checked config, the plates in it, and the functions of the rules.
+
+Everything here is done again in every process of a run, so it reads metadata (JSON) only, and
+a function that is asked once per job looks its answer up.
+"""
+
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+from jsonschema import ValidationError
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+# The package of this clone, whether another one is installed or not.
+sys.path.insert(0, str(workflow.basedir))
+
+from platefuse.errors import PlatefuseError
+from platefuse.plate import Plate, Well, read_attributes, read_json
+
+REQUEST_KEYS = (
+    "roi_table",
+    "reference_acquisition",
+    "interpolation",
+    "overwrite_input",
+)
+WORKFLOW_KEYS = ("enabled", "output", "scatter")
+
+# Later steps of a well come before earlier ones: see `job_priority`.
+STEPS = (
+    "register_image",
+    "copy_tables",
+    "swap_image",
+    "fuse_well",
+    "publish_registered",
+    "discard_backups",
+)
+
+GIB = 2**30
+
+# What Snakemake can carry in a wildcard and in the path of a receipt.
+NAME = r"[A-Za-z0-9_.+= -]+"
+
+
+wildcard_constraints:
+    plate=NAME,
+    row=NAME,
+    column=NAME,
+    image=NAME,
+
+
+def check_config(config):
+    """Fill in the defaults; end with one sentence that names the key if anything is wrong."""
+    try:
+        validate(config, "../schemas/config.schema.yaml")
+    except WorkflowError as error:
+        cause = error.__context__
+        if not isinstance(cause, ValidationError):
+            raise
+        raise WorkflowError(config_message(cause)) from None
+    if not (config["registration"]["enabled"] or config["fusion"]["enabled"]):
+        raise WorkflowError(
+            "config.registration.enabled and config.fusion.enabled are both false, so there is "
+            "nothing to do. Set one of them to true."
+        )
+    if config["fusion"]["scatter"] > 1:
+        raise WorkflowError(
+            f"config.fusion.scatter: it is {config['fusion']['scatter']}, but this version fuses "
+            "a well in one job. Set it to 1."
+        )
+    if config["fusion"]["output"] is not None and len(config["plates"]) > 1:
+        raise WorkflowError(
+            f"config.fusion.output names one plate, {config['fusion']['output']!r}, for the "
+            f"{len(config['plates'])} under plates. Set it to null: each gets its own."
+        )
+
+
+def config_message(error):
+    """One sentence for a failed validation: the key, what is wrong with it, what it is for."""
+    key = ".".join(["config", *map(str, error.absolute_path)])
+    message = f"{key}: {error.message}."
+    if error.validator == "additionalProperties":
+        return f"{message} Known keys are {', '.join(error.schema['properties'])}."
+    return f"{message} {error.schema.get('description', '')}".rstrip()
+
+
+def open_plates(paths):
+    """The plates by their name in the config, checked for what can be seen without pixels."""
+    plates = {name: Plate.open(path) for name, path in paths.items()}
+    names_by_path = {}
+    for name, plate in plates.items():
+        other = names_by_path.setdefault(plate.path.resolve(), name)
+        if other != name:
+            raise WorkflowError(
+                f"config.plates.{other} and plates.{name} are the same plate, {plate.path}. "
+                "Remove one of them."
+            )
+        if Path(config["results"]).resolve().is_relative_to(plate.path.resolve()):
+            raise WorkflowError(
+                f"config.results, {config['results']!r}, lies in the plate {plate.path}. "
+                "Choose a folder outside of it."
+            )
+        for well in plate.wells:
+            check_well(well)
+    return plates
+
+
+def check_well(well):
+    """End now, before any job, if a name cannot be carried or the reference is not there."""
+    for name in (well.row, well.column, *(image.path for image in well.images)):
+        if not re.fullmatch(NAME, name):
+            raise WorkflowError(
+                f"{well.path}: {name!r} cannot be part of a receipt's path. Names of rows, "
+                "columns and images may hold letters, digits, spaces and _ . + = -"
+            )
+    if config["registration"]["enabled"]:
+        for image in well.images:
+            well.reference_image(image.path, REQUEST["reference_acquisition"])
+
+
+check_config(config)
+
+REQUEST = {key: config["registration"][key] for key in REQUEST_KEYS}
+FUSION_OPTIONS = {
+    key: value for key, value in config["fusion"].items() if key not in WORKFLOW_KEYS
+}
+
+try:
+    # `snakemake --lint` looks at the rules alone; it works where no plate is.
+    PLATES = {} if "--lint" in sys.argv else open_plates(config["plates"])
+except PlatefuseError as error:
+    raise WorkflowError(str(error)) from None
+
+WELLS = {
+    (name, well.row, well.column): well
+    for name, plate in PLATES.items()
+    for well in plate.wells
+}
+RANKS = {well: rank for rank, well in enumerate(reversed(WELLS))}
+
+
+# Rules write <results>, <logs> and <benchmarks>; functions get these from `receipts`.
+pathvars:
+    results=config["results"],
+    logs=f"{config['results']}/logs",
+    benchmarks=f"{config['results']}/benchmarks",
+
+
+def preflight():
+    """Check every input of every well, tables included, before the first job changes one.
+
+    Raises
+    ------
+    WorkflowError
+        With the message of the first fault; no job has begun then.
+    """
+    from platefuse.check import check_plate
+    from platefuse.fused_plate import FusionOptions
+    from platefuse.registration import RegistrationRequest
+
+    try:
+        if config["fusion"]["enabled"]:
+            FusionOptions.from_config(FUSION_OPTIONS)
+        if config["registration"]["enabled"]:
+            for plate in PLATES.values():
+                check_plate(plate, RegistrationRequest(**REQUEST))
+    except PlatefuseError as error:
+        raise WorkflowError(str(error)) from None
+
+
+onstart:
+    preflight()
+
+
+def well_receipt(plate, well, rule):
+    return f"{config['results']}/{plate}/{well.row}/{well.column}/{rule}.json"
+
+
+def image_receipts(wildcards, rule):
+    """The receipts of one rule for every image of the job's well."""
+    well = WELLS[wildcards.plate, wildcards.row, wildcards.column]
+    return [
+        well_receipt(wildcards.plate, well, f"{image.path}/{rule}")
+        for image in well.images
+    ]
+
+
+def copied_tables(wildcards):
+    """Nobody may read the reference while it changes: a swap waits for all tables of its well."""
+    return image_receipts(wildcards, "copy_tables")
+
+
+def swapped_images(wildcards):
+    return image_receipts(wildcards, "swap_image")
+
+
+def registered_well(wildcards):
+    """What fusion waits for: the well's registered images, or nothing if none are asked for."""
+    if not config["registration"]["enabled"]:
+        return []
+    if config["registration"]["overwrite_input"]:
+        return swapped_images(wildcards)
+    well = WELLS[wildcards.plate, wildcards.row, wildcards.column]
+    return well_receipt(wildcards.plate, well, "publish_registered")
+
+
+def fused_wells(wildcards):
+    plate = wildcards.plate
+    return [well_receipt(plate, well, "fuse_well") for well in PLATES[plate].wells]
+
+
+def final_receipts():
+    """The receipts that a whole run ends with."""
+    receipts = []
+    if config["registration"]["enabled"]:
+        last = (
+            "discard_backups"
+            if config["registration"]["overwrite_input"]
+            else "publish_registered"
+        )
+        receipts += [well_receipt(key[0], well, last) for key, well in WELLS.items()]
+    if config["fusion"]["enabled"]:
+        receipts += [
+            f"{config['results']}/{name}/finish_fused_plate.json" for name in PLATES
+        ]
+    return receipts
+
+
+def plate_path(wildcards):
+    return config["plates"][wildcards.plate]
+
+
+def job_priority(wildcards, rulename):
+    """One well after the other, in the config's order, and within a well the later step first.
+
+    So staging holds as many wells as there are cores to work on them, never the whole plate.
+    """
+    if rulename == "finish_fused_plate":
+        return len(WELLS) * len(STEPS)
+    rank = RANKS[wildcards.plate, wildcards.row, wildcards.column]
+    return rank * len(STEPS) + STEPS.index(rulename)
+
+
+@cache
+def image_bytes(folder):
+    """Size of an image's full-resolution level before compression, and of one chunk of it."""
+    try:
+        level = read_attributes(folder)["multiscales"][0]["datasets"][0]["path"]
+        v3 = folder / level / "zarr.json"
+        array = read_json(v3 if v3.is_file() else folder / level / ".zarray")
+        grid = array.get("chunk_grid", {}).get("configuration", {})
+        bits_or_bytes = re.search(
+            r"\d+$", array.get("data_type", "") or array.get("dtype", "")
+        )
+        item = int(bits_or_bytes[0]) / (8 if "data_type" in array else 1)
+        chunk = grid.get("chunk_shape") or array["chunks"]
+        return product(array["shape"]) * item, product(chunk) * item
+    except (PlatefuseError, LookupError, TypeError, ValueError):
+        return 0, 0  # the preflight, or the job, says what is wrong with this image
+
+
+def product(numbers):
+    result = 1
+    for number in numbers:
+        result *= number
+    return result
+
+
+@cache
+def work_bytes(plate, row, column, image=None):
+    """Size of one image, or of a well's images together; and of their largest chunk."""
+    well = WELLS[plate, row, column]
+    paths = [image] if image else [image.path for image in well.images]
+    sizes, chunks = zip(*(image_bytes(well.image(path)) for path in paths))
+    return sum(sizes), max(chunks)
+
+
+def threads_of_a_job():
+    """A thread for each GiB of an image, up to 8: small images gain more from more jobs at once.
+
+    One number for all jobs, taken from the first image of each plate: the scheduler fills a free
+    core at once, so a job that needs several would wait behind the smaller ones of later wells.
+    """
+    firsts = [plate.wells[0] for plate in PLATES.values()]
+    images = [well.image(well.images[0].path) for well in firsts if well.images]
+    largest = max((image_bytes(image)[0] for image in images), default=0)
+    return max(1, min(8, round(largest / GIB)))
+
+
+THREADS = threads_of_a_job()
+
+
+def job_mem_mb(wildcards, threads, attempt):
+    """Memory follows the chunks that are in work, not the size of the image."""
+    _, chunk = work_bytes(**wildcards)
+    return round(attempt * (800 + 24 * threads * chunk / 2**20))
+
+
+def job_disk_mb(wildcards):
+    """The staged copy, were it not to compress at all."""
+    size, _ = work_bytes(**wildcards)
+    return round(1.4 * size / 2**20) + 1
+
+
+def job_runtime(wildcards, threads, attempt):
+    """Minutes: ten times what a thread needs for its GiB on a slow shared filesystem."""
+    size, _ = work_bytes(**wildcards)
+    return round(attempt * (10 + 10 * size / GIB / threads))

@@ -1,0 +1,63 @@
+rule fuse_well:
+    input:
+        registered_well,
+    output:
+        report(
+            "<results>/{plate}/{row}/{column}/fuse_well.json",
+            caption="../report/fused_well.rst",
+            category="Fusion",
+            subcategory="{plate}",
+            labels={"well": "{row}/{column}"},
+        ),
+    log:
+        "<logs>/{plate}/{row}/{column}/fuse_well.log",
+    benchmark:
+        "<benchmarks>/{plate}/{row}/{column}/fuse_well.tsv"
+    priority: job_priority
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        mem_mb=job_mem_mb,
+        disk_mb=job_disk_mb,
+        runtime=job_runtime,
+    params:
+        plate=plate_path,
+        output=config["fusion"]["output"],
+        options=FUSION_OPTIONS,
+        request=REQUEST if config["registration"]["enabled"] else None,
+    message:
+        "{wildcards.plate} {wildcards.row}/{wildcards.column}: fusing"
+    script:
+        "../../scripts/fuse_well.py"
+
+
+rule finish_fused_plate:
+    input:
+        fused_wells,
+    output:
+        report(
+            "<results>/{plate}/finish_fused_plate.json",
+            caption="../report/fused_plate.rst",
+            category="Fusion",
+            labels={"plate": "{plate}"},
+        ),
+    log:
+        "<logs>/{plate}/finish_fused_plate.log",
+    benchmark:
+        "<benchmarks>/{plate}/finish_fused_plate.tsv"
+    priority: job_priority
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        plate=plate_path,
+        output=config["fusion"]["output"],
+        options=FUSION_OPTIONS,
+    message:
+        "{wildcards.plate}: writing the fused plate's metadata"
+    script:
+        "../../scripts/finish_fused_plate.py"

@@ -1,0 +1,24 @@
+# No input: what this job reads is checked by its own code. Were the image an input, its change
+# by the swap would make the job run again.
+rule register_image:
+    output:
+        "<results>/{plate}/{row}/{column}/{image}/register_image.json",
+    log:
+        "<logs>/{plate}/{row}/{column}/{image}/register_image.log",
+    benchmark:
+        "<benchmarks>/{plate}/{row}/{column}/{image}/register_image.tsv"
+    priority: job_priority
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        mem_mb=job_mem_mb,
+        disk_mb=job_disk_mb,
+        runtime=job_runtime,
+    params:
+        plate=plate_path,
+        request=REQUEST,
+    message:
+        "{wildcards.plate} {wildcards.row}/{wildcards.column}: registering image {wildcards.image}"
+    script:
+        "../../scripts/register_image.py"
