@@ -76,7 +76,7 @@ class Pyramid:
                 chunks=self._chunks_of(shape),
                 shards=self.shards,
                 fill_value=0 if self.is_label else self.spec.fill_value,
-                **_encoding(self.spec),
+                **_encoding(self.spec, self.axes),
             )
             for level, shape in enumerate(self.shapes)
         ]
@@ -175,7 +175,7 @@ def _mean_along(pixels: Array, axis: int, factor: int, length: int) -> Array:
     return np.moveaxis(total, 0, axis)
 
 
-def _encoding(spec: PlateSpec) -> dict[str, Any]:
+def _encoding(spec: PlateSpec, axes: str) -> dict[str, Any]:
     if spec.ngff_version == "0.4":
         return {
             "compressors": _numcodecs_compressor(spec.compressor),
@@ -183,6 +183,7 @@ def _encoding(spec: PlateSpec) -> dict[str, Any]:
             "order": spec.order,
         }
     return {
+        "dimension_names": list(axes),
         "compressors": _zarr_compressor(spec.compressor),
         "chunk_key_encoding": {"name": "default", "separator": spec.separator},
     }

@@ -56,7 +56,8 @@ def field_origins(spec: PlateSpec) -> NDArray[np.int64]:
     >>> field_origins(PlateSpec(grid=(1, 2), field_shape=(30, 40))).tolist()
     [[0, 0], [0, 40]]
     """
-    return _places(spec) * np.array(spec.field_shape)
+    origins: NDArray[np.int64] = _places(spec) * np.array(spec.field_shape)
+    return origins
 
 
 def stage_positions(spec: PlateSpec) -> Floats:
@@ -73,7 +74,7 @@ def stage_positions(spec: PlateSpec) -> Floats:
     [[0.0, 0.0], [0.0, 36.0]]
     """
     pitch = np.array(spec.field_shape) - np.array(spec.overlap_px)
-    positions = (_places(spec) * pitch).astype(float)
+    positions: Floats = (_places(spec) * pitch).astype(float)
     if spec.stage_jitter_px:
         rng = np.random.default_rng([spec.seed, 1])
         jitter = rng.uniform(-spec.stage_jitter_px, spec.stage_jitter_px, positions.shape)

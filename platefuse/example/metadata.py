@@ -42,8 +42,9 @@ def plate_document(spec: PlateSpec) -> dict[str, Any]:
             {"path": path, "rowIndex": rows.index(row), "columnIndex": columns.index(column)}
             for path, row, column in wells
         ],
+        "version": spec.ngff_version,
     }
-    return {"plate": {**plate, **_version(spec)}}
+    return {"plate": plate}
 
 
 def well_document(spec: PlateSpec) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def well_document(spec: PlateSpec) -> dict[str, Any]:
     if spec.numbered_acquisitions:
         for image, acquisition in zip(images, spec.acquisitions, strict=True):
             image["acquisition"] = acquisition.number
-    return {"well": {"images": images, **_version(spec)}}
+    return {"well": {"images": images, "version": spec.ngff_version}}
 
 
 def image_document(spec: PlateSpec, name: str) -> dict[str, Any]:
@@ -108,4 +109,5 @@ def _channel(spec: PlateSpec, index: int) -> dict[str, Any]:
 
 
 def _version(spec: PlateSpec) -> dict[str, str]:
+    """What 0.4 says in every part, and 0.5 once for all (but for plates and wells)."""
     return {"version": "0.4"} if spec.ngff_version == "0.4" else {}

@@ -89,7 +89,7 @@ def _write_labels(path: Path, scene: Scene, acquisition: AcquisitionSpec) -> Non
 def _write_group(spec: PlateSpec, path: Path, document: dict[str, Any] | None) -> Any:
     import zarr
 
-    group = zarr.open_group(path, mode="a", zarr_format=zarr_format(spec))  # type: ignore[arg-type]
+    group = zarr.open_group(path, mode="a", zarr_format=zarr_format(spec))
     if document is not None:
         group.attrs.update(metadata.attributes(spec, document))
     return group

@@ -1,6 +1,6 @@
 """The tissue of a well as a formula: it can be looked at from any position, exactly.
 
-Nuclei are smooth, tilted ellipses on an irregular lattice that never touch; the other channels
+Nuclei are smooth, tilted ellipses that never touch; the other channels
 show a soft halo, the cell, around each; the background is a sum of plane waves. All of it is a
 function of real coordinates, so an acquisition that is moved by a fraction of a pixel is
 computed and not interpolated.
@@ -28,6 +28,7 @@ FULL_SCALE = 6000.0
 
 _EDGE = 0.1  # softness of a nucleus' edge, in radii: about the blur of a light microscope
 _LARGEST = 1.15  # largest half axis, in units of the mean radius
+SPACING = 1.16  # least distance of two nuclei, in mean diameters: they never touch
 _DISC_REACH = 2.0  # half width of what is drawn, in units of the largest half axis
 _HALO_REACH = 4.0
 
@@ -39,13 +40,18 @@ class Window:
     Attributes
     ----------
     origin : (float, float, float)
-        Scene position (z, y, x) of the first pixel.
+        Scene position (z, y, x) of the first pixel. It is rounded to 2 ** -20 of a pixel: then
+        whole and fractional parts are exact wherever the window lies.
     shape : (int, int)
         Pixels (y, x).
     """
 
     origin: tuple[float, float, float]
     shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        z, y, x = (round(float(position) * 2**20) / 2**20 for position in self.origin)
+        object.__setattr__(self, "origin", (z, y, x))
 
     @cached_property
     def corner(self) -> tuple[int, int]:
@@ -81,18 +87,17 @@ class Scene:
     @cached_property
     def centres(self) -> Floats:
         """Centres of all nuclei, pixels of the scene frame, axes zyx, shape (nuclei, 3)."""
-        lattice, jitter = self._lattice, self._random(1).uniform(-0.42, 0.42, (2, self._count))
-        centres = lattice + jitter * self._diameter_px[:, None]
-        depth = self._random(2).uniform(0, max(self.spec.planes - 1, 0), self._count)
-        kept = self._random(3).random(self._count) < 0.8
-        centres = np.column_stack([depth, *centres])[kept]
+        low, high = self._extent
+        places = scatter((high - low) / self._diameter_px, self._random(1))
+        centres = low + places * self._diameter_px
+        depth = self._random(2).uniform(0, self.spec.planes - 1, len(centres))
         largest = len(centres) + self.spec.label_offset
         if largest > np.iinfo(self.spec.label_dtype).max:
             raise ConfigError(
-                f"Labels of type {self.spec.label_dtype} cannot hold the id {largest} of an example "
-                "plate: use a wider type, smaller fields or larger nuclei."
+                f"Labels of type {self.spec.label_dtype} cannot hold the id {largest} of an "
+                "example plate: use a wider type, smaller fields or larger nuclei."
             )
-        return centres
+        return np.column_stack([depth, centres])
 
     def image(self, window: Window, *, channel: int = 0, timepoint: int = 0) -> NDArray[np.generic]:
         """What a camera without noise sees.
@@ -152,15 +157,6 @@ class Scene:
             plane[target][inside] = ids[nucleus]
         return plane
 
-    # The lattice: one nucleus per cell of two diameters, jittered less than half the gap.
-
-    @cached_property
-    def _lattice(self) -> Floats:
-        low, high = self._extent
-        pitch = 2 * self._diameter_px
-        axes = [np.arange(a, b, p) + p / 2 for a, b, p in zip(low, high, pitch, strict=True)]
-        return np.stack([grid.ravel() for grid in np.meshgrid(*axes, indexing="ij")])
-
     @property
     def _extent(self) -> tuple[Floats, Floats]:
         """What any field can see, and a margin."""
@@ -171,18 +167,12 @@ class Scene:
         high = positions.max(axis=0) + shifts.max(axis=(0, 1)) + self.spec.field_shape + margin
         return low, high
 
-    @property
-    def _count(self) -> int:
-        return self._lattice.shape[1]
-
     @cached_property
     def _diameter_px(self) -> Floats:
         return self.spec.nucleus_diameter_um / np.array(self.spec.pixel_size_um[1:])
 
     def _random(self, what: int) -> np.random.Generator:
         return np.random.default_rng([self.spec.seed, 2, self.well, what])
-
-    # The shapes.
 
     @cached_property
     def _half_axes_um(self) -> Floats:
@@ -198,17 +188,19 @@ class Scene:
     def _peaks(self) -> Floats:
         """Brightness of every nucleus in every channel, shape (nuclei, channels)."""
         count = len(self.centres), len(self.spec.channels)
-        peaks = 700 * np.exp(self._random(7).normal(0, 0.5, count))
+        peaks: Floats = 700 * np.exp(self._random(7).normal(0, 0.5, count))
         peaks[:, 0] = self._random(8).uniform(1500, 3000, count[0])
-        return np.minimum(peaks, 3000)
+        return peaks.clip(max=3000)
 
     def _sharpness(self, z: float) -> Floats:
         depth = (z - self.centres[:, 0]) / (0.5 * self.spec.planes)
-        return np.exp(-(depth**2) / 2)
+        sharpness: Floats = np.exp(-(depth**2) / 2)
+        return sharpness
 
     def _section(self, z: float) -> Floats:
         depth = (z - self.centres[:, 0]) / (0.6 * self.spec.planes)
-        return np.sqrt(np.maximum(1 - depth**2, 0))
+        section: Floats = np.sqrt(np.maximum(1 - depth**2, 0))
+        return section
 
     def _discs(self, window: Window) -> Iterator[tuple[int, tuple[int, int], NDArray[np.float32]]]:
         for nucleus, corner, (along, across, distance) in self._ellipses(window, _DISC_REACH):
@@ -279,7 +271,45 @@ class Scene:
             waves.append(np.cos(2 * np.pi * turns + angles[axis]))
         pattern = (waves[0] * weights) @ waves[1].T
         dimmed = BACKGROUND / (1 + 0.1 * abs(window.origin[0]))
-        return (OFFSET + dimmed * (1 + pattern)).astype(np.float32)
+        counts: NDArray[np.float32] = (OFFSET + dimmed * (1 + pattern)).astype(np.float32)
+        return counts
+
+
+def scatter(extent: Floats, rng: np.random.Generator) -> Floats:
+    """Places at random, no two closer than `SPACING`.
+
+    Candidates fill a jittered lattice; one stays if none near it has a higher priority
+    (Matérn's second hard-core process).
+
+    Parameters
+    ----------
+    extent : ndarray of float64, shape (2,)
+        Size (y, x) of the rectangle, in diameters of a nucleus.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of float64, shape (places, 2)
+        Places (y, x) in the rectangle, in diameters.
+    """
+    pitch, reach = 0.6, 3  # cells of the lattice; so many of them cover the spacing
+    shape = tuple(np.ceil(extent / pitch).astype(int).tolist())
+    padded = tuple(n + 2 * reach for n in shape)
+    cells = np.moveaxis(np.indices(shape), 0, -1)
+    places = np.full((*padded, 2), np.inf)
+    priority = np.zeros(padded)
+    inner = tuple(slice(reach, reach + n) for n in shape)
+    places[inner] = (cells + rng.random(cells.shape)) * pitch
+    priority[inner] = 1 - rng.random(shape)
+    kept = np.ones(shape, bool)
+    for step in np.ndindex(2 * reach + 1, 2 * reach + 1):
+        if step != (reach, reach):
+            other = tuple(slice(start, start + n) for start, n in zip(step, shape, strict=True))
+            near = np.square(places[other] - places[inner]).sum(axis=-1) < SPACING**2
+            kept &= ~(near & (priority[other] > priority[inner]))
+    chosen: Floats = places[inner][kept]
+    return chosen
 
 
 def to_counts(counts: NDArray[np.floating], dtype: str) -> NDArray[np.generic]:
@@ -309,10 +339,12 @@ def to_counts(counts: NDArray[np.floating], dtype: str) -> NDArray[np.generic]:
     target = np.dtype(dtype)
     if target.kind == "f":
         scale = 1 / 60 if target.itemsize == 2 else 1.0
-        return (np.rint(counts * np.float32(16 * scale)) / 16).astype(target)
+        sixteenths: NDArray[np.generic] = np.rint(counts * np.float32(16 * scale)) / 16
+        return sixteenths.astype(target)
     most = float(min(np.iinfo(target).max, 2**24))
     scale = min(1.0, most / FULL_SCALE)
-    return np.clip(np.rint(counts * np.float32(scale)), 0, most).astype(target)
+    whole: NDArray[np.generic] = np.clip(np.rint(counts * np.float32(scale)), 0, most)
+    return whole.astype(target)
 
 
 def add_noise(
@@ -338,7 +370,8 @@ def add_noise(
         Counts with noise.
     """
     deviation = np.sqrt(np.maximum(counts - np.float32(OFFSET), 0) + np.float32(read_noise**2))
-    return counts + deviation * rng.standard_normal(counts.shape, dtype=np.float32)
+    noise: NDArray[np.float32] = deviation * rng.standard_normal(counts.shape, dtype=np.float32)
+    return counts + noise
 
 
 def _common(

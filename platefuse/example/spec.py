@@ -285,7 +285,7 @@ class PlateSpec:
         inside = all(0 <= o < n for o, n in zip(self.overlap_px, self.field_shape, strict=True))
         _require(inside, f"overlap {self.overlap}", "at least 0 and less than a field")
         sizes = (*self.pixel_size_um, self.nucleus_diameter_um)
-        _require(len(sizes) == 4 and min(sizes) > 0, f"sizes {sizes} µm", "more than 0 (z, y, x)")
+        _require(min(sizes) > 0, f"sizes {sizes} µm", "more than 0")
         _require(self.stage_jitter_px >= 0, f"jitter {self.stage_jitter_px}", "0 or more")
         _require(_kind(self.dtype) in "iuf", f"dtype {self.dtype!r}", "an integer or a float")
         _require(_kind(self.label_dtype) in "iu", f"label dtype {self.label_dtype!r}", "an integer")
@@ -329,7 +329,7 @@ def _kind(dtype: str) -> str:
     try:
         return np.dtype(dtype).kind
     except TypeError:
-        return ""
+        return "?"
 
 
 def _require(condition: bool, got: str, expected: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ def _content_of(name: str, well: str, acquisition: AcquisitionSpec) -> str:
     return acquisition.path if "registered" in name else ""
 
 
-def zarr_format(spec: PlateSpec) -> int:
+def zarr_format(spec: PlateSpec) -> Literal[2, 3]:
     """The Zarr format that the plate's NGFF version stands on."""
     return 2 if spec.ngff_version == "0.4" else 3
 
@@ -174,8 +175,15 @@ def _write_anndata(group: Any, name: str, table: Table) -> None:
         obs.insert(0, rows.index.name, rows.index.to_numpy())
         obs.index.name = None
     var = pd.DataFrame(index=pd.Index(floats))
-    numbers = rows[floats].to_numpy(np.float32)
-    write_elem(group, name, anndata.AnnData(X=numbers, obs=obs, var=var))
+    table_of_floats = anndata.AnnData(X=rows[floats].to_numpy(np.float32), obs=obs, var=var)
+    with warnings.catch_warnings():
+        # Announcements of what the next anndata and the next Zarr specification may do.
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        write_elem(group, name, table_of_floats)
+    # Newer versions write an empty `raw`, which those that Fractal 1.x runs with cannot read.
+    if "raw" in group[name]:
+        del group[name]["raw"]
     group[name].attrs.update({**table.attributes, "fractal_table_version": "1"})
 
 

@@ -147,7 +147,12 @@ class Truth:
         return self._assemble(views, axes, self.spec.label_dtype, self._outlines(well, label))
 
     def fused(
-        self, well: str, image: str, *, registered: bool = True, interpolation: str = "nearest"
+        self,
+        well: str,
+        image: str,
+        *,
+        table: str | None = "registered_FOV_ROI_table",
+        interpolation: str = "nearest",
     ) -> Fused:
         """The fused image of one acquisition.
 
@@ -155,9 +160,10 @@ class Truth:
         ----------
         well, image : str
             Which one.
-        registered : bool
-            Whether the image was registered with the field table before: then each field
-            counts only inside its registered box. Otherwise whole fields are fused.
+        table : str or None
+            The table that the image was registered with: each field counts only inside its
+            own box, or inside the one box of a well table. None: it was not registered, and
+            whole fields are fused.
         interpolation : str
             As for `registered`.
 
@@ -169,16 +175,22 @@ class Truth:
         Raises
         ------
         ConfigError
-            If the fields are moved differently, so that they do not agree where they overlap.
+            If the fields do not agree where they overlap: they are moved differently, or the
+            array was moved as a whole although it is not the mosaic that the stage saw.
         """
-        views = self._views(image, registered, interpolation)
+        views = self._views(image, table, interpolation)
         return self._fuse(views, self.spec.axes, self.spec.dtype, self._camera(well))
 
     def fused_label(
-        self, well: str, image: str, label: str = "", *, registered: bool = True
+        self,
+        well: str,
+        image: str,
+        label: str = "",
+        *,
+        table: str | None = "registered_FOV_ROI_table",
     ) -> Fused:
         """A fused label image of one acquisition."""
-        views = self._views(image, registered, "nearest")
+        views = self._views(image, table, "nearest")
         look = self._outlines(well, label)
         return self._fuse(views, self.spec.axes_of_labels, self.spec.label_dtype, look)
 
@@ -196,11 +208,13 @@ class Truth:
         flat = "z" not in self.spec.axes_of_labels
         return lambda at, window: scene.label(window, index=index, flat=flat)
 
-    def _views(self, image: str, registered: bool, interpolation: str) -> _Views:
+    def _views(self, image: str, table: str | None, interpolation: str) -> _Views:
         acquisition = self._acquisition(image)
-        if registered:
+        if table is None:
+            return self._whole_fields(acquisition)
+        if "FOV" in table:
             return self._registered_fields(acquisition, interpolation)
-        return self._whole_fields(acquisition)
+        return self._fields_in_well_box(acquisition, interpolation)
 
     def _whole_fields(self, acquisition: AcquisitionSpec) -> _Views:
         boxes, drift = field_boxes(self.spec), field_shifts(self.spec, acquisition)
@@ -214,6 +228,22 @@ class Truth:
         inside = start - field_boxes(self.spec).start_px
         return _Views(start, size, self._stage() + inside, drift)
 
+    def _fields_in_well_box(self, acquisition: AcquisitionSpec, interpolation: str) -> _Views:
+        spec, fields = self.spec, field_boxes(self.spec)
+        origins = np.column_stack([np.zeros(len(fields.names)), field_origins(spec)])
+        if any(a.field_shifts_px for a in spec.acquisitions) or (self._stage() != origins).any():
+            raise ConfigError(
+                "A well table moves the array as a whole: fused fields agree only if the array "
+                "is the mosaic that the stage saw. Use overlap=0, no jitter and one shift."
+            )
+        box = registered_well_box(spec, spec.reference)
+        low, high = _whole(box.start_px)[0], _whole(box.start_px)[0] + _whole(box.size_px)[0]
+        start = np.maximum(_whole(fields.start_px), low)
+        stop = np.minimum(_whole(fields.start_px + fields.size_px), high)
+        shifts = field_shifts(spec, acquisition)
+        drift = shifts - np.rint(shifts) if interpolation == "nearest" else np.zeros_like(shifts)
+        return _Views(start, stop - start, start.astype(float), drift)
+
     def _stage(self) -> Floats:
         return np.column_stack(
             [np.zeros(len(field_origins(self.spec))), stage_positions(self.spec)]
@@ -225,12 +255,12 @@ class Truth:
         for start, size, stage, drift in zip(
             views.array_start, views.size, views.stage_start, views.drift, strict=True
         ):
-            planes = range(start[0], start[0] + size[0])
-            for at in self._planes(axes, planes):
+            box = _slices(start, size)
+            for at in self._planes(axes, range(box[0].start, box[0].stop)):
                 depth = at.get("z", 0) + drift[0]
                 window = Window((depth, *(stage + drift)[1:]), (int(size[1]), int(size[2])))
-                rows, columns = (slice(a, a + n) for a, n in zip(start[1:], size[1:], strict=True))
-                image[(*at.values(), rows, columns)] = look(at, window)
+                place: tuple[int | slice, ...] = (*at.values(), *box[1:])
+                image[place] = look(at, window)
         return image
 
     def _fuse(self, views: _Views, axes: str, dtype: str, look: _Look) -> Fused:
@@ -243,23 +273,21 @@ class Truth:
         low = views.stage_start.min(axis=0)
         shape = np.rint((views.stage_start + views.size).max(axis=0) - low).astype(int)
         covered = np.zeros(shape, bool)
-        for start, size in zip(
-            np.rint(views.stage_start - low).astype(int), views.size, strict=True
-        ):
-            covered[tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))] = True
+        for start, size in zip(_whole(views.stage_start - low), views.size, strict=True):
+            covered[_slices(start, size)] = True
         lengths = {**self.spec.lengths, **dict(zip("zyx", shape.tolist(), strict=True))}
         image = np.zeros([lengths[axis] for axis in axes], dtype)
         position = low + views.drift[0]
         for at in self._planes(axes, range(lengths["z"])):
             z = at.get("z", 0)
-            window = Window((position[0] + z, position[1], position[2]), (shape[1], shape[2]))
+            window = Window((position[0] + z, position[1], position[2]), covered.shape[1:])
             image[tuple(at.values())] = look(at, window) * covered[z].astype(image.dtype)
         origin = low * self.spec.pixel_size_um + np.array([0.0, *self.spec.stage_origin_um])
         return Fused(image, (float(origin[0]), float(origin[1]), float(origin[2])), covered)
 
     def _planes(self, axes: str, planes: range) -> list[dict[str, int]]:
         lengths = {**{a: range(n) for a, n in self.spec.lengths.items()}, "z": planes}
-        ranges = [lengths[axis] for axis in axes[:-2]]
+        ranges: list[range] = [lengths[axis] for axis in axes[:-2]]
         return [dict(zip(axes[:-2], at, strict=True)) for at in itertools.product(*ranges)]
 
     def _moved(self, pixels: Array, axes: str, image: str) -> Array:
@@ -282,6 +310,10 @@ class Truth:
             source.append(slice(low - shift[i], high - shift[i]))
         new[tuple(target)] = pixels[tuple(source)]
         return new
+
+
+def _slices(start: Ints, size: Ints) -> tuple[slice, ...]:
+    return tuple(slice(int(a), int(a + n)) for a, n in zip(start, size, strict=True))
 
 
 def _whole(px: Floats) -> Ints:
