@@ -61,6 +61,7 @@ class Source:
         self._kept: dict[tuple[Hashable, Box], Pixels] = {}
         self._kept_bytes = 0
         self._decoding: dict[tuple[int, ...], Lock] = {}
+        self._seen: set[tuple[int, ...]] = set()
         self._lock = Lock()
         self.decoded = 0
 
@@ -111,9 +112,9 @@ class Source:
         if self._store.is_empty(index):
             return None
         with self._lock:
-            again = index in self._decoding
             decoding = self._decoding.setdefault(index, Lock())
         with decoding:
+            again = index in self._seen  # not who asked first: who holds the lock first decodes
             if again and (kept := self._take(who, part)) is not None:
                 return kept
             pixels = self._store.decode(chunk)
@@ -121,6 +122,7 @@ class Source:
                 self.decoded += 1
             if not again:
                 self._keep(chunk, pixels, who)
+                self._seen.add(index)
         return pixels if part == chunk else pixels[part.within(chunk)]
 
     def _take(self, who: Hashable, part: Box) -> Pixels | None:

@@ -1,0 +1,67 @@
+"""Arrays in memory that the engine reads from and writes to, and that keep count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platefuse.geometry import Box
+
+Array = NDArray[Any]
+Index = tuple[int, ...]
+
+
+@dataclass
+class ArrayStore:
+    """An array to read from, as a `platefuse.sources.ChunkStore`, perhaps with empty chunks."""
+
+    array: Array
+    chunk: Index
+    holes: frozenset[Index] = frozenset()
+    is_free: bool = False
+
+    @property
+    def shape(self) -> Index:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.array.dtype
+
+    def is_empty(self, index: Index) -> bool:
+        return index in self.holes
+
+    def decode(self, box: Box) -> Array:
+        return self.array[box.slices].copy()
+
+
+@dataclass
+class ArrayLevel:
+    """An array to write to, as a `platefuse.pyramid.LevelArray`; takes whole units only."""
+
+    shape: Index
+    shard: Index
+    dtype: np.dtype[Any]
+    zero_is_fill: bool = True
+    written: list[Box] = field(default_factory=list)
+    _lock: Any = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        # Zeros are what is read where nothing was written; 99 stands for any other fill value.
+        self.pixels = np.full(self.shape, 0 if self.zero_is_fill else 99, self.dtype)
+
+    def write(self, box: Box, pixels: Array) -> None:
+        ends = zip(box.start, box.stop, self.shard, self.shape, strict=True)
+        for start, stop, unit, length in ends:
+            assert start % unit == 0, f"{box} does not begin with a unit of {self.shard}"
+            assert stop % unit == 0 or stop == length, f"{box} cuts a unit of {self.shard}"
+        assert pixels.dtype == self.dtype
+        assert pixels.shape == box.shape
+        with self._lock:
+            assert not any((box & other).size for other in self.written), f"{box} written twice"
+            self.written.append(box)
+        self.pixels[box.slices] = pixels

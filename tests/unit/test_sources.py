@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import pickle
+import sys
+import threading
+from collections.abc import Hashable, Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from platefuse import sources
+from platefuse.geometry import Box, grid_box
+from platefuse.sources import Source
+from tests.arrays import ArrayStore
+
+SHAPE = (13, 17)
+ARRAY = np.arange(1, 13 * 17 + 1, dtype=np.uint16).reshape(SHAPE)
+
+
+def grid(unit: tuple[int, int]) -> list[Box]:
+    cells = product(*(range(-(-n // u)) for n, u in zip(SHAPE, unit, strict=True)))
+    return [grid_box(index, unit, SHAPE) for index in cells]
+
+
+units = st.tuples(st.integers(1, 8), st.integers(1, 8))
+
+
+@given(
+    chunk=units,
+    start=st.tuples(st.integers(0, 12), st.integers(0, 16)),
+    size=st.tuples(st.integers(1, 13), st.integers(1, 17)),
+    seed=st.integers(0, 99),
+)
+def test_a_box_is_read_across_chunks_and_holes(
+    chunk: tuple[int, int], start: tuple[int, int], size: tuple[int, int], seed: int
+) -> None:
+    box = Box(start, tuple(a + n for a, n in zip(start, size, strict=True))) & Box.of_shape(SHAPE)
+    every = [tuple(a // c for a, c in zip(b.start, chunk, strict=True)) for b in grid(chunk)]
+    chosen = np.random.default_rng(seed).random(len(every)) < 0.4
+    holes = {index for index, hole in zip(every, chosen, strict=True) if hole}
+    expected = ARRAY.copy()
+    for index in holes:
+        expected[grid_box(index, chunk, SHAPE).slices] = 0
+    got = Source(ArrayStore(ARRAY, chunk, frozenset(holes))).read(box, "reader")
+    if got is None:
+        assert not expected[box.slices].any()
+    else:
+        np.testing.assert_array_equal(got, expected[box.slices])
+        assert expected[box.slices].any()
+
+
+@settings(max_examples=40)
+@given(chunk=units, readers=units, seed=st.integers(0, 99), limit=st.sampled_from([0, 40, 10**9]))
+def test_readers_in_any_order_get_their_pixels_and_chunks_are_decoded_once(
+    chunk: tuple[int, int], readers: tuple[int, int], seed: int, limit: int
+) -> None:
+    source, boxes = Source(ArrayStore(ARRAY, chunk)), grid(readers)
+    source.expect(lambda part: [(b.start, b) for b in boxes if not (b & part).empty])
+    np.random.default_rng(seed).shuffle(boxes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "KEPT_BYTES", limit)
+        for box in boxes:
+            got = source.read(box, box.start)
+            assert got is not None
+            np.testing.assert_array_equal(got, ARRAY[box.slices])
+    if limit == 10**9:
+        assert source.decoded == len(grid(chunk))
+    assert not source._kept
+    assert source._kept_bytes == 0
+
+
+def test_slivers_are_small_copies_and_not_whole_chunks_kept_alive() -> None:
+    source = Source(ArrayStore(ARRAY, (13, 17)))
+    boxes = [Box((0, 0), (13, 16)), Box((0, 16), (13, 17))]
+    source.expect(lambda part: [(b.start, b) for b in boxes])
+    source.read(boxes[0], boxes[0].start)
+    (sliver,) = source._kept.values()
+    assert sliver.base is None
+    assert sliver.nbytes == 13 * 2
+
+
+def test_a_chunk_is_decoded_once_also_if_the_second_reader_overtakes_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Both threads meet at one chunk; the first to ask for it is not the first to get its lock.
+    overtaken, asked = threading.Event(), threading.Event()
+
+    class ChunkLock:
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+            asked.set()
+
+        def __enter__(self) -> None:
+            if threading.current_thread().name == "slow":
+                overtaken.wait(10)
+            self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self._lock.release()
+
+    source = Source(ArrayStore(ARRAY, SHAPE))
+    boxes = {"slow": Box((0, 0), (13, 8)), "fast": Box((0, 8), (13, 17))}
+    source.expect(lambda part: list(boxes.items()))
+    monkeypatch.setattr(sources, "Lock", ChunkLock)
+    got: dict[Hashable, Any] = {}
+    slow = threading.Thread(
+        target=lambda: got.update(slow=source.read(boxes["slow"], "slow")), name="slow"
+    )
+    slow.start()
+    assert asked.wait(10)
+    got["fast"] = source.read(boxes["fast"], "fast")
+    overtaken.set()
+    slow.join()
+    for name, box in boxes.items():
+        np.testing.assert_array_equal(got[name], ARRAY[box.slices])
+    assert source.decoded == 1
+    assert not source._kept
+
+
+def test_threads_read_everything_once(thread_switches: None) -> None:
+    source = Source(ArrayStore(ARRAY, (3, 4)))
+    boxes = grid((2, 5))
+    source.expect(lambda part: [(b.start, b) for b in boxes if not (b & part).empty])
+    waiting = iter(boxes)
+    lock = threading.Lock()
+    wrong: list[Box] = []
+
+    def work() -> None:
+        while True:
+            with lock:
+                box = next(waiting, None)
+            if box is None:
+                return
+            got = source.read(box, box.start)
+            if got is None or (got != ARRAY[box.slices]).any():
+                wrong.append(box)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert source.decoded == len(grid((3, 4)))
+    assert not source._kept
+
+
+@pytest.fixture
+def thread_switches() -> Iterator[None]:
+    """Threads take turns as often as the interpreter can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_a_source_that_is_free_is_read_without_book_keeping() -> None:
+    source = Source(ArrayStore(ARRAY, (3, 4), is_free=True))
+    source.expect(lambda part: [("other", part)])
+    got = source.read(Box((1, 2), (9, 11)), "reader")
+    np.testing.assert_array_equal(got, ARRAY[1:9, 2:11])
+    assert not source._kept
+
+
+def test_a_source_goes_to_another_process_without_locks_and_slivers() -> None:
+    source = Source(ArrayStore(ARRAY, (3, 4)))
+    source.expect(lambda part: [("other", part)])
+    source.read(Box((0, 0), (1, 1)), "reader")
+    there = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(there.read(Box((0, 0), (2, 2)), "reader"), ARRAY[:2, :2])
+    assert there.decoded == 1
