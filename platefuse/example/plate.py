@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from platefuse.errors import PlateError
 from platefuse.example import metadata
 from platefuse.example.arrays import Pyramid
+from platefuse.example.camera import add_noise, to_counts
 from platefuse.example.layout import field_origins, field_shifts, stage_positions
-from platefuse.example.scene import Scene, Window, add_noise, to_counts
+from platefuse.example.scene import Scene, Window
 from platefuse.example.spec import AcquisitionSpec, PlateSpec
 from platefuse.example.tables import TableWriter, zarr_format
 from platefuse.example.truth import Truth

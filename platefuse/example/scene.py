@@ -1,9 +1,9 @@
 """The tissue of a well as a formula: it can be looked at from any position, exactly.
 
-Nuclei are smooth, tilted ellipses that never touch; the other channels
-show a soft halo, the cell, around each; the background is a sum of plane waves. All of it is a
-function of real coordinates, so an acquisition that is moved by a fraction of a pixel is
-computed and not interpolated.
+Nuclei are smooth, tilted ellipses that never touch; the other channels show a soft halo, the
+cell, around each; the background is a sum of plane waves. All of it is a function of real
+coordinates, so an acquisition that is moved by a fraction of a pixel is computed and not
+interpolated.
 """
 
 from __future__ import annotations
@@ -16,15 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.errors import ConfigError
+from platefuse.example.camera import BACKGROUND, OFFSET, to_counts
 from platefuse.example.layout import field_shifts, stage_positions
 from platefuse.example.spec import PlateSpec
 
 Floats = NDArray[np.float64]
-
-# Counts of a 16-bit camera, scaled down for data types that hold less.
-OFFSET = 100.0
-BACKGROUND = 150.0
-FULL_SCALE = 6000.0
 
 _EDGE = 0.1  # softness of a nucleus' edge, in radii: about the blur of a light microscope
 _LARGEST = 1.15  # largest half axis, in units of the mean radius
@@ -310,68 +306,6 @@ def scatter(extent: Floats, rng: np.random.Generator) -> Floats:
             kept &= ~(near & (priority[other] > priority[inner]))
     chosen: Floats = places[inner][kept]
     return chosen
-
-
-def to_counts(counts: NDArray[np.floating], dtype: str) -> NDArray[np.generic]:
-    """Counts of a 16-bit camera as another data type holds them.
-
-    Parameters
-    ----------
-    counts : ndarray of float
-        Counts, at most about `FULL_SCALE`.
-    dtype : str
-        The data type. Small integers are scaled to their range; floats are rounded to
-        sixteenths.
-
-    Returns
-    -------
-    ndarray of `dtype`
-
-    Examples
-    --------
-    >>> to_counts(np.array([0.4, 1000.6, 70000]), "uint16").tolist()
-    [0, 1001, 65535]
-    >>> to_counts(np.array([6000.0]), "uint8").tolist()
-    [255]
-    >>> to_counts(np.array([0.26]), "float32").tolist()
-    [0.25]
-    """
-    target = np.dtype(dtype)
-    if target.kind == "f":
-        scale = 1 / 60 if target.itemsize == 2 else 1.0
-        sixteenths: NDArray[np.generic] = np.rint(counts * np.float32(16 * scale)) / 16
-        return sixteenths.astype(target)
-    most = float(min(np.iinfo(target).max, 2**24))
-    scale = min(1.0, most / FULL_SCALE)
-    whole: NDArray[np.generic] = np.clip(np.rint(counts * np.float32(scale)), 0, most)
-    return whole.astype(target)
-
-
-def add_noise(
-    counts: NDArray[np.float32], read_noise: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Shot and read noise of a camera of gain 1.
-
-    Shot noise is drawn as a normal variate of the same variance, which at the hundred counts
-    and more of these scenes cannot be told from a Poisson variate and is ten times faster.
-
-    Parameters
-    ----------
-    counts : ndarray of float32
-        Counts without noise, offset included.
-    read_noise : float
-        Standard deviation, counts.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of float32
-        Counts with noise.
-    """
-    deviation = np.sqrt(np.maximum(counts - np.float32(OFFSET), 0) + np.float32(read_noise**2))
-    noise: NDArray[np.float32] = deviation * rng.standard_normal(counts.shape, dtype=np.float32)
-    return counts + noise
 
 
 def _common(

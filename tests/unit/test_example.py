@@ -28,7 +28,8 @@ from platefuse.example import (
     run_example,
 )
 from platefuse.example.arrays import Pyramid
-from platefuse.example.scene import SPACING, add_noise, scatter, to_counts
+from platefuse.example.camera import add_noise, to_counts
+from platefuse.example.scene import SPACING, scatter
 from platefuse.example.spec import TABLES
 from platefuse.plate import Plate
 from tests.conftest import SMALL, ExamplePlate, PlateFactory
@@ -402,6 +403,14 @@ def test_zarr_v2_arrays_look_like_those_of_fractal(order: str, tmp_path: Path) -
     assert document["compressor"]["id"] == "blosc"
     assert document["chunks"] == [1, 1, 96, 112]
     assert document["order"] == order
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_byte_orders_other_than_the_machines_are_written(version: str, tmp_path: Path) -> None:
+    spec = dataclasses.replace(SMALL, wells=("A/1",), tables=(), dtype=">u2", ngff_version=version)
+    truth = make_plate(tmp_path / "p.zarr", spec)
+    stored = read_level(tmp_path / "p.zarr/A/1/1")
+    np.testing.assert_array_equal(stored, truth.acquired("A/1", "1"))
 
 
 @pytest.mark.parametrize("rounding", ["floor", "ceil"])
