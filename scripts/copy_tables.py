@@ -3,7 +3,6 @@
 from typing import Any
 
 import _job
-
 from platefuse import carry
 from platefuse.plate import Plate
 from platefuse.registration import RegistrationRequest

@@ -3,7 +3,6 @@
 from typing import Any
 
 import _job
-
 from platefuse import fused_plate
 from platefuse.plate import Plate
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import _job
-
 from platefuse import registration
 from platefuse.plate import Plate
 

@@ -93,7 +93,7 @@ def open_plates(paths):
         other = names_by_path.setdefault(plate.path.resolve(), name)
         if other != name:
             raise WorkflowError(
-                f"config.plates.{other} and plates.{name} are the same plate, {plate.path}. "
+                f"config.plates.{other} and config.plates.{name} are the same plate, {plate.path}. "
                 "Remove one of them."
             )
         if Path(config["results"]).resolve().is_relative_to(plate.path.resolve()):

@@ -1,0 +1,130 @@
+"""What a dry run plans, and what it refuses. Nothing is written by any of them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platefuse.example import PlateSpec, make_plate
+from tests.workflow.conftest import CLONE, Folder, fingerprint
+
+
+def planned(output: str) -> dict[str, int]:
+    """Number of jobs by rule, from the table that a plan begins with."""
+    table = output.split("Job stats:")[1].split("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+
+
+def plan(folder: Folder, **config: Any) -> dict[str, int]:
+    folder.configure(**config)
+    return planned(folder.succeed("--dry-run", "--quiet", "rules"))
+
+
+def test_each_image_is_registered_and_each_well_fused(fresh: Folder) -> None:
+    assert plan(fresh) == {
+        "all": 1,
+        "register_image": 4,
+        "copy_tables": 4,
+        "swap_image": 4,
+        "discard_backups": 2,
+        "fuse_well": 2,
+        "finish_fused_plate": 1,
+    }
+
+
+def test_one_job_publishes_the_images_of_a_well(fresh: Folder) -> None:
+    assert plan(fresh, registration={"overwrite_input": False}) == {
+        "all": 1,
+        "register_image": 4,
+        "copy_tables": 4,
+        "publish_registered": 2,
+        "fuse_well": 2,
+        "finish_fused_plate": 1,
+    }
+
+
+def test_without_registration_wells_are_fused(fresh: Folder) -> None:
+    jobs = plan(fresh, registration={"enabled": False})
+    assert jobs == {"all": 1, "fuse_well": 2, "finish_fused_plate": 1}
+
+
+def test_without_fusion_wells_are_registered(fresh: Folder) -> None:
+    jobs = plan(fresh, fusion={"enabled": False})
+    assert set(jobs) == {"all", "register_image", "copy_tables", "swap_image", "discard_backups"}
+
+
+def test_every_plate_is_planned(fresh: Folder) -> None:
+    shutil.copytree(fresh.plate, fresh.path / "other.zarr")
+    plates = {"tiny": "tiny.zarr", "other": "other.zarr"}
+    assert plan(fresh, plates=plates)["register_image"] == 8
+
+
+def test_names_may_have_dots_dashes_and_spaces(tmp_path: Path, unrun: Folder) -> None:
+    spec = PlateSpec(wells=("A/01",), pixels=False)
+    folder = Folder(tmp_path, make_plate(tmp_path / "tiny.zarr", spec))
+    well = folder.plate / "A" / "01"
+    (well / "2").rename(well / "2_illum-corr v1.2")
+    rename_image(well, "2", "2_illum-corr v1.2")
+    assert plan(folder, registration={"reference_acquisition": 0})["register_image"] == 3
+
+
+def rename_image(well: Path, old: str, new: str) -> None:
+    text = (well / ".zattrs").read_text()
+    attributes = json.loads(text)
+    for image in attributes["well"]["images"]:
+        image["path"] = new if image["path"] == old else image["path"]
+    (well / ".zattrs").write_text(json.dumps(attributes))
+
+
+REFUSED = {
+    "unknown key": ({"fusion": {"tile_tabel": "x"}}, ["config.fusion", "'tile_tabel'"]),
+    "wrong type": ({"registration": {"enabled": "yes please"}}, ["config.registration.enabled"]),
+    "unquoted version": ({"fusion": {"ngff_version": 0.4}}, ["ngff_version", "quotes"]),
+    "scatter": ({"fusion": {"scatter": 4}}, ["config.fusion.scatter"]),
+    "nothing to do": (
+        {"fusion": {"enabled": False}, "registration": {"enabled": False}},
+        ["nothing to do"],
+    ),
+    "plate missing": ({"plates": {"tiny": "away.zarr"}}, ["away.zarr", "no such plate"]),
+    "not a plate": ({"plates": {"tiny": "tiny.zarr/B"}}, ["tiny.zarr/B", "not an OME-Zarr"]),
+    "plate twice": (
+        {"plates": {"tiny": "tiny.zarr", "again": "./tiny.zarr"}},
+        ["config.plates.tiny", "config.plates.again"],
+    ),
+    "one output for two": (
+        {"plates": {"tiny": "tiny.zarr", "b": "b.zarr"}, "fusion": {"output": "f.zarr"}},
+        ["config.fusion.output"],
+    ),
+    "results in a plate": ({"results": "tiny.zarr/results"}, ["config.results", "tiny.zarr"]),
+    "reference absent": (
+        {"registration": {"reference_acquisition": 7}},
+        ["tiny.zarr/B/02", "acquisition 7", "[0, 1]"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("config", "words"), REFUSED.values(), ids=REFUSED)
+def test_refused_in_one_message(fresh: Folder, config: dict[str, Any], words: list[str]) -> None:
+    before = fingerprint(fresh.plate)
+    fresh.configure(**config)
+    output = fresh.fail("--dry-run")
+    assert output.count("Error") == 1, output
+    assert "Traceback" not in output
+    for word in words:
+        assert word in output, output
+    assert fingerprint(fresh.plate) == before
+
+
+def test_the_clone_is_linted_without_a_plate(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, None)  # type: ignore[arg-type]
+    folder.configure(plates={"tiny": "away.zarr"})
+    assert "Congratulations" in folder.succeed("--lint")
+
+
+def test_slurm_is_found_as_typed_in_a_clone() -> None:
+    assert (CLONE / "slurm" / "config.yaml").samefile(CLONE / "profiles" / "slurm" / "config.yaml")
