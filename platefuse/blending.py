@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 Weights = NDArray[np.float64]
 
 
-def border_weights(
-    position: NDArray[Any], start: float, stop: float, width: float
-) -> Weights:
+def border_weights(position: NDArray[Any], start: float, stop: float, width: float) -> Weights:
     """Weight of positions on one axis: 1 inside, falling smoothly towards the borders.
 
     The raised cosine ``(1 - cos(pi * d / width)) / 2`` of the distance ``d`` to the nearer
@@ -54,19 +52,24 @@ def linear_kernel(fraction: float) -> tuple[tuple[int, float], ...]:
     return ((0, 1.0 - fraction), (1, fraction))
 
 
-def cubic_kernel(fraction: float) -> tuple[tuple[int, float], ...]:
-    """Taps (offset, weight) of cubic convolution at a fraction of a pixel.
+def cubic_weights(fraction: Any) -> tuple[Any, Any, Any, Any]:
+    """Weights of the pixels at offsets -1, 0, 1, 2 in cubic convolution, at a fraction of a pixel.
 
     Keys (1981), doi:10.1109/TASSP.1981.1163711, with ``a = -1/2``: exact for quadratics, and
     four taps wide, so that a pixel depends on its neighbours only.
     """
     t = fraction
     return (
-        (-1, ((-0.5 * t + 1.0) * t - 0.5) * t),
-        (0, (1.5 * t - 2.5) * t * t + 1.0),
-        (1, ((-1.5 * t + 2.0) * t + 0.5) * t),
-        (2, (0.5 * t - 0.5) * t * t),
+        ((-0.5 * t + 1.0) * t - 0.5) * t,
+        (1.5 * t - 2.5) * t * t + 1.0,
+        ((-1.5 * t + 2.0) * t + 0.5) * t,
+        (0.5 * t - 0.5) * t * t,
     )
+
+
+def cubic_kernel(fraction: float) -> tuple[tuple[int, float], ...]:
+    """Taps (offset, weight) of cubic convolution at a fraction of a pixel."""
+    return tuple(enumerate(cubic_weights(fraction), start=-1))
 
 
 KERNELS = {1: linear_kernel, 3: cubic_kernel}
@@ -76,7 +79,7 @@ REACH = {0: 0, 1: 1, 3: 2}
 
 def float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The float in which values of `dtype` are computed: float64 where float32 would round."""
-    small = dtype.kind == "f" and dtype.itemsize <= 4 or dtype.kind in "iub" and dtype.itemsize <= 2
+    small = (dtype.kind == "f" and dtype.itemsize <= 4) or (dtype.kind in "iub" and dtype.itemsize <= 2)
     return np.dtype(np.float32 if small else np.float64)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,127 +16,210 @@ from numpy.typing import NDArray
 from platefuse.blending import float_dtype
 from platefuse.downsample import to_dtype
 from platefuse.geometry import Box
-from platefuse.views import View
+from platefuse.views import Mask, View
 
 Pixels = NDArray[Any]
-METHODS = ("weighted_average", "mean", "max", "first", "last")
+
+
+class Compositor(Protocol):
+    """Makes the pixels of a block from the views that touch it."""
+
+    @property
+    def margin_px(self) -> tuple[int, ...]:
+        """Pixels around a block that its own pixels depend on, for each of the last axes."""
+
+    def compose(
+        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
+    ) -> Pixels | None:
+        """The pixels of a region; None if all are zero and no view stores any.
+
+        Parameters
+        ----------
+        region : Box
+            The output pixels wanted.
+        views : sequence of View
+            Views in order; those that do not touch the region are passed over.
+        dtype : dtype
+            Data type of the result. Integers are rounded to nearest and clipped.
+        who : hashable
+            Name of the region for the sources' book-keeping: views are read as
+            ``(who, id(view))``.
+        """
 
 
 @dataclass(frozen=True)
-class Composition:
-    """How views that cover the same pixel make one value.
+class Part:
+    """What one view has to say on a region."""
+
+    view: View
+    box: Box
+    pixels: Pixels | None
+
+    def values(self, cell: Box, dtype: np.dtype[Any]) -> Pixels:
+        if self.pixels is None:
+            return np.zeros(cell.shape, dtype)
+        return self.pixels[cell.within(self.box)]
+
+
+def fetch_parts(region: Box, views: Sequence[View], who: Hashable) -> list[Part]:
+    """Read every view that touches a region."""
+    boxes = [(view, view.placed & region) for view in views]
+    return [
+        Part(view, box, view.fetch(box, (who, id(view)))) for view, box in boxes if not box.empty
+    ]
+
+
+@dataclass(frozen=True)
+class Paint:
+    """One view for each pixel: no pixel is mixed from two.
+
+    Attributes
+    ----------
+    winner : str
+        ``last`` or ``first`` of the views' order; ``label``: the first that is not zero.
+    """
+
+    winner: Literal["first", "last", "label"] = "last"
+    margin_px: tuple[int, ...] = ()
+
+    def compose(
+        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
+    ) -> Pixels | None:
+        """See `Compositor`."""
+        parts = fetch_parts(region, views if self.winner == "last" else views[::-1], who)
+        return _paint(region, parts, dtype, skip_zero=self.winner == "label")
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Pixels that several views cover are mixed.
 
     Attributes
     ----------
     method : str
-        ``weighted_average``, ``mean``, ``max``, ``first`` or ``last`` (of the views' order).
-    widths_px : tuple of float
-        Blending width on each axis, in pixels, for ``weighted_average``.
+        ``weighted_average`` by the views' blending weights, ``mean``, or ``max``.
     """
 
-    method: str
-    widths_px: tuple[float, ...] = ()
+    method: Literal["weighted_average", "mean", "max"] = "weighted_average"
+    margin_px: tuple[int, ...] = ()
 
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"unknown method {self.method!r}; expected one of {METHODS}")
+    def compose(
+        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
+    ) -> Pixels | None:
+        """See `Compositor`."""
+        parts = fetch_parts(region, views, who)
+        block = _paint(region, parts, dtype)
+        if block is None:
+            return None
+        for cell, covering in overlaps([part.box for part in parts]):
+            painted = block[cell.within(region)]
+            painted[...] = self._merge([parts[i] for i in covering], cell, painted)
+        return block
 
+    def _merge(self, parts: Sequence[Part], cell: Box, painted: Pixels) -> Pixels:
+        """One value from several, computed from what the others differ from the first.
 
-def compose(
-    region: Box, views: Sequence[View], how: Composition, dtype: np.dtype[Any], who: Hashable
-) -> Pixels | None:
-    """The pixels of a region; None if all are zero and no view stores any.
-
-    Parameters
-    ----------
-    region : Box
-        The output pixels wanted.
-    views : sequence of View
-        Views in order; those that do not touch the region are passed over.
-    how : Composition
-        What to do where several views cover a pixel.
-    dtype : dtype
-        Data type of the result. Integers are rounded to nearest and clipped.
-    who : hashable
-        Name of the region for the sources' book-keeping; views are read as ``(who, number)``.
-    """
-    if how.method == "first":
-        views = views[::-1]
-    touching = [(n, v, v.placed & region) for n, v in enumerate(views)]
-    touching = [(n, v, part) for n, v, part in touching if not part.empty]
-    pixels = [v.fetch(part, (who, id(v))) for n, v, part in touching]
-    if all(p is None for p in pixels):
-        return None
-    if len(touching) == 1 and touching[0][2] == region and pixels[0] is not None:
-        return to_dtype(pixels[0], dtype)
-    block = np.zeros(region.shape, dtype)
-    for (_, _, part), values in zip(touching, pixels, strict=True):
-        block[part.within(region)] = 0 if values is None else to_dtype(values, dtype)
-    if how.method in ("weighted_average", "mean", "max"):
-        parts = [part for _, _, part in touching]
-        for cell, covering in overlaps(parts):
-            found = [pixels[i] for i in covering]
-            values = [
-                np.zeros(cell.shape, dtype) if p is None else p[cell.within(parts[i])]
-                for i, p in zip(covering, found, strict=True)
-            ]
-            covers = [touching[i][1] for i in covering]
-            block[cell.within(region)] = _merge(values, covers, cell, how, dtype)
-    return block
+        Where all agree every difference is zero and the result is the common value exactly,
+        for every dtype and whatever the weights.
+        """
+        dtype = painted.dtype
+        values = [part.values(cell, dtype) for part in parts]
+        masks = [part.view.covers(cell) for part in parts]
+        if self.method == "max":
+            return _maximum(values, masks, painted)
+        kind = float_dtype(dtype)
+        base = _first_covering(values, masks, painted)
+        total, weight_sum = np.zeros(cell.shape, kind), np.zeros(cell.shape, kind)
+        for part, value, mask in zip(parts, values, masks, strict=True):
+            weight = part.view.weights(cell) if self.method == "weighted_average" else np.ones(1)
+            weight = weight.astype(kind) if mask is None else np.where(mask, weight, 0).astype(kind)
+            weight_sum += weight
+            if value is not base:
+                total += (value.astype(kind) - base.astype(kind)) * weight
+        np.divide(total, weight_sum, out=total, where=weight_sum > 0)
+        return _add(base, total, dtype)
 
 
-def overlaps(parts: Sequence[Box]) -> Iterator[tuple[Box, tuple[int, ...]]]:
+def overlaps(boxes: Sequence[Box]) -> Iterator[tuple[Box, tuple[int, ...]]]:
     """Cells that two or more boxes cover, and which do; together, all such pixels, once.
 
     Each cell belongs to the first box that covers it, which is cut where others begin or end:
     the work grows with the number of neighbours, not with the number of boxes.
     """
-    if len(parts) < 2:
+    if len(boxes) < 2:
         return
-    start = np.array([p.start for p in parts])
-    stop = np.array([p.stop for p in parts])
-    for i, own in enumerate(parts):
+    start = np.array([box.start for box in boxes])
+    stop = np.array([box.stop for box in boxes])
+    for i, own in enumerate(boxes):
         meets = np.all((start < own.stop) & (stop > own.start), axis=1)
-        meets[i] = False
-        others = np.flatnonzero(meets)
-        if not len(others) or others[-1] < i:
+        meets[: i + 1] = False
+        later: list[int] = np.flatnonzero(meets).tolist()
+        if not later:
             continue
-        cuts = [
-            sorted(
-                {own.start[d], own.stop[d]}
-                | {c for o in others for c in (int(start[o, d]), int(stop[o, d])) if own.start[d] < c < own.stop[d]}
-            )
-            for d in range(len(own.start))
-        ]
-        for cell in product(*map(pairwise, cuts)):
-            box = Box(tuple(a for a, _ in cell), tuple(b for _, b in cell))
-            covering = [int(o) for o in others if parts[o].contains(box)]
-            if covering and covering[0] > i:
-                yield box, (i, *covering)
+        meets = np.all((start < own.stop) & (stop > own.start), axis=1)
+        earlier: list[int] = np.flatnonzero(meets[:i]).tolist()
+        for cell in _cut(own, [boxes[o] for o in earlier + later]):
+            if any(boxes[o].contains(cell) for o in earlier):
+                continue
+            covering = [o for o in later if boxes[o].contains(cell)]
+            if covering:
+                yield cell, (i, *covering)
 
 
-def _merge(
-    values: list[Pixels], views: list[View], cell: Box, how: Composition, dtype: np.dtype[Any]
+def _cut(own: Box, others: Sequence[Box]) -> Iterator[Box]:
+    """The box, cut wherever another begins or ends in it."""
+    cuts = []
+    for axis, (a, b) in enumerate(zip(own.start, own.stop, strict=True)):
+        edges = {e for o in others for e in (o.start[axis], o.stop[axis]) if a < e < b}
+        cuts.append(sorted({a, b} | edges))
+    for cell in product(*map(pairwise, cuts)):
+        yield Box(tuple(a for a, _ in cell), tuple(b for _, b in cell))
+
+
+def _paint(
+    region: Box, parts: Sequence[Part], dtype: np.dtype[Any], *, skip_zero: bool = False
+) -> Pixels | None:
+    """Each part over those before it."""
+    if all(part.pixels is None for part in parts):
+        return None
+    if len(parts) == 1 and parts[0].box == region and parts[0].view.covers(region) is None:
+        (pixels,) = (part.pixels for part in parts if part.pixels is not None)
+        return to_dtype(pixels, dtype)
+    block = np.zeros(region.shape, dtype)
+    for part in parts:
+        if part.pixels is None and skip_zero:
+            continue
+        target = block[part.box.within(region)]
+        values = to_dtype(part.values(part.box, dtype), dtype)
+        mask = part.view.covers(part.box)
+        if skip_zero:
+            mask = values != 0 if mask is None else mask & (values != 0)
+        np.copyto(target, values, where=True if mask is None else mask)
+    return block
+
+
+def _first_covering(
+    values: Sequence[Pixels], masks: Sequence[Mask | None], painted: Pixels
 ) -> Pixels:
-    """One value from several, computed from what the others differ from the first.
+    if masks[0] is None:
+        return values[0]
+    base = painted.astype(np.result_type(*values))
+    for value, mask in zip(values[::-1], masks[::-1], strict=True):
+        np.copyto(base, value, where=True if mask is None else mask)
+    return base
 
-    Where all agree every difference is zero and the result is the common value exactly, for
-    every dtype and whatever the weights.
-    """
-    if how.method == "max":
-        return to_dtype(np.maximum.reduce(values), dtype)
-    kind = float_dtype(dtype)
-    total = np.zeros(cell.shape, kind)
-    weight_sum: Any = 0.0
-    base = values[0]
-    for value, view in zip(values, views, strict=True):
-        weight = view.weights(cell, how.widths_px) if how.method == "weighted_average" else 1.0
-        weight_sum = weight_sum + weight
-        if value is not base:
-            total += (value.astype(kind) - base.astype(kind)) * np.asarray(weight, kind)
-    total /= np.asarray(weight_sum, kind)
-    if dtype.kind not in "iu" or base.dtype.kind == "f":
-        return to_dtype(base + total, dtype)
-    if dtype.itemsize < 8:
-        return to_dtype(base.astype(kind) + total, dtype)
-    return base + np.rint(total).astype(np.int64).astype(dtype)
+
+def _maximum(values: Sequence[Pixels], masks: Sequence[Mask | None], painted: Pixels) -> Pixels:
+    highest = _first_covering(values, masks, painted).copy()
+    for value, mask in zip(values, masks, strict=True):
+        np.maximum(highest, value, out=highest, where=True if mask is None else mask)
+    return to_dtype(highest, painted.dtype)
+
+
+def _add(base: Pixels, difference: Pixels, dtype: np.dtype[Any]) -> Pixels:
+    """A value and a float correction, as `dtype`; exact for eight-byte integers, too."""
+    if base.dtype.kind == "f" or dtype.kind not in "iu" or dtype.itemsize < 8:
+        return to_dtype(base.astype(difference.dtype) + difference, dtype)
+    limit = float(2**63 - 2**10)
+    step = np.clip(np.rint(difference), -limit, limit).astype(np.int64)
+    return np.asarray(base + step.astype(dtype))

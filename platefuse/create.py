@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from platefuse.files import make_folder, write_json
 from platefuse.ngff import Multiscale, level_shapes, read_array_metadata
-from platefuse.plate import read_attributes
 
 SMALLEST_LEVEL = 512
 """A new pyramid goes on until its plane is at most this many pixels wide and high."""
@@ -50,8 +49,10 @@ def create_image(
     chunks: Sequence[int],
     shards: Sequence[int] | None,
     version: str,
-    levels: int,
-    like: Multiscale,
+    levels: int = 1,
+    omero: Mapping[str, Any] | None = None,
+    creation: Mapping[str, Any] | None = None,
+    origin: Sequence[float] | None = None,
 ) -> Multiscale:
     """Create the arrays and the metadata of a new image.
 
@@ -77,8 +78,12 @@ def create_image(
         ``"0.4"`` or ``"0.5"``.
     levels : int
         Number of levels at least; there are more until the plane is small.
-    like : Multiscale
-        The image whose channels (`omero`) and compression the new one has.
+    omero : mapping, optional
+        Channel metadata.
+    creation : mapping, optional
+        Further arguments of `zarr.create_array`, such as `compressors`.
+    origin : sequence of float, optional
+        Position of the first pixel's centre on every axis.
 
     Returns
     -------
@@ -91,28 +96,31 @@ def create_image(
     shapes = level_shapes(shape, factors, levels)
     while max(shapes[-1][-2:]) > SMALLEST_LEVEL:
         shapes = level_shapes(shape, factors, len(shapes) + 1)
-    entry = multiscales_metadata(name, axes, pixel_size, factors, len(shapes))
+    entry = multiscales_metadata(name, axes, pixel_size, factors, len(shapes), origin=origin)
     attributes: dict[str, Any] = {"multiscales": [entry]}
     if version == "0.4":
         entry["version"] = "0.4"
-    omero = read_attributes(like.path).get("omero")
     if omero is not None:
-        attributes["omero"] = omero
+        attributes["omero"] = dict(omero)
     write_group(path, attributes, version)
-    compressor = compressor_like(like.path / like.paths[0], version)
     for level, level_shape in enumerate(shapes):
         chunk, shard = _fit(chunks, shards, level_shape)
+        arguments = {
+            "dtype": dtype.newbyteorder("="),
+            "chunks": chunk,
+            "shards": shard,
+            "compressors": blosc(version),
+            "fill_value": 0,
+            "chunk_key_encoding": {
+                "name": "v2" if version == "0.4" else "default",
+                "separator": "/",
+            },
+            "dimension_names": list(axes) if version == "0.5" else None,
+            **(creation or {}),
+        }
+        zarr_format: Literal[2, 3] = 3 if version == "0.5" else 2
         zarr.create_array(
-            path / str(level),
-            shape=level_shape,
-            dtype=dtype.newbyteorder("="),
-            chunks=chunk,
-            shards=shard,
-            compressors=compressor,
-            fill_value=0,
-            zarr_format=3 if version == "0.5" else 2,
-            chunk_key_encoding={"name": "v2" if version == "0.4" else "default", "separator": "/"},
-            dimension_names=list(axes) if version == "0.5" else None,
+            path / str(level), shape=level_shape, zarr_format=zarr_format, **arguments
         )
     return Multiscale.read(path)
 
@@ -125,16 +133,18 @@ def compressor_like(array: Path, version: str) -> Any:
     metadata = read_array_metadata(array)
     if metadata["zarr_format"] == 2:
         found = metadata.get("compressor") or {}
-        is_blosc = found.get("id") == "blosc"
+        found = found if found.get("id") == "blosc" else {}
     else:
         found = _find_blosc(metadata.get("codecs", []))
-        is_blosc = bool(found)
-    cname = found.get("cname", "lz4") if is_blosc else "lz4"
-    level = int(found.get("clevel", 5)) if is_blosc else 5
+    return blosc(version, found.get("cname", "lz4"), int(found.get("clevel", 5)))
+
+
+def blosc(version: str, cname: str = "lz4", level: int = 5) -> Any:
+    """Blosc with byte shuffling, as the arrays of an NGFF version want it."""
     if version == "0.5":
         from zarr.codecs import BloscCodec
 
-        return BloscCodec(cname=cname, clevel=level, shuffle="shuffle")
+        return BloscCodec(cname=cname, clevel=level, shuffle="shuffle")  # type: ignore[arg-type]
     from numcodecs import Blosc
 
     return Blosc(cname=cname, clevel=level, shuffle=Blosc.SHUFFLE)

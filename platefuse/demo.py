@@ -61,9 +61,9 @@ def run_demo(out: TextIO) -> None:
             "it sets up an environment first."
         )
     os.chdir(CLONE)
-    begun = time.monotonic()
-    progress = Progress(out)
-    run_snakemake([*_options(is_new=_make_plate(out))], progress)
+    options = _options(is_new=_make_plate(out))
+    progress, begun = Progress(out), time.monotonic()
+    run_snakemake(options, progress)
     status = plate_status(PLATE)
     seconds = f"{time.monotonic() - begun:.0f} s"
     done = "All is done already." if progress.idle else f"Registered and fused in {seconds}."

@@ -66,7 +66,9 @@ def aggregate(function: Callable[..., Any]) -> Downsample:
         if any(after for _, after in missing):
             block = np.pad(block, missing, mode="edge")
         groups = block.reshape([k for pair in zip(shape, factors, strict=True) for k in pair])
-        return to_dtype(np.asarray(function(groups, axis=tuple(range(1, groups.ndim, 2)))), block.dtype)
+        return to_dtype(
+            np.asarray(function(groups, axis=tuple(range(1, groups.ndim, 2)))), block.dtype
+        )
 
     return apply
 

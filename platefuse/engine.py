@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-from platefuse.blocks import Composition, compose
+from platefuse.blocks import Compositor
 from platefuse.downsample import Downsample
 from platefuse.geometry import Box, grid_box, grid_indices
 from platefuse.pyramid import Index, LevelArray, PyramidWriter, TileTree, run_leaves
@@ -38,7 +38,7 @@ class Target:
 
 
 def write_views(
-    views: Sequence[View], target: Target, how: Composition, *, threads: int = 1
+    views: Sequence[View], target: Target, how: Compositor, *, threads: int = 1
 ) -> None:
     """Compose every block from its views and write all levels.
 
@@ -51,7 +51,7 @@ def write_views(
         Views in order. Each source's `read` may be used by this call alone.
     target : Target
         Arrays to write to. Blocks that no view reaches are left unwritten if that reads as 0.
-    how : Composition
+    how : Compositor
         What to do where several views cover a pixel.
     threads : int
         Number of threads.
@@ -62,35 +62,52 @@ def write_views(
         [level.shard for level in target.levels],
         target.factors,
     )
-    plan = _Plan(views, finest.shape, tree.tiles[0])
+    plan = Plan(views, finest.shape, tree.tiles[0], how)
     writer = PyramidWriter(tree, target.levels, target.downsample)
 
     def work(index: Index) -> None:
         region = tree.region(0, index)
-        block = compose(region, plan.touching(index), how, finest.dtype, index)
+        block = how.compose(region, plan.touching(index), finest.dtype, index)
         writer.put(index, block)
 
     run_leaves(work, tree.leaves(), threads)
 
 
-class _Plan:
+class Plan:
     """Which views a tile is made of, and which tiles a source chunk goes to.
 
     Views are looked up by the tile or chunk they touch in the plane (the last two axes), so
     the cost for each block does not depend on the number of views.
     """
 
-    def __init__(self, views: Sequence[View], shape: Index, tile: Index) -> None:
-        self._shape, self._tile = shape, tile
+    def __init__(
+        self,
+        views: Sequence[View],
+        shape: Index,
+        tile: Index,
+        how: Compositor,
+        *,
+        keep: bool = True,
+    ) -> None:
+        self._shape, self._tile, self._how = shape, tile, how
         self._by_tile: dict[Index, list[View]] = defaultdict(list)
         for view in views:
-            for key in _plane_cells(view.placed & Box.of_shape(shape), tile):
+            for key in _plane_cells(self._widened(view.placed) & Box.of_shape(shape), tile):
                 self._by_tile[key].append(view)
-        for source in {id(view.source): view.source for view in views}.values():
-            self._expect(source, [view for view in views if view.source is source])
+        if not keep:  # blocks are asked for in any order, perhaps again: nothing can be kept
+            return
+        by_source: dict[int, list[View]] = defaultdict(list)
+        for view in views:
+            by_source[id(view.source)].append(view)
+        for same in by_source.values():
+            self._expect(same[0].source, same)
 
     def touching(self, index: Index) -> list[View]:
+        """The views that a tile is made of, in order."""
         return self._by_tile.get(index[-2:], [])
+
+    def _widened(self, box: Box) -> Box:
+        return box.dilated(self._how.margin_px)
 
     def _expect(self, source: Source, views: list[View]) -> None:
         by_chunk: dict[Index, list[View]] = defaultdict(list)
@@ -104,9 +121,10 @@ class _Plan:
                 needed = view.box & chunk
                 if needed.empty:
                     continue
-                reached = view.footprint(needed) & Box.of_shape(self._shape)
+                reached = self._widened(view.footprint(needed)) & Box.of_shape(self._shape)
                 for index in grid_indices(reached, self._tile):
-                    region = view.placed & grid_box(index, self._tile, self._shape)
+                    tile = self._widened(grid_box(index, self._tile, self._shape))
+                    region = view.placed & tile
                     if not region.empty:
                         yield (index, id(view)), view.request(region)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from platefuse.blocks import Composition
+from platefuse.blocks import Blend, Compositor, Paint
+from platefuse.create import compressor_like, create_image, write_group
 from platefuse.downsample import mean
 from platefuse.engine import Target, write_views
 from platefuse.errors import ConfigError, TableError, ViewError
@@ -22,10 +23,8 @@ from platefuse.files import (
     make_folder,
     remove_empty_folders,
     remove_tree,
-    write_json,
 )
 from platefuse.geometry import Box, snap
-from platefuse.create import create_image, write_group
 from platefuse.ngff import Multiscale
 from platefuse.plate import REGISTERED_SUFFIX, Plate, Well, read_attributes, staging_root
 from platefuse.record import digest_tree, read_record, stamp, write_record
@@ -33,7 +32,7 @@ from platefuse.registration import RegistrationRequest
 from platefuse.sources import Source
 from platefuse.store import StoredArray
 from platefuse.tables import Table, read_table, table_path, write_roi_table
-from platefuse.views import View
+from platefuse.views import ShiftedView
 
 METHODS = ("weighted_average", "max", "mean", "first")
 
@@ -104,6 +103,13 @@ class FusionOptions:
                 f"fusion.shards is set, but fusion.ngff_version is {self.ngff_version!r}: only "
                 'Zarr v3 has shards. Set fusion.ngff_version: "0.5" or fusion.shards: null.'
             )
+
+    @property
+    def compositor(self) -> Compositor:
+        """What to do where fields overlap."""
+        if self.method == "first":
+            return Paint("first")
+        return Blend(self.method)  # type: ignore[arg-type]  # checked when made
 
     @classmethod
     def from_config(cls, section: Mapping[str, Any]) -> FusionOptions:
@@ -232,9 +238,11 @@ def fuse_fields(
     multiscale = Multiscale.read(image)
     source = Source(StoredArray.open(image / multiscale.paths[0]))
     found = find_fields(image, multiscale, options.tile_table)
-    origin_px = [min(f.box.start[d] + f.shift_px[d] for f in found) for d in range(len(multiscale.spatial))]
+    origin_px = [
+        min(f.box.start[d] + f.shift_px[d] for f in found) for d in range(len(multiscale.spatial))
+    ]
     tolerance = _table_precision_px(found, multiscale)
-    views = [_view(source, multiscale.axes, f, origin_px, tolerance, options) for f in found]
+    views = [_view(source, multiscale, f, origin_px, tolerance, options) for f in found]
     stop = tuple(max(v.placed.stop[d] for v in views) for d in range(len(multiscale.axes)))
     size = multiscale.pixel_size_um
     new = create_image(
@@ -245,16 +253,20 @@ def fuse_fields(
         shape=stop,
         dtype=source.dtype,
         chunks=[options.output_chunksize.get(a, 1) for a in multiscale.axes],
-        shards=None if options.shards is None else [options.shards.get(a, 1) for a in multiscale.axes],
+        shards=None
+        if options.shards is None
+        else [options.shards.get(a, 1) for a in multiscale.axes],
         version=options.ngff_version,
         levels=len(multiscale.paths),
-        like=multiscale,
+        omero=read_attributes(image).get("omero"),
+        creation={
+            "compressors": compressor_like(image / multiscale.paths[0], options.ngff_version)
+        },
     )
-    widths = tuple(options.blending_widths.get(a, 0.0) / size[a] if a in size else 0.0 for a in multiscale.axes)
     write_views(
         views,
         Target([StoredArray.open(target / p, mode="r+") for p in new.paths], new.factors, mean),
-        Composition(options.method, widths),
+        options.compositor,
         threads=threads,
     )
     _write_tables(target, found, views, new)
@@ -284,7 +296,9 @@ def find_fields(image: Path, multiscale: Multiscale, tile_table: str) -> list[Fi
         start = [round(roi.start_um[a] / size[a]) for a in axes]
         stop = [s + round(roi.length_um[a] / size[a]) for s, a in zip(start, axes, strict=True)]
         whole = Box(tuple(start), tuple(stop))
-        if not Box(tuple(s - 1 for s in (0,) * len(shape)), tuple(n + 1 for n in shape)).contains(whole):
+        if not Box(tuple(s - 1 for s in (0,) * len(shape)), tuple(n + 1 for n in shape)).contains(
+            whole
+        ):
             raise TableError(
                 f"{table.path}: field {roi.name!r} covers pixels {whole.start} to {whole.stop} "
                 f"in {axes}, but the image has {tuple(shape)}. Check the table."
@@ -344,9 +358,7 @@ def _registered_boxes(image: Path, axes: str) -> dict[str, Box]:
     }
 
 
-def _registered_box(
-    boxes: dict[str, Box], name: str, row: int, rows: int, table: Table
-) -> Box:
+def _registered_box(boxes: dict[str, Box], name: str, row: int, rows: int, table: Table) -> Box:
     if name in boxes:
         return boxes[name]
     if len(boxes) == 1:
@@ -374,22 +386,32 @@ def _table_precision_px(found: Sequence[Field], multiscale: Multiscale) -> float
 
 def _view(
     source: Source,
-    axes: str,
+    image: Multiscale,
     field: Field,
     origin_px: Sequence[float],
     tolerance: float,
     options: FusionOptions,
-) -> View:
+) -> ShiftedView:
+    axes = image.axes
     start, stop, shift = [0] * len(axes), list(source.shape), [0.0] * len(axes)
     for k, axis in enumerate(a for a in axes if a in "zyx"):
         i = axes.index(axis)
         start[i], stop[i] = field.box.start[k], field.box.stop[k]
         shift[i] = snap(field.shift_px[k] - origin_px[k], tolerance)
-    return View.at(source, Box(tuple(start), tuple(stop)), shift, order=options.interpolation_order)
+    size = image.pixel_size_um
+    return ShiftedView.at(
+        source,
+        Box(tuple(start), tuple(stop)),
+        shift,
+        order=options.interpolation_order,
+        widths_px=[
+            options.blending_widths.get(a, 0.0) / size[a] if a in size else 0.0 for a in axes
+        ],
+    )
 
 
 def _write_tables(
-    target: Path, found: Sequence[Field], views: Sequence[View], new: Multiscale
+    target: Path, found: Sequence[Field], views: Sequence[ShiftedView], new: Multiscale
 ) -> None:
     size = new.pixel_size_um
     rows = {}
@@ -398,7 +420,9 @@ def _write_tables(
         row |= {f"{a}_micrometer_original": field_.stage_um[a] for a in "yx"}
         rows[field_.name] = row
     write_roi_table(target, "FOV_ROI_table", rows)
-    write_roi_table(target, "well_ROI_table", {"well_1": _roi_row(Box.of_shape(new.shapes[0]), new)})
+    write_roi_table(
+        target, "well_ROI_table", {"well_1": _roi_row(Box.of_shape(new.shapes[0]), new)}
+    )
 
 
 def _roi_row(box: Box, image: Multiscale) -> dict[str, float]:

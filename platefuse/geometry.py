@@ -62,9 +62,13 @@ class Box:
 
     def __and__(self, other: Box) -> Box:
         """The common part (perhaps empty)."""
-        return Box(
-            tuple(map(max, self.start, other.start)), tuple(map(min, self.stop, other.stop))
-        )
+        return Box(tuple(map(max, self.start, other.start)), tuple(map(min, self.stop, other.stop)))
+
+    def joined(self, other: Box) -> Box:
+        """The smallest box that holds both; this one if the other is empty."""
+        if other.empty:
+            return self
+        return Box(tuple(map(min, self.start, other.start)), tuple(map(max, self.stop, other.stop)))
 
     def contains(self, other: Box) -> bool:
         """Whether every pixel of `other` is in this box."""
@@ -78,6 +82,14 @@ class Box:
         return Box(
             tuple(a + o for a, o in zip(self.start, offset, strict=True)),
             tuple(b + o for b, o in zip(self.stop, offset, strict=True)),
+        )
+
+    def dilated(self, margin: Sequence[int]) -> Box:
+        """The box widened by a margin on each of its last axes, as many as there are margins."""
+        wide = (0,) * (len(self.start) - len(margin)) + tuple(margin)
+        return Box(
+            tuple(a - w for a, w in zip(self.start, wide, strict=True)),
+            tuple(b + w for b, w in zip(self.stop, wide, strict=True)),
         )
 
     def within(self, outer: Box) -> tuple[slice, ...]:
@@ -207,9 +219,7 @@ def place(
         _check_inside(box, axes, shape, f"{where}: ROI {acquired.name!r} in {side}")
     image = Box.of_shape(shape)
     target = target & image & image.shifted(move)
-    return Placement(
-        acquired.name, target.shifted([-m for m in move]), target, tuple(exact)
-    )
+    return Placement(acquired.name, target.shifted([-m for m in move]), target, tuple(exact))
 
 
 def match_rois(
@@ -225,7 +235,9 @@ def match_rois(
     """
     for side, rois in (("acquisition", acquired), ("reference", reference)):
         names = [roi.name for roi in rois]
-        twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
+        twice = (
+            sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
+        )
         if twice:
             raise TableError(
                 f"{where}: the {side}'s table names {twice} more than once; "

@@ -183,9 +183,7 @@ def label_names(image: Path) -> list[str]:
 
 def copy_metadata(source: Path, target: Path, multiscale: Multiscale) -> None:
     """Give `target` the metadata files of an image: its groups and arrays, without a chunk."""
-    folders = {Path()} | {
-        part for p in multiscale.paths for part in [Path(p), *Path(p).parents]
-    }
+    folders = {Path()} | {part for p in multiscale.paths for part in [Path(p), *Path(p).parents]}
     for folder in folders:
         copy_metadata_files(source / folder, target / folder)
 
@@ -198,9 +196,7 @@ def copy_metadata_files(source: Path, target: Path) -> None:
             copy_tree(source / name, target / name)
 
 
-def derive_pyramid(
-    source: Multiscale, target: Path, levels: int, coarsening_xy: int
-) -> Multiscale:
+def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy: int) -> Multiscale:
     """Give `target` the metadata of an image like `source`, perhaps with other levels.
 
     Parameters
@@ -243,7 +239,9 @@ def update_attributes(group: Path, attributes: dict[str, Any]) -> None:
     if (group / "zarr.json").is_file():
         content = read_json(group / "zarr.json")
         old = content.get("attributes", {})
-        new = {**old, "ome": {**old["ome"], **attributes}} if "ome" in old else {**old, **attributes}
+        new = (
+            {**old, "ome": {**old["ome"], **attributes}} if "ome" in old else {**old, **attributes}
+        )
         write_json(group / "zarr.json", {**content, "attributes": new})
     else:
         write_json(group / ".zattrs", {**read_attributes(group), **attributes})

@@ -309,7 +309,9 @@ def _well_image(well: Path, entry: object) -> WellImage:
     if not isinstance(entry, dict):
         raise PlateError(f"{well}: `well.images` has the entry {entry!r}; expected an object.")
     acquisition = entry.get("acquisition")
-    if acquisition is not None and (isinstance(acquisition, bool) or not isinstance(acquisition, int)):
+    if acquisition is not None and (
+        isinstance(acquisition, bool) or not isinstance(acquisition, int)
+    ):
         raise PlateError(
             f"{well}: image {entry.get('path')!r} has acquisition {acquisition!r}; "
             "expected an integer."

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from platefuse.blocks import Composition
+from platefuse.blocks import Paint
 from platefuse.downsample import Downsample, aggregate, mean, nearest
 from platefuse.engine import Target, write_views
 from platefuse.errors import ConfigError, ImageError, RecordError
@@ -33,7 +33,7 @@ from platefuse.record import digest_tree, read_record, stamp, write_record
 from platefuse.sources import Source
 from platefuse.store import StoredArray
 from platefuse.tables import Table, read_table, table_path
-from platefuse.views import View
+from platefuse.views import ShiftedView
 
 ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
 
@@ -243,9 +243,7 @@ def place_all(
     shape = [multiscale.shapes[0][multiscale.axes.index(a)] for a in axes]
     pixel_size = [size[a] for a in axes]
     return [
-        place(
-            acquired, reference, axes=axes, pixel_size_um=pixel_size, shape=shape, where=where
-        )
+        place(acquired, reference, axes=axes, pixel_size_um=pixel_size, shape=shape, where=where)
         for acquired, reference in pairs
     ]
 
@@ -271,13 +269,13 @@ def write_levels(
     write_views(
         views,
         Target(levels, new.factors, downsample),
-        Composition("last"),
+        Paint("last"),
         threads=threads,
     )
     return Box.of_shape(levels[0].shape).size
 
 
-def _view(source: Source, axes: str, placement: Placement, order: int) -> View:
+def _view(source: Source, axes: str, placement: Placement, order: int) -> ShiftedView:
     """The view of a placement: on axes that are not in space, everything where it is."""
     start, stop = list(Box.of_shape(source.shape).start), list(source.shape)
     to_start, to_stop, shift = list(start), list(stop), [0.0] * len(axes)
@@ -287,11 +285,15 @@ def _view(source: Source, axes: str, placement: Placement, order: int) -> View:
         to_start[i], to_stop[i] = placement.dst.start[k], placement.dst.stop[k]
         shift[i] = placement.shift_px[k] if order else float(to_start[i] - start[i])
     box, placed = Box(tuple(start), tuple(stop)), Box(tuple(to_start), tuple(to_stop))
-    return View(source, box, placed, tuple(shift), order)
+    return ShiftedView(source, box, placed, tuple(shift), order)
 
 
 def _as_text(request: object) -> str:
-    return ", ".join(f"{k}={v!r}" for k, v in request.items()) if isinstance(request, dict) else str(request)
+    return (
+        ", ".join(f"{k}={v!r}" for k, v in request.items())
+        if isinstance(request, dict)
+        else str(request)
+    )
 
 
 def write_registered_zarr(
@@ -390,8 +392,8 @@ def apply_registration_to_image(
     -----
     Follows the task of the same name of fractal-tasks-core 1.6.
     """
-    from platefuse.swap import well_lock, swap_image, discard_backup, publish_image
     from platefuse.carry import copy_tables
+    from platefuse.swap import discard_backup, publish_image, swap_image, well_lock
 
     path = Path(zarr_url)
     well = Well(path.parent.parent.parent, path.parent.parent.name, path.parent.name)

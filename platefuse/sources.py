@@ -39,6 +39,10 @@ class ChunkStore(Protocol):
     def chunk(self) -> tuple[int, ...]:
         """Shape of what is decoded at once, in pixels."""
 
+    @property
+    def is_free(self) -> bool:
+        """Whether reading a part costs no more than its own pixels, as from memory."""
+
     def is_empty(self, index: tuple[int, ...]) -> bool:
         """Whether a chunk holds nothing but zeros, known without decoding it."""
 
@@ -57,13 +61,17 @@ class Source:
 
     def __init__(self, store: ChunkStore) -> None:
         self._store = store
-        self._consumers: Consumers = lambda _: ()
+        self._consumers: Consumers | None = None
         self._kept: dict[tuple[Hashable, Box], Pixels] = {}
         self._kept_bytes = 0
         self._decoding: dict[tuple[int, ...], Lock] = {}
         self._seen: set[tuple[int, ...]] = set()
         self._lock = Lock()
         self.decoded = 0
+
+    def __reduce__(self) -> tuple[type[Source], tuple[ChunkStore]]:
+        """What goes to another process: the array, without locks and slivers."""
+        return Source, (self._store,)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,6 +102,8 @@ class Source:
         who : hashable
             The reader, as its `consumers` name it. Each reader reads each box once.
         """
+        if self._consumers is None or self._store.is_free:  # nobody to keep anything for
+            return self._store.decode(box)
         out: Pixels | None = None
         for index in grid_indices(box, self.chunk):
             chunk = grid_box(index, self.chunk, self.shape)
@@ -133,7 +143,7 @@ class Source:
         return kept
 
     def _keep(self, chunk: Box, pixels: Pixels, who: Hashable) -> None:
-        for other, box in self._consumers(chunk):
+        for other, box in self._consumers(chunk) if self._consumers else ():
             part = box & chunk
             if other == who or part.empty:
                 continue
@@ -142,29 +152,3 @@ class Source:
                 if self._kept_bytes + sliver.nbytes <= KEPT_BYTES:
                     self._kept[other, part] = sliver
                     self._kept_bytes += sliver.nbytes
-
-
-class MemoryStore:
-    """A NumPy array, or anything that is sliced like one, as a `ChunkStore` of one chunk size.
-
-    Parameters
-    ----------
-    array : array-like
-        Has ``shape`` and ``dtype`` and gives an array for ``array[slices]``.
-    chunk : tuple of int, optional
-        What is read at once; the whole array if not given.
-    """
-
-    def __init__(self, array: Any, chunk: tuple[int, ...] | None = None) -> None:
-        self._array = array
-        self.shape: tuple[int, ...] = tuple(array.shape)
-        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
-        self.chunk = chunk or tuple(max(1, n) for n in self.shape)
-
-    def is_empty(self, index: tuple[int, ...]) -> bool:
-        """Nothing is known without reading."""
-        return False
-
-    def decode(self, box: Box) -> Pixels:
-        """The pixels of a box."""
-        return np.asarray(self._array[box.slices])

@@ -65,6 +65,13 @@ class StoredArray:
             ) from error
         return cls(path, array)
 
+    is_free = False
+
+    @property
+    def zarr_array(self) -> zarr.Array[Any]:
+        """The array itself, for reading by others."""
+        return self._array
+
     @property
     def zero_is_fill(self) -> bool:
         """Whether chunks that are not stored read as zero."""

@@ -143,14 +143,23 @@ def read_table(image: Path, name: str) -> Table:
     """
     path = table_path(image, name)
     if not path.is_dir():
-        have = sorted(c.name for c in path.parent.iterdir() if c.is_dir()) if path.parent.is_dir() else []
+        have = (
+            sorted(c.name for c in path.parent.iterdir() if c.is_dir())
+            if path.parent.is_dir()
+            else []
+        )
         raise TableError(
             f"{image}: no table {name!r}; the image has {have}. Check the table's name in the "
             "config, and that the registration was computed for this acquisition."
         )
     attributes = group_attributes(path)
     backend = str(attributes.get("backend") or "anndata")
-    readers = {"anndata": _read_anndata, "csv": _read_csv, "json": _read_json, "parquet": _read_parquet}
+    readers = {
+        "anndata": _read_anndata,
+        "csv": _read_csv,
+        "json": _read_json,
+        "parquet": _read_parquet,
+    }
     reader = readers.get(backend.partition("_v")[0])
     if reader is None:
         raise TableError(

@@ -1,0 +1,344 @@
+"""Fusion: all views of a field of view, or of a stage, into one image.
+
+Semantics of ``multiview_stitcher.fusion.fuse`` (BSD-3-Clause), with the differences that
+`docs/design` records.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platefuse.blocks import Blend, Compositor, Paint
+from platefuse.engine import Plan, Target, write_views
+from platefuse.errors import ConfigError
+from platefuse.frame import Frame, choose_frame
+from platefuse.geometry import Box, grid_box, snap
+from platefuse.methods import (
+    first_view_fusion,
+    max_fusion,
+    required_overlap,
+    simple_average_fusion,
+    weighted_average_fusion,
+)
+from platefuse.plugins import Plugin
+from platefuse.sims import Sim, SimStore, make_sim, read_sims
+from platefuse.sources import Source
+from platefuse.views import AffineView, ShiftedView, View
+
+BLENDING_WIDTHS = {"z": 3.0, "y": 10.0, "x": 10.0}
+DEFAULT_CHUNKS = {2: {"y": 2048, "x": 2048}, 3: {"z": 256, "y": 256, "x": 256}}
+_WHOLE_PX = 1e-5
+
+_FAST: dict[Callable[..., Any], Compositor] = {
+    weighted_average_fusion: Blend("weighted_average"),
+    simple_average_fusion: Blend("mean"),
+    max_fusion: Blend("max"),
+    first_view_fusion: Paint("first"),
+}
+
+
+def fuse(
+    sims: list[Any],
+    transform_key: str | None = None,
+    fusion_func: Callable[..., Any] = weighted_average_fusion,
+    fusion_method_kwargs: dict[str, Any] | None = None,
+    weights_func: Callable[..., Any] | None = None,
+    weights_func_kwargs: dict[str, Any] | None = None,
+    output_spacing: dict[str, float] | None = None,
+    output_stack_mode: str = "union",
+    output_origin: dict[str, float] | None = None,
+    output_shape: dict[str, int] | None = None,
+    output_stack_properties: dict[str, dict[str, Any]] | None = None,
+    output_chunksize: int | dict[str, int] | None = None,
+    overlap_in_pixels: int | None = None,
+    interpolation_order: int = 1,
+    blending_widths: dict[str, float] | None = None,
+    output_zarr_url: str | None = None,
+    zarr_options: dict[str, Any] | None = None,
+    batch_options: dict[str, Any] | None = None,
+    *,
+    threads: int | None = None,
+) -> Any:
+    """Fuse views into one image.
+
+    Views are placed by their affines and, where several cover a pixel, mixed by
+    `fusion_func`. Integers are rounded to nearest and clipped; where all views agree the
+    result is their common value, exactly; where no view lies it is 0. No pixel depends on the
+    chunks or on the number of threads.
+
+    Parameters
+    ----------
+    sims : list of xarray.DataArray
+        Views of the multiview-stitcher data model (see `platefuse.sims`), 2D or 3D, with the
+        same dims, dtype, channels and times.
+    transform_key : str, optional
+        Which of the views' transforms places them in the world; None: physical coordinates
+        are the world.
+    fusion_func : callable
+        See `platefuse.methods` for the contract, and for the functions that are computed
+        without stacking views.
+    fusion_method_kwargs : dict, optional
+        Further arguments for `fusion_func`.
+    weights_func : callable, optional
+        Weights of the views, handed to `fusion_func` as ``fusion_weights``.
+    weights_func_kwargs : dict, optional
+        Further arguments for `weights_func`.
+    output_spacing : dict of str to float, optional
+        Pixel size of the fused image on each axis in space; by default the first view's.
+    output_stack_mode : str
+        ``union``, ``intersection`` or ``sample`` (first planes).
+    output_origin, output_shape : dict, optional
+        Position of the first pixel's centre, and number of pixels.
+    output_stack_properties : dict, optional
+        ``spacing``, ``origin`` and ``shape`` together; the other ``output_*`` are ignored.
+    output_chunksize : int or dict, optional
+        Chunks of the fused image; by default those of the first view if it is a dask array,
+        else 2048 × 2048 or 256 × 256 × 256.
+    overlap_in_pixels : int, optional
+        Margin around each block that `fusion_func` and `weights_func` get to see; at least
+        what they say themselves.
+    interpolation_order : int
+        0 nearest, 1 linear, 3 cubic convolution, for views that do not lie on whole pixels.
+    blending_widths : dict of str to float, optional
+        Width of the falling weights at the borders of a view, in physical units; by default
+        3 in z, 10 in y and x.
+    output_zarr_url : str, optional
+        Write to this folder, and return the image backed by it. Otherwise the result is lazy.
+    zarr_options : dict, optional
+        ``ome_zarr`` (False): write an OME-Zarr image with its pyramid; ``ngff_version``
+        ("0.4"); ``zarr_array_creation_kwargs``: for `zarr.create_array`; ``overwrite`` (True).
+    batch_options : dict, optional
+        ``batch_func``: called as ``batch_func(fuse_block, block_ids, **batch_func_kwargs)``
+        for batches of ``n_batch`` blocks; without it blocks are written by threads.
+    threads : int, optional
+        Number of threads for writing; by default one for each core.
+
+    Returns
+    -------
+    xarray.DataArray
+        The fused image, with the dims and dtype of the views.
+
+    Raises
+    ------
+    PlatefuseError
+        If the views do not fit together or an argument cannot be used.
+
+    Notes
+    -----
+    Signature and meaning follow multiview-stitcher 0.1.48; the blending of borders follows
+    Preibisch et al. (2009), doi:10.1093/bioinformatics/btp184.
+    """
+    views = read_sims(sims, transform_key)
+    frame = choose_frame(
+        views,
+        spacing=output_spacing,
+        origin=output_origin,
+        shape=output_shape,
+        properties=output_stack_properties,
+        mode=output_stack_mode,
+    )
+    if interpolation_order not in (0, 1, 3):
+        raise ConfigError(
+            f"fuse: interpolation_order is {interpolation_order!r}; expected 0, 1 or 3."
+        )
+    widths = {**BLENDING_WIDTHS, **(blending_widths or {})}
+    placed = place_views(views, frame, interpolation_order, widths)
+    how = choose_compositor(
+        fusion_func,
+        fusion_method_kwargs,
+        weights_func,
+        weights_func_kwargs,
+        overlap=overlap_in_pixels or 0,
+        views=placed,
+        spatial=len(frame.shape),
+    )
+    fusion = Fusion(
+        placed,
+        how,
+        (*views[0].image.shape[: -len(frame.shape)], *frame.shape),
+        np.dtype(views[0].image.dtype),
+        choose_chunks(views[0], frame, output_chunksize),
+    )
+    if output_zarr_url is None:
+        data = fusion.lazy()
+    else:
+        from platefuse.fusion_output import write_fusion
+
+        data = write_fusion(
+            fusion,
+            views[0],
+            frame,
+            output_zarr_url,
+            zarr_options or {},
+            batch_options or {},
+            threads or len(os.sched_getaffinity(0)),
+        )
+    spacing, origin = frame.as_dict(frame.spacing), frame.as_dict(frame.origin)
+    return make_sim(data, views[0], spacing, origin, transform_key)
+
+
+class Fusion:
+    """Placed views and what to do with them: everything but where the pixels go.
+
+    Parameters
+    ----------
+    views : sequence of View
+        The placed views.
+    how : Compositor
+        What to do where several cover a pixel.
+    shape : tuple of int
+        Shape of the fused image, on all axes.
+    dtype : dtype
+        Its data type.
+    chunks : tuple of int
+        Its chunks.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[View],
+        how: Compositor,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        chunks: tuple[int, ...],
+    ) -> None:
+        self.views, self.how, self.shape, self.dtype = views, how, shape, dtype
+        self.chunks = tuple(min(c, n) for c, n in zip(chunks, shape, strict=True))
+        self._plan = Plan(views, shape, self.chunks, how, keep=False)
+
+    def block(self, index: tuple[int, ...]) -> NDArray[Any]:
+        """The pixels of one chunk of the fused image."""
+        region = grid_box(index, self.chunks, self.shape)
+        pixels = self.how.compose(region, self._plan.touching(index), self.dtype, index)
+        return np.zeros(region.shape, self.dtype) if pixels is None else pixels
+
+    def lazy(self) -> Any:
+        """The fused image as a dask array: one task for each chunk."""
+        import dask.array
+
+        grid = dask.array.core.normalize_chunks(self.chunks, self.shape, dtype=self.dtype)
+        return dask.array.map_blocks(
+            self._dask_block,
+            chunks=grid,
+            dtype=self.dtype,
+            meta=np.empty((0,) * len(self.shape), self.dtype),
+            name=f"fuse-{uuid4().hex}",
+        )
+
+    def _dask_block(self, block_id: tuple[int, ...]) -> NDArray[Any]:
+        return self.block(block_id)
+
+    def write(self, target: Target, threads: int) -> None:
+        """Write all levels in one pass."""
+        write_views(self.views, target, self.how, threads=threads)
+
+
+def choose_compositor(
+    function: Callable[..., Any],
+    function_kwargs: Mapping[str, Any] | None,
+    weights: Callable[..., Any] | None,
+    weights_kwargs: Mapping[str, Any] | None,
+    *,
+    overlap: int,
+    views: Sequence[View],
+    spatial: int,
+) -> Compositor:
+    """The fast way for functions that we know; stacking the views for all others.
+
+    Parameters
+    ----------
+    function, weights : callable
+        Fusion function, and weights function or None.
+    function_kwargs, weights_kwargs : mapping or None
+        Further arguments for them.
+    overlap : int
+        Margin in pixels that the caller asks for.
+    views : sequence of View
+        The placed views.
+    spatial : int
+        Number of axes in space.
+    """
+    if weights is None and not function_kwargs and function in _FAST:
+        return _FAST[function]
+    function_kwargs, weights_kwargs = function_kwargs or {}, weights_kwargs or {}
+    needed = max(
+        overlap,
+        required_overlap(function, function_kwargs),
+        required_overlap(weights, weights_kwargs),
+    )
+    extent = reduce(Box.joined, (view.placed for view in views))
+    margin = (needed,) * spatial
+    return Plugin(function, weights, margin, extent, dict(function_kwargs), dict(weights_kwargs))
+
+
+def choose_chunks(sim: Sim, frame: Frame, asked: int | Mapping[str, int] | None) -> tuple[int, ...]:
+    """Chunks of the fused image on all axes; 1 on those that are not in space."""
+    sizes: Mapping[str, int]
+    if isinstance(asked, int):
+        sizes = dict.fromkeys(frame.axes, asked)
+    elif asked is not None:
+        sizes = asked
+    elif sim.image.chunks is not None:
+        sizes = {a: max(c) for a, c in zip(sim.dims, sim.image.chunks, strict=True)}
+    else:
+        sizes = DEFAULT_CHUNKS[len(frame.axes)]
+    bad = {
+        a: sizes.get(a)
+        for a in frame.axes
+        if not isinstance(sizes.get(a), int | np.integer) or sizes[a] < 1
+    }
+    if bad:
+        raise ConfigError(
+            f"fuse: output_chunksize {asked!r} gives {bad}; expected a whole number above 0 for "
+            f"each of {list(frame.axes)}."
+        )
+    leading = len(sim.dims) - len(frame.axes)
+    return (1,) * leading + tuple(int(sizes[a]) for a in frame.axes)
+
+
+def place_views(
+    sims: Sequence[Sim], frame: Frame, order: int, widths: Mapping[str, float]
+) -> list[View]:
+    """The views of images in a frame: moved where that is all there is, else turned."""
+    views: list[View] = []
+    for sim in sims:
+        source = Source(SimStore(sim.image))
+        whole = Box.of_shape(sim.image.shape)
+        for k, affine in enumerate(sim.affines):
+            box = whole
+            if len(sim.affines) > 1:  # dims begin with t
+                box = Box((k, *whole.start[1:]), (k + 1, *whole.stop[1:]))
+            views.append(_view(source, box, sim, frame, affine, sim.params[k], order, widths))
+    return views
+
+
+def _view(
+    source: Source,
+    box: Box,
+    sim: Sim,
+    frame: Frame,
+    affine: NDArray[np.float64],
+    params: Any,
+    order: int,
+    widths: Mapping[str, float],
+) -> View:
+    matrix, offset = frame.pixels_from(sim, affine)
+    lead = len(box.start) - len(offset)
+    bend = np.abs(matrix - np.eye(len(offset))) @ sim.shape
+    if (bend < _WHOLE_PX).all():
+        shift = (0.0,) * lead + tuple(snap(float(o), _WHOLE_PX) for o in offset)
+        widths_px = (0.0,) * lead + tuple(
+            widths[a] / s for a, s in zip(frame.axes, frame.spacing, strict=True)
+        )
+        return ShiftedView.at(source, box, shift, order=order, widths_px=widths_px, params=params)
+    in_source = tuple(widths[a] / s for a, s in zip(frame.axes, sim.spacing, strict=True))
+    leading = Box(box.start[:lead], box.stop[:lead])
+    moved = tuple(float(o) for o in offset)
+    return AffineView(source, box, matrix, moved, leading, order, in_source, params)

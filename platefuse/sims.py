@@ -1,0 +1,228 @@
+"""Images of the multiview-stitcher data model, read and made.
+
+An image ("sim") is an xarray.DataArray with dims among ``t c z y x``, in this order, physical
+coordinates of pixel centres on the axes in space, and affines in
+``attrs["transforms"][transform_key]``: arrays with dims ``x_in``, ``x_out`` (and perhaps ``t``)
+that take physical coordinates to the world, homogeneous, in the order ``z y x 1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platefuse.errors import ViewError
+
+DIMS = "tczyx"
+
+
+@dataclass(frozen=True)
+class Sim:
+    """What one image says of itself.
+
+    Attributes
+    ----------
+    image : xarray.DataArray
+        The image.
+    number : int
+        Its place in the list, for messages.
+    spatial : str
+        Its axes in space, in array order.
+    origin, spacing : ndarray of float64, shape (n,)
+        Physical position of the first pixel's centre, and pixel size, on these axes.
+    affines : ndarray of float64, shape (1 or times, n + 1, n + 1)
+        World from physical coordinates, for all times or for each.
+    params : tuple
+        The affines as they came: one, or one for each time.
+    """
+
+    image: Any
+    number: int
+    spatial: str
+    origin: NDArray[np.float64]
+    spacing: NDArray[np.float64]
+    affines: NDArray[np.float64]
+    params: tuple[Any, ...]
+
+    @property
+    def shape(self) -> NDArray[np.int64]:
+        """Number of pixels on the axes in space."""
+        return np.array(self.image.shape[-len(self.spatial) :])
+
+    @property
+    def dims(self) -> str:
+        """All its axes."""
+        return "".join(self.image.dims)
+
+
+def read_sims(images: Sequence[Any], transform_key: str | None) -> list[Sim]:
+    """Read the images that are to be fused, and check that they fit together.
+
+    Raises
+    ------
+    ViewError
+        If there are none, or they differ in dims, dtype, channels or times, or one has no such
+        transform or no usable geometry.
+    """
+    if not len(images):
+        raise ViewError("fuse: no views were given; expected a list of at least one image.")
+    sims = [_read(number, image, transform_key) for number, image in enumerate(images)]
+    first = sims[0]
+    for sim in sims[1:]:
+        for what, got, expected in (
+            ("dims", sim.dims, first.dims),
+            ("dtype", sim.image.dtype, first.image.dtype),
+            ("channels", _coords(sim, "c"), _coords(first, "c")),
+            ("times", _coords(sim, "t"), _coords(first, "t")),
+        ):
+            if got != expected:
+                raise ViewError(
+                    f"fuse: view {sim.number} has {what} {got}, view 0 has {expected}. "
+                    "All views of one image must agree; select or convert before fusing."
+                )
+    return sims
+
+
+def make_sim(
+    data: Any, like: Sim, spacing: Mapping[str, float], origin: Mapping[str, float], key: str | None
+) -> Any:
+    """An image of the data model, with the identity as its transform.
+
+    Parameters
+    ----------
+    data : array-like
+        Its pixels, with the axes of `like`.
+    like : Sim
+        The image whose channels and times it has.
+    spacing, origin : mapping of str to float
+        Pixel size, and position of the first pixel's centre, on the axes in space.
+    key : str or None
+        Transform key.
+    """
+    import xarray
+
+    coords: dict[str, Any] = {}
+    for axis, n in zip(like.dims, data.shape, strict=True):
+        if axis in like.spatial:
+            coords[axis] = origin[axis] + spacing[axis] * np.arange(n)
+        elif axis in like.image.coords:
+            coords[axis] = like.image.coords[axis].values
+    labels = [*like.spatial, "1"]
+    identity = xarray.DataArray(
+        np.eye(len(labels)), dims=["x_in", "x_out"], coords={"x_in": labels, "x_out": labels}
+    )
+    sim = xarray.DataArray(data, dims=list(like.dims), coords=coords)
+    sim.attrs["transforms"] = {key: identity}
+    return sim
+
+
+class SimStore:
+    """The pixels of an image, as `platefuse.sources.ChunkStore`: dask, NumPy or lazily backed."""
+
+    def __init__(self, image: Any) -> None:
+        self._variable = image.variable
+        self.shape: tuple[int, ...] = image.shape
+        self.dtype: np.dtype[Any] = np.dtype(image.dtype)
+        self._in_memory = isinstance(image.variable._data, np.ndarray)
+        chunks = image.chunks or [(n,) for n in self._preferred(image)]
+        self.chunk = tuple(max(1, *sizes) for sizes in chunks)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether reading a part costs no more than its own pixels."""
+        return self._in_memory
+
+    def is_empty(self, index: tuple[int, ...]) -> bool:
+        """Nothing is known without reading."""
+        return False
+
+    def decode(self, box: Any) -> NDArray[Any]:
+        """The pixels of a box."""
+        part = self._variable[box.slices]
+        if part.chunks is not None:
+            return np.asarray(part.data.compute(scheduler="single-threaded"))
+        return np.asarray(part.values)
+
+    def _preferred(self, image: Any) -> Sequence[int]:
+        preferred = image.encoding.get("preferred_chunks", {})
+        return [preferred.get(d, n) for d, n in zip(image.dims, image.shape, strict=True)]
+
+
+def _read(number: int, image: Any, key: str | None) -> Sim:
+    dims = "".join(map(str, getattr(image, "dims", ())))
+    if dims != "".join(d for d in DIMS if d in dims) or dims[-2:] != "yx":
+        raise ViewError(
+            f"fuse: view {number} has dims {getattr(image, 'dims', None)}; expected an "
+            "xarray.DataArray with dims among t, c, z, y, x, in this order."
+        )
+    spatial = "".join(d for d in dims if d in "zyx")
+    origin, spacing = [], []
+    for axis in spatial:
+        positions = np.asarray(image.coords[axis].values, float) if axis in image.coords else None
+        if positions is None or not np.isfinite(positions).all():
+            raise ViewError(
+                f"fuse: view {number} has no finite coordinates on {axis}; expected the physical "
+                "position of every pixel."
+            )
+        step = (positions[-1] - positions[0]) / (len(positions) - 1) if len(positions) > 1 else 1.0
+        if step <= 0:
+            raise ViewError(
+                f"fuse: view {number} has spacing {step:g} on {axis}; expected a number above 0."
+            )
+        origin.append(float(positions[0]))
+        spacing.append(float(step))
+    params = _params(number, image, key, len(spatial))
+    affines = np.array(
+        [np.eye(len(spatial) + 1) if p is None else np.asarray(p, float) for p in params]
+    )
+    for affine in affines:
+        linear = affine[:-1, :-1]
+        if not np.isfinite(affine).all() or abs(np.linalg.det(linear)) < 1e-12:
+            raise ViewError(
+                f"fuse: view {number} has a singular or non-finite affine, "
+                f"{affine.tolist()}; expected one that can be inverted."
+            )
+    return Sim(image, number, spatial, np.array(origin), np.array(spacing), affines, params)
+
+
+def _params(number: int, image: Any, key: str | None, ndim: int) -> tuple[Any, ...]:
+    if key is None:
+        return (None,)
+    transforms = image.attrs.get("transforms", {})
+    if key not in transforms:
+        raise ViewError(
+            f"fuse: view {number} has no transform {key!r}; it has {sorted(map(str, transforms))}."
+        )
+    affine = transforms[key]
+    if not hasattr(affine, "dims"):
+        import xarray
+
+        affine = xarray.DataArray(np.asarray(affine, float), dims=["x_in", "x_out"])
+    if {"x_in", "x_out"} - set(affine.dims) or {affine.sizes["x_in"], affine.sizes["x_out"]} != {
+        ndim + 1
+    }:
+        raise ViewError(
+            f"fuse: the transform {key!r} of view {number} has dims {dict(affine.sizes)}; expected "
+            f"x_in and x_out of length {ndim + 1}, and t if it varies."
+        )
+    if "t" not in affine.dims:
+        return (affine.transpose("x_in", "x_out"),)
+    times = affine.sizes["t"]
+    if times not in (1, image.sizes.get("t", 1)):
+        raise ViewError(
+            f"fuse: the transform {key!r} of view {number} has {times} times, the image "
+            f"{image.sizes.get('t', 1)}."
+        )
+    return tuple(affine.isel(t=k).transpose("x_in", "x_out") for k in range(times))
+
+
+def _coords(sim: Sim, axis: str) -> list[Any]:
+    if axis not in sim.image.dims:
+        return []
+    if axis not in sim.image.coords:
+        return list(range(sim.image.sizes[axis]))
+    return list(sim.image.coords[axis].values.tolist())
