@@ -45,7 +45,9 @@ def test_a_box_is_read_across_chunks_and_holes(
     expected = ARRAY.copy()
     for index in holes:
         expected[grid_box(index, chunk, SHAPE).slices] = 0
-    got = Source(ArrayStore(ARRAY, chunk, frozenset(holes))).read(box, "reader")
+    source = Source(ArrayStore(ARRAY, chunk, frozenset(holes)))
+    source.expect(lambda _: ())
+    got = source.read(box, "reader")
     if got is None:
         assert not expected[box.slices].any()
     else:
@@ -171,5 +173,14 @@ def test_a_source_goes_to_another_process_without_locks_and_slivers() -> None:
     source.expect(lambda part: [("other", part)])
     source.read(Box((0, 0), (1, 1)), "reader")
     there = pickle.loads(pickle.dumps(source))
+    assert not there._kept
     np.testing.assert_array_equal(there.read(Box((0, 0), (2, 2)), "reader"), ARRAY[:2, :2])
-    assert there.decoded == 1
+
+
+def test_a_source_that_nobody_planned_for_reads_just_the_box() -> None:
+    source = Source(ArrayStore(ARRAY, (3, 4)))
+    for _ in range(2):
+        got = source.read(Box((2, 3), (9, 8)), "reader")
+        np.testing.assert_array_equal(got, ARRAY[2:9, 3:8])
+    assert source.decoded == 0
+    assert not source._kept
