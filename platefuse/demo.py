@@ -224,17 +224,18 @@ def _options(*, is_new: bool) -> list[str]:
 def _watch(command: Sequence[str], progress: Progress) -> int:
     environment = {k: v for k, v in os.environ.items() if k != "SNAKEMAKE_PROFILE"}
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    process = subprocess.Popen(
-        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
     try:
-        for line in process.stdout or ():
-            progress.read(line)
-        return process.wait()
-    except BaseException:
-        process.terminate()  # Snakemake waits for its jobs, and so does the demo
-        process.wait()
-        raise
+        with subprocess.Popen(
+            command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process:
+            try:
+                for line in process.stdout or ():
+                    progress.read(line)
+            except BaseException:
+                process.terminate()  # Snakemake waits for its jobs, and so does the demo
+                process.wait()
+                raise
+        return process.returncode
     finally:
         progress.close()
         signal.signal(signal.SIGTERM, before)
