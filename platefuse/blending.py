@@ -79,7 +79,9 @@ REACH = {0: 0, 1: 1, 3: 2}
 
 def float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The float in which values of `dtype` are computed: float64 where float32 would round."""
-    small = (dtype.kind == "f" and dtype.itemsize <= 4) or (dtype.kind in "iub" and dtype.itemsize <= 2)
+    small = (dtype.kind == "f" and dtype.itemsize <= 4) or (
+        dtype.kind in "iub" and dtype.itemsize <= 2
+    )
     return np.dtype(np.float32 if small else np.float64)
 
 

@@ -50,7 +50,7 @@ def create_image(
     shards: Sequence[int] | None,
     version: str,
     levels: int = 1,
-    omero: Mapping[str, Any] | None = None,
+    attributes: Mapping[str, Any] | None = None,
     creation: Mapping[str, Any] | None = None,
     origin: Sequence[float] | None = None,
 ) -> Multiscale:
@@ -78,8 +78,8 @@ def create_image(
         ``"0.4"`` or ``"0.5"``.
     levels : int
         Number of levels at least; there are more until the plane is small.
-    omero : mapping, optional
-        Channel metadata.
+    attributes : mapping, optional
+        Further OME-NGFF attributes, such as `omero`; those that are None are left out.
     creation : mapping, optional
         Further arguments of `zarr.create_array`, such as `compressors`.
     origin : sequence of float, optional
@@ -97,12 +97,10 @@ def create_image(
     while max(shapes[-1][-2:]) > SMALLEST_LEVEL:
         shapes = level_shapes(shape, factors, len(shapes) + 1)
     entry = multiscales_metadata(name, axes, pixel_size, factors, len(shapes), origin=origin)
-    attributes: dict[str, Any] = {"multiscales": [entry]}
     if version == "0.4":
         entry["version"] = "0.4"
-    if omero is not None:
-        attributes["omero"] = dict(omero)
-    write_group(path, attributes, version)
+    further = {k: v for k, v in (attributes or {}).items() if v is not None}
+    write_group(path, {"multiscales": [entry], **further}, version)
     for level, level_shape in enumerate(shapes):
         chunk, shard = _fit(chunks, shards, level_shape)
         arguments = {

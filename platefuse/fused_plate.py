@@ -1,21 +1,22 @@
-"""The fused plate: one OME-Zarr plate with one image per well and acquisition, without seams."""
+"""The fused plate: an OME-Zarr plate with one image per well and acquisition, without seams."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from platefuse.blocks import Blend, Compositor, Paint
+from platefuse.blocks import Compositor, Paint
 from platefuse.create import compressor_like, create_image, write_group
-from platefuse.downsample import mean
+from platefuse.downsample import Downsample, mean, nearest
 from platefuse.engine import Target, write_views
-from platefuse.errors import ConfigError, TableError, ViewError
+from platefuse.errors import ViewError
 from platefuse.files import (
     exchange,
     flush_filesystem,
@@ -24,120 +25,20 @@ from platefuse.files import (
     remove_empty_folders,
     remove_tree,
 )
-from platefuse.geometry import Box, snap
-from platefuse.ngff import Multiscale
+from platefuse.frame import Frame
+from platefuse.fused_tables import write_fused_tables
+from platefuse.fusion_options import FusionOptions
+from platefuse.geometry import Box
+from platefuse.layers import Layer, frame_of, frame_on
+from platefuse.ngff import Multiscale, label_names
 from platefuse.plate import REGISTERED_SUFFIX, Plate, Well, read_attributes, staging_root
 from platefuse.record import digest_tree, read_record, stamp, write_record
 from platefuse.registration import RegistrationRequest
-from platefuse.sources import Source
 from platefuse.store import StoredArray
-from platefuse.tables import Table, read_table, table_path, write_roi_table
-from platefuse.views import ShiftedView
+from platefuse.tables import table_path
+from platefuse.views import View
 
-METHODS = ("weighted_average", "max", "mean", "first")
-
-
-@dataclass(frozen=True)
-class FusionOptions:
-    """How wells are fused; the keys of the config's section `fusion`.
-
-    Attributes
-    ----------
-    tile_table : str
-        ROI table that says where the fields are, in the array and (in the columns
-        ``*_micrometer_original``) on the stage.
-    layout : str
-        ``per_acquisition``: one image for each; ``stacked``: one with all their channels.
-    method : str
-        ``weighted_average``, ``max``, ``mean`` or ``first``.
-    weights : str or None
-        ``content_based`` for weights from the local content.
-    blending_widths : dict of str to float
-        Width of the falling weights at the borders of a field, in micrometres, for z, y, x.
-    output_spacing : dict of str to float or None
-        Pixel size of the fused image in micrometres; None: as the fields.
-    output_stack_mode : str
-        ``union``, ``intersection`` or ``sample``.
-    interpolation_order : int
-        0, 1 or 3: how fields that do not lie on whole pixels are sampled.
-    output_chunksize : dict of str to int
-        Chunks of the fused image for z, y, x.
-    ngff_version : str
-        ``0.4`` or ``0.5``.
-    shards : dict of str to int or None
-        Shards of the fused image for z, y, x; only with ``0.5``.
-    """
-
-    tile_table: str = "FOV_ROI_table"
-    layout: str = "per_acquisition"
-    method: str = "weighted_average"
-    weights: str | None = None
-    blending_widths: Mapping[str, float] = field(
-        default_factory=lambda: {"z": 3.0, "y": 10.0, "x": 10.0}
-    )
-    output_spacing: Mapping[str, float] | None = None
-    output_stack_mode: str = "union"
-    interpolation_order: int = 1
-    output_chunksize: Mapping[str, int] = field(
-        default_factory=lambda: {"z": 1, "y": 2048, "x": 2048}
-    )
-    ngff_version: str = "0.4"
-    shards: Mapping[str, int] | None = None
-
-    def __post_init__(self) -> None:
-        choices: dict[str, Sequence[object]] = {
-            "layout": ("per_acquisition", "stacked"),
-            "method": METHODS,
-            "weights": (None, "content_based"),
-            "output_stack_mode": ("union", "intersection", "sample"),
-            "interpolation_order": (0, 1, 3),
-            "ngff_version": ("0.4", "0.5"),
-        }
-        for key, allowed in choices.items():
-            if getattr(self, key) not in allowed:
-                raise ConfigError(
-                    f"fusion.{key} is {getattr(self, key)!r}; expected one of {list(allowed)}."
-                )
-        if self.shards is not None and self.ngff_version != "0.5":
-            raise ConfigError(
-                f"fusion.shards is set, but fusion.ngff_version is {self.ngff_version!r}: only "
-                'Zarr v3 has shards. Set fusion.ngff_version: "0.5" or fusion.shards: null.'
-            )
-
-    @property
-    def compositor(self) -> Compositor:
-        """What to do where fields overlap."""
-        if self.method == "first":
-            return Paint("first")
-        return Blend(self.method)  # type: ignore[arg-type]  # checked when made
-
-    @classmethod
-    def from_config(cls, section: Mapping[str, Any]) -> FusionOptions:
-        """Options from the config's section `fusion`, defaults where it has no key."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{key: value for key, value in section.items() if key in known})
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of a well: its data in the array, and its place on the stage.
-
-    Attributes
-    ----------
-    name : str
-        Row name in the tile table.
-    box : Box
-        Pixels of the array that hold its data, on the axes in space.
-    shift_px : tuple of float
-        Stage position less array position, in pixels, on the axes in space.
-    stage_um : dict of str to float
-        Stage position of the field in micrometres, for y and x.
-    """
-
-    name: str
-    box: Box
-    shift_px: tuple[float, ...]
-    stage_um: dict[str, float]
+__all__ = ["FusionOptions", "finish_fused_plate", "fuse_well", "fused_plate_path"]
 
 
 def fused_plate_path(plate: str | Path, output: str | None = None) -> Path:
@@ -184,9 +85,7 @@ def fuse_well(
     """
     begun = time.perf_counter()
     beside = request is not None and not request.overwrite_input
-    sources = {
-        image.path: well.image(image.path + REGISTERED_SUFFIX * beside) for image in well.images
-    }
+    sources = {i.path: well.image(i.path + REGISTERED_SUFFIX * beside) for i in well.images}
     wanted = {
         "options": asdict(options),
         "sources": {name: _fingerprint(path, options) for name, path in sources.items()},
@@ -196,15 +95,18 @@ def fuse_well(
     record = read_record(target) or {}
     if record.get("fusion", {}).get("wanted") == wanted:
         return {**receipt, "action": "fused before", "images": record["fusion"]["images"]}
+    layers = [
+        Layer.read(i.path, i.acquisition, sources[i.path], options.tile_table) for i in well.images
+    ]
     staged = staging_root(fused) / well.row / well.column
     remove_tree(staged)
-    images = {}
-    for name, path in sources.items():
-        images[name] = fuse_fields(path, staged / name, options, threads=threads)
-    entries = [
-        {"path": i.path} | ({} if i.acquisition is None else {"acquisition": i.acquisition})
-        for i in well.images
-    ]
+    images, entries = {}, []
+    for name, group in _images(layers, options.layout):
+        images[name] = fuse_layers(group, staged / name, options, threads=threads)
+        acquisition = group[0].acquisition
+        entries.append(
+            {"path": name} | ({} if acquisition is None else {"acquisition": acquisition})
+        )
     section = {"version": options.ngff_version, "images": entries}
     write_group(staged, {"well": section}, options.ngff_version)
     write_record(staged, {"fusion": {**stamp(), "wanted": wanted, "images": images}})
@@ -214,15 +116,15 @@ def fuse_well(
     return {**receipt, "action": "fused", "images": images, "seconds": seconds}
 
 
-def fuse_fields(
-    image: Path, target: Path, options: FusionOptions, *, threads: int = 1
+def fuse_layers(
+    layers: Sequence[Layer], target: Path, options: FusionOptions, *, threads: int = 1
 ) -> dict[str, Any]:
-    """Fuse the fields of one image into a new OME-Zarr image with its pyramid and tables.
+    """Fuse the fields of one or more acquisitions into a new image with labels and tables.
 
     Parameters
     ----------
-    image : Path
-        The image whose array holds the fields side by side.
+    layers : sequence of Layer
+        The acquisitions; several are stacked by channel.
     target : Path
         Folder of the new image.
     options : FusionOptions
@@ -234,87 +136,56 @@ def fuse_fields(
     -------
     dict
         Shape of the fused image, and its origin on the stage in micrometres.
-    """
-    multiscale = Multiscale.read(image)
-    source = Source(StoredArray.open(image / multiscale.paths[0]))
-    found = find_fields(image, multiscale, options.tile_table)
-    origin_px = [
-        min(f.box.start[d] + f.shift_px[d] for f in found) for d in range(len(multiscale.spatial))
-    ]
-    tolerance = _table_precision_px(found, multiscale)
-    views = [_view(source, multiscale, f, origin_px, tolerance, options) for f in found]
-    stop = tuple(max(v.placed.stop[d] for v in views) for d in range(len(multiscale.axes)))
-    size = multiscale.pixel_size_um
-    new = create_image(
-        target,
-        name=image.name,
-        axes=multiscale.axes,
-        pixel_size=[size.get(a, 1.0) for a in multiscale.axes],
-        shape=stop,
-        dtype=source.dtype,
-        chunks=[options.output_chunksize.get(a, 1) for a in multiscale.axes],
-        shards=None
-        if options.shards is None
-        else [options.shards.get(a, 1) for a in multiscale.axes],
-        version=options.ngff_version,
-        levels=len(multiscale.paths),
-        omero=read_attributes(image).get("omero"),
-        creation={
-            "compressors": compressor_like(image / multiscale.paths[0], options.ngff_version)
-        },
-    )
-    write_views(
-        views,
-        Target([StoredArray.open(target / p, mode="r+") for p in new.paths], new.factors, mean),
-        options.compositor,
-        threads=threads,
-    )
-    _write_tables(target, found, views, new)
-    origin_um = {a: o * size[a] for a, o in zip(multiscale.spatial, origin_px, strict=True)}
-    record = {"fusion": {**stamp(), "source": image.name, "origin_um": origin_um}}
-    write_record(target, record)
-    return {"shape": list(stop), "origin_um": origin_um}
-
-
-def find_fields(image: Path, multiscale: Multiscale, tile_table: str) -> list[Field]:
-    """Where the data of each field is, and where it lies on the stage.
-
-    In an image that platefuse registered a field's data are its intersection with its
-    registered ROI (or with the well's, if there is just one): all else is masked.
 
     Raises
     ------
-    TableError
-        If the tile table cannot be used, or no field has data.
+    ViewError
+        If the acquisitions do not fit together.
     """
-    table = read_table(image, tile_table)
-    axes, size = multiscale.spatial, multiscale.pixel_size_um
-    shape = [multiscale.shapes[0][multiscale.axes.index(a)] for a in axes]
-    registered = _registered_boxes(image, axes)
-    found = []
-    for row, roi in enumerate(table.rois(axes)):
-        start = [round(roi.start_um[a] / size[a]) for a in axes]
-        stop = [s + round(roi.length_um[a] / size[a]) for s, a in zip(start, axes, strict=True)]
-        whole = Box(tuple(start), tuple(stop))
-        if not Box(tuple(s - 1 for s in (0,) * len(shape)), tuple(n + 1 for n in shape)).contains(
-            whole
-        ):
-            raise TableError(
-                f"{table.path}: field {roi.name!r} covers pixels {whole.start} to {whole.stop} "
-                f"in {axes}, but the image has {tuple(shape)}. Check the table."
-            )
-        box = whole & Box.of_shape(shape)
-        if registered:
-            box = box & _registered_box(registered, roi.name, row, len(table.names), table)
-        stage = {a: _stage_position(table, a, row) for a in axes}
-        shift = tuple(stage[a] / size[a] - s for a, s in zip(axes, start, strict=True))
-        if not box.empty:
-            found.append(Field(roi.name, box, shift, stage))
-    if not found:
-        raise TableError(
-            f"{table.path}: no field of the table has data: none meets its registered ROI."
+    image = layers[0].image
+    asked = options.output_spacing or {}
+    spacing = [asked.get(a, image.pixel_size_um[a]) for a in image.spatial]
+    frame = frame_of(layers, spacing, options.output_stack_mode)
+    axes = image.axes if len(layers) == 1 or "c" in image.axes else _with_channels(image.axes)
+    views: list[View] = []
+    channels = 0
+    for layer in layers:
+        _check_fits(layer, layers[0])
+        views += layer.views(
+            layer.image,
+            frame,
+            axes,
+            order=options.interpolation_order,
+            widths_um=dict(options.blending_widths),
+            first_channel=channels,
         )
-    return found
+        channels += layer.channels
+    leading = [
+        channels if a == "c" else image.shapes[0][image.axes.index(a)]
+        for a in axes
+        if a not in "zyx"
+    ]
+    extent = reduce(Box.joined, (view.placed for view in views))
+    how = options.compositor(extent, len(frame.shape))
+    new = _write(
+        views,
+        how,
+        mean,
+        frame,
+        target,
+        axes,
+        leading,
+        options,
+        image,
+        threads,
+        omero=_omero(layers),
+    )
+    _fuse_labels(layers, target, frame, options, threads)
+    write_fused_tables(layers, target, frame, new)
+    corner = {a: o - s / 2 for a, o, s in zip(frame.axes, frame.origin, frame.spacing, strict=True)}
+    record = {"sources": [layer.name for layer in layers], "origin_um": corner}
+    write_record(target, {"fusion": {**stamp(), **record}})
+    return {"shape": [*leading, *frame.shape], "origin_um": corner}
 
 
 def finish_fused_plate(plate: Plate, fused: Path, options: FusionOptions) -> dict[str, Any]:
@@ -340,106 +211,136 @@ def finish_fused_plate(plate: Plate, fused: Path, options: FusionOptions) -> dic
     return {"fused": fused.name, "wells": [well.name for well in plate.wells]}
 
 
-def _registered_boxes(image: Path, axes: str) -> dict[str, Box]:
-    registration = (read_record(image) or {}).get("registration")
-    if not isinstance(registration, dict):
-        return {}
-    if registration["axes"] != axes:
-        raise TableError(
-            f"{image}: the record has ROIs on the axes {registration['axes']}, the image "
-            f"{axes}. The image was changed after its registration."
-        )
-    return {
-        roi["name"]: Box(
-            tuple(roi["start_px"]),
-            tuple(a + n for a, n in zip(roi["start_px"], roi["size_px"], strict=True)),
-        )
-        for roi in registration["rois"]
-    }
+def _images(layers: Sequence[Layer], layout: str) -> list[tuple[str, list[Layer]]]:
+    """The images of the fused well: path and layers of each."""
+    if layout == "stacked":
+        return [(layers[0].name, list(layers))]
+    return [(layer.name, [layer]) for layer in layers]
 
 
-def _registered_box(boxes: dict[str, Box], name: str, row: int, rows: int, table: Table) -> Box:
-    if name in boxes:
-        return boxes[name]
-    if len(boxes) == 1:
-        return next(iter(boxes.values()))
-    if len(boxes) == rows:
-        return list(boxes.values())[row]
-    raise TableError(
-        f"{table.path}: field {name!r} has no registered ROI; the image was registered with "
-        f"{sorted(boxes)}. Use the table that the registration was computed from."
-    )
-
-
-def _stage_position(table: Table, axis: str, row: int) -> float:
-    original = f"{axis}_micrometer_original"
-    name = original if original in table.columns else f"{axis}_micrometer"
-    return table.column(name)[row]
-
-
-def _table_precision_px(found: Sequence[Field], multiscale: Multiscale) -> float:
-    """How far float32 positions in the tables may be from the whole pixel they mean."""
-    size = multiscale.pixel_size_um
-    farthest = max(abs(f.stage_um[a]) / size[a] for f in found for a in multiscale.spatial)
-    return min(0.25, max(1e-3, 4 * float(np.finfo(np.float32).eps) * farthest))
-
-
-def _view(
-    source: Source,
-    image: Multiscale,
-    field: Field,
-    origin_px: Sequence[float],
-    tolerance: float,
-    options: FusionOptions,
-) -> ShiftedView:
-    axes = image.axes
-    start, stop, shift = [0] * len(axes), list(source.shape), [0.0] * len(axes)
-    for k, axis in enumerate(a for a in axes if a in "zyx"):
-        i = axes.index(axis)
-        start[i], stop[i] = field.box.start[k], field.box.stop[k]
-        shift[i] = snap(field.shift_px[k] - origin_px[k], tolerance)
-    size = image.pixel_size_um
-    return ShiftedView.at(
-        source,
-        Box(tuple(start), tuple(stop)),
-        shift,
-        order=options.interpolation_order,
-        widths_px=[
-            options.blending_widths.get(a, 0.0) / size[a] if a in size else 0.0 for a in axes
-        ],
-    )
-
-
-def _write_tables(
-    target: Path, found: Sequence[Field], views: Sequence[ShiftedView], new: Multiscale
+def _fuse_labels(
+    layers: Sequence[Layer], target: Path, frame: Frame, options: FusionOptions, threads: int
 ) -> None:
-    size = new.pixel_size_um
-    rows = {}
-    for field_, view in zip(found, views, strict=True):
-        row = _roi_row(view.placed, new)
-        row |= {f"{a}_micrometer_original": field_.stage_um[a] for a in "yx"}
-        rows[field_.name] = row
-    write_roi_table(target, "FOV_ROI_table", rows)
-    write_roi_table(
-        target, "well_ROI_table", {"well_1": _roi_row(Box.of_shape(new.shapes[0]), new)}
+    """Fuse every label beside the image: nearest, and the first field that has an id wins."""
+    found = [(layer, name) for layer in layers for name in label_names(layer.image.path)]
+    if not found:
+        return
+    names = [name for _, name in found]
+    listed = []
+    for layer, name in found:
+        new = name if names.count(name) == 1 else f"{name}_acq{layer.acquisition}"
+        label = Multiscale.read(layer.image.path / "labels" / name)
+        inner = frame_on(frame, label.spatial)
+        views = layer.views(label, inner, label.axes, order=0)
+        leading = [n for n, a in zip(label.shapes[0], label.axes, strict=True) if a not in "zyx"]
+        _write(
+            views,
+            Paint("label"),
+            nearest,
+            inner,
+            target / "labels" / new,
+            label.axes,
+            leading,
+            options,
+            label,
+            threads,
+            label=_image_label(label),
+        )
+        listed.append(new)
+    write_group(target / "labels", {"labels": listed}, options.ngff_version)
+
+
+def _write(
+    views: Sequence[View],
+    how: Compositor,
+    downsample: Downsample,
+    frame: Frame,
+    target: Path,
+    axes: str,
+    leading: Sequence[int],
+    options: FusionOptions,
+    like: Multiscale,
+    threads: int,
+    *,
+    omero: dict[str, Any] | None = None,
+    label: dict[str, Any] | None = None,
+) -> Multiscale:
+    """Create a fused image or label and write all its levels."""
+    size = frame.as_dict(frame.spacing)
+    first = like.path / like.paths[0]
+    new = create_image(
+        target,
+        name=target.name,
+        axes=axes,
+        pixel_size=[size.get(a, 1.0) for a in axes],
+        shape=[*leading, *frame.shape],
+        dtype=StoredArray.open(first).dtype,
+        chunks=[options.output_chunksize.get(a, 1) for a in axes],
+        shards=None if options.shards is None else [options.shards.get(a, 1) for a in axes],
+        version=options.ngff_version,
+        levels=len(like.paths),
+        attributes={"omero": omero, "image-label": label},
+        creation={"compressors": compressor_like(first, options.ngff_version)},
     )
+    arrays = [StoredArray.open(target / p, mode="r+") for p in new.paths]
+    write_views(views, Target(arrays, new.factors, downsample), how, threads=threads)
+    return new
 
 
-def _roi_row(box: Box, image: Multiscale) -> dict[str, float]:
-    size = image.pixel_size_um
-    row = {f"{a}_micrometer": 0.0 for a in "xyz"} | {f"len_{a}_micrometer": 1.0 for a in "xyz"}
-    for i, axis in enumerate(image.axes):
-        if axis in size:
-            row[f"{axis}_micrometer"] = box.start[i] * size[axis]
-            row[f"len_{axis}_micrometer"] = box.shape[i] * size[axis]
-    return row
+def _with_channels(axes: str) -> str:
+    return axes.replace("t", "tc") if "t" in axes else f"c{axes}"
+
+
+def _check_fits(layer: Layer, first: Layer) -> None:
+    for what, got, expected in (
+        ("axes", layer.image.axes, first.image.axes),
+        (
+            "data type",
+            *(StoredArray.open(x.image.path / x.image.paths[0]).dtype for x in (layer, first)),
+        ),
+        (
+            "pixel size",
+            *(np.round(list(x.image.pixel_size_um.values()), 6).tolist() for x in (layer, first)),
+        ),
+    ):
+        if got != expected:
+            raise ViewError(
+                f"{layer.image.path}: its {what} is {got}, that of image {first.name} is {expected}; "
+                "they cannot be stacked. Set fusion.layout: per_acquisition."
+            )
+
+
+def _omero(layers: Sequence[Layer]) -> dict[str, Any] | None:
+    """Channel metadata: as they are for one acquisition; names made unique for several."""
+    found = [read_attributes(layer.image.path).get("omero") for layer in layers]
+    if len(layers) == 1 or not any(found):
+        return found[0]
+    channels = []
+    for layer, omero in zip(layers, found, strict=True):
+        named = (omero or {}).get("channels") or [
+            {"label": f"channel_{k}", "color": "FFFFFF"} for k in range(layer.channels)
+        ]
+        for channel in named:
+            unique = {
+                key: f"{channel[key]}_acq{layer.acquisition}"
+                for key in ("label", "wavelength_id")
+                if key in channel
+            }
+            channels.append({**channel, **unique})
+    return {**(found[0] or {}), "channels": channels}
+
+
+def _image_label(label: Multiscale) -> dict[str, Any]:
+    found = read_attributes(label.path).get("image-label")
+    return {**(found if isinstance(found, dict) else {}), "source": {"image": "../../"}}
 
 
 def _fingerprint(image: Path, options: FusionOptions) -> dict[str, Any]:
     """What tells one state of an image from another, without reading its pixels."""
     multiscale = Multiscale.read(image)
     files, size, newest = 0, 0, 0
-    for folder, _, names in os.walk(image / multiscale.paths[0]):
+    levels = [image / multiscale.paths[0], image / "labels"]
+    for folder, _, names in (entry for level in levels for entry in os.walk(level)):
         for name in names:
             stat = (Path(folder) / name).stat()
             files, size, newest = files + 1, size + stat.st_size, max(newest, stat.st_mtime_ns)

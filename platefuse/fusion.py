@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from platefuse.blocks import Blend, Compositor, Paint
 from platefuse.engine import Plan, Target, write_views
 from platefuse.errors import ConfigError
-from platefuse.frame import Frame, choose_frame
+from platefuse.frame import Frame, along
 from platefuse.geometry import Box, grid_box, snap
 from platefuse.methods import (
     first_view_fusion,
@@ -136,13 +136,18 @@ def fuse(
     Preibisch et al. (2009), doi:10.1093/bioinformatics/btp184.
     """
     views = read_sims(sims, transform_key)
-    frame = choose_frame(
-        views,
-        spacing=output_spacing,
-        origin=output_origin,
-        shape=output_shape,
-        properties=output_stack_properties,
+    if output_stack_properties is not None:
+        output_spacing, output_origin, output_shape = (
+            output_stack_properties[name] for name in ("spacing", "origin", "shape")
+        )
+    axes = views[0].spatial
+    frame = Frame.covering(
+        axes,
+        [extent for view in views for extent in view.extents],
+        along("spacing", output_spacing, axes) or views[0].spacing.tolist(),
         mode=output_stack_mode,
+        origin=along("origin", output_origin, axes),
+        shape=along("shape", output_shape, axes),  # type: ignore[arg-type]  # whole numbers
     )
     if interpolation_order not in (0, 1, 3):
         raise ConfigError(
@@ -329,7 +334,7 @@ def _view(
     order: int,
     widths: Mapping[str, float],
 ) -> View:
-    matrix, offset = frame.pixels_from(sim, affine)
+    matrix, offset = sim.in_frame(frame, affine)
     lead = len(box.start) - len(offset)
     bend = np.abs(matrix - np.eye(len(offset))) @ sim.shape
     if (bend < _WHOLE_PX).all():

@@ -111,7 +111,7 @@ def _create_ome_zarr(
         chunks=chunks,
         shards=shards,
         version=version,
-        omero=_omero(like),
+        attributes={"omero": _omero(like)},
         creation=rest,
         origin=[origin.get(a, 0.0) for a in like.dims],
     )
@@ -167,8 +167,7 @@ def _write_batches(
 
     def fuse_block(block_id: tuple[int, ...]) -> None:
         region = grid_box(block_id, finest.shard, fusion.shape)
-        views = [v for v in fusion.views]
-        pixels = fusion.how.compose(region, views, fusion.dtype, tuple(block_id))
+        pixels = fusion.how.compose(region, fusion.views, fusion.dtype, tuple(block_id))
         if pixels is not None:
             finest.write(region, pixels)
 

@@ -252,6 +252,10 @@ def read_attributes(group: Path) -> dict[str, Any]:
     zarr_json, zattrs = group / "zarr.json", group / ".zattrs"
     if zarr_json.is_file():
         attributes = read_json(zarr_json).get("attributes", {})
+        if not isinstance(attributes, dict):
+            raise PlateError(
+                f"{zarr_json}: `attributes` is {attributes!r}; expected a JSON object."
+            )
         ome = attributes.get("ome")
         return ome if isinstance(ome, dict) else attributes
     if zattrs.is_file():

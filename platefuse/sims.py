@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.errors import ViewError
+from platefuse.frame import Extent, Frame
 
 DIMS = "tczyx"
 
@@ -57,6 +59,33 @@ class Sim:
     def dims(self) -> str:
         """All its axes."""
         return "".join(self.image.dims)
+
+    @property
+    def extents(self) -> list[Extent]:
+        """What the image takes up in the world, at all times or at each."""
+        last = self.shape - 1
+        front = np.where([a == "z" for a in self.spatial], 0, last)
+        found = []
+        for affine in self.affines:
+            low, high = self._span(last, affine)
+            found.append(Extent(low, high, self._span(front, affine)[1]))
+        return found
+
+    def in_frame(
+        self, frame: Frame, affine: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The affine (linear part, offset) from the image's pixels to those of a frame."""
+        spacing, linear = np.array(frame.spacing), affine[:-1, :-1]
+        matrix = linear * self.spacing / spacing[:, None]
+        offset = (linear @ self.origin + affine[:-1, -1] - np.array(frame.origin)) / spacing
+        return matrix, offset
+
+    def _span(
+        self, last: NDArray[np.int64], affine: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        corners = self.origin + np.array(list(product(*((0, n) for n in last)))) * self.spacing
+        world = corners @ affine[:-1, :-1].T + affine[:-1, -1]
+        return world.min(axis=0), world.max(axis=0)
 
 
 def read_sims(images: Sequence[Any], transform_key: str | None) -> list[Sim]:

@@ -119,3 +119,38 @@ class StoredArray:
                 f"{self.path}: pixels {box.start} to {box.stop} cannot be written ({error}). "
                 "Check free space and permissions, then start again: what is complete is kept."
             ) from error
+
+
+class WithAxis:
+    """An array seen with one more axis, of length 1: a `platefuse.sources.ChunkStore`.
+
+    Parameters
+    ----------
+    array : StoredArray
+        The array.
+    axis : int
+        Place of the new axis.
+    """
+
+    is_free = False
+
+    def __init__(self, array: StoredArray, axis: int) -> None:
+        self._array, self._axis = array, axis
+        self.shape = self._insert(array.shape)
+        self.chunk = self._insert(array.chunk)
+        self.dtype = array.dtype
+
+    def is_empty(self, index: tuple[int, ...]) -> bool:
+        """Whether a chunk is not stored and reads as zero."""
+        return self._array.is_empty(self._without(index))
+
+    def decode(self, box: Box) -> Pixels:
+        """Pixels of a box."""
+        inner = Box(self._without(box.start), self._without(box.stop))
+        return np.expand_dims(self._array.decode(inner), self._axis)
+
+    def _insert(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        return (*sizes[: self._axis], 1, *sizes[self._axis :])
+
+    def _without(self, index: tuple[int, ...]) -> tuple[int, ...]:
+        return (*index[: self._axis], *index[self._axis + 1 :])

@@ -1,0 +1,111 @@
+"""The options of fusing plates: the keys of the config's section `fusion`, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from platefuse.blocks import Blend, Compositor, Paint
+from platefuse.errors import ConfigError
+from platefuse.geometry import Box
+from platefuse.methods import content_based, required_overlap, weighted_average_fusion
+from platefuse.plugins import Plugin
+
+METHODS = ("weighted_average", "max", "mean", "first")
+
+
+@dataclass(frozen=True)
+class FusionOptions:
+    """How wells are fused.
+
+    Attributes
+    ----------
+    tile_table : str
+        ROI table that says where the fields are, in the array and (in the columns
+        ``*_micrometer_original``) on the stage.
+    layout : str
+        ``per_acquisition``: one image for each; ``stacked``: one with all their channels.
+    method : str
+        ``weighted_average``, ``max``, ``mean`` or ``first``.
+    weights : str or None
+        ``content_based``: the weighted average counts a field more where it is sharp.
+    blending_widths : dict of str to float
+        Width of the falling weights at the borders of a field, in micrometres, for z, y, x.
+    output_spacing : dict of str to float or None
+        Pixel size of the fused image in micrometres; None: as the fields.
+    output_stack_mode : str
+        ``union``, ``intersection`` or ``sample``.
+    interpolation_order : int
+        0, 1 or 3: how fields that do not lie on whole pixels are sampled.
+    output_chunksize : dict of str to int
+        Chunks of the fused image for z, y, x.
+    ngff_version : str
+        ``0.4`` or ``0.5``.
+    shards : dict of str to int or None
+        Shards of the fused image for z, y, x; only with ``0.5``.
+    """
+
+    tile_table: str = "FOV_ROI_table"
+    layout: str = "per_acquisition"
+    method: str = "weighted_average"
+    weights: str | None = None
+    blending_widths: Mapping[str, float] = field(
+        default_factory=lambda: {"z": 3.0, "y": 10.0, "x": 10.0}
+    )
+    output_spacing: Mapping[str, float] | None = None
+    output_stack_mode: str = "union"
+    interpolation_order: int = 1
+    output_chunksize: Mapping[str, int] = field(
+        default_factory=lambda: {"z": 1, "y": 2048, "x": 2048}
+    )
+    ngff_version: str = "0.4"
+    shards: Mapping[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        choices: dict[str, Sequence[object]] = {
+            "layout": ("per_acquisition", "stacked"),
+            "method": METHODS,
+            "weights": (None, "content_based"),
+            "output_stack_mode": ("union", "intersection", "sample"),
+            "interpolation_order": (0, 1, 3),
+            "ngff_version": ("0.4", "0.5"),
+        }
+        for key, allowed in choices.items():
+            if getattr(self, key) not in allowed:
+                raise ConfigError(
+                    f"fusion.{key} is {getattr(self, key)!r}; expected one of {list(allowed)}."
+                )
+        if self.shards is not None and self.ngff_version != "0.5":
+            raise ConfigError(
+                f"fusion.shards is set, but fusion.ngff_version is {self.ngff_version!r}: only "
+                'Zarr v3 has shards. Set fusion.ngff_version: "0.5" or fusion.shards: null.'
+            )
+        if self.weights is not None and self.method != "weighted_average":
+            raise ConfigError(
+                f"fusion.weights is {self.weights!r}, but fusion.method {self.method!r} weighs "
+                "nothing. Set fusion.method: weighted_average or fusion.weights: null."
+            )
+
+    @classmethod
+    def from_config(cls, section: Mapping[str, Any]) -> FusionOptions:
+        """Options from the config's section `fusion`, defaults where it has no key."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{key: value for key, value in section.items() if key in known})
+
+    def compositor(self, extent: Box, spatial: int) -> Compositor:
+        """What to do where fields overlap.
+
+        Parameters
+        ----------
+        extent : Box
+            Where there are data, in the fused image.
+        spatial : int
+            Number of axes in space.
+        """
+        if self.weights == "content_based":
+            margin = (required_overlap(content_based, {}),) * spatial
+            return Plugin(weighted_average_fusion, content_based, margin, extent)
+        if self.method == "first":
+            return Paint("first")
+        return Blend(self.method)  # type: ignore[arg-type]  # checked when made

@@ -1,0 +1,170 @@
+"""Layers of a fused image: the fields of one acquisition, placed in the frame of the well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from platefuse.fields import Field, find_fields, precision_px
+from platefuse.frame import Extent, Frame
+from platefuse.geometry import Box, snap
+from platefuse.ngff import Multiscale
+from platefuse.sources import Source
+from platefuse.store import StoredArray, WithAxis
+from platefuse.views import AffineView, ShiftedView, View
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The image of one acquisition that goes into a fused image.
+
+    Attributes
+    ----------
+    name : str
+        Its path in the well.
+    acquisition : int or None
+        Its acquisition.
+    image : Multiscale
+        The image.
+    fields : list of Field
+        Its fields.
+    """
+
+    name: str
+    acquisition: int | None
+    image: Multiscale
+    fields: list[Field]
+
+    @classmethod
+    def read(cls, name: str, acquisition: int | None, path: Path, tile_table: str) -> Layer:
+        """Read what is known of an image and its fields.
+
+        Raises
+        ------
+        PlatefuseError
+            If the image or its tile table cannot be used.
+        """
+        image = Multiscale.read(path)
+        return cls(name, acquisition, image, find_fields(path, image, tile_table))
+
+    @property
+    def extents(self) -> list[Extent]:
+        """What each field takes up on the stage, in micrometres."""
+        size = np.array([self.image.pixel_size_um[a] for a in self.image.spatial])
+        in_z = np.array([a == "z" for a in self.image.spatial])
+        found = []
+        for field in self.fields:
+            box, shift = field.box(self.image, self.image), np.array(field.shift_um(self.image))
+            low = (np.array(box.start) + 0.5) * size + shift
+            high = (np.array(box.stop) - 0.5) * size + shift
+            found.append(Extent(low, high, np.where(in_z, low, high)))
+        return found
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.image.shapes[0][self.image.axes.index("c")] if "c" in self.image.axes else 1
+
+    def views(
+        self,
+        image: Multiscale,
+        frame: Frame,
+        axes: str,
+        *,
+        order: int,
+        widths_um: dict[str, float] | None = None,
+        first_channel: int = 0,
+    ) -> list[View]:
+        """The fields' views in a frame.
+
+        Parameters
+        ----------
+        image : Multiscale
+            The layer's image, or a label of it.
+        frame : Frame
+            The frame of the fused image.
+        axes : str
+            Axes of the fused image: those of `image`, perhaps with channels.
+        order : int
+            Interpolation order.
+        widths_um : dict of str to float, optional
+            Blending widths in micrometres.
+        first_channel : int
+            Where the layer's channels begin in the fused image.
+        """
+        stored: Any = StoredArray.open(image.path / image.paths[0])
+        if axes != image.axes:
+            stored = WithAxis(stored, axes.index("c"))
+        source = Source(stored)
+        tolerance = precision_px(self.fields, self.image)
+        return [
+            _view(
+                source,
+                f,
+                image,
+                self.image,
+                frame,
+                axes,
+                tolerance,
+                order,
+                widths_um or {},
+                first_channel,
+            )
+            for f in self.fields
+            if not f.box(image, self.image).empty
+        ]
+
+
+def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) -> Frame:
+    """The frame that all fields of some layers take up on the stage, in micrometres."""
+    extents = [extent for layer in layers for extent in layer.extents]
+    return Frame.covering(layers[0].image.spatial, extents, spacing_um, mode=mode)
+
+
+def frame_on(frame: Frame, axes: str) -> Frame:
+    """The frame on some of its axes."""
+    pick = [frame.axes.index(a) for a in axes]
+    return Frame(
+        axes,
+        tuple(frame.spacing[i] for i in pick),
+        tuple(frame.origin[i] for i in pick),
+        tuple(frame.shape[i] for i in pick),
+    )
+
+
+def _view(
+    source: Source,
+    field: Field,
+    image: Multiscale,
+    finest: Multiscale,
+    frame: Frame,
+    axes: str,
+    tolerance_px: float,
+    order: int,
+    widths_um: dict[str, float],
+    first_channel: int,
+) -> View:
+    spatial, lead = image.spatial, len(axes) - len(image.spatial)
+    size = np.array([image.pixel_size_um[a] for a in spatial])
+    spacing = np.array(frame.spacing)
+    offset = (np.array(field.shift_um(image)) + size / 2 - np.array(frame.origin)) / spacing
+    inner = field.box(image, finest)
+    box = Box(
+        (0,) * lead + inner.start,
+        source.shape[:lead] + inner.stop,
+    )
+    channel = tuple(first_channel if a == "c" else 0 for a in axes[:lead])
+    widths = [widths_um.get(a, 0.0) for a in spatial]
+    if np.allclose(size, spacing, rtol=1e-6):
+        shift = tuple(map(float, channel)) + tuple(snap(float(o), tolerance_px) for o in offset)
+        widths_px = [0.0] * lead + [w / s for w, s in zip(widths, spacing, strict=True)]
+        return ShiftedView.at(source, box, shift, order=order, widths_px=widths_px)
+    leading = Box(box.start[:lead], box.stop[:lead]).shifted(channel)
+    in_source = tuple(float(w / s) for w, s in zip(widths, size, strict=True))
+    return AffineView(
+        source, box, np.diag(size / spacing), tuple(map(float, offset)), leading, order, in_source
+    )
