@@ -49,13 +49,14 @@ class Compositor(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """What one view has to say on a region."""
+    """What one view has to say on a region: its pixels there, None if all are zero."""
 
     view: View
     box: Box
     pixels: Pixels | None
 
     def values(self, cell: Box, dtype: np.dtype[Any]) -> Pixels:
+        """Its pixels on a part of its box; zeros where it stores none."""
         if self.pixels is None:
             return np.zeros(cell.shape, dtype)
         return self.pixels[cell.within(self.box)]

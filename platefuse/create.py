@@ -179,7 +179,7 @@ def multiscales_metadata(
     *,
     origin: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-    """The entry of `multiscales` for a new image with levels ``"0"``, ``"1"``, …
+    """The entry of `multiscales` for a new image with levels ``"0"``, ``"1"`` and so on.
 
     Parameters
     ----------

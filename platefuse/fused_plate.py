@@ -305,8 +305,8 @@ def _check_fits(layer: Layer, first: Layer) -> None:
     ):
         if got != expected:
             raise ViewError(
-                f"{layer.image.path}: its {what} is {got}, that of image {first.name} is {expected}; "
-                "they cannot be stacked. Set fusion.layout: per_acquisition."
+                f"{layer.image.path}: its {what} is {got}, that of image {first.name} "
+                f"is {expected}; they cannot be stacked. Set fusion.layout: per_acquisition."
             )
 
 

@@ -228,8 +228,10 @@ class Fusion:
         """The fused image as a dask array: one task for each chunk."""
         import dask.array
 
-        grid = dask.array.core.normalize_chunks(self.chunks, self.shape, dtype=self.dtype)
-        return dask.array.map_blocks(
+        grid = dask.array.core.normalize_chunks(  # type: ignore[no-untyped-call]
+            self.chunks, self.shape, dtype=self.dtype
+        )
+        return dask.array.map_blocks(  # type: ignore[no-untyped-call]
             self._dask_block,
             chunks=grid,
             dtype=self.dtype,

@@ -227,7 +227,8 @@ def _omero(like: Sim) -> dict[str, Any] | None:
 def _open_dask(path: Path) -> Any:
     import dask.array
 
-    return dask.array.from_zarr(StoredArray.open(path).zarr_array)
+    array = StoredArray.open(path).zarr_array
+    return dask.array.from_zarr(array)  # type: ignore[no-untyped-call]
 
 
 def _move(staged: Path, target: Path) -> None:

@@ -127,7 +127,7 @@ def _first_valid(views: Stack) -> Stack:
     base = views[0].copy()
     for view in views[1:]:
         np.copyto(base, view, where=np.isnan(base))
-    return base
+    return np.asarray(base)
 
 
 def _blur(image: Stack, sigma: float) -> Stack:
@@ -136,4 +136,4 @@ def _blur(image: Stack, sigma: float) -> Stack:
     value = gaussian_filter(np.where(valid, image, 0), sigma, mode="constant", truncate=4.0)
     weight = gaussian_filter(valid.astype(float), sigma, mode="constant", truncate=4.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(valid, value / weight, np.nan)
+        return np.asarray(np.where(valid, value / weight, np.nan))

@@ -7,7 +7,7 @@ than the default. Byte orders that it does not know go through the default pipel
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -45,7 +45,7 @@ class StoredArray:
         self._per_shard = tuple(s // c for s, c in zip(self.shard, self.chunk, strict=True))
 
     @classmethod
-    def open(cls, path: Path, *, mode: str = "r") -> StoredArray:
+    def open(cls, path: Path, *, mode: Literal["r", "r+"] = "r") -> StoredArray:
         """Open the array at `path` (``mode`` ``r`` or ``r+``).
 
         Raises
@@ -55,9 +55,9 @@ class StoredArray:
         """
         try:
             with zarr.config.set(PIPELINE):
-                array = zarr.open_array(path, mode=mode)  # type: ignore[arg-type]
+                array = zarr.open_array(path, mode=mode)
             if not np.dtype(array.dtype).isnative:
-                array = zarr.open_array(path, mode=mode)  # type: ignore[arg-type]
+                array = zarr.open_array(path, mode=mode)
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise ImageError(
                 f"{path}: cannot be opened as a Zarr array ({error}). Check that the level "

@@ -316,7 +316,7 @@ def _read_csv(path: Path, index_key: str | None) -> _Content:
 def _read_json(path: Path, index_key: str | None) -> _Content:
     content = json.loads((path / "table.json").read_text(encoding="utf-8"))
     if isinstance(content, dict):  # column-wise: {column: {row: value}} or {column: [values]}
-        first = next(iter(content.values()), [])
+        first: Any = next(iter(content.values()), [])
         keys = list(first) if isinstance(first, dict) else list(range(len(first)))
         content = [{"": str(k), **{c: column[k] for c, column in content.items()}} for k in keys]
     return _split(content, index_key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import product
 from typing import Any, Protocol
 
@@ -286,7 +287,7 @@ class AffineView:
         space = _last(region, len(self.offset))
         grid = np.ogrid[space.slices]
         return [
-            sum((c * g for c, g in zip(row, grid, strict=True)), start=np.float64(o))
+            reduce(np.add, (c * g for c, g in zip(row, grid, strict=True))) + o
             for row, o in zip(self.inverse, self.origin, strict=True)
         ]
 
