@@ -194,89 +194,46 @@ def group_attributes(group: Path) -> dict[str, Any]:
         raise TableError(str(error)) from error
 
 
-@dataclass(frozen=True)
-class TableFate:
-    """What happens to a table when its image is registered.
+def is_standard_roi_table(image: Path, name: str) -> bool:
+    """Whether a table says where the fields or the well are: by its name, or by its `type`."""
+    if any(standard in name for standard in STANDARD_NAMES):
+        return True
+    return group_attributes(table_path(image, name)).get("type") == "roi_table"
 
-    Attributes
-    ----------
-    origin : Path
-        The image that it comes from.
-    moves : bool
-        Whether its boxes are moved with the pixels of the image.
+
+def table_sources(image: Path, reference: Path) -> dict[str, Path]:
+    """Which image each table of the registered image comes from.
+
+    Standard ROI tables come from the reference, whose pixel grid the registered image has;
+    all others from the image itself. A standard table that the reference lacks stays.
     """
-
-    origin: Path
-    moves: bool
-
-
-def table_fates(image: Path, reference: Path) -> dict[str, TableFate]:
-    """What happens to each table of an image, and to those of its reference.
-
-    Standard ROI tables say where the fields or the well are: in a registered image, where the
-    reference has them. A table is standard by its name (the rule of Fractal 1.x) or if it is of
-    type ``roi_table`` and the reference has one with the same rows (as in Fractal 2.x). Any
-    other ROI table of the image is moved with its pixels; everything else is copied.
-
-    Raises
-    ------
-    TableError
-        If a listed table is missing, or its attributes are broken.
-    """
-    fates = {name: TableFate(image, _has_boxes(image, name)) for name in table_names(image)}
+    sources = dict.fromkeys(table_names(image), image)
     for name in table_names(reference):
-        if _is_standard_name(name) or (
-            _type(reference, name) == "roi_table"
-            and (name not in fates or _same_rows(image, reference, name))
-        ):
-            fates[name] = TableFate(reference, moves=False)
-    return fates
+        if is_standard_roi_table(reference, name):
+            sources[name] = reference
+    return sources
 
 
-def _is_standard_name(name: str) -> bool:
-    return any(standard in name for standard in STANDARD_NAMES)
-
-
-def _type(image: Path, name: str) -> object:
-    return group_attributes(table_path(image, name)).get("type")
-
-
-def _has_boxes(image: Path, name: str) -> bool:
-    """Whether a table is one of ROIs: by its type or, if it has none, by its columns."""
-    kind = _type(image, name)
-    if kind is not None:
-        return kind in _ROI_TYPES
-    try:
-        columns = read_table(image, name).columns
-    except TableError:  # of a backend that we do not know: it is copied as it is
-        return False
-    return "x_micrometer" in columns and "len_x_micrometer" in columns
-
-
-def _same_rows(image: Path, reference: Path, name: str) -> bool:
-    return read_table(image, name).names == read_table(reference, name).names
-
-
-def copy_table_groups(fates: Mapping[str, TableFate], image: Path, target: Path) -> None:
-    """Write the ``tables`` group of `target`: each table byte for byte from its origin.
+def copy_table_groups(sources: Mapping[str, Path], image: Path, target: Path) -> None:
+    """Write the ``tables`` group of `target`: each table byte for byte from its source.
 
     Parameters
     ----------
-    fates : mapping of str to TableFate
-        Where each table comes from, in the order of the new list.
+    sources : mapping of str to Path
+        The image that each table comes from, in the order of the new list.
     image, target : Path
         The old image, whose group metadata is kept, and the new one.
     """
-    if not fates:
+    if not sources:
         return
     folder = target / "tables"
     remove_tree(folder)
-    first = next(iter(fates.values())).origin
+    first = next(iter(sources.values()))
     model = image / "tables" if _is_group(image / "tables") else first / "tables"
     copy_metadata_files(model, folder)
-    for name, fate in fates.items():
-        copy_tree(table_path(fate.origin, name), folder / name)
-    _write_table_list(folder, list(fates))
+    for name, source in sources.items():
+        copy_tree(table_path(source, name), folder / name)
+    _write_table_list(folder, list(sources))
 
 
 def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, float]]) -> None:
