@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from platefuse.errors import RecordError
+from platefuse.moved_tables import Piece, move_table
+from platefuse.ngff import Multiscale
 from platefuse.plate import Well
 from platefuse.record import digest_tree, read_record, write_record
-from platefuse.registration import RegistrationRequest, done_record
-from platefuse.tables import copy_table_groups, table_path, table_sources
+from platefuse.registration import RegistrationRequest, done_record, plan_registration
+from platefuse.tables import TableFate, copy_table_groups, table_fates, table_path
 
 
 def copy_tables(well: Well, image: str, request: RegistrationRequest) -> dict[str, Any]:
-    """Copy all tables of an image into its staged image, and complete the record.
+    """Carry all tables of an image into its staged image, and complete the record.
 
-    Standard ROI tables come from the reference, all others from the image itself.
+    Tables that say where the fields or the well are come from the reference. Other ROI tables
+    of the image are moved with its pixels. All others are copied byte for byte.
 
     Parameters
     ----------
@@ -28,7 +33,7 @@ def copy_tables(well: Well, image: str, request: RegistrationRequest) -> dict[st
     Returns
     -------
     dict
-        The receipt: each table's origin and digest.
+        The receipt: what was done to each table.
 
     Raises
     ------
@@ -48,15 +53,29 @@ def copy_tables(well: Well, image: str, request: RegistrationRequest) -> dict[st
         )
     source = well.image(image)
     reference = well.image(well.reference_image(image, request.reference_acquisition))
-    sources = table_sources(source, reference)
-    copy_table_groups(sources, source, staged)
+    fates = table_fates(source, reference)
+    copy_table_groups(fates, source, staged)
+    multiscale = Multiscale.read(source)
+    size = [multiscale.pixel_size_um[a] for a in multiscale.spatial]
+    placements = plan_registration(well, image, request).placements
+    pieces = [Piece.of(p, size) for p in placements if not p.dst.empty]
     tables = {
-        name: {
-            "from": "image" if origin == source else "reference",
-            "sha256": digest_tree(table_path(staged, name)),
-        }
-        for name, origin in sources.items()
+        name: _carried(staged, name, fate, source, pieces, multiscale.spatial)
+        for name, fate in fates.items()
     }
     registration = {**record["registration"], "tables": tables}
     write_record(staged, {**record, "registration": registration})
-    return {**receipt, "action": "copied", "tables": tables}
+    return {**receipt, "action": "carried", "tables": tables}
+
+
+def _carried(
+    staged: Path, name: str, fate: TableFate, image: Path, pieces: Sequence[Piece], axes: str
+) -> dict[str, Any]:
+    """What is recorded of a table, after it was moved if that is its fate."""
+    done: dict[str, Any] = {
+        "from": "image" if fate.origin == image else "reference",
+        "action": "moved" if fate.moves else "copied",
+    }
+    if fate.moves:
+        done["rows_dropped"] = move_table(staged, name, pieces, axes)
+    return {**done, "sha256": digest_tree(table_path(staged, name))}

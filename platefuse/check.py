@@ -6,7 +6,7 @@ from platefuse.errors import PlateError
 from platefuse.plate import Plate, Well
 from platefuse.registration import RegistrationRequest, done_record, plan_registration
 from platefuse.swap import BACKUP_SUFFIX, backup_path
-from platefuse.tables import table_sources
+from platefuse.tables import table_fates
 
 
 def check_plate(plate: Plate, request: RegistrationRequest) -> None:
@@ -42,4 +42,4 @@ def check_well(well: Well, request: RegistrationRequest) -> None:
         if not well.image(image.path).exists() and backup_path(well, image.path).exists():
             continue  # a run was killed between two renames: the swap puts it back
         plan = plan_registration(well, image.path, request)
-        table_sources(plan.image, plan.reference)
+        table_fates(plan.image, plan.reference)

@@ -194,46 +194,89 @@ def group_attributes(group: Path) -> dict[str, Any]:
         raise TableError(str(error)) from error
 
 
-def is_standard_roi_table(image: Path, name: str) -> bool:
-    """Whether a table says where the fields or the well are: by its name, or by its `type`."""
-    if any(standard in name for standard in STANDARD_NAMES):
-        return True
-    return group_attributes(table_path(image, name)).get("type") == "roi_table"
+@dataclass(frozen=True)
+class TableFate:
+    """What happens to a table when its image is registered.
 
-
-def table_sources(image: Path, reference: Path) -> dict[str, Path]:
-    """Which image each table of the registered image comes from.
-
-    Standard ROI tables come from the reference, whose pixel grid the registered image has;
-    all others from the image itself. A standard table that the reference lacks stays.
+    Attributes
+    ----------
+    origin : Path
+        The image that it comes from.
+    moves : bool
+        Whether its boxes are moved with the pixels of the image.
     """
-    sources = dict.fromkeys(table_names(image), image)
+
+    origin: Path
+    moves: bool
+
+
+def table_fates(image: Path, reference: Path) -> dict[str, TableFate]:
+    """What happens to each table of an image, and to those of its reference.
+
+    Standard ROI tables say where the fields or the well are: in a registered image, where the
+    reference has them. A table is standard by its name (the rule of Fractal 1.x) or if it is of
+    type ``roi_table`` and the reference has one with the same rows (as in Fractal 2.x). Any
+    other ROI table of the image is moved with its pixels; everything else is copied.
+
+    Raises
+    ------
+    TableError
+        If a listed table is missing, or its attributes are broken.
+    """
+    fates = {name: TableFate(image, _has_boxes(image, name)) for name in table_names(image)}
     for name in table_names(reference):
-        if is_standard_roi_table(reference, name):
-            sources[name] = reference
-    return sources
+        if _is_standard_name(name) or (
+            _type(reference, name) == "roi_table"
+            and (name not in fates or _same_rows(image, reference, name))
+        ):
+            fates[name] = TableFate(reference, moves=False)
+    return fates
 
 
-def copy_table_groups(sources: Mapping[str, Path], image: Path, target: Path) -> None:
-    """Write the ``tables`` group of `target`: each table byte for byte from its source.
+def _is_standard_name(name: str) -> bool:
+    return any(standard in name for standard in STANDARD_NAMES)
+
+
+def _type(image: Path, name: str) -> object:
+    return group_attributes(table_path(image, name)).get("type")
+
+
+def _has_boxes(image: Path, name: str) -> bool:
+    """Whether a table is one of ROIs: by its type or, if it has none, by its columns."""
+    kind = _type(image, name)
+    if kind is not None:
+        return kind in _ROI_TYPES
+    try:
+        columns = read_table(image, name).columns
+    except TableError:  # of a backend that we do not know: it is copied as it is
+        return False
+    return "x_micrometer" in columns and "len_x_micrometer" in columns
+
+
+def _same_rows(image: Path, reference: Path, name: str) -> bool:
+    return read_table(image, name).names == read_table(reference, name).names
+
+
+def copy_table_groups(fates: Mapping[str, TableFate], image: Path, target: Path) -> None:
+    """Write the ``tables`` group of `target`: each table byte for byte from its origin.
 
     Parameters
     ----------
-    sources : mapping of str to Path
-        The image that each table comes from, in the order of the new list.
+    fates : mapping of str to TableFate
+        Where each table comes from, in the order of the new list.
     image, target : Path
         The old image, whose group metadata is kept, and the new one.
     """
-    if not sources:
+    if not fates:
         return
     folder = target / "tables"
     remove_tree(folder)
-    first = next(iter(sources.values()))
+    first = next(iter(fates.values())).origin
     model = image / "tables" if _is_group(image / "tables") else first / "tables"
     copy_metadata_files(model, folder)
-    for name, source in sources.items():
-        copy_tree(table_path(source, name), folder / name)
-    _write_table_list(folder, list(sources))
+    for name, fate in fates.items():
+        copy_tree(table_path(fate.origin, name), folder / name)
+    _write_table_list(folder, list(fates))
 
 
 def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, float]]) -> None:
@@ -272,15 +315,24 @@ def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, floa
 
 
 def _write_table_list(folder: Path, names: Sequence[str]) -> None:
-    if (folder / "zarr.json").is_file():
-        content = read_json(folder / "zarr.json")
-        attributes = {**content.get("attributes", {}), "tables": list(names)}
-        write_json(folder / "zarr.json", {**content, "attributes": attributes})
-        return
-    if not (folder / ".zgroup").is_file():
+    if not any((folder / name).is_file() for name in ("zarr.json", ".zgroup")):
         make_folder(folder)
         write_json(folder / ".zgroup", {"zarr_format": 2})
-    write_json(folder / ".zattrs", {**group_attributes(folder), "tables": list(names)})
+    replace_attributes(folder, {**group_attributes(folder), "tables": list(names)})
+
+
+def replace_attributes(group: Path, attributes: Mapping[str, Any]) -> None:
+    """Write all attributes of a Zarr group anew."""
+    if (group / "zarr.json").is_file():
+        content = read_json(group / "zarr.json")
+        write_json(group / "zarr.json", {**content, "attributes": dict(attributes)})
+    else:
+        write_json(group / ".zattrs", dict(attributes))
+
+
+def read_json_file(file: Path) -> Any:
+    """The content of a JSON file, an object or a list."""
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _is_group(path: Path) -> bool:
@@ -319,7 +371,7 @@ def _read_json(path: Path, index_key: str | None) -> _Content:
     """Columns as the attributes of the group ``table``, as Fractal writes them, or a file."""
     content: Any = group_attributes(path / "table")
     if not content:
-        content = json.loads((path / "table.json").read_text(encoding="utf-8"))
+        content = read_json_file(path / "table.json")
     if isinstance(content, dict):  # column-wise: {column: {row: value}} or {column: [values]}
         first: Any = next(iter(content.values()), [])
         keys = list(first) if isinstance(first, dict) else list(range(len(first)))

@@ -17,12 +17,12 @@ from platefuse.errors import PlateError, PlatefuseError, TableError
 from platefuse.example import make_plate
 from platefuse.tables import (
     Table,
+    TableFate,
     copy_table_groups,
-    is_standard_roi_table,
     read_table,
     table_names,
     table_path,
-    table_sources,
+    table_fates,
     write_roi_table,
 )
 from tests.conftest import SMALL
@@ -114,7 +114,7 @@ def test_a_roi_table_that_was_written_reads_back(
     for column in COLUMNS:
         assert list(table.column(column)) == [row[column] for row in rows.values()]
     assert table_names(path) == ["FOV_ROI_table"]
-    assert is_standard_roi_table(path, "FOV_ROI_table")
+    assert not table_fates(path, path)["FOV_ROI_table"].moves
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
@@ -298,7 +298,8 @@ def test_standard_tables_come_from_the_reference_all_others_from_the_image(tmp_p
             write_csv(path, name, "x\n1\n", type="feature_table" if name == "theirs" else None)
     write_csv(reference, "by_type", "x\n1\n", type="roi_table")
     write_csv(own, "by_type", "x\n1\n", type="roi_table")
-    assert table_sources(own, reference) == {
+    fates = table_fates(own, reference)
+    assert {name: fate.origin for name, fate in fates.items()} == {
         "FOV_ROI_table": reference,
         "registered_FOV_ROI_table": reference,
         "well_ROI_table": reference,
@@ -307,7 +308,9 @@ def test_standard_tables_come_from_the_reference_all_others_from_the_image(tmp_p
         "only_ROI_here": own,
         "measured": own,
     }
-    assert set(table_sources(reference, reference).values()) == {reference}
+    assert not any(fate.moves for fate in fates.values())  # none of the others has boxes
+    fates = table_fates(reference, reference)
+    assert {fate.origin for fate in fates.values()} == {reference}
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -329,7 +332,8 @@ def test_tables_are_carried_byte_for_byte_with_the_group_s_own_attributes(
     (content["attributes"] if version == "0.5" else content)["foreign"] = 1
     file.write_text(json.dumps(content))
     (target / "tables" / "left_by_a_kill").mkdir(parents=True)
-    copy_table_groups({"a": path, "b": path}, path, target)
+    stay = TableFate(path, moves=False)
+    copy_table_groups({"a": stay, "b": stay}, path, target)
     for name in ("a", "b"):
         assert bytes_of(target / "tables" / name) == bytes_of(path / "tables" / name)
     assert table_names(target) == ["a", "b"]

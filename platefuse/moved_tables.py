@@ -1,0 +1,205 @@
+"""ROI tables that are moved with the pixels: boxes of an acquisition, in the new pixel grid.
+
+Each box goes where the field that it lies in went, cut to what remains of the field. Only the
+columns of boxes change; a row of which nothing remains is dropped.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platefuse.errors import TableError
+from platefuse.files import write_json
+from platefuse.geometry import Placement
+from platefuse.tables import group_attributes, read_json_file, read_table, replace_attributes
+
+Numbers = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of the acquisition that was moved as a whole. In micrometres, on `axes`.
+
+    Attributes
+    ----------
+    start_um, stop_um : tuple of float
+        Where it was.
+    shift_um : tuple of float
+        How far it was moved.
+    """
+
+    start_um: tuple[float, ...]
+    stop_um: tuple[float, ...]
+    shift_um: tuple[float, ...]
+
+    @classmethod
+    def of(cls, placement: Placement, pixel_size_um: Sequence[float]) -> Piece:
+        """The piece that a ROI's pixels are, moved by whole pixels as they were."""
+        src, dst = placement.src, placement.dst
+        return cls(
+            tuple(a * s for a, s in zip(src.start, pixel_size_um, strict=True)),
+            tuple(b * s for b, s in zip(src.stop, pixel_size_um, strict=True)),
+            tuple((d - a) * s for d, a, s in zip(dst.start, src.start, pixel_size_um, strict=True)),
+        )
+
+
+def move_boxes(
+    start: NDArray[np.float64], length: NDArray[np.float64], pieces: Sequence[Piece]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes after their pieces were moved. Pure.
+
+    Parameters
+    ----------
+    start, length : ndarray of float64, shape (boxes, axes)
+        The boxes, in micrometres.
+    pieces : sequence of Piece
+        What was moved; a box goes with the one that holds most of it.
+
+    Returns
+    -------
+    start, length : ndarray of float64, shape (boxes, axes)
+        The boxes where they are now; a length of 0 where nothing remains.
+    """
+    low = np.array([p.start_um for p in pieces])
+    high = np.array([p.stop_um for p in pieces])
+    shift = np.array([p.shift_um for p in pieces])
+    begin = np.maximum(start[:, None], low[None])
+    remaining = np.minimum((start + length)[:, None], high[None]) - begin
+    chosen = np.clip(remaining, 0, None).prod(axis=2).argmax(axis=1)
+    rows = np.arange(len(start))
+    kept = np.clip(remaining[rows, chosen], 0, None)
+    rounding = 4 * float(np.finfo(np.float32).eps) * float(np.abs(start).max())
+    kept[(kept <= max(1e-3, rounding)).any(axis=1)] = 0
+    return begin[rows, chosen] + shift[chosen], kept
+
+
+def move_table(image: Path, name: str, pieces: Sequence[Piece], axes: str) -> int:
+    """Move the boxes of a table that was copied into a new image.
+
+    Parameters
+    ----------
+    image : Path
+        The new image.
+    name : str
+        The table.
+    pieces : sequence of Piece
+        What was moved.
+    axes : str
+        Axes in space of the image; columns of other axes are left alone.
+
+    Returns
+    -------
+    int
+        Number of rows dropped.
+
+    Raises
+    ------
+    TableError
+        If the table cannot be read or rewritten.
+    """
+    table = read_table(image, name)
+    if not table.names:
+        return 0
+    start = np.array([table.column(f"{a}_micrometer") for a in axes]).T
+    length = np.array([table.column(f"len_{a}_micrometer") for a in axes]).T
+    start, length = move_boxes(start, length, pieces)
+    keep = (length > 0).all(axis=1)
+    numbers = {f"{a}_micrometer": start[:, k] for k, a in enumerate(axes)}
+    numbers |= {f"len_{a}_micrometer": length[:, k] for k, a in enumerate(axes)}
+    backend = str(group_attributes(table.path).get("backend") or "anndata").partition("_v")[0]
+    writers = {
+        "anndata": _write_anndata,
+        "csv": _write_csv,
+        "json": _write_json,
+        "parquet": _write_parquet,
+    }
+    try:
+        writers[backend](table.path, numbers, keep)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TableError(f"{table.path}: the moved boxes cannot be written ({error!r}).") from error
+    return int((~keep).sum())
+
+
+def _write_anndata(path: Path, numbers: Numbers, keep: NDArray[np.bool_]) -> None:
+    import anndata
+    import zarr
+
+    attributes = zarr.open_group(path, mode="r").attrs.asdict()
+    table = anndata.io.read_elem(zarr.open_group(path, mode="r"))
+    names = list(table.var_names)
+    for column, values in numbers.items():
+        table.X[:, names.index(column)] = values
+    group = zarr.open_group(path.parent, mode="r+")
+    with anndata.settings.override(auto_shard_zarr_v3=False):
+        anndata.io.write_elem(group, path.name, table[keep].copy())
+    group[path.name].attrs.update(attributes)
+
+
+def _write_csv(path: Path, numbers: Numbers, keep: NDArray[np.bool_]) -> None:
+    file = path / "table.csv"
+    with file.open(newline="", encoding="utf-8") as handle:
+        reader = csv.DictReader(handle)
+        columns, rows = list(reader.fieldnames or ()), list(reader)
+    with file.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, columns)
+        writer.writeheader()
+        writer.writerows(_changed(rows, numbers, keep))
+
+
+def _write_json(path: Path, numbers: Numbers, keep: NDArray[np.bool_]) -> None:
+    """Columns as the attributes of the group ``table``, as Fractal writes them, or a file."""
+    content: Any = group_attributes(path / "table")
+    in_group = bool(content)
+    if not in_group:
+        content = read_json_file(path / "table.json")
+    if isinstance(content, list):
+        content = _changed(content, numbers, keep)
+    else:  # column-wise: {column: {row: value}} or {column: [values]}
+        content = {c: _changed_column(v, numbers.get(c), keep) for c, v in content.items()}
+    if in_group:
+        replace_attributes(path / "table", content)
+    else:
+        write_json(path / "table.json", content)
+
+
+def _write_parquet(path: Path, numbers: Numbers, keep: NDArray[np.bool_]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    file = path / "table.parquet"
+    table = pyarrow.parquet.read_table(file)
+    for column, values in numbers.items():
+        place = table.schema.get_field_index(column)
+        kind = table.schema.field(place)
+        table = table.set_column(place, kind, pyarrow.array(values).cast(kind.type))
+    pyarrow.parquet.write_table(table.filter(pyarrow.array(keep)), file)
+
+
+def _changed(
+    rows: Sequence[Mapping[str, Any]], numbers: Numbers, keep: NDArray[np.bool_]
+) -> list[dict[str, Any]]:
+    return [
+        {**row, **{column: float(values[i]) for column, values in numbers.items()}}
+        for i, row in enumerate(rows)
+        if keep[i]
+    ]
+
+
+def _changed_column(
+    column: Any, values: NDArray[np.float64] | None, keep: NDArray[np.bool_]
+) -> Any:
+    """One column of a column-wise JSON table, whether its rows have names or not."""
+    keys = list(column) if isinstance(column, dict) else range(len(column))
+    new = {
+        key: column[key] if values is None else float(values[i])
+        for i, key in enumerate(keys)
+        if keep[i]
+    }
+    return new if isinstance(column, dict) else list(new.values())
