@@ -52,6 +52,9 @@ def make_folder(path: Path) -> None:
             return path.mkdir(parents=True, exist_ok=True)
         except FileNotFoundError:
             continue  # a parent was empty and has just been removed: make it again
+        except FileExistsError as error:
+            if os.path.lexists(error.filename) and not Path(error.filename).is_dir():
+                raise  # something else has the name; a folder that was there has been removed
 
 
 def remove_tree(path: Path) -> None:

@@ -75,6 +75,12 @@ def swap_image(well: Well, image: str, request: RegistrationRequest) -> dict[str
                 f"{live}: no complete staged image at {staged}. Run `register_image` and "
                 "`copy_tables` for this image first (the workflow does)."
             )
+        if live.exists() and backup.exists():
+            raise SwapError(
+                f"{backup}: there is a backup of {live} already, and yet the image is not "
+                "registered. If it is the original, put back by copying, remove the backup; if "
+                "not, move one of the two away. Then start again: neither is lost."
+            )
         _exchange(live, staged, backup)
         done, action = staged_record, "swapped"
     if staged.exists():
@@ -196,7 +202,11 @@ def well_lock(well: Well) -> Iterator[None]:
     while True:
         make_folder(root)
         path = root / f".{well.row}_{well.column}.lock"
-        with path.open("w") as file:
+        try:
+            file = path.open("w")
+        except FileNotFoundError:
+            continue  # its last holder has just removed the folder: make it again
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not _is_same_file(file, path):  # its last holder removed it: this lock is void
                 continue
