@@ -1,0 +1,1 @@
+"""Measures platefuse against its peers and against the codec limit: ``make bench``."""

@@ -1,0 +1,74 @@
+"""``python -m benchmarks``: see ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from benchmarks.dryrun import run_dryrun
+from benchmarks.fusion import CASES, run_fusion
+from benchmarks.memory import run_memory
+from benchmarks.registration import run_registration
+from benchmarks.report import load_warning, measured_on, write_section
+from benchmarks.tables import Section
+
+SUITES = ("registration", "fusion", "memory", "dryrun")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run suites; print their sections, and write them into ``docs/benchmarks.md``."""
+    options = _parser().parse_args(arguments)
+    if warning := load_warning(os.getloadavg(), os.cpu_count() or 1):
+        print(warning, file=sys.stderr)
+    complete = not (options.small or options.no_peers or options.case)
+    suites = _suites(options)
+    for name in SUITES if options.suite == "all" else (options.suite,):
+        section = suites[name]()
+        print(section.markdown(), measured_on(options.repeats), "", sep="\n\n", flush=True)
+        if complete:
+            write_section(section, options.repeats)
+    if not complete:
+        print("docs/benchmarks.md keeps what it had: this was not a complete run.", file=sys.stderr)
+
+
+def _suites(options: argparse.Namespace) -> dict[str, Callable[[], Section]]:
+    rounds, small, peers = options.repeats, options.small, not options.no_peers
+    return {
+        "registration": lambda: run_registration(rounds=rounds, small=small, peers=peers),
+        "fusion": lambda: run_fusion(rounds=rounds, small=small, peers=peers, only=options.case),
+        "memory": lambda: run_memory(rounds=rounds, small=small),
+        "dryrun": lambda: run_dryrun(rounds=rounds, small=small),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure platefuse against its peers and the codec limit. Environments of "
+        "the peers and the images are made once and kept under benchmarks/.",
+    )
+    parser.add_argument("suite", nargs="?", default="all", choices=(*SUITES, "all"))
+    parser.add_argument("--repeats", type=_at_least_one, default=3, help="rounds (default 3)")
+    parser.add_argument("--small", action="store_true", help="tiny images: is the harness sound?")
+    parser.add_argument("--no-peers", action="store_true", help="only platefuse and the limit")
+    parser.add_argument(
+        "--case",
+        action="append",
+        default=[],
+        choices=[case.spec.name for case in CASES],
+        help="only this case of the fusion suite; may be given several times",
+    )
+    return parser
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} rounds measure nothing; give 1 or more")
+    return value
+
+
+if __name__ == "__main__":
+    main()

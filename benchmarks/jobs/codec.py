@@ -1,0 +1,90 @@
+"""The codec limit: decode every chunk of the sources, encode every chunk of the targets.
+
+The least that any program does that reads the ones and writes the others, with the codecs that
+platefuse uses. Pixels to encode are in memory beforehand, and arrays exist; neither is timed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.jobs.protocol import run_job
+
+Slices = tuple[slice, ...]
+
+
+class Copying:
+    """Call it to decode and encode everything.
+
+    Parameters
+    ----------
+    sources : list of str
+        Arrays whose chunks are decoded.
+    templates : list of str
+        Arrays whose chunks are encoded.
+    output : str
+        New folder that they are encoded into.
+    threads : int
+        Number of threads.
+    """
+
+    def __init__(self, sources: list[str], templates: list[str], output: str, threads: int) -> None:
+        import zarr
+
+        zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
+        self._threads = threads
+        self._reads = [(array, box) for array in map(_open, sources) for box in _boxes(array)]
+        begun, cpu_begun = time.perf_counter(), time.process_time()
+        self._writes = []
+        for number, template in enumerate(templates):
+            array, target = _open(template), _twin(Path(template), Path(output) / str(number))
+            self._writes += [(target, box, array[box]) for box in _boxes(array)]
+        self.notes = {
+            "untimed_s": time.perf_counter() - begun,
+            "untimed_cpu_s": time.process_time() - cpu_begun,
+            "decoded": len(self._reads),
+            "encoded": len(self._writes),
+        }
+
+    def __call__(self) -> None:
+        with ThreadPoolExecutor(self._threads) as pool:
+            for _ in pool.map(lambda read: read[0][read[1]].shape, self._reads):
+                pass
+            for _ in pool.map(lambda write: write[0].__setitem__(*write[1:]), self._writes):
+                pass
+
+
+def _open(path: str | Path, mode: Literal["r", "r+"] = "r") -> Any:
+    import zarr
+
+    return zarr.open_array(path, mode=mode)
+
+
+def _twin(template: Path, target: Path) -> Any:
+    """An empty array that is like another one."""
+    target.mkdir(parents=True)
+    for name in (".zarray", "zarr.json"):
+        if (template / name).exists():
+            shutil.copyfile(template / name, target / name)
+    return _open(target, "r+")
+
+
+def _boxes(array: Any) -> Iterator[Slices]:
+    """What is encoded at once: every chunk, or every shard."""
+    unit = array.shards or array.chunks
+    for corner in product(*(range(0, n, u) for n, u in zip(array.shape, unit, strict=True))):
+        yield tuple(slice(a, a + u) for a, u in zip(corner, unit, strict=True))
+
+
+def prepare(**arguments: Any) -> Callable[[], object]:
+    return Copying(**arguments)
+
+
+if __name__ == "__main__":
+    run_job(prepare)

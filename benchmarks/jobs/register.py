@@ -1,0 +1,19 @@
+"""platefuse registers one image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.jobs.protocol import run_job
+
+
+def prepare(image: str, table: str, threads: int) -> Callable[[], object]:
+    from platefuse.registration import apply_registration_to_image
+
+    return lambda: apply_registration_to_image(
+        zarr_url=image, registered_roi_table=table, threads=threads
+    )
+
+
+if __name__ == "__main__":
+    run_job(prepare)

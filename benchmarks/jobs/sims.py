@@ -1,0 +1,45 @@
+"""Fields on disk as images of the multiview-stitcher data model, for either side the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+KEY = "stage"
+
+
+def load_sims(folder: Path) -> list[Any]:
+    """The fields that a ``fields.json`` describes, as xarray over dask over Zarr.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds one Zarr array for each field, axes ``tczyx`` or ``tcyx``.
+    """
+    import dask.array
+    import numpy as np
+    import xarray as xr
+
+    description = json.loads((folder / "fields.json").read_text())
+    space = description["space"]
+    sims = []
+    for field in description["fields"]:
+        pixels: Any = dask.array.from_zarr(  # type: ignore[no-untyped-call]
+            str(folder / field["path"])
+        )
+        coords: dict[str, Any] = {"t": [0.0], "c": description["channels"]}
+        for axis, n in zip(space, pixels.shape[2:], strict=True):
+            positions = field["origin"][axis] + np.arange(n) * description["spacing"][axis]
+            coords[axis] = positions
+        sim = xr.DataArray(pixels, dims=("t", "c", *space), coords=coords)
+        names = [*space, "1"]
+        sim.attrs["transforms"] = {
+            KEY: xr.DataArray(
+                np.array(field["affine"]),
+                dims=("x_in", "x_out"),
+                coords={"x_in": names, "x_out": names},
+            )
+        }
+        sims.append(sim)
+    return sims

@@ -1,0 +1,223 @@
+"""The harness of the benchmarks: what it computes, and one tiny run of it without peers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from benchmarks import compare, data, envs, measure, registration, report, scenes
+from benchmarks.fusion import CASES, Case, run_case
+from benchmarks.jobs import codec, protocol, sims
+from benchmarks.registration import run_registration
+from benchmarks.tables import Section, Table
+
+TINY = scenes.FieldsSpec("tiny", field_shape=(2, 40, 50), channels=2, jitter_px=(0, 2, 2))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the benchmarks make goes to a folder of the test."""
+    monkeypatch.setattr(data, "HOME", tmp_path / "data")
+    return tmp_path
+
+
+def result(call_s: float) -> measure.Result:
+    return measure.Result(call_s, call_s + 1, call_s, 100)
+
+
+class TestMeasuring:
+    def test_every_side_runs_once_a_round_and_each_round_begins_with_another(self) -> None:
+        ran: list[str] = []
+
+        def side(name: str) -> compare.Run:
+            def run() -> measure.Result:
+                ran.append(name)
+                return result(1)
+
+            return run
+
+        found = measure.interleave({name: side(name) for name in "abc"}, 3)
+        assert "".join(ran) == "abcbcacab"
+        assert all(isinstance(one, list) and len(one) == 3 for one in found.values())
+
+    def test_a_side_that_fails_is_not_tried_again_and_the_others_go_on(self) -> None:
+        tries = []
+
+        def fails() -> measure.Result:
+            tries.append(1)
+            raise measure.JobFailedError("no space left")
+
+        contest = compare.Contest()
+        contest.enter("bad", fails)
+        contest.enter("good", lambda: result(2))
+        contest.hold(3)
+        assert len(tries) == 1
+        assert contest.failures == {"bad": "no space left"}
+        assert "| bad | not measured: no space left |" in contest.table({}).markdown()
+
+    def test_ratios_are_taken_within_a_round(self) -> None:
+        slow = [result(10), result(40), result(30)]
+        fast = [result(1), result(2), result(3)]
+        assert measure.paired_ratio(slow, fast) == 10
+        assert measure.typical(slow).call_s == 30
+
+    def test_a_job_that_fails_says_why(self) -> None:
+        with pytest.raises(measure.JobFailedError, match="ValueError: such a pity"):
+            measure.run_process([sys.executable, "-c", "raise ValueError('such a pity')"])
+
+    def test_the_result_is_found_among_what_a_peer_prints(self) -> None:
+        said = f'hello\n{protocol.MARK}{{"call_s": 2.5}}\nbye\n'
+        assert protocol.find_result(said) == {"call_s": 2.5}
+        with pytest.raises(ValueError, match="no result"):
+            protocol.find_result("hello\n")
+
+    def test_memory_counts_the_processes_that_a_job_starts(self) -> None:
+        hold = "import time; held = bytearray(60_000_000); time.sleep(0.5)"
+        start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])"
+        found, _ = measure.run_process([sys.executable, "-c", start])
+        assert found.peak_mb > 60
+
+
+class TestReport:
+    def test_a_section_replaces_only_its_own_part(self) -> None:
+        text = (
+            "# Title\n<!-- begin a -->\nold\n<!-- end a -->\n<!-- begin b -->\nb\n<!-- end b -->\n"
+        )
+        section = Section("a", "New", "What \\1 was done.", [Table(["side"], [["platefuse"]])])
+        new = report.replace_section(text, section, "Today.")
+        assert "old" not in new
+        assert "What \\1 was done.\n\n| side |\n| --- |\n| platefuse |\n\nToday.\n" in new
+        assert new.endswith("<!-- begin b -->\nb\n<!-- end b -->\n")
+        assert report.replace_section(new, section, "Today.") == new
+
+    def test_a_report_without_a_place_is_an_error(self) -> None:
+        with pytest.raises(ValueError, match="begin a"):
+            report.replace_section("# Title\n", Section("a", "A", "", []), "")
+
+    def test_the_report_has_a_place_for_every_suite(self) -> None:
+        from benchmarks.__main__ import SUITES
+
+        text = report.REPORT.read_text()
+        for name in SUITES:
+            report.replace_section(text, Section(name, name, "", []), "")
+
+
+class TestPeers:
+    def test_every_peer_has_a_list_that_pins_it_and_all_else(self) -> None:
+        for peer in (*envs.FRACTAL, *envs.STITCHER):
+            lines = peer.requirements.read_text().splitlines()
+            pins = [line for line in lines if line and not line.startswith("#")]
+            assert f"{peer.package}=={peer.version}" in pins
+            assert all("==" in pin for pin in pins)
+
+    def test_an_environment_that_cannot_be_made_is_reported(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(command: list[str]) -> None:
+            raise envs.EnvironmentFailedError("no such version")
+
+        monkeypatch.setattr(envs, "_run", broken)
+        monkeypatch.setattr(envs, "HOME", tmp_path)
+        contest = compare.Contest()
+        peers = envs.FRACTAL[:1]
+        contest.enter_peers(peers, lambda *_: lambda: result(1), lambda *_: lambda: result(1))
+        why = contest.failures["fractal-tasks-core 1.6.0"]
+        assert why == "its environment cannot be made: no such version"
+
+
+class TestData:
+    def test_it_is_made_once_and_anew_when_its_making_changes(self, home: Path) -> None:
+        made: list[str] = []
+
+        def make(folder: Path) -> None:
+            folder.mkdir()
+            made.append(folder.name)
+
+        first = data.cached("thing", "one", make)
+        assert data.cached("thing", "one", make) == first
+        assert data.cached("thing", "two", make) != first
+        assert len(made) == 2
+
+    def test_a_lent_copy_shares_chunks_but_not_metadata(self, home: Path) -> None:
+        zarr.create_array(home / "a.zarr", data=np.arange(6), zarr_format=2)
+        copy = data.lend(home / "a.zarr", data.run_folder("lent"))
+        chunk, meta = "0", ".zarray"
+        assert (copy / chunk).samefile(home / "a.zarr" / chunk)
+        assert not (copy / meta).samefile(home / "a.zarr" / meta)
+
+
+class TestScenes:
+    def test_affines_agree_with_the_physical_coordinates_of_the_data_model(self) -> None:
+        spec = replace(TINY, whole_pixels=False, rotation_deg=2.0)
+        pixel = np.array([1.0, 7, 11])
+        for index, affine in enumerate(spec.affines_px):
+            physical_um = (spec.origins_px[index] + pixel) * spec.spacing_um
+            world_um = spec.transform_um(index) @ [*physical_um, 1]
+            assert world_um[:3] / spec.spacing_um == pytest.approx((affine @ [*pixel, 1])[:3])
+
+    def test_fields_on_disk_are_read_as_views(self, home: Path) -> None:
+        TINY.write(home / "fields", scenes.waves)
+        views = sims.load_sims(home / "fields")
+        assert len(views) == 4
+        assert views[3].dims == ("t", "c", "z", "y", "x")
+        origin_um = [float(views[3].coords[axis][0]) for axis in "zyx"]
+        assert origin_um == pytest.approx(TINY.origins_px[3] * TINY.spacing_um)
+        assert np.array_equal(views[3].attrs["transforms"][sims.KEY], np.eye(4))
+
+    def test_the_distance_of_the_scene_itself_is_what_rounding_leaves(self, home: Path) -> None:
+        one = replace(TINY, grid=(1, 1), jitter_px=(0, 0, 0), channels=1)
+        image = home / "image.zarr"
+        (pixels,) = scenes.waves(one, 0)
+        zarr.create_array(image / "0", data=pixels[None, None], zarr_format=2)
+        transform = {"type": "scale", "scale": [1, 1, *one.spacing_um]}
+        dataset = {"path": "0", "coordinateTransformations": [transform]}
+        (image / ".zattrs").write_text(json.dumps({"multiscales": [{"datasets": [dataset]}]}))
+        found = scenes.distance_from_waves(one, image)
+        assert 0.4 < found.alone <= 0.5
+        zarr.open_array(image / "0", mode="r+")[0, 0, 0, 0, 0] = 0
+        assert scenes.distance_from_waves(one, image).anywhere > 1000
+
+
+def test_the_codec_limit_writes_what_its_templates_hold(home: Path) -> None:
+    pixels = np.arange(70).reshape(7, 10)
+    template = zarr.create_array(home / "t.zarr", data=pixels, chunks=(4, 4), zarr_format=2)
+    path = str(home / "t.zarr")
+    copying = codec.Copying([path], [path], str(home / "out"), threads=2)
+    copying()
+    assert copying.notes["decoded"] == copying.notes["encoded"] == 6
+    assert np.array_equal(zarr.open_array(home / "out" / "0")[...], template[...])
+
+
+def test_registered_moves_every_field_and_leaves_zeros() -> None:
+    spec = replace(registration.SMALL, field_shape=(20, 30), grid=(1, 2))
+    pixels = np.arange(1, 1201).reshape(1, 20, 60)
+    truth = registration.registered(pixels, spec)
+    assert truth[0, 7, 0] == pixels[0, 0, 12]
+    assert truth[0, 19, 30] == pixels[0, 12, 42]
+    assert not truth[:, :7].any()
+    assert not truth[:, :, 18:30].any()
+
+
+def test_registration_is_measured(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = replace(registration.SMALL, field_shape=(60, 80))
+    monkeypatch.setattr(registration, "SMALL", tiny)
+    text = run_registration(rounds=1, small=True, peers=False).markdown()
+    ours = next(line for line in text.splitlines() if line.startswith("| platefuse |"))
+    assert ours.split("|")[-3].strip() == "0"
+    assert "| codec limit |" in text
+
+
+def test_fusion_is_measured(home: Path) -> None:
+    case = Case("tiny", TINY, CASES[0].chunks, (2, 40, 50))
+    table = run_case(case, rounds=1, small=True, peers=False)
+    sides = {row[0]: row for row in table.rows}
+    assert set(sides) == {"platefuse", "codec limit"}
+    alone, anywhere = sides["platefuse"][-1].split(", ")
+    assert float(alone) <= 0.5
+    assert float(anywhere) <= 0.5
