@@ -14,8 +14,10 @@ from platefuse.blocks import Compositor
 from platefuse.downsample import Downsample
 from platefuse.geometry import Box, grid_box, grid_indices
 from platefuse.pyramid import Index, LevelArray, PyramidWriter, TileTree, run_leaves
-from platefuse.sources import Source
+from platefuse.sources import ChunkStore, Source
 from platefuse.views import View
+
+StoredLevels = Sequence[ChunkStore]
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,41 @@ class Target:
     factors: Sequence[tuple[int, ...]]
     downsample: Downsample
 
+    @property
+    def tree(self) -> TileTree:
+        """The tiles in which it is written."""
+        shapes = [level.shape for level in self.levels]
+        return TileTree(shapes, [level.shard for level in self.levels], self.factors)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several disjoint parts of an image, written by a job of its own.
+
+    Attributes
+    ----------
+    number : int
+        Which part, counted from 0.
+    of : int
+        How many parts there are.
+    """
+
+    number: int
+    of: int
+
+    def share(self, tiles: Sequence[Index]) -> Sequence[Index]:
+        """The part's share of some tiles: neighbours, and every tile in just one part."""
+        first, last = (len(tiles) * k // self.of for k in (self.number, self.number + 1))
+        return tiles[first:last]
+
 
 def write_views(
-    views: Sequence[View], target: Target, how: Compositor, *, threads: int = 1
+    views: Sequence[View],
+    target: Target,
+    how: Compositor,
+    *,
+    threads: int = 1,
+    part: Part | None = None,
 ) -> None:
     """Compose every block from its views and write all levels.
 
@@ -55,22 +89,48 @@ def write_views(
         What to do where several views cover a pixel.
     threads : int
         Number of threads.
+    part : Part, optional
+        Write just the subtrees of one part, up to their roots; `finish_levels` does the rest.
     """
-    finest = target.levels[0]
-    tree = TileTree(
-        [level.shape for level in target.levels],
-        [level.shard for level in target.levels],
-        target.factors,
-    )
-    plan = Plan(views, finest.shape, tree.tiles[0], how)
-    writer = PyramidWriter(tree, target.levels, target.downsample)
+    finest, tree = target.levels[0], target.tree
+    leaves, top, only = tree.leaves(), None, None
+    if part is not None:
+        top, roots = tree.subtrees(part.of)
+        mine = [leaf for root in part.share(roots) for leaf in tree.leaves(top, root)]
+        leaves, only = iter(mine), frozenset(mine)
+    plan = Plan(views, finest.shape, tree.tiles[0], how, only=only)
+    writer = PyramidWriter(tree, target.levels, target.downsample, top=top)
 
     def work(index: Index) -> None:
         region = tree.region(0, index)
         block = how.compose(region, plan.touching(index), finest.dtype, index)
         writer.put(index, block)
 
-    run_leaves(work, tree.leaves(), threads)
+    run_leaves(work, leaves, threads)
+
+
+def finish_levels(written: StoredLevels, target: Target, parts: int, *, threads: int = 1) -> None:
+    """Write the levels above the subtrees that parts have written.
+
+    Parameters
+    ----------
+    written : sequence of readable arrays
+        The arrays of `target`, for reading.
+    target : Target
+        The same arrays.
+    parts : int
+        How many parts there were.
+    threads : int
+        Number of threads.
+    """
+    tree = target.tree
+    level, roots = tree.subtrees(parts)
+    writer = PyramidWriter(tree, target.levels, target.downsample)
+
+    def work(index: Index) -> None:
+        writer.pass_on(index, written[level].decode(tree.region(level, index)), level)
+
+    run_leaves(work, iter(roots), threads)
 
 
 class Plan:
@@ -88,8 +148,10 @@ class Plan:
         how: Compositor,
         *,
         keep: bool = True,
+        only: frozenset[Index] | None = None,
     ) -> None:
         self._shape, self._tile, self._how = shape, tile, how
+        self._only = only
         self._by_tile: dict[Index, list[View]] = defaultdict(list)
         for view in views:
             for key in _plane_cells(self._widened(view.placed) & Box.of_shape(shape), tile):
@@ -123,6 +185,8 @@ class Plan:
                     continue
                 reached = self._widened(view.footprint(needed)) & Box.of_shape(self._shape)
                 for index in grid_indices(reached, self._tile):
+                    if self._only is not None and index not in self._only:
+                        continue
                     tile = self._widened(grid_box(index, self._tile, self._shape))
                     region = view.placed & tile
                     if not region.empty:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
-from functools import reduce
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from platefuse.blocks import Compositor, Paint
-from platefuse.create import compressor_like, create_image, write_group
-from platefuse.downsample import Downsample, mean, nearest
-from platefuse.engine import Target, write_views
+from platefuse.create import write_group
 from platefuse.errors import ViewError
 from platefuse.files import (
     exchange,
@@ -25,20 +19,25 @@ from platefuse.files import (
     remove_empty_folders,
     remove_tree,
 )
-from platefuse.frame import Frame
-from platefuse.fused_tables import write_fused_tables
+from platefuse.fused_image import fuse_layers
 from platefuse.fusion_options import FusionOptions
-from platefuse.geometry import Box
-from platefuse.layers import Layer, frame_of, frame_on
-from platefuse.ngff import Multiscale, label_names
-from platefuse.plate import REGISTERED_SUFFIX, Plate, Well, read_attributes, staging_root
+from platefuse.layers import Layer
+from platefuse.ngff import Multiscale
+from platefuse.plate import REGISTERED_SUFFIX, Plate, Well, staging_root
 from platefuse.record import digest_tree, read_record, stamp, write_record
 from platefuse.registration import RegistrationRequest
-from platefuse.store import StoredArray
+from platefuse.scatter import Scatter
 from platefuse.tables import table_path
-from platefuse.views import View
 
-__all__ = ["FusionOptions", "finish_fused_plate", "fuse_well", "fused_plate_path"]
+__all__ = [
+    "FusionOptions",
+    "finish_fused_plate",
+    "fuse_well",
+    "fuse_well_part",
+    "fused_plate_path",
+]
+
+logger = logging.getLogger(__name__)
 
 
 def fused_plate_path(plate: str | Path, output: str | None = None) -> Path:
@@ -54,6 +53,7 @@ def fuse_well(
     options: FusionOptions,
     *,
     request: RegistrationRequest | None = None,
+    scatter: int = 1,
     threads: int = 1,
 ) -> dict[str, Any]:
     """Fuse every acquisition of a well into the fused plate: staged, then moved into place.
@@ -70,6 +70,8 @@ def fuse_well(
         How to fuse.
     request : RegistrationRequest, optional
         The registration; says whether the registered images stand beside the originals.
+    scatter : int
+        Number of parts that `fuse_well_part` has fused; those that are missing are fused now.
     threads : int
         Number of threads.
 
@@ -84,108 +86,139 @@ def fuse_well(
         If the images or their tables cannot be used. The fused plate is as it was.
     """
     begun = time.perf_counter()
-    beside = request is not None and not request.overwrite_input
-    sources = {i.path: well.image(i.path + REGISTERED_SUFFIX * beside) for i in well.images}
-    wanted = {
-        "options": asdict(options),
-        "sources": {name: _fingerprint(path, options) for name, path in sources.items()},
-    }
-    target = fused / well.row / well.column
-    receipt = {"well": well.name, "fused": f"{fused.name}/{well.name}"}
-    record = read_record(target) or {}
-    if record.get("fusion", {}).get("wanted") == wanted:
-        return {**receipt, "action": "fused before", "images": record["fusion"]["images"]}
-    layers = [
-        Layer.read(i.path, i.acquisition, sources[i.path], options.tile_table) for i in well.images
+    job = _Job.read(well, fused, options, request)
+    done = job.done_before()
+    if done is not None:
+        return done
+    for number in range(scatter) if scatter > 1 else ():
+        if not Scatter(job.staged, scatter).is_complete(number, job.wanted):
+            fuse_well_part(well, fused, options, number, scatter, request=request, threads=threads)
+    remove_tree(job.staged)
+    images = job.write(Scatter(job.staged, scatter), threads)
+    entries = [
+        {"path": name} | ({} if (n := layers[0].acquisition) is None else {"acquisition": n})
+        for name, layers in job.images
     ]
-    staged = staging_root(fused) / well.row / well.column
-    remove_tree(staged)
-    images, entries = {}, []
-    for name, group in _images(layers, options.layout):
-        images[name] = fuse_layers(group, staged / name, options, threads=threads)
-        acquisition = group[0].acquisition
-        entries.append(
-            {"path": name} | ({} if acquisition is None else {"acquisition": acquisition})
-        )
     section = {"version": options.ngff_version, "images": entries}
-    write_group(staged, {"well": section}, options.ngff_version)
-    write_record(staged, {"fusion": {**stamp(), "wanted": wanted, "images": images}})
-    _move_into_place(staged, target)
-    remove_empty_folders(staged.parent, staging_root(fused))
+    write_group(job.staged, {"well": section}, options.ngff_version)
+    write_record(job.staged, {"fusion": {**stamp(), "wanted": job.wanted, "images": images}})
+    _move_into_place(job.staged, job.target)
+    for number in range(scatter) if scatter > 1 else ():
+        remove_tree(Scatter(job.staged, scatter).folder(number))
+    remove_empty_folders(job.staged.parent, staging_root(fused))
     seconds = round(time.perf_counter() - begun, 3)
-    return {**receipt, "action": "fused", "images": images, "seconds": seconds}
+    logger.info("%s: fused %s in %.1f s", job.target, ", ".join(images), seconds)
+    return {**job.receipt, "action": "fused", "images": images, "seconds": seconds}
 
 
-def fuse_layers(
-    layers: Sequence[Layer], target: Path, options: FusionOptions, *, threads: int = 1
+def fuse_well_part(
+    well: Well,
+    fused: Path,
+    options: FusionOptions,
+    number: int,
+    of: int,
+    *,
+    request: RegistrationRequest | None = None,
+    threads: int = 1,
 ) -> dict[str, Any]:
-    """Fuse the fields of one or more acquisitions into a new image with labels and tables.
+    """Fuse one of several disjoint parts of a well; `fuse_well` with ``scatter=of`` finishes.
 
     Parameters
     ----------
-    layers : sequence of Layer
-        The acquisitions; several are stacked by channel.
-    target : Path
-        Folder of the new image.
-    options : FusionOptions
-        How to fuse.
-    threads : int
-        Number of threads.
+    well, fused, options, request, threads
+        As for `fuse_well`.
+    number, of : int
+        Which part, from 0, and how many there are.
 
     Returns
     -------
     dict
-        Shape of the fused image, and its origin on the stage in micrometres.
+        The receipt.
 
     Raises
     ------
-    ViewError
-        If the acquisitions do not fit together.
+    PlatefuseError
+        If the images or their tables cannot be used.
     """
-    image = layers[0].image
-    asked = options.output_spacing or {}
-    spacing = [asked.get(a, image.pixel_size_um[a]) for a in image.spatial]
-    frame = frame_of(layers, spacing, options.output_stack_mode)
-    axes = image.axes if len(layers) == 1 or "c" in image.axes else _with_channels(image.axes)
-    views: list[View] = []
-    channels = 0
-    for layer in layers:
-        _check_fits(layer, layers[0])
-        views += layer.views(
-            layer.image,
-            frame,
-            axes,
-            order=options.interpolation_order,
-            widths_um=dict(options.blending_widths),
-            first_channel=channels,
+    begun = time.perf_counter()
+    job = _Job.read(well, fused, options, request)
+    scatter = Scatter(job.staged, of, number)
+    receipt = {**job.receipt, "part": number, "of": of}
+    if job.done_before() is not None or scatter.is_complete(number, job.wanted):
+        return {**receipt, "action": "fused before"}
+    remove_tree(scatter.target)
+    job.write(scatter, threads)
+    scatter.mark_complete(job.wanted)
+    return {**receipt, "action": "fused", "seconds": round(time.perf_counter() - begun, 3)}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is fused, from what, and where it goes.
+
+    Attributes
+    ----------
+    images : list of (str, list of Layer)
+        The images of the fused well: path, and the acquisitions that go into it.
+    options : FusionOptions
+        How to fuse.
+    wanted : dict
+        What tells this fusion from any other: options, and the state of the sources.
+    target, staged : Path
+        The fused well, and where it is made.
+    """
+
+    images: list[tuple[str, list[Layer]]]
+    options: FusionOptions
+    wanted: dict[str, Any]
+    target: Path
+    staged: Path
+
+    @classmethod
+    def read(
+        cls, well: Well, fused: Path, options: FusionOptions, request: RegistrationRequest | None
+    ) -> _Job:
+        beside = request is not None and not request.overwrite_input
+        layers = [
+            Layer.read(
+                i.path,
+                i.acquisition,
+                well.image(i.path + REGISTERED_SUFFIX * beside),
+                options.tile_table,
+            )
+            for i in well.images
+        ]
+        states = {layer.name: _fingerprint(layer.image, options) for layer in layers}
+        wanted = {"options": asdict(options), "sources": states}
+        images = (
+            [(layers[0].name, layers)]
+            if options.layout == "stacked"
+            else [(layer.name, [layer]) for layer in layers]
         )
-        channels += layer.channels
-    leading = [
-        channels if a == "c" else image.shapes[0][image.axes.index(a)]
-        for a in axes
-        if a not in "zyx"
-    ]
-    extent = reduce(Box.joined, (view.placed for view in views))
-    how = options.compositor(extent, len(frame.shape))
-    new = _write(
-        views,
-        how,
-        mean,
-        frame,
-        target,
-        axes,
-        leading,
-        options,
-        image,
-        threads,
-        omero=_omero(layers),
-    )
-    _fuse_labels(layers, target, frame, options, threads)
-    write_fused_tables(layers, target, frame, new)
-    corner = {a: o - s / 2 for a, o, s in zip(frame.axes, frame.origin, frame.spacing, strict=True)}
-    record = {"sources": [layer.name for layer in layers], "origin_um": corner}
-    write_record(target, {"fusion": {**stamp(), **record}})
-    return {"shape": [*leading, *frame.shape], "origin_um": corner}
+        staged = staging_root(fused) / well.row / well.column
+        return cls(images, options, wanted, fused / well.row / well.column, staged)
+
+    @property
+    def receipt(self) -> dict[str, Any]:
+        row, plate = self.target.parent, self.target.parent.parent
+        return {
+            "well": f"{row.name}/{self.target.name}",
+            "fused": f"{plate.name}/{row.name}/{self.target.name}",
+        }
+
+    def done_before(self) -> dict[str, Any] | None:
+        """The receipt, if the fused well is there and was made from the same, as asked."""
+        record = (read_record(self.target) or {}).get("fusion", {})
+        if record.get("wanted") != self.wanted:
+            return None
+        return {**self.receipt, "action": "fused before", "images": record["images"]}
+
+    def write(self, scatter: Scatter, threads: int) -> dict[str, Any]:
+        """Write all images, or this job's part of them."""
+        return {
+            name: fuse_layers(layers, scatter.target / name, self.options, scatter, threads)
+            for name, layers in self.images
+        }
 
 
 def finish_fused_plate(plate: Plate, fused: Path, options: FusionOptions) -> dict[str, Any]:
@@ -211,142 +244,17 @@ def finish_fused_plate(plate: Plate, fused: Path, options: FusionOptions) -> dic
     return {"fused": fused.name, "wells": [well.name for well in plate.wells]}
 
 
-def _images(layers: Sequence[Layer], layout: str) -> list[tuple[str, list[Layer]]]:
-    """The images of the fused well: path and layers of each."""
-    if layout == "stacked":
-        return [(layers[0].name, list(layers))]
-    return [(layer.name, [layer]) for layer in layers]
-
-
-def _fuse_labels(
-    layers: Sequence[Layer], target: Path, frame: Frame, options: FusionOptions, threads: int
-) -> None:
-    """Fuse every label beside the image: nearest, and the first field that has an id wins."""
-    found = [(layer, name) for layer in layers for name in label_names(layer.image.path)]
-    if not found:
-        return
-    names = [name for _, name in found]
-    listed = []
-    for layer, name in found:
-        new = name if names.count(name) == 1 else f"{name}_acq{layer.acquisition}"
-        label = Multiscale.read(layer.image.path / "labels" / name)
-        inner = frame_on(frame, label.spatial)
-        views = layer.views(label, inner, label.axes, order=0)
-        leading = [n for n, a in zip(label.shapes[0], label.axes, strict=True) if a not in "zyx"]
-        _write(
-            views,
-            Paint("label"),
-            nearest,
-            inner,
-            target / "labels" / new,
-            label.axes,
-            leading,
-            options,
-            label,
-            threads,
-            label=_image_label(label),
-        )
-        listed.append(new)
-    write_group(target / "labels", {"labels": listed}, options.ngff_version)
-
-
-def _write(
-    views: Sequence[View],
-    how: Compositor,
-    downsample: Downsample,
-    frame: Frame,
-    target: Path,
-    axes: str,
-    leading: Sequence[int],
-    options: FusionOptions,
-    like: Multiscale,
-    threads: int,
-    *,
-    omero: dict[str, Any] | None = None,
-    label: dict[str, Any] | None = None,
-) -> Multiscale:
-    """Create a fused image or label and write all its levels."""
-    size = frame.as_dict(frame.spacing)
-    first = like.path / like.paths[0]
-    new = create_image(
-        target,
-        name=target.name,
-        axes=axes,
-        pixel_size=[size.get(a, 1.0) for a in axes],
-        shape=[*leading, *frame.shape],
-        dtype=StoredArray.open(first).dtype,
-        chunks=[options.output_chunksize.get(a, 1) for a in axes],
-        shards=None if options.shards is None else [options.shards.get(a, 1) for a in axes],
-        version=options.ngff_version,
-        levels=len(like.paths),
-        attributes={"omero": omero, "image-label": label},
-        creation={"compressors": compressor_like(first, options.ngff_version)},
-    )
-    arrays = [StoredArray.open(target / p, mode="r+") for p in new.paths]
-    write_views(views, Target(arrays, new.factors, downsample), how, threads=threads)
-    return new
-
-
-def _with_channels(axes: str) -> str:
-    return axes.replace("t", "tc") if "t" in axes else f"c{axes}"
-
-
-def _check_fits(layer: Layer, first: Layer) -> None:
-    for what, got, expected in (
-        ("axes", layer.image.axes, first.image.axes),
-        (
-            "data type",
-            *(StoredArray.open(x.image.path / x.image.paths[0]).dtype for x in (layer, first)),
-        ),
-        (
-            "pixel size",
-            *(np.round(list(x.image.pixel_size_um.values()), 6).tolist() for x in (layer, first)),
-        ),
-    ):
-        if got != expected:
-            raise ViewError(
-                f"{layer.image.path}: its {what} is {got}, that of image {first.name} "
-                f"is {expected}; they cannot be stacked. Set fusion.layout: per_acquisition."
-            )
-
-
-def _omero(layers: Sequence[Layer]) -> dict[str, Any] | None:
-    """Channel metadata: as they are for one acquisition; names made unique for several."""
-    found = [read_attributes(layer.image.path).get("omero") for layer in layers]
-    if len(layers) == 1 or not any(found):
-        return found[0]
-    channels = []
-    for layer, omero in zip(layers, found, strict=True):
-        named = (omero or {}).get("channels") or [
-            {"label": f"channel_{k}", "color": "FFFFFF"} for k in range(layer.channels)
-        ]
-        for channel in named:
-            unique = {
-                key: f"{channel[key]}_acq{layer.acquisition}"
-                for key in ("label", "wavelength_id")
-                if key in channel
-            }
-            channels.append({**channel, **unique})
-    return {**(found[0] or {}), "channels": channels}
-
-
-def _image_label(label: Multiscale) -> dict[str, Any]:
-    found = read_attributes(label.path).get("image-label")
-    return {**(found if isinstance(found, dict) else {}), "source": {"image": "../../"}}
-
-
-def _fingerprint(image: Path, options: FusionOptions) -> dict[str, Any]:
+def _fingerprint(image: Multiscale, options: FusionOptions) -> dict[str, Any]:
     """What tells one state of an image from another, without reading its pixels."""
-    multiscale = Multiscale.read(image)
     files, size, newest = 0, 0, 0
-    levels = [image / multiscale.paths[0], image / "labels"]
+    levels = [image.path / image.paths[0], image.path / "labels"]
     for folder, _, names in (entry for level in levels for entry in os.walk(level)):
         for name in names:
             stat = (Path(folder) / name).stat()
             files, size, newest = files + 1, size + stat.st_size, max(newest, stat.st_mtime_ns)
-    registration = (read_record(image) or {}).get("registration", {})
+    registration = (read_record(image.path) or {}).get("registration", {})
     return {
-        "tile_table": digest_tree(table_path(image, options.tile_table)),
+        "tile_table": digest_tree(table_path(image.path, options.tile_table)),
         "registration": registration.get("request"),
         "files": files,
         "bytes": size,

@@ -110,7 +110,7 @@ def move_table(image: Path, name: str, pieces: Sequence[Piece], axes: str) -> in
     start = np.array([table.column(f"{a}_micrometer") for a in axes]).T
     length = np.array([table.column(f"len_{a}_micrometer") for a in axes]).T
     start, length = move_boxes(start, length, pieces)
-    keep = (length > 0).all(axis=1)
+    keep = np.asarray((length > 0).all(axis=1))
     numbers = {f"{a}_micrometer": start[:, k] for k, a in enumerate(axes)}
     numbers |= {f"len_{a}_micrometer": length[:, k] for k, a in enumerate(axes)}
     backend = str(group_attributes(table.path).get("backend") or "anndata").partition("_v")[0]

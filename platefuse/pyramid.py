@@ -116,15 +116,29 @@ class TileTree:
 
     def leaves(self, level: int | None = None, index: Index | None = None) -> Iterator[Index]:
         """Tiles of the finest level, depth first, below one tile or in the whole tree."""
-        top = len(self.shapes) - 1
-        if index is None or level is None:
-            for root in np.ndindex(*self.counts[top]):
-                yield from self.leaves(top, root)
-        elif level == 0:
-            yield index
-        else:
-            for child in self.children(level, index):
-                yield from self.leaves(level - 1, child)
+        return self._tiles_of(0, len(self.shapes) - 1 if level is None else level, index)
+
+    def subtrees(self, at_least: int) -> tuple[int, list[Index]]:
+        """The coarsest level with enough tiles to share out, and its tiles, depth first.
+
+        Parameters
+        ----------
+        at_least : int
+            Number of tiles wanted; the finest level is taken if no level has as many.
+        """
+        level = len(self.shapes) - 1
+        while level and math.prod(self.counts[level]) < at_least:
+            level -= 1
+        return level, list(self._tiles_of(level, len(self.shapes) - 1, None))
+
+    def _tiles_of(self, level: int, at: int, index: Index | None) -> Iterator[Index]:
+        indices = np.ndindex(*self.counts[at]) if index is None else (index,)
+        for tile in indices:
+            if at == level:
+                yield tile
+            else:
+                for child in self.children(at, tile):
+                    yield from self._tiles_of(level, at - 1, child)
 
 
 @dataclass
@@ -145,12 +159,20 @@ class PyramidWriter:
         One array per level, finest first.
     downsample : Downsample
         Makes the pixels of a level from those of the level below.
+    top : int, optional
+        The last level to write; by default the coarsest.
     """
 
     def __init__(
-        self, tree: TileTree, arrays: Sequence[LevelArray], downsample: Downsample
+        self,
+        tree: TileTree,
+        arrays: Sequence[LevelArray],
+        downsample: Downsample,
+        *,
+        top: int | None = None,
     ) -> None:
         self._tree = tree
+        self._top = len(arrays) - 1 if top is None else top
         self._arrays = arrays
         self._downsample = downsample
         self._open: dict[tuple[int, Index], _OpenTile] = {}
@@ -164,8 +186,13 @@ class PyramidWriter:
             array.write(region, pixels)
         elif not array.zero_is_fill:
             array.write(region, np.zeros(region.shape, array.dtype))
-        if level + 1 == len(self._arrays):
+        self.pass_on(index, pixels, level)
+
+    def pass_on(self, index: Index, pixels: Pixels | None, level: int) -> None:
+        """Pour a tile that is written into its parent; write that when it is complete."""
+        if level == self._top:
             return
+        region = self._tree.region(level, index)
         parent = self._tree.parent(level, index)
         key = (level + 1, parent)
         with self._lock:
