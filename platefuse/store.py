@@ -1,7 +1,7 @@
 """Arrays on disk: one Zarr array, read and written by whole chunks.
 
 zarr-python 3 with the codec pipeline of zarrs, which decodes and encodes several times faster
-than the default. Byte orders that it does not know go through the default pipeline.
+than the default. Byte and memory orders that it does not know go through the default pipeline.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ from platefuse.errors import ImageError
 from platefuse.geometry import Box
 
 Pixels = NDArray[Any]
-PIPELINE = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}
+PIPELINE = {
+    "codec_pipeline.path": "zarrs.ZarrsCodecPipeline",
+    # one thread for each call: calls run in threads of their own, and the chunks of a shard are
+    # written in their order, so that equal pixels are equal bytes
+    "threading.max_workers": 1,
+}
 
 
 class StoredArray:
@@ -54,10 +59,11 @@ class StoredArray:
             If there is none, or its metadata or codecs cannot be used.
         """
         try:
-            with zarr.config.set(PIPELINE):
-                array = zarr.open_array(path, mode=mode)
-            if not np.dtype(array.dtype).isnative:
-                array = zarr.open_array(path, mode=mode)
+            # first without the pipeline: that starts zarr's event loop with all its threads
+            array = zarr.open_array(path, mode=mode)
+            if np.dtype(array.dtype).isnative:
+                with zarr.config.set(PIPELINE):
+                    array = zarr.open_array(path, mode=mode)
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise ImageError(
                 f"{path}: cannot be opened as a Zarr array ({error}). Check that the level "
