@@ -8,20 +8,18 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from platefuse.blocks import Compositor, Paint
 from platefuse.create import compressor_like, create_image, write_group
 from platefuse.downsample import Downsample, mean, nearest
 from platefuse.engine import Target
-from platefuse.errors import ViewError
 from platefuse.frame import Frame
+from platefuse.fused_metadata import fused_image_label, fused_omero
 from platefuse.fused_tables import write_fused_tables
 from platefuse.fusion_options import FusionOptions
 from platefuse.geometry import Box
-from platefuse.layers import Layer, frame_of, frame_on
-from platefuse.ngff import Multiscale, label_names
-from platefuse.plate import read_attributes
+from platefuse.layers import Layer, common_axes, frame_of, frame_on, labels_of, leading_shape
+from platefuse.merge_labels import merge_labels
+from platefuse.ngff import Multiscale
 from platefuse.record import stamp, write_record
 from platefuse.scatter import Scatter
 from platefuse.store import StoredArray
@@ -66,13 +64,24 @@ def fuse_layers(
     frame = frame_of(layers, spacing, options.output_stack_mode)
     writer = _Writer(options, scatter, threads)
     new = _fuse_pixels(layers, target, frame, writer)
-    names = _fuse_labels(layers, target, frame, writer)
+    names, renumbered = _fuse_labels(layers, target, frame, writer)
     corner = {a: o - s / 2 for a, o, s in zip(frame.axes, frame.origin, frame.spacing, strict=True)}
     if scatter.number is None:
         if names:
             write_group(target / "labels", {"labels": names}, options.ngff_version)
-        write_fused_tables(layers, target, frame, new)
-        record = {"sources": [layer.name for layer in layers], "origin_um": corner}
+        left_out = write_fused_tables(
+            layers,
+            target,
+            frame,
+            tile_table=options.tile_table,
+            version=options.ngff_version,
+            renumbered=renumbered,
+        )
+        record = {
+            "sources": [layer.name for layer in layers],
+            "origin_um": corner,
+            "tables_left_out": left_out,
+        }
         write_record(target, {"fusion": {**stamp(), **record}})
     return {"shape": list(new.shapes[0]), "origin_um": corner}
 
@@ -125,12 +134,10 @@ def _fuse_pixels(
     layers: Sequence[Layer], target: Path, frame: Frame, writer: _Writer
 ) -> Multiscale:
     """Fuse the images: one, or several stacked by channel."""
-    image, options = layers[0].image, writer.options
-    axes = image.axes if len(layers) == 1 or "c" in image.axes else _with_channels(image.axes)
+    options, axes = writer.options, common_axes(layers)
     views: list[View] = []
     channels = 0
     for layer in layers:
-        _check_fits(layer, layers[0])
         views += layer.views(
             layer.image,
             frame,
@@ -140,93 +147,47 @@ def _fuse_pixels(
             first_channel=channels,
         )
         channels += layer.channels
-    leading = [
-        channels if a == "c" else image.shapes[0][image.axes.index(a)]
-        for a in axes
-        if a not in "zyx"
-    ]
     extent = reduce(Box.joined, (view.placed for view in views))
     return writer.write(
         views,
         options.compositor(extent, len(frame.shape)),
         target,
-        image,
+        layers[0].image,
         axes=axes,
-        shape=[*leading, *frame.shape],
+        shape=[*leading_shape(layers, axes), *frame.shape],
         frame=frame,
         downsample=mean,
-        attributes={"omero": _omero(layers)},
+        attributes={"omero": fused_omero(layers, options.ngff_version)},
     )
 
 
-def _fuse_labels(layers: Sequence[Layer], target: Path, frame: Frame, writer: _Writer) -> list[str]:
-    """Fuse every label beside the image: nearest, and the first field that has an id wins."""
-    found = [(layer, name) for layer in layers for name in label_names(layer.image.path)]
-    names = [name for _, name in found]
-    listed = []
-    for layer, name in found:
-        new = name if names.count(name) == 1 else f"{name}_acq{layer.acquisition}"
-        label = Multiscale.read(layer.image.path / "labels" / name)
+def _fuse_labels(
+    layers: Sequence[Layer], target: Path, frame: Frame, writer: _Writer
+) -> tuple[list[str], list[str]]:
+    """Fuse every label beside the image: nearest, and the first field that has an id wins.
+
+    Returns the labels' names, and which of them have other ids than before.
+    """
+    options, names, renumbered = writer.options, [], []
+    for found in labels_of(layers):
+        label, name = found.image, found.fused_name
         inner = frame_on(frame, label.spatial)
+        views = found.layer.views(label, inner, label.axes, order=0)
+        if options.merge_labels is not None:
+            merged = merge_labels(views, options.merge_labels, label=name, threads=writer.threads)
+            renumbered += [name] if any(view.changes for view in merged) else []
+            views = list(merged)
         leading = [n for n, a in zip(label.shapes[0], label.axes, strict=True) if a not in "zyx"]
         writer.write(
-            layer.views(label, inner, label.axes, order=0),
+            views,
             Paint("label"),
-            target / "labels" / new,
+            target / "labels" / name,
             label,
             axes=label.axes,
             shape=[*leading, *inner.shape],
             frame=inner,
             downsample=nearest,
-            attributes={"image-label": _image_label(label)},
+            attributes={"image-label": fused_image_label(label, options.ngff_version)},
         )
-        listed.append(new)
-    return listed
-
-
-def _with_channels(axes: str) -> str:
-    return axes.replace("t", "tc") if "t" in axes else f"c{axes}"
-
-
-def _check_fits(layer: Layer, first: Layer) -> None:
-    for what, got, expected in (
-        ("axes", layer.image.axes, first.image.axes),
-        (
-            "data type",
-            *(StoredArray.open(x.image.path / x.image.paths[0]).dtype for x in (layer, first)),
-        ),
-        (
-            "pixel size",
-            *(np.round(list(x.image.pixel_size_um.values()), 6).tolist() for x in (layer, first)),
-        ),
-    ):
-        if got != expected:
-            raise ViewError(
-                f"{layer.image.path}: its {what} is {got}, that of image {first.name} "
-                f"is {expected}; they cannot be stacked. Set fusion.layout: per_acquisition."
-            )
-
-
-def _omero(layers: Sequence[Layer]) -> dict[str, Any] | None:
-    """Channel metadata: as they are for one acquisition; names made unique for several."""
-    found = [read_attributes(layer.image.path).get("omero") for layer in layers]
-    if len(layers) == 1 or not any(found):
-        return found[0]
-    channels = []
-    for layer, omero in zip(layers, found, strict=True):
-        named = (omero or {}).get("channels") or [
-            {"label": f"channel_{k}", "color": "FFFFFF"} for k in range(layer.channels)
-        ]
-        for channel in named:
-            unique = {
-                key: f"{channel[key]}_acq{layer.acquisition}"
-                for key in ("label", "wavelength_id")
-                if key in channel
-            }
-            channels.append({**channel, **unique})
-    return {**(found[0] or {}), "channels": channels}
-
-
-def _image_label(label: Multiscale) -> dict[str, Any]:
-    found = read_attributes(label.path).get("image-label")
-    return {**(found if isinstance(found, dict) else {}), "source": {"image": "../../"}}
+        names.append(name)
+    return names, renumbered

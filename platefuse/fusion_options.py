@@ -44,6 +44,9 @@ class FusionOptions:
         ``0.4`` or ``0.5``.
     shards : dict of str to int or None
         Shards of the fused image for z, y, x; only with ``0.5``.
+    merge_labels : float or None
+        Share of the smaller of two objects that neighbouring fields must have in common for
+        their ids to become one, above 0 and at most 1. None: ids are taken as they are.
     """
 
     tile_table: str = "FOV_ROI_table"
@@ -61,6 +64,7 @@ class FusionOptions:
     )
     ngff_version: str = "0.4"
     shards: Mapping[str, int] | None = None
+    merge_labels: float | None = None
 
     def __post_init__(self) -> None:
         choices: dict[str, Sequence[object]] = {
@@ -85,6 +89,12 @@ class FusionOptions:
             raise ConfigError(
                 f"fusion.weights is {self.weights!r}, but fusion.method {self.method!r} weighs "
                 "nothing. Set fusion.method: weighted_average or fusion.weights: null."
+            )
+
+        if self.merge_labels is not None and not 0 < self.merge_labels <= 1:
+            raise ConfigError(
+                f"fusion.merge_labels is {self.merge_labels!r}; expected a number above 0 and at "
+                "most 1, or null."
             )
 
     @classmethod

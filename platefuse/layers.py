@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from platefuse.errors import ViewError
 from platefuse.fields import Field, find_fields, precision_px
 from platefuse.frame import Extent, Frame
 from platefuse.geometry import Box, snap
-from platefuse.ngff import Multiscale
+from platefuse.ngff import Multiscale, label_names
 from platefuse.sources import Source
 from platefuse.store import StoredArray, WithAxis
 from platefuse.views import AffineView, ShiftedView, View
@@ -114,9 +116,115 @@ class Layer:
                 widths_um or {},
                 first_channel,
             )
-            for f in self.fields
-            if not f.box(image, self.image).empty
+            for f in self.fields_in(image)
         ]
+
+    def fields_in(self, image: Multiscale) -> list[Field]:
+        """The fields that have pixels in the layer's image or a label of it."""
+        return [f for f in self.fields if not f.box(image, self.image).empty]
+
+
+@dataclass(frozen=True)
+class LayerLabel:
+    """A label of a layer, and its name beside the fused image."""
+
+    layer: Layer
+    name: str
+    fused_name: str
+
+    @property
+    def image(self) -> Multiscale:
+        """Its metadata."""
+        return Multiscale.read(self.layer.image.path / "labels" / self.name)
+
+
+def labels_of(layers: Sequence[Layer]) -> list[LayerLabel]:
+    """All labels of some layers, with names that are unique."""
+    names = [label_names(layer.image.path) for layer in layers]
+    return [
+        LayerLabel(layer, name, fused)
+        for layer, own, new in zip(layers, names, unique_names(layers, names), strict=True)
+        for name, fused in zip(own, new, strict=True)
+    ]
+
+
+def unique_names(
+    layers: Sequence[Layer], names: Sequence[Sequence[Any]], *, every: bool = False
+) -> list[list[Any]]:
+    """Names that layers give, with the acquisition behind those that would not be unique.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The layers.
+    names : sequence of sequences of str or None
+        The names that each of them gives. None stays None.
+    every : bool
+        Whether every name gets its acquisition, unique or not.
+
+    Returns
+    -------
+    list of lists of str or None
+        The new names: ``name_acq2``, or ``name_<image>`` where that number says nothing.
+    """
+    count = Counter(name for own in names for name in own)
+    numbers = Counter(layer.acquisition for layer in layers)
+    taken = {name for name, n in count.items() if n == 1} if not every else set()
+    found: list[list[Any]] = []
+    for layer, own in zip(layers, names, strict=True):
+        known = layer.acquisition is not None and numbers[layer.acquisition] == 1
+        suffix = f"acq{layer.acquisition}" if known else layer.name
+        new: list[Any] = []
+        for name in own:
+            if name is None or (count[name] == 1 and not every):
+                new.append(name)
+                continue
+            unique, again = f"{name}_{suffix}", 1
+            while unique in taken:
+                again += 1
+                unique = f"{name}_{suffix}_{again}"
+            taken.add(unique)
+            new.append(unique)
+        found.append(new)
+    return found
+
+
+def common_axes(layers: Sequence[Layer]) -> str:
+    """Axes of the image that some layers become: with channels as soon as there are several.
+
+    Raises
+    ------
+    ViewError
+        If the layers cannot be stacked.
+    """
+    for layer in layers[1:]:
+        _check_fits(layer, layers[0])
+    axes = next((x.image.axes for x in layers if "c" in x.image.axes), layers[0].image.axes)
+    if len(layers) > 1 and "c" not in axes:
+        return axes.replace("t", "tc") if "t" in axes else f"c{axes}"
+    return axes
+
+
+def leading_shape(layers: Sequence[Layer], axes: str) -> list[int]:
+    """Shape of that image on the axes that are not in space: all channels, all time points."""
+    lengths = {"c": sum(layer.channels for layer in layers)}
+    if "t" in axes:
+        lengths["t"] = max(x.image.shapes[0][x.image.axes.index("t")] for x in layers)
+    return [lengths[a] for a in axes if a not in "zyx"]
+
+
+def _check_fits(layer: Layer, first: Layer) -> None:
+    pair = [x.image for x in (layer, first)]
+    for what, (got, expected) in (
+        ("axes", [i.axes.replace("c", "") for i in pair]),
+        ("data type", [StoredArray.open(i.path / i.paths[0]).dtype for i in pair]),
+        ("pixel size", [np.round(list(i.pixel_size_um.values()), 6).tolist() for i in pair]),
+    ):
+        if got != expected:
+            raise ViewError(
+                f"{layer.image.path}: its {what} is {got}, that of image {first.name} "
+                f"is {expected}; they cannot be stacked. Set fusion.layout: per_acquisition."
+            )
 
 
 def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) -> Frame:

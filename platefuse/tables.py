@@ -223,9 +223,9 @@ def table_fates(image: Path, reference: Path) -> dict[str, TableFate]:
     TableError
         If a listed table is missing, or its attributes are broken.
     """
-    fates = {name: TableFate(image, _has_boxes(image, name)) for name in table_names(image)}
+    fates = {name: TableFate(image, has_boxes(image, name)) for name in table_names(image)}
     for name in table_names(reference):
-        if _is_standard_name(name) or (
+        if is_standard_name(name) or (
             _type(reference, name) == "roi_table"
             and (name not in fates or _same_rows(image, reference, name))
         ):
@@ -233,15 +233,7 @@ def table_fates(image: Path, reference: Path) -> dict[str, TableFate]:
     return fates
 
 
-def _is_standard_name(name: str) -> bool:
-    return any(standard in name for standard in STANDARD_NAMES)
-
-
-def _type(image: Path, name: str) -> object:
-    return group_attributes(table_path(image, name)).get("type")
-
-
-def _has_boxes(image: Path, name: str) -> bool:
+def has_boxes(image: Path, name: str) -> bool:
     """Whether a table is one of ROIs: by its type or, if it has none, by its columns."""
     kind = _type(image, name)
     if kind is not None:
@@ -251,6 +243,15 @@ def _has_boxes(image: Path, name: str) -> bool:
     except TableError:  # of a backend that we do not know: it is copied as it is
         return False
     return "x_micrometer" in columns and "len_x_micrometer" in columns
+
+
+def is_standard_name(name: str) -> bool:
+    """Whether a ROI table says, by its name, where the fields or the well are."""
+    return any(standard in name for standard in STANDARD_NAMES)
+
+
+def _type(image: Path, name: str) -> object:
+    return group_attributes(table_path(image, name)).get("type")
 
 
 def _same_rows(image: Path, reference: Path, name: str) -> bool:

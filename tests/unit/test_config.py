@@ -96,6 +96,9 @@ REFUSED = [
     ("fusion.output_chunksize", {"y": 20.5}),
     ("fusion.ngff_version", 0.4),
     ("fusion.shards", {"y": 4096, "x": 4096}),  # with the 0.4 of the defaults
+    ("fusion.merge_labels", 0),
+    ("fusion.merge_labels", 1.5),
+    ("fusion.merge_labels", True),
     ("fusion.scatter", 0),
     ("fusion.tile_tabel", "FOV_ROI_table"),
     ("fusion", None),
@@ -115,6 +118,7 @@ ACCEPTED = [
     ("fusion.blending_widths", {"y": 0, "x": 2.5}),
     ("fusion.output_spacing", {"y": 0.65, "x": 0.65}),
     ("fusion.weights", "content_based"),
+    ("fusion.merge_labels", 1),
     ("fusion.output", "fused/all.zarr"),
 ]
 

@@ -1,0 +1,83 @@
+"""What a fused image says of its channels, and a fused label of its colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from platefuse.layers import Layer, unique_names
+from platefuse.ngff import Multiscale
+from platefuse.plate import read_attributes
+from platefuse.store import StoredArray
+
+_NAMES = ("label", "wavelength_id")
+
+
+def fused_omero(layers: Sequence[Layer], version: str) -> dict[str, Any] | None:
+    """Channel metadata: as they are for one acquisition; one after the other for several.
+
+    Names are made unique by the acquisition; colours and windows are carried over. Channels
+    of which nothing is known get a name and the whole range of the data type.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The acquisitions.
+    version : str
+        NGFF version of the fused image.
+
+    Returns
+    -------
+    dict or None
+        The attribute `omero`; None if no acquisition has any.
+    """
+    found = [_object(layer.image, "omero") for layer in layers]
+    if not any(found):
+        return None
+    channels = [_channels(layer, o) for layer, o in zip(layers, found, strict=True)]
+    if len(layers) > 1:
+        for key in _NAMES:
+            names = unique_names(
+                layers, [[c.get(key) for c in own] for own in channels], every=True
+            )
+            for own, new in zip(channels, names, strict=True):
+                for channel, name in zip(own, new, strict=True):
+                    channel |= {key: name} if name is not None else {}
+    first = next(o for o in found if o)
+    return _of_version({**first, "channels": [c for own in channels for c in own]}, version)
+
+
+def fused_image_label(label: Multiscale, version: str) -> dict[str, Any]:
+    """The attribute `image-label` of a fused label: colours and properties as they were."""
+    found = _object(label, "image-label")
+    return _of_version({**found, "source": {"image": "../../"}}, version)
+
+
+def _channels(layer: Layer, omero: dict[str, Any]) -> list[dict[str, Any]]:
+    """One entry for each channel of an acquisition."""
+    named = omero.get("channels")
+    named = [dict(c) for c in named if isinstance(c, dict)] if isinstance(named, list) else []
+    unknown = range(len(named), layer.channels)
+    return [*named[: layer.channels], *(_unknown_channel(layer, k) for k in unknown)]
+
+
+def _unknown_channel(layer: Layer, number: int) -> dict[str, Any]:
+    dtype = StoredArray.open(layer.image.path / layer.image.paths[0]).dtype
+    low, high = 0.0, 1.0
+    if dtype.kind in "iu":
+        low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+    window = {"min": low, "max": high, "start": low, "end": high}
+    return {"label": f"channel_{number}", "color": "FFFFFF", "active": True, "window": window}
+
+
+def _of_version(attribute: dict[str, Any], version: str) -> dict[str, Any]:
+    """NGFF 0.4 repeats its version in every part, 0.5 says it once for all."""
+    rest = {key: value for key, value in attribute.items() if key != "version"}
+    return {**rest, "version": version} if version == "0.4" else rest
+
+
+def _object(image: Multiscale, name: str) -> dict[str, Any]:
+    found = read_attributes(image.path).get(name)
+    return found if isinstance(found, dict) else {}
