@@ -247,7 +247,7 @@ def finish_fused_plate(plate: Plate, fused: Path, options: FusionOptions) -> dic
 def _fingerprint(image: Multiscale, options: FusionOptions) -> dict[str, Any]:
     """What tells one state of an image from another, without reading its pixels."""
     files, size, newest = 0, 0, 0
-    levels = [image.path / image.paths[0], image.path / "labels"]
+    levels = [image.path / part for part in (image.paths[0], "labels", "tables")]
     for folder, _, names in (entry for level in levels for entry in os.walk(level)):
         for name in names:
             stat = (Path(folder) / name).stat()
