@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from platefuse.errors import PlateError
+from platefuse.fusion_options import FusionOptions
+from platefuse.layers import Layer
 from platefuse.plate import Plate, Well
 from platefuse.registration import RegistrationRequest, done_record, plan_registration
 from platefuse.swap import BACKUP_SUFFIX, backup_path
@@ -43,3 +45,25 @@ def check_well(well: Well, request: RegistrationRequest) -> None:
             continue  # a run was killed between two renames: the swap puts it back
         plan = plan_registration(well, image.path, request)
         table_fates(plan.image, plan.reference)
+
+
+def check_fusion(plate: Plate, options: FusionOptions) -> None:
+    """Check that the fields of every image can be found. Writes nothing.
+
+    Parameters
+    ----------
+    plate : Plate
+        The plate, registered or not yet.
+    options : FusionOptions
+        How it is to be fused.
+
+    Raises
+    ------
+    PlatefuseError
+        The first thing that is wrong.
+    """
+    for well in plate.wells:
+        for image in well.images:
+            path = well.image(image.path)
+            if path.exists() or not backup_path(well, image.path).exists():
+                Layer.read(image.path, image.acquisition, path, options.tile_table)

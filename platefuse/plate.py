@@ -7,6 +7,7 @@ must stay cheap: thousands of wells, no array library.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -43,11 +44,14 @@ class Well:
         The plate's folder.
     row, column : str
         Names of the well's row and column, for example ``"B"`` and ``"03"``.
+    only : tuple of str or None
+        Paths of the images to process; None: all.
     """
 
     plate: Path
     row: str
     column: str
+    only: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -82,7 +86,7 @@ class Well:
         return tuple(_well_image(self.path, entry) for entry in entries)
 
     @property
-    def images(self) -> tuple[WellImage, ...]:
+    def acquired_images(self) -> tuple[WellImage, ...]:
         """The images that were acquired: `listed_images` without what platefuse added."""
         paths = {image.path for image in self.listed_images}
         return tuple(
@@ -90,6 +94,13 @@ class Well:
             for image in self.listed_images
             if image.path.removesuffix(REGISTERED_SUFFIX) == image.path
             or image.path.removesuffix(REGISTERED_SUFFIX) not in paths
+        )
+
+    @property
+    def images(self) -> tuple[WellImage, ...]:
+        """The images to process: those of `acquired_images` that `only` names."""
+        return tuple(
+            image for image in self.acquired_images if self.only is None or image.path in self.only
         )
 
     def image(self, path: str) -> Path:
@@ -124,9 +135,11 @@ class Well:
         PlateError
             If the well has no such acquisition, or more than one image would do.
         """
+        everything = self.acquired_images
         candidates = [i.path for i in self.images if i.acquisition == acquisition]
+        candidates = candidates or [i.path for i in everything if i.acquisition == acquisition]
         if not candidates:
-            found = sorted({i.acquisition for i in self.images if i.acquisition is not None})
+            found = sorted({i.acquisition for i in everything if i.acquisition is not None})
             raise PlateError(
                 f"{self.path}: no image of the reference acquisition {acquisition} (the well's "
                 f"metadata has acquisitions {found}). Set `registration.reference_acquisition` "
@@ -139,7 +152,8 @@ class Well:
             raise PlateError(
                 f"{self.path}: the reference acquisition {acquisition} has the images "
                 f"{candidates}, and not exactly one of them goes with image {image!r} by its "
-                f"suffix {_suffix(image)!r}. Rename them so that the suffixes agree."
+                f"suffix {_suffix(image)!r}. Rename them so that the suffixes agree, or name the "
+                "images to process under `images` in the config."
             )
         return matching[0]
 
@@ -163,8 +177,15 @@ class Plate:
     metadata: dict[str, Any]
 
     @classmethod
-    def open(cls, path: str | Path) -> Plate:
+    def open(cls, path: str | Path, images: Sequence[str] | None = None) -> Plate:
         """Read a plate's metadata.
+
+        Parameters
+        ----------
+        path : str or Path
+            The plate's folder.
+        images : sequence of str, optional
+            Paths of the images to process in every well; by default all.
 
         Raises
         ------
@@ -184,7 +205,8 @@ class Plate:
                 f"{path}: the plate's metadata lists no wells (`plate.wells` is {entries!r}); "
                 "expected a list of {'path': 'row/column'}."
             )
-        return cls(path, tuple(_well(path, entry) for entry in entries), metadata)
+        only = None if images is None else tuple(images)
+        return cls(path, tuple(_well(path, entry, only) for entry in entries), metadata)
 
     def well(self, row: str, column: str) -> Well:
         """One well by its row's and column's name.
@@ -292,7 +314,7 @@ def _section(group: Path, key: str) -> dict[str, Any]:
     return section
 
 
-def _well(plate: Path, entry: object) -> Well:
+def _well(plate: Path, entry: object, only: tuple[str, ...] | None) -> Well:
     path = entry.get("path") if isinstance(entry, dict) else None
     parts = PurePosixPath(path).parts if isinstance(path, str) else ()
     if len(parts) != 2:
@@ -300,7 +322,7 @@ def _well(plate: Path, entry: object) -> Well:
             f"{plate}: `plate.wells` has the entry {entry!r}; expected {{'path': 'row/column'}}."
         )
     row, column = (safe_name(part, f"{plate}: a row or column") for part in parts)
-    well = Well(plate, row, column)
+    well = Well(plate, row, column, only)
     if not well.path.resolve().is_relative_to(plate.resolve()):
         raise PlateError(
             f"{well.path} is a link that leads out of the plate. platefuse changes nothing "

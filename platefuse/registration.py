@@ -6,6 +6,7 @@ Zurich), with the differences that `docs/design` records.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -34,6 +35,8 @@ from platefuse.sources import Source
 from platefuse.store import StoredArray
 from platefuse.tables import Table, read_table, table_path
 from platefuse.views import ShiftedView
+
+logger = logging.getLogger(__name__)
 
 ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
 
@@ -203,6 +206,12 @@ def register_image(
     remove_tree(staged)
     written = stage_image(plan, staged, ORDERS[request.interpolation], threads)
     write_record(staged, {"registration": plan.record})
+    logger.info(
+        "%s: staged %d ROIs onto image %s",
+        plan.image,
+        len(plan.placements),
+        plan.record["reference"],
+    )
     return {
         "well": well.name,
         "image": image,

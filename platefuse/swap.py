@@ -83,6 +83,7 @@ def swap_image(well: Well, image: str, request: RegistrationRequest) -> dict[str
             )
         _exchange(live, staged, backup)
         done, action = staged_record, "swapped"
+        logger.info("%s: swapped; the original is %s", live, backup)
     if staged.exists():
         _keep_or_remove(staged, backup, request)
     return {"well": well.name, "image": image, "action": action, "record": done}

@@ -9,10 +9,10 @@ from platefuse.registration import RegistrationRequest
 
 
 def copy_tables(
-    plate: str, row: str, column: str, image: str, request: dict[str, Any]
+    plate: str, images: list[str] | None, row: str, column: str, image: str, request: dict[str, Any]
 ) -> dict[str, Any]:
     """Copy the reference's ROI tables and the image's others; returns the receipt's content."""
-    well = Plate.open(plate).well(row, column)
+    well = Plate.open(plate, images).well(row, column)
     return carry.copy_tables(well, image, RegistrationRequest(**request))
 
 

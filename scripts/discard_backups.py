@@ -9,10 +9,15 @@ from platefuse.registration import RegistrationRequest
 
 
 def discard_backups(
-    plate: str, row: str, column: str, request: dict[str, Any], keep_originals: bool
+    plate: str,
+    images: list[str] | None,
+    row: str,
+    column: str,
+    request: dict[str, Any],
+    keep_originals: bool,
 ) -> dict[str, Any]:
     """Remove what the swaps left in staging; returns the receipt's content."""
-    well = Plate.open(plate).well(row, column)
+    well = Plate.open(plate, images).well(row, column)
     asked = RegistrationRequest(**request)
     return swap.discard_backups(well, asked, keep_originals=keep_originals)
 

@@ -7,10 +7,12 @@ from platefuse import fused_plate
 from platefuse.plate import Plate
 
 
-def finish_fused_plate(plate: str, output: str | None, options: dict[str, Any]) -> dict[str, Any]:
+def finish_fused_plate(
+    plate: str, images: list[str] | None, output: str | None, options: dict[str, Any]
+) -> dict[str, Any]:
     """Make the fused wells a plate; returns the receipt's content."""
     return fused_plate.finish_fused_plate(
-        Plate.open(plate),
+        Plate.open(plate, images),
         fused_plate.fused_plate_path(plate, output),
         fused_plate.FusionOptions.from_config(options),
     )

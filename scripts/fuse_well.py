@@ -10,19 +10,22 @@ from platefuse.registration import RegistrationRequest
 
 def fuse_well(
     plate: str,
+    images: list[str] | None,
     row: str,
     column: str,
     output: str | None,
     options: dict[str, Any],
     request: dict[str, Any] | None,
+    scatter: int,
     threads: int,
 ) -> dict[str, Any]:
     """Fuse the well's images; returns the receipt's content."""
     return fused_plate.fuse_well(
-        Plate.open(plate).well(row, column),
+        Plate.open(plate, images).well(row, column),
         fused_plate.fused_plate_path(plate, output),
         fused_plate.FusionOptions.from_config(options),
         request=RegistrationRequest(**request) if request else None,
+        scatter=scatter,
         threads=threads,
     )
 

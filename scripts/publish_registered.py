@@ -9,10 +9,10 @@ from platefuse.registration import RegistrationRequest
 
 
 def publish_registered(
-    plate: str, row: str, column: str, request: dict[str, Any]
+    plate: str, images: list[str] | None, row: str, column: str, request: dict[str, Any]
 ) -> dict[str, Any]:
     """Add every `<image>_registered` to the well; returns the receipt's content."""
-    well = Plate.open(plate).well(row, column)
+    well = Plate.open(plate, images).well(row, column)
     return swap.publish_registered(well, RegistrationRequest(**request))
 
 

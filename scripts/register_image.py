@@ -8,10 +8,16 @@ from platefuse.plate import Plate
 
 
 def register_image(
-    plate: str, row: str, column: str, image: str, request: dict[str, Any], threads: int
+    plate: str,
+    images: list[str] | None,
+    row: str,
+    column: str,
+    image: str,
+    request: dict[str, Any],
+    threads: int,
 ) -> dict[str, Any]:
     """Stage the registered image; returns the receipt's content."""
-    well = Plate.open(plate).well(row, column)
+    well = Plate.open(plate, images).well(row, column)
     asked = registration.RegistrationRequest(**request)
     return registration.register_image(well, image, asked, threads=threads)
 

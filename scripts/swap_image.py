@@ -9,10 +9,10 @@ from platefuse.registration import RegistrationRequest
 
 
 def swap_image(
-    plate: str, row: str, column: str, image: str, request: dict[str, Any]
+    plate: str, images: list[str] | None, row: str, column: str, image: str, request: dict[str, Any]
 ) -> dict[str, Any]:
     """Exchange the staged and the live image; returns the receipt's content."""
-    well = Plate.open(plate).well(row, column)
+    well = Plate.open(plate, images).well(row, column)
     return swap.swap_image(well, image, RegistrationRequest(**request))
 
 

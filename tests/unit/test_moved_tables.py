@@ -28,8 +28,8 @@ def test_a_box_moves_with_the_piece_that_holds_most_of_it_and_is_cut_to_it() -> 
     start = np.array([[2.0, 2.0], [2.0, 8.0], [4.0, 9.0], [0.0, 10.5]])
     length = np.array([[3.0, 3.0], [3.0, 6.0], [3.0, 9.0], [5.0, 1.0]])
     moved, kept = move_boxes(start, length, [left, right])
-    np.testing.assert_allclose(moved[:3], [[3, 4], [3, 10], [1, 12.5]])
-    np.testing.assert_allclose(kept, [[3, 3], [3, 2], [3, 6], [0, 0]])
+    np.testing.assert_allclose(moved[:3], np.array([[3, 4], [3, 10], [1, 12.5]]))
+    np.testing.assert_allclose(kept, np.array([[3, 3], [3, 2], [3, 6], [0, 0]]))
 
 
 @given(
@@ -75,7 +75,7 @@ def test_masking_tables_fit_the_registered_label(
         path = well.image(image)
         table = read_table(path, "nuclei_ROI_table")
         label = Multiscale.read(path / "labels" / "nuclei")
-        ids = zarr.open_array(label.path / label.paths[0])[:]  # type: ignore[index]
+        ids = zarr.open_array(label.path / label.paths[0])[:]
         size = label.pixel_size_um
         assert set(table.names) == {str(i) for i in np.unique(ids) if i}
         for row, name in enumerate(table.names):

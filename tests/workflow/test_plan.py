@@ -85,7 +85,8 @@ REFUSED = {
     "unknown key": ({"fusion": {"tile_tabel": "x"}}, ["config.fusion", "'tile_tabel'"]),
     "wrong type": ({"registration": {"enabled": "yes please"}}, ["config.registration.enabled"]),
     "unquoted version": ({"fusion": {"ngff_version": 0.4}}, ["ngff_version", "quotes"]),
-    "scatter": ({"fusion": {"scatter": 4}}, ["config.fusion.scatter"]),
+    "scatter": ({"fusion": {"scatter": 0}}, ["config.fusion.scatter"]),
+    "images away": ({"images": ["nine"]}, ["config.images", "nine"]),
     "nothing to do": (
         {"fusion": {"enabled": False}, "registration": {"enabled": False}},
         ["nothing to do"],

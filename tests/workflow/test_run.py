@@ -167,3 +167,21 @@ def test_plates_and_wells_one_after_the_other(fresh: Folder) -> None:
 def test_a_report_can_be_made(done: Folder) -> None:
     done.succeed("--report", "report.html")
     assert "Registration" in (done.path / "report.html").read_text()
+
+
+def test_a_scattered_well_is_the_same_byte_for_byte(done: Folder) -> None:
+    fused = done.path / "tiny_fused.zarr"
+    expected = chunks(fused)
+    shutil.rmtree(fused)
+    done.configure(fusion={"scatter": 3})
+    output = done.succeed("--forcerun", "fuse_part")
+    assert "fusing part 2" in output
+    assert chunks(fused) == expected
+    done.assert_exact()
+
+
+def chunks(plate: Path) -> dict[Path, bytes]:
+    """Every chunk of a plate; attributes hold the time."""
+    names = (".zattrs", ".zarray", ".zgroup", "zarr.json")
+    files = (file for file in plate.rglob("*") if file.is_file() and file.name not in names)
+    return {file.relative_to(plate): file.read_bytes() for file in files}

@@ -32,6 +32,7 @@ STEPS = (
     "register_image",
     "copy_tables",
     "swap_image",
+    "fuse_part",
     "fuse_well",
     "publish_registered",
     "discard_backups",
@@ -48,6 +49,7 @@ wildcard_constraints:
     row=NAME,
     column=NAME,
     image=NAME,
+    part=r"[0-9]+",
 
 
 def check_config(config):
@@ -63,11 +65,6 @@ def check_config(config):
         raise WorkflowError(
             "config.registration.enabled and config.fusion.enabled are both false, so there is "
             "nothing to do. Set one of them to true."
-        )
-    if config["fusion"]["scatter"] > 1:
-        raise WorkflowError(
-            f"config.fusion.scatter: it is {config['fusion']['scatter']}, but this version fuses "
-            "a well in one job. Set it to 1."
         )
     if config["fusion"]["output"] is not None and len(config["plates"]) > 1:
         raise WorkflowError(
@@ -87,7 +84,7 @@ def config_message(error):
 
 def open_plates(paths):
     """The plates by their name in the config, checked for what can be seen without pixels."""
-    plates = {name: Plate.open(path) for name, path in paths.items()}
+    plates = {name: Plate.open(path, config["images"]) for name, path in paths.items()}
     names_by_path = {}
     for name, plate in plates.items():
         other = names_by_path.setdefault(plate.path.resolve(), name)
@@ -114,6 +111,11 @@ def check_well(well):
                 f"{well.path}: {name!r} cannot be part of a receipt's path. Names of rows, "
                 "columns and images may hold letters, digits, spaces and _ . + = -"
             )
+    if not well.images:
+        raise WorkflowError(
+            f"{well.path}: config.images names {config['images']}, but the well has "
+            f"{[image.path for image in well.acquired_images]}. Name images that every well has."
+        )
     if config["registration"]["enabled"]:
         for image in well.images:
             well.reference_image(image.path, REQUEST["reference_acquisition"])
@@ -155,16 +157,16 @@ def preflight():
     WorkflowError
         With the message of the first fault; no job has begun then.
     """
-    from platefuse.check import check_plate
+    from platefuse.check import check_fusion, check_plate
     from platefuse.fused_plate import FusionOptions
     from platefuse.registration import RegistrationRequest
 
     try:
-        if config["fusion"]["enabled"]:
-            FusionOptions.from_config(FUSION_OPTIONS)
-        if config["registration"]["enabled"]:
-            for plate in PLATES.values():
+        for plate in PLATES.values():
+            if config["registration"]["enabled"]:
                 check_plate(plate, RegistrationRequest(**REQUEST))
+            if config["fusion"]["enabled"]:
+                check_fusion(plate, FusionOptions.from_config(FUSION_OPTIONS))
     except PlatefuseError as error:
         raise WorkflowError(str(error)) from None
 
@@ -203,6 +205,16 @@ def registered_well(wildcards):
         return swapped_images(wildcards)
     well = WELLS[wildcards.plate, wildcards.row, wildcards.column]
     return well_receipt(wildcards.plate, well, "publish_registered")
+
+
+def fused_parts(wildcards):
+    """What finishing a scattered well waits for; nothing if one job does it all."""
+    well = WELLS[wildcards.plate, wildcards.row, wildcards.column]
+    scatter = config["fusion"]["scatter"]
+    return [
+        well_receipt(wildcards.plate, well, f"fuse_part/{part}")
+        for part in range(scatter if scatter > 1 else 0)
+    ]
 
 
 def fused_wells(wildcards):
@@ -268,7 +280,7 @@ def product(numbers):
 
 
 @cache
-def work_bytes(plate, row, column, image=None):
+def work_bytes(plate, row, column, image=None, part=None):
     """Size of one image, or of a well's images together; and of their largest chunk."""
     well = WELLS[plate, row, column]
     paths = [image] if image else [image.path for image in well.images]

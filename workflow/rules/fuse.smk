@@ -1,6 +1,39 @@
+# Only with `fusion.scatter` above 1: each part writes chunks that no other writes, in a staging
+# folder of its own, and fuse_well gathers them.
+rule fuse_part:
+    input:
+        registered_well,
+    output:
+        "<results>/{plate}/{row}/{column}/fuse_part/{part}.json",
+    log:
+        "<logs>/{plate}/{row}/{column}/fuse_part/{part}.log",
+    benchmark:
+        "<benchmarks>/{plate}/{row}/{column}/fuse_part/{part}.tsv"
+    priority: job_priority
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        mem_mb=job_mem_mb,
+        disk_mb=job_disk_mb,
+        runtime=job_runtime,
+    params:
+        plate=plate_path,
+        images=config["images"],
+        output=config["fusion"]["output"],
+        options=FUSION_OPTIONS,
+        request=REQUEST if config["registration"]["enabled"] else None,
+        scatter=config["fusion"]["scatter"],
+    message:
+        "{wildcards.plate} {wildcards.row}/{wildcards.column}: fusing part {wildcards.part}"
+    script:
+        "../../scripts/fuse_part.py"
+
+
 rule fuse_well:
     input:
         registered_well,
+        fused_parts,
     output:
         report(
             "<results>/{plate}/{row}/{column}/fuse_well.json",
@@ -23,9 +56,11 @@ rule fuse_well:
         runtime=job_runtime,
     params:
         plate=plate_path,
+        images=config["images"],
         output=config["fusion"]["output"],
         options=FUSION_OPTIONS,
         request=REQUEST if config["registration"]["enabled"] else None,
+        scatter=config["fusion"]["scatter"],
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: fusing"
     script:
@@ -55,6 +90,7 @@ rule finish_fused_plate:
         runtime=10,
     params:
         plate=plate_path,
+        images=config["images"],
         output=config["fusion"]["output"],
         options=FUSION_OPTIONS,
     message:

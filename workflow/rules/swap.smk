@@ -16,6 +16,7 @@ rule swap_image:
         runtime=10,
     params:
         plate=plate_path,
+        images=config["images"],
         request=REQUEST,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: swapping image {wildcards.image}"
@@ -47,6 +48,7 @@ rule discard_backups:
         runtime=10,
     params:
         plate=plate_path,
+        images=config["images"],
         request=REQUEST,
         keep_originals=config["registration"]["keep_originals"],
     message:
@@ -81,6 +83,7 @@ rule publish_registered:
         runtime=10,
     params:
         plate=plate_path,
+        images=config["images"],
         request=REQUEST,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: placing the registered images beside the originals"

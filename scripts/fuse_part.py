@@ -1,0 +1,36 @@
+"""Fuse one of the disjoint parts that a well is scattered over."""
+
+from typing import Any
+
+import _job
+from platefuse import fused_plate
+from platefuse.plate import Plate
+from platefuse.registration import RegistrationRequest
+
+
+def fuse_part(
+    plate: str,
+    images: list[str] | None,
+    row: str,
+    column: str,
+    part: str,
+    output: str | None,
+    options: dict[str, Any],
+    request: dict[str, Any] | None,
+    scatter: int,
+    threads: int,
+) -> dict[str, Any]:
+    """Write the part's chunks under staging; returns the receipt's content."""
+    return fused_plate.fuse_well_part(
+        Plate.open(plate, images).well(row, column),
+        fused_plate.fused_plate_path(plate, output),
+        fused_plate.FusionOptions.from_config(options),
+        int(part),
+        scatter,
+        request=RegistrationRequest(**request) if request else None,
+        threads=threads,
+    )
+
+
+if __name__ == "__main__":
+    _job.run(fuse_part)
