@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,12 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
 
 
 def register_image(
-    well: Well, image: str, request: RegistrationRequest, *, threads: int = 1
+    well: Well,
+    image: str,
+    request: RegistrationRequest,
+    *,
+    threads: int = 1,
+    planning: AbstractContextManager[None] | None = None,
 ) -> dict[str, Any]:
     """Write the staged image: all levels and labels, in the reference's pixel grid.
 
@@ -183,6 +189,8 @@ def register_image(
         What is asked.
     threads : int
         Number of threads.
+    planning : context manager, optional
+        Held while the well is read; for callers whom no workflow keeps apart.
 
     Returns
     -------
@@ -195,10 +203,11 @@ def register_image(
         If the input cannot be used. The plate has not been touched.
     """
     begun = time.perf_counter()
-    done = done_record(request.destination(well, image), request)
-    if done is not None:
+    with planning or nullcontext():
+        done = done_record(request.destination(well, image), request)
+        plan = None if done is not None else plan_registration(well, image, request)
+    if plan is None:
         return {"well": well.name, "image": image, "action": "registered before", "record": done}
-    plan = plan_registration(well, image, request)
     staged = well.staging / image
     found = (read_record(staged) or {}).get("registration", {}) if staged.is_dir() else {}
     if (found.get("request"), found.get("digests")) == (request.identity, plan.record["digests"]):
@@ -409,7 +418,7 @@ def apply_registration_to_image(
     request = RegistrationRequest(
         registered_roi_table, reference_acquisition, interpolation, overwrite_input
     )
-    register_image(well, path.name, request, threads=threads)
+    register_image(well, path.name, request, threads=threads, planning=well_lock(well))
     with well_lock(well):
         copy_tables(well, path.name, request)
         if not overwrite_input:
