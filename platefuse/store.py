@@ -61,7 +61,8 @@ class StoredArray:
         try:
             # first without the pipeline: that starts zarr's event loop with all its threads
             array = zarr.open_array(path, mode=mode)
-            if np.dtype(array.dtype).isnative:
+            in_order = getattr(array.metadata, "order", "C") == "C"
+            if in_order and np.dtype(array.dtype).isnative:
                 with zarr.config.set(PIPELINE):
                     array = zarr.open_array(path, mode=mode)
         except (ValueError, TypeError, KeyError, OSError) as error:

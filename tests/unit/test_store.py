@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from zarr.codecs import BytesCodec, TransposeCodec
+
+from platefuse.errors import ImageError
+from platefuse.geometry import Box, grid_box
+from platefuse.store import StoredArray
+
+SHAPE, CHUNK = (17, 22), (5, 8)
+PIXELS = np.random.default_rng(0).integers(1, 200, SHAPE)
+
+
+def create(path: Path, **options: Any) -> zarr.Array[Any]:
+    settings: dict[str, Any] = {"shape": SHAPE, "chunks": CHUNK, "dtype": "uint16", **options}
+    return zarr.create_array(path / "a", **settings)
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "v2": {"zarr_format": 2},
+    "v2 with F order": {"zarr_format": 2, "order": "F"},
+    "v2 with big-endian pixels": {"zarr_format": 2, "dtype": ">u2"},
+    "v2 uncompressed with dots": {
+        "zarr_format": 2,
+        "compressors": None,
+        "chunk_key_encoding": {"name": "v2", "separator": "."},
+    },
+    "v3": {"zarr_format": 3},
+    "v3 with shards": {"zarr_format": 3, "shards": (10, 16)},
+    "v3 with big-endian pixels": {
+        "zarr_format": 3,
+        "serializer": BytesCodec(endian="big"),
+    },
+    "v3 transposed": {"zarr_format": 3, "filters": [TransposeCodec(order=(1, 0))]},
+    "v3 with dots": {
+        "zarr_format": 3,
+        "chunk_key_encoding": {"name": "default", "separator": "."},
+    },
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_chunks_of_every_form_are_written_and_read(tmp_path: Path, form: str) -> None:
+    plain = create(tmp_path, **FORMS[form])
+    stored = StoredArray.open(tmp_path / "a", mode="r+")
+    assert (stored.shape, stored.chunk) == (SHAPE, CHUNK)
+    assert stored.shard == FORMS[form].get("shards", CHUNK)
+    pixels = PIXELS.astype(stored.dtype)
+    for box in cells(stored.shard):
+        stored.write(box, np.ascontiguousarray(pixels[box.slices]))
+    np.testing.assert_array_equal(np.asarray(plain[...]), PIXELS)
+    again = StoredArray.open(tmp_path / "a")
+    for box in cells(CHUNK):
+        got = again.decode(box)
+        assert got.dtype == stored.dtype
+        np.testing.assert_array_equal(got, PIXELS[box.slices])
+
+
+def cells(unit: tuple[int, ...]) -> list[Box]:
+    every = itertools.product(*(range(-(-n // u)) for n, u in zip(SHAPE, unit, strict=True)))
+    return [grid_box(index, unit, SHAPE) for index in every]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_chunks_that_are_not_stored_are_known_to_be_zero(tmp_path: Path, form: str) -> None:
+    create(tmp_path, **FORMS[form])
+    stored = StoredArray.open(tmp_path / "a", mode="r+")
+    every = list(np.ndindex(4, 3))
+    assert all(stored.is_empty(index) for index in every)
+    first = grid_box((0, 0), stored.shard, SHAPE)
+    stored.write(first, np.ones(first.shape, stored.dtype))
+    kept = [index for index in every if not stored.is_empty(index)]
+    assert kept == [i for i in every if first.contains(grid_box(i, CHUNK, SHAPE))]
+    assert all(stored.chunk_path(index).is_file() for index in kept)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill", "zero"),
+    [
+        ("uint16", 0, True),
+        ("uint16", 7, False),
+        ("float32", np.nan, False),
+        ("float32", -0.0, True),
+    ],
+)
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_only_a_fill_value_of_zero_makes_missing_chunks_empty(
+    tmp_path: Path, dtype: str, fill: float, zero: bool, zarr_format: int
+) -> None:
+    create(tmp_path, dtype=dtype, fill_value=fill, zarr_format=zarr_format)
+    stored = StoredArray.open(tmp_path / "a")
+    assert stored.zero_is_fill == zero
+    assert stored.is_empty((0, 0)) == zero
+    np.testing.assert_array_equal(stored.decode(Box((0, 0), (5, 8))), np.full((5, 8), fill, dtype))
+
+
+def test_zarr_v2_without_a_fill_value_reads_zero(tmp_path: Path) -> None:
+    create(tmp_path, zarr_format=2)
+    file = tmp_path / "a" / ".zarray"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "fill_value": None}))
+    stored = StoredArray.open(tmp_path / "a")
+    assert stored.zero_is_fill
+    assert not stored.decode(Box((0, 0), (5, 8))).any()
+
+
+def test_what_is_no_array_is_our_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="cannot be opened as a Zarr array"):
+        StoredArray.open(tmp_path / "missing")
+    zarr.open_group(tmp_path / "group", mode="w")
+    with pytest.raises(ImageError, match="cannot be opened as a Zarr array"):
+        StoredArray.open(tmp_path / "group")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("compressor", {"id": "nobody-knows"}),
+        ("filters", [{"id": "pickle"}]),
+        ("dtype", "|O"),
+        ("dtype", "nonsense"),
+        ("zarr_format", 9),
+        ("chunks", "x"),
+        ("shape", None),
+    ],
+)
+def test_metadata_that_cannot_be_used_is_our_error(tmp_path: Path, key: str, value: object) -> None:
+    create(tmp_path, zarr_format=2)
+    file = tmp_path / "a" / ".zarray"
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+    with pytest.raises(ImageError, match=r"/a: cannot be opened|cannot be read"):
+        StoredArray.open(tmp_path / "a").decode(Box((0, 0), (5, 8)))
+
+
+@pytest.mark.parametrize("form", ["v2", "v3", "v3 with shards", "v2 with F order"])
+def test_a_broken_chunk_is_our_error_and_named(tmp_path: Path, form: str) -> None:
+    create(tmp_path, **FORMS[form])
+    stored = StoredArray.open(tmp_path / "a", mode="r+")
+    stored.write(Box((0, 0), stored.shard), np.ones(stored.shard, stored.dtype))
+    path = stored.chunk_path((0, 0))
+    path.write_bytes(b"broken")
+    with pytest.raises(ImageError, match=f"^{path}: the chunk cannot be read"):
+        StoredArray.open(tmp_path / "a").decode(Box((0, 0), (5, 8)))
+
+
+def test_a_disk_that_refuses_is_our_error(tmp_path: Path) -> None:
+    create(tmp_path, zarr_format=2)
+    stored = StoredArray.open(tmp_path / "a", mode="r+")
+    chunk = stored.chunk_path((0, 0))
+    chunk.mkdir(parents=True)  # a folder where the file should go
+    with pytest.raises(ImageError, match=r"pixels \(0, 0\) to \(5, 8\) cannot be written"):
+        stored.write(Box((0, 0), (5, 8)), np.ones((5, 8), np.uint16))
