@@ -119,20 +119,20 @@ def run_case(case: Case, *, rounds: int, small: bool, peers: bool) -> Table:
     contest.enter(
         OURS,
         run_ours(timed, fields, OURS),
-        warm_up=run_ours(case.twin, formula, truth_run(OURS)),
+        warm_up=run_ours(case.twin, formula, truth_run(case, OURS)),
     )
     if peers:
         contest.enter_peers(
             STITCHER,
             lambda name, python: run_peer(timed, fields, name, python),
-            lambda name, python: run_peer(case.twin, formula, truth_run(name), python),
+            lambda name, python: run_peer(case.twin, formula, truth_run(case, name), python),
         )
     if OURS in contest.sides:
         run_ours(timed, fields, "template")()
         contest.enter(LIMIT, run_limit(fields, last_run("template")))
     contest.hold(rounds)
     distances = {
-        name: distance_from_waves(case.twin.spec, last_run(truth_run(name)))
+        name: distance_from_waves(case.twin.spec, last_run(truth_run(case, name)))
         for name in contest.results
         if name != LIMIT
     }
@@ -144,9 +144,9 @@ def run_case(case: Case, *, rounds: int, small: bool, peers: bool) -> Table:
     return contest.table(extra, caption=f"{timed.title}: {describe(timed.spec)}.")
 
 
-def truth_run(side: str) -> str:
+def truth_run(case: Case, side: str) -> str:
     """Name of the run whose output is compared with the truth."""
-    return f"truth {side}"
+    return f"truth {case.spec.name} {side}"
 
 
 def run_ours(case: Case, fields: Path, run: str) -> Run:

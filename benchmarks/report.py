@@ -10,11 +10,12 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+import platefuse
 from benchmarks.measure import ROOT
 from benchmarks.tables import Section
 
 REPORT = ROOT / "docs" / "benchmarks.md"
-PACKAGES = ("platefuse", "numpy", "zarr", "zarrs", "dask", "xarray", "snakemake")
+PACKAGES = ("numpy", "zarr", "zarrs", "dask", "xarray", "snakemake")
 
 
 def replace_section(text: str, section: Section, measured: str) -> str:
@@ -50,11 +51,12 @@ def write_section(section: Section, rounds: int) -> None:
 
 def measured_on(rounds: int) -> str:
     """One sentence on the date, the machine and the versions."""
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    packages = [f"{name} {version(name)}" for name in PACKAGES]
+    ours = f"platefuse {platefuse.__version__}"
     return (
         f"Median of {rounds} rounds; {date.today().isoformat()}; {processor()}, "
         f"{os.cpu_count()} cores, {memory_gb():.0f} GB of memory, Linux {kernel()}; "
-        f"Python {platform.python_version()}, {packages}."
+        f"Python {platform.python_version()}, {', '.join([ours, *packages])}."
     )
 
 

@@ -252,7 +252,7 @@ def _world_from_output(spec: FieldsSpec, image: Path) -> Floats:
 
 def _covering(spec: FieldsSpec, shape: tuple[int, ...], to_world: Floats) -> NDArray[np.int64]:
     """Number of fields at every pixel of the output."""
-    tolerance = 1e-3
+    tolerance = 1e-6  # no more: beyond a turned field there is nothing to be found
     covering = np.zeros(shape, np.int64)
     grid = np.meshgrid(*map(np.arange, shape), indexing="ij", sparse=True)
     for affine in spec.affines_px:

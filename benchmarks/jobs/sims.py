@@ -20,14 +20,14 @@ def load_sims(folder: Path) -> list[Any]:
     import dask.array
     import numpy as np
     import xarray as xr
+    import zarr
 
     description = json.loads((folder / "fields.json").read_text())
     space = description["space"]
     sims = []
     for field in description["fields"]:
-        pixels: Any = dask.array.from_zarr(  # type: ignore[no-untyped-call]
-            str(folder / field["path"])
-        )
+        stored = zarr.open_array(folder / field["path"], mode="r")
+        pixels: Any = dask.array.from_zarr(stored)  # type: ignore[no-untyped-call]
         coords: dict[str, Any] = {"t": [0.0], "c": description["channels"]}
         for axis, n in zip(space, pixels.shape[2:], strict=True):
             positions = field["origin"][axis] + np.arange(n) * description["spacing"][axis]

@@ -1,0 +1,1 @@
+"""multiview-stitcher's own tests, with its `fuse` replaced by ours."""

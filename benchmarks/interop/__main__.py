@@ -1,0 +1,49 @@
+"""``python -m benchmarks.interop``: is `platefuse.fuse` what a user of the other can take instead?
+
+Makes an environment with multiview-stitcher and what its tests need, and runs there
+
+1. its own tests of fusion, which come with the package, with its `fuse` replaced by ours,
+2. the same with its own fusion function handed to ours as a plug-in,
+3. comparisons of both functions on the same input (``test_same_pixels.py``).
+
+Arguments go to pytest.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.envs import Peer
+
+HERE = Path(__file__).parent
+TESTED = Peer("multiview-stitcher-tests", "0.1.48")
+THEIR_TESTS = [f"multiview_stitcher._tests.{name}" for name in ("test_fusion", "test_weights")]
+OURS = ["-p", "benchmarks.interop.replaced"]
+RUNS = (
+    ("its tests, fuse replaced", [*OURS, "--pyargs", *THEIR_TESTS]),
+    (
+        "its tests, fuse replaced, its fusion function as a plug-in",
+        [*OURS, "--their-fusion-func", "--pyargs", *THEIR_TESTS],
+    ),
+    ("both functions on the same input", [str(HERE / "test_same_pixels.py")]),
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run all; the number of runs in which a test failed."""
+    pytest = [str(TESTED.ensure()), "-m", "pytest", "-c", str(HERE / "pytest.ini")]
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent)}
+    failed = 0
+    for title, what in RUNS:
+        print(f"\n{title}", flush=True)
+        done = subprocess.run([*pytest, *what, *arguments], env=environment, check=False)
+        failed += done.returncode != 0
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
