@@ -102,8 +102,14 @@ class Multiscale:
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shape of every level."""
-        return tuple(tuple(read_array_metadata(self.path / p)["shape"]) for p in self.paths)
+        """Shape of every level.
+
+        Raises
+        ------
+        ImageError
+            If a level is missing, or does not have the image's axes.
+        """
+        return tuple(self._shape(self.path / p) for p in self.paths)
 
     @cached_property
     def factors(self) -> tuple[tuple[int, ...], ...]:
@@ -118,6 +124,16 @@ class Multiscale:
             tuple(self._factor(level, axis) for axis in range(len(self.axes)))
             for level in range(1, len(self.paths))
         )
+
+    def _shape(self, array: Path) -> tuple[int, ...]:
+        shape = read_array_metadata(array)["shape"]
+        whole = all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape)
+        if not whole or len(shape) != len(self.axes):
+            raise ImageError(
+                f"{array}: the array has the shape {shape}; expected {len(self.axes)} lengths "
+                f"above 0, one for each of the image's axes {self.axes!r}."
+            )
+        return tuple(shape)
 
     def _factor(self, level: int, axis: int) -> int:
         fine, coarse = (self.shapes[k][axis] for k in (level - 1, level))
@@ -166,6 +182,8 @@ def label_names(image: Path) -> list[str]:
         listed = read_attributes(folder).get("labels", [])
     except PlateError:
         listed = []
+    if not isinstance(listed, list):
+        raise ImageError(f"{folder}: the list `labels` is {listed!r}; expected a list of names.")
     names = [safe_name(name, f"{folder}: a label") for name in listed]
     for name in names:
         if not (folder / name).is_dir():
@@ -306,8 +324,9 @@ def _dataset_path(path: Path, dataset: object) -> str:
 def _scale(
     path: Path, holder: dict[str, Any], ndim: int, default: list[float] | None = None
 ) -> list[float]:
-    transforms = holder.get("coordinateTransformations") or []
-    scales = [t["scale"] for t in transforms if isinstance(t, dict) and "scale" in t]
+    transforms = holder.get("coordinateTransformations")
+    listed = transforms if isinstance(transforms, list) else []
+    scales = [t["scale"] for t in listed if isinstance(t, dict) and "scale" in t]
     scale = scales[0] if scales else default
     if (
         not isinstance(scale, list)

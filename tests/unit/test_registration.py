@@ -98,7 +98,7 @@ def metadata_of(array: Path) -> dict[str, Any]:
 
 @settings(max_examples=8, phases=[Phase.reuse, Phase.generate])
 @given(
-    spec=plate_specs(fractional=True),
+    spec=plate_specs(axes=("yx", "cyx", "zyx", "tczyx"), fractional=True, grid=(1, 2)),
     table=st.sampled_from([FIELDS, WELL]),
     threads=st.integers(1, 3),
 )
