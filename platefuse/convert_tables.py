@@ -10,7 +10,7 @@ from platefuse.errors import TableError
 from platefuse.files import copy_tree, make_folder, write_json
 from platefuse.ngff import METADATA_FILES
 from platefuse.plate import read_json
-from platefuse.tables import group_attributes
+from platefuse.table_backends import group_attributes
 
 
 def copy_table(source: Path, target: Path, version: str) -> str | None:

@@ -112,6 +112,23 @@ def exchange(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number), str(one), None, str(other))
 
 
+def put_in_place(staged: Path, target: Path) -> None:
+    """Put a complete new folder where it belongs, in one step; one that is there is replaced.
+
+    What is in `staged` is on disk before it is moved.
+    """
+    make_folder(target.parent)
+    flush_filesystem(staged)
+    if not target.exists():
+        staged.rename(target)
+    elif exchange(staged, target):
+        remove_tree(staged)
+    else:
+        remove_tree(target)
+        staged.rename(target)
+    flush_folder(target.parent)
+
+
 def flush_filesystem(path: Path) -> None:
     """Flush the whole filesystem that holds `path` to disk."""
     descriptor = os.open(path, os.O_RDONLY)

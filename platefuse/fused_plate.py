@@ -12,10 +12,7 @@ from typing import Any
 from platefuse.create import write_group
 from platefuse.errors import ViewError
 from platefuse.files import (
-    exchange,
-    flush_filesystem,
-    flush_folder,
-    make_folder,
+    put_in_place,
     remove_empty_folders,
     remove_tree,
 )
@@ -25,7 +22,7 @@ from platefuse.layers import Layer
 from platefuse.ngff import Multiscale
 from platefuse.plate import REGISTERED_SUFFIX, Plate, Well, staging_root
 from platefuse.record import digest_tree, read_record, stamp, write_record
-from platefuse.registration import RegistrationRequest
+from platefuse.request import RegistrationRequest
 from platefuse.scatter import Scatter
 from platefuse.tables import table_path
 
@@ -102,7 +99,7 @@ def fuse_well(
     section = {"version": options.ngff_version, "images": entries}
     write_group(job.staged, {"well": section}, options.ngff_version)
     write_record(job.staged, {"fusion": {**stamp(), "wanted": job.wanted, "images": images}})
-    _move_into_place(job.staged, job.target)
+    put_in_place(job.staged, job.target)
     for number in range(scatter) if scatter > 1 else ():
         remove_tree(Scatter(job.staged, scatter).folder(number))
     remove_empty_folders(job.staged.parent, staging_root(fused))
@@ -260,16 +257,3 @@ def _fingerprint(image: Multiscale, options: FusionOptions) -> dict[str, Any]:
         "bytes": size,
         "newest_ns": newest,
     }
-
-
-def _move_into_place(staged: Path, target: Path) -> None:
-    make_folder(target.parent)
-    flush_filesystem(staged)
-    if not target.exists():
-        staged.rename(target)
-    elif exchange(staged, target):
-        remove_tree(staged)
-    else:
-        remove_tree(target)
-        staged.rename(target)
-    flush_folder(target.parent)

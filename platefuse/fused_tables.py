@@ -19,8 +19,8 @@ from platefuse.geometry import Box
 from platefuse.layers import Layer, labels_of, unique_names
 from platefuse.moved_tables import Piece, move_table
 from platefuse.record import digest_tree, read_record
+from platefuse.table_backends import group_attributes
 from platefuse.tables import (
-    group_attributes,
     has_boxes,
     is_standard_name,
     replace_attributes,

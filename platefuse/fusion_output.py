@@ -14,7 +14,7 @@ from platefuse.create import blosc, create_image
 from platefuse.downsample import mean
 from platefuse.engine import Target, write_views
 from platefuse.errors import ConfigError, ImageError
-from platefuse.files import exchange, make_folder, remove_tree
+from platefuse.files import make_folder, put_in_place, remove_tree
 from platefuse.frame import Frame
 from platefuse.fusion import Fusion
 from platefuse.geometry import Box, grid_box
@@ -84,7 +84,7 @@ def write_fusion(
         _write_batches(fusion, levels, batch_options, threads)
     else:
         fusion.write(levels, threads)
-    _move(staged, target)
+    put_in_place(staged, target)
     return _open_dask(target / "0" if ome_zarr else target)
 
 
@@ -229,16 +229,6 @@ def _open_dask(path: Path) -> Any:
 
     array = StoredArray.open(path).zarr_array
     return dask.array.from_zarr(array)  # type: ignore[no-untyped-call]
-
-
-def _move(staged: Path, target: Path) -> None:
-    if not target.exists():
-        staged.rename(target)
-    elif exchange(staged, target):
-        remove_tree(staged)
-    else:
-        remove_tree(target)
-        staged.rename(target)
 
 
 def _check_keys(what: str, options: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from platefuse.errors import ViewError
 from platefuse.fields import Field, find_fields, precision_px
@@ -190,15 +191,7 @@ def unique_names(
 
 
 def common_axes(layers: Sequence[Layer]) -> str:
-    """Axes of the image that some layers become: with channels as soon as there are several.
-
-    Raises
-    ------
-    ViewError
-        If the layers cannot be stacked.
-    """
-    for layer in layers[1:]:
-        _check_fits(layer, layers[0])
+    """Axes of the image that some layers become: with channels as soon as there are several."""
     axes = next((x.image.axes for x in layers if "c" in x.image.axes), layers[0].image.axes)
     if len(layers) > 1 and "c" not in axes:
         return axes.replace("t", "tc") if "t" in axes else f"c{axes}"
@@ -228,9 +221,29 @@ def _check_fits(layer: Layer, first: Layer) -> None:
 
 
 def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) -> Frame:
-    """The frame that all fields of some layers take up on the stage, in micrometres."""
+    """The frame that all fields of some layers take up on the stage, in micrometres.
+
+    Positions in tables are float32: what lies next to a whole pixel is taken to lie on it.
+
+    Raises
+    ------
+    ViewError
+        If the layers cannot be stacked.
+    """
+    for layer in layers[1:]:
+        _check_fits(layer, layers[0])
     extents = [extent for layer in layers for extent in layer.extents]
-    return Frame.covering(layers[0].image.spatial, extents, spacing_um, mode=mode)
+    first = layers[0].image
+    size = np.array([first.pixel_size_um[a] for a in first.spatial])
+    origin = np.min([extent.low for extent in extents], axis=0)
+    tolerance = max(precision_px(layer.fields, layer.image) for layer in layers)
+
+    def on_grid(position: NDArray[np.float64]) -> NDArray[np.float64]:
+        steps = [snap(float(s), tolerance) for s in (position - origin) / size]
+        return np.asarray(origin + np.array(steps) * size)
+
+    snapped = [Extent(on_grid(e.low), on_grid(e.high), on_grid(e.front_high)) for e in extents]
+    return Frame.covering(first.spatial, snapped, spacing_um, mode=mode)
 
 
 def frame_on(frame: Frame, axes: str) -> Frame:
@@ -271,6 +284,8 @@ def _view(
         shift = tuple(map(float, channel)) + tuple(snap(float(o), tolerance_px) for o in offset)
         widths_px = [0.0] * lead + [w / s for w, s in zip(widths, spacing, strict=True)]
         return ShiftedView.at(source, box, shift, order=order, widths_px=widths_px)
+    steps = offset * spacing / size
+    offset = np.array([snap(float(s), tolerance_px) for s in steps]) * size / spacing
     leading = Box(box.start[:lead], box.stop[:lead]).shifted(channel)
     in_source = tuple(float(w / s) for w, s in zip(widths, size, strict=True))
     return AffineView(

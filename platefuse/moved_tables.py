@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from platefuse.errors import TableError
 from platefuse.files import write_json
 from platefuse.geometry import Placement
-from platefuse.tables import group_attributes, read_json_file, read_table, replace_attributes
+from platefuse.table_backends import backend_of, group_attributes, read_json_file
+from platefuse.tables import read_table, replace_attributes
 
 Numbers = dict[str, NDArray[np.float64]]
 
@@ -113,7 +114,6 @@ def move_table(image: Path, name: str, pieces: Sequence[Piece], axes: str) -> in
     keep = np.asarray((length > 0).all(axis=1))
     numbers = {f"{a}_micrometer": start[:, k] for k, a in enumerate(axes)}
     numbers |= {f"len_{a}_micrometer": length[:, k] for k, a in enumerate(axes)}
-    backend = str(group_attributes(table.path).get("backend") or "anndata").partition("_v")[0]
     writers = {
         "anndata": _write_anndata,
         "csv": _write_csv,
@@ -121,7 +121,7 @@ def move_table(image: Path, name: str, pieces: Sequence[Piece], axes: str) -> in
         "parquet": _write_parquet,
     }
     try:
-        writers[backend](table.path, numbers, keep)
+        writers[backend_of(table.path)](table.path, numbers, keep)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TableError(f"{table.path}: the moved boxes cannot be written ({error!r}).") from error
     return int((~keep).sum())

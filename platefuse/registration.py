@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from platefuse.blocks import Paint
 from platefuse.downsample import Downsample, aggregate, mean, nearest
 from platefuse.engine import Target, write_views
-from platefuse.errors import ConfigError, ImageError, RecordError
+from platefuse.errors import ImageError
 from platefuse.files import copy_tree, remove_tree
 from platefuse.geometry import Box, Placement, Roi, match_rois, place
 from platefuse.ngff import (
@@ -30,8 +30,9 @@ from platefuse.ngff import (
     foreign_children,
     label_names,
 )
-from platefuse.plate import REGISTERED_SUFFIX, Well
+from platefuse.plate import Well
 from platefuse.record import digest_tree, read_record, stamp, write_record
+from platefuse.request import ORDERS, RegistrationRequest, done_record
 from platefuse.sources import Source
 from platefuse.store import StoredArray
 from platefuse.tables import Table, read_table, table_path
@@ -39,48 +40,14 @@ from platefuse.views import ShiftedView
 
 logger = logging.getLogger(__name__)
 
-ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
-
-
-@dataclass(frozen=True)
-class RegistrationRequest:
-    """What is asked of a registration. Two requests are the same if all but the mode agree.
-
-    Attributes
-    ----------
-    roi_table : str
-        Name of the registered ROI table, in the images of every acquisition.
-    reference_acquisition : int
-        The acquisition that the others are moved onto.
-    interpolation : str
-        ``nearest`` places by whole pixels; ``linear`` and ``cubic`` sample intensity images
-        at the exact shift. Labels are always placed by whole pixels.
-    overwrite_input : bool
-        Whether the new image takes the old one's place, or stands beside it as
-        ``<image>_registered``.
-    """
-
-    roi_table: str
-    reference_acquisition: int = 0
-    interpolation: str = "nearest"
-    overwrite_input: bool = True
-
-    def __post_init__(self) -> None:
-        if self.interpolation not in ORDERS:
-            raise ConfigError(
-                f"interpolation {self.interpolation!r} is unknown; expected one of {list(ORDERS)}."
-            )
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What the record keeps of it, and what must not change afterwards."""
-        identity = asdict(self)
-        del identity["overwrite_input"]
-        return identity
-
-    def destination(self, well: Well, image: str) -> Path:
-        """Where the registered image is in the end."""
-        return well.image(image if self.overwrite_input else image + REGISTERED_SUFFIX)
+__all__ = [
+    "RegistrationPlan",
+    "RegistrationRequest",
+    "apply_registration_to_image",
+    "plan_registration",
+    "register_image",
+    "write_registered_zarr",
+]
 
 
 @dataclass(frozen=True)
@@ -104,28 +71,6 @@ class RegistrationPlan:
     pairs: list[tuple[Roi, Roi]]
     placements: list[Placement]
     record: dict[str, Any]
-
-
-def done_record(folder: Path, request: RegistrationRequest) -> dict[str, Any] | None:
-    """The registration record of an image, if it is complete and asks for the same.
-
-    Raises
-    ------
-    RecordError
-        If the image was registered by another request: its pixels have been moved already.
-    """
-    record = read_record(folder) if folder.is_dir() else None
-    registration = (record or {}).get("registration")
-    if not isinstance(registration, dict):
-        return None
-    if registration.get("request") != request.identity:
-        raise RecordError(
-            f"{folder}: this image has been registered already, by "
-            f"{_as_text(registration.get('request', {}))}, and now {_as_text(request.identity)} "
-            "is asked for. Its pixels will not be moved twice: restore the original image, or "
-            "set the config back to what was used."
-        )
-    return registration if "tables" in registration else None
 
 
 def plan_registration(well: Well, image: str, request: RegistrationRequest) -> RegistrationPlan:
@@ -304,14 +249,6 @@ def _view(source: Source, axes: str, placement: Placement, order: int) -> Shifte
         shift[i] = placement.shift_px[k] if order else float(to_start[i] - start[i])
     box, placed = Box(tuple(start), tuple(stop)), Box(tuple(to_start), tuple(to_stop))
     return ShiftedView(source, box, placed, tuple(shift), order)
-
-
-def _as_text(request: object) -> str:
-    return (
-        ", ".join(f"{k}={v!r}" for k, v in request.items())
-        if isinstance(request, dict)
-        else str(request)
-    )
 
 
 def write_registered_zarr(

@@ -144,7 +144,7 @@ def make_sim(
     identity = xarray.DataArray(
         np.eye(len(labels)), dims=["x_in", "x_out"], coords={"x_in": labels, "x_out": labels}
     )
-    sim = xarray.DataArray(data, dims=list(like.dims), coords=coords)
+    sim = xarray.DataArray(data, dims=list(like.dims), coords=coords, name="image")
     sim.attrs["transforms"] = {key: identity}
     return sim
 

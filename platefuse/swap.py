@@ -28,7 +28,7 @@ from platefuse.files import (
 )
 from platefuse.ngff import Multiscale, label_names, read_array_metadata, update_attributes
 from platefuse.plate import Well, read_attributes, staging_root
-from platefuse.registration import RegistrationRequest, done_record
+from platefuse.request import RegistrationRequest, done_record
 from platefuse.tables import table_path
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,109 @@
+"""Backends of tables: AnnData, CSV, JSON and Parquet, read as names and numbers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from platefuse.errors import PlateError, TableError
+from platefuse.plate import read_json
+
+Content = tuple[list[str], dict[str, list[float]]]
+
+
+def backend_of(group: Path) -> str:
+    """Name of a table's backend, without its version."""
+    return str(group_attributes(group).get("backend") or "anndata").partition("_v")[0]
+
+
+def group_attributes(group: Path) -> dict[str, Any]:
+    """All attributes of a Zarr group, none if it has no metadata file.
+
+    Raises
+    ------
+    TableError
+        If they are not JSON.
+    """
+    try:
+        if (group / "zarr.json").is_file():
+            attributes = read_json(group / "zarr.json").get("attributes", {})
+            return attributes if isinstance(attributes, dict) else {}
+        return read_json(group / ".zattrs") if (group / ".zattrs").is_file() else {}
+    except PlateError as error:
+        raise TableError(str(error)) from error
+
+
+def read_json_file(file: Path) -> Any:
+    """The content of a JSON file, an object or a list."""
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _read_anndata(path: Path, index_key: str | None) -> Content:
+    """Names and numbers of an AnnData group, without the second that anndata takes to import."""
+    import zarr
+
+    group = zarr.open_group(path, mode="r")
+    values = group["X"][:]  # type: ignore[index]
+    rows, columns = (_read_index(group[axis]) for axis in ("obs", "var"))
+    numbers = {c: [float(v) for v in values[:, k]] for k, c in enumerate(columns)}  # type: ignore[index, union-attr, call-overload]
+    return rows, numbers
+
+
+def _read_index(frame: Any) -> list[str]:
+    values = frame[frame.attrs.get("_index", "_index")]
+    if hasattr(values, "keys"):  # a categorical: codes into categories
+        categories = [str(v) for v in values["categories"][:]]
+        return [categories[int(code)] for code in values["codes"][:]]
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in values[:]]
+
+
+def _read_csv(path: Path, index_key: str | None) -> Content:
+    with (path / "table.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return _split(rows, index_key)
+
+
+def _read_json(path: Path, index_key: str | None) -> Content:
+    """Columns as the attributes of the group ``table``, as Fractal writes them, or a file."""
+    content: Any = group_attributes(path / "table")
+    if not content:
+        content = read_json_file(path / "table.json")
+    if isinstance(content, dict):  # column-wise: {column: {row: value}} or {column: [values]}
+        first: Any = next(iter(content.values()), [])
+        keys = list(first) if isinstance(first, dict) else list(range(len(first)))
+        content = [{"": str(k), **{c: column[k] for c, column in content.items()}} for k in keys]
+    return _split(content, index_key)
+
+
+def _read_parquet(path: Path, index_key: str | None) -> Content:
+    import pyarrow.parquet
+
+    rows = pyarrow.parquet.read_table(path / "table.parquet").to_pylist()
+    return _split(rows, index_key if index_key else None)
+
+
+def _split(rows: Sequence[Mapping[str, Any]], index_key: str | None) -> Content:
+    if not rows:
+        return [], {}
+    known = ("FieldIndex", "label", "__index_level_0__", "index", "")
+    columns = list(rows[0])
+    key = index_key if index_key in columns else next((k for k in known if k in columns), None)
+    names = [str(row[key]) if key is not None else str(i) for i, row in enumerate(rows)]
+    numbers = {}
+    for column in columns:
+        try:
+            numbers[column] = [float(row[column]) for row in rows]
+        except (TypeError, ValueError):
+            continue  # a column of text
+    return names, numbers
+
+
+READERS: dict[str, Callable[[Path, str | None], Content]] = {
+    "anndata": _read_anndata,
+    "csv": _read_csv,
+    "json": _read_json,
+    "parquet": _read_parquet,
+}
