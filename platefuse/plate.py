@@ -65,8 +65,21 @@ class Well:
 
     @property
     def staging(self) -> Path:
-        """The folder, outside the plate, for images of this well that are not live."""
-        return staging_root(self.plate) / self.row / self.column
+        """The folder, outside the plate, for images of this well that are not live.
+
+        Raises
+        ------
+        PlateError
+            If a link leads out of the plate's staging folder.
+        """
+        root = staging_root(self.plate)
+        folder = root / self.row / self.column
+        if not folder.resolve().is_relative_to(root.resolve()):
+            raise PlateError(
+                f"{folder} leads out of the staging folder {root} through a link. What lies there "
+                "is replaced and removed; take the link away."
+            )
+        return folder
 
     @cached_property
     def listed_images(self) -> tuple[WellImage, ...]:

@@ -85,11 +85,14 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
     reference = well.image(well.reference_image(image, request.reference_acquisition))
     multiscale = Multiscale.read(source)
     tables = [read_table(folder, request.roi_table) for folder in (source, reference)]
-    axes = multiscale.spatial
-    pairs = match_rois(*(table.rois(axes) for table in tables), where=str(tables[0].path))
-    placements = place_all(pairs, multiscale, where=str(tables[0].path))
-    for label in label_names(source):
-        place_all(pairs, Multiscale.read(source / "labels" / label), where=str(tables[0].path))
+    labels = [Multiscale.read(source / "labels" / name) for name in label_names(source)]
+    axes, where = multiscale.spatial, str(tables[0].path)
+    # A label of a flat image may have an axis z all the same.
+    every = "".join(a for a in "zyx" if any(a in part.spatial for part in (multiscale, *labels)))
+    pairs = match_rois(*(table.rois(every) for table in tables), where=where)
+    placements = place_all(pairs, multiscale, where=where)
+    for label in labels:
+        place_all(pairs, label, where=where)
     record = {
         **stamp(),
         "request": request.identity,

@@ -94,6 +94,16 @@ def test_links_out_of_the_plate_are_refused(plate: Path, tmp_path: Path) -> None
         Plate.open(plate)
 
 
+def test_a_link_out_of_the_staging_folder_is_refused(plate: Path, tmp_path: Path) -> None:
+    # What lies in staging is replaced and removed: nothing of it may be somewhere else.
+    well = Plate.open(plate).well("B", "03")
+    staging_root(plate).mkdir()
+    (tmp_path / "precious" / "03").mkdir(parents=True)
+    (staging_root(plate) / "B").symlink_to(tmp_path / "precious")
+    with pytest.raises(PlateError, match="through a link"):
+        _ = well.staging
+
+
 def test_a_plate_may_be_reached_through_a_link(plate: Path, tmp_path: Path) -> None:
     (tmp_path / "link.zarr").symlink_to(plate)
     assert Plate.open(tmp_path / "link.zarr").well("B", "03").image("1").is_dir()

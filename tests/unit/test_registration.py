@@ -377,6 +377,23 @@ def test_other_things_in_an_image_s_folder_are_carried_along(example_plate: Plat
     assert (image / "labels" / "nuclei" / "b.txt").read_text() == "mine, too"
 
 
+def test_a_label_may_have_an_axis_that_its_image_lacks(example_plate: PlateFactory) -> None:
+    plate = example_plate(replace(TINY, axes="cyx", levels=1))
+    for image in ("0", "1", "2"):
+        label = plate.path / "B" / "03" / image / "labels" / "nuclei"
+        pixels = read_level(label)
+        shutil.rmtree(label / "0")
+        zarr.create_array(label / "0", data=pixels[None], zarr_format=2)
+        attributes = json.loads((label / ".zattrs").read_text())
+        entry = attributes["multiscales"][0]
+        entry["axes"].insert(0, {"name": "z", "type": "space", "unit": "micrometer"})
+        entry["datasets"][0]["coordinateTransformations"][0]["scale"].insert(0, 1.0)
+        (label / ".zattrs").write_text(json.dumps(attributes))
+    register(plate.path)
+    got = read_level(plate.path / "B" / "03" / "1" / "labels" / "nuclei")
+    assert_same_pixels(got[0], plate.truth.registered_label("B/03", "1"))
+
+
 def test_a_plan_reads_no_pixel(example_plate: PlateFactory) -> None:
     plate = example_plate(TINY)
     for file in (plate.path / "B" / "03" / "1" / "0").rglob("0"):
