@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    fusion = import_module("multiview_stitcher.fusion")
+    fusion: Any = import_module("multiview_stitcher.fusion")
     ours = import_module("platefuse").fuse
     theirs = fusion.weighted_average_fusion
 
@@ -46,4 +46,6 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    terminalreporter.write_line(f"platefuse.fuse ran {len(_calls)} times in {len(_called_by)} tests")
+    terminalreporter.write_line(
+        f"platefuse.fuse ran {len(_calls)} times in {len(_called_by)} tests"
+    )
