@@ -41,10 +41,12 @@ def write_fused_tables(
 ) -> dict[str, str]:
     """Write the tables of a fused image.
 
-    ``FOV_ROI_table`` and ``well_ROI_table`` are new. Masking and custom ROI tables are moved:
-    each box goes where the field went that holds most of it, and is cut to it. All others are
-    copied byte for byte or, if the fused plate is of another Zarr format, written in that. Of
-    acquisitions that are stacked, tables of one name are told apart as labels are.
+    ``FOV_ROI_table`` and ``well_ROI_table`` are new. Custom ROI tables are moved: each box goes
+    where the field went that holds most of it, and is cut to it. So are masking ROI tables, but
+    their boxes enclose what all fields hold of them: an object that is larger than the overlap
+    is whole only in the fused image. All others are copied byte for byte or, if the fused plate
+    is of another Zarr format, written in that. Of acquisitions that are stacked, tables of one
+    name are told apart as labels are.
 
     Parameters
     ----------
@@ -87,7 +89,8 @@ def write_fused_tables(
         if label is not None and label != table.region:
             _rename_region(new, table.region, label)
         if table.moves:
-            move_table(target, table.name, _pieces(table.layer, frame), frame.axes)
+            pieces = _pieces(table.layer, frame)
+            move_table(target, table.name, pieces, frame.axes, enclose=bool(table.region))
         names.append(table.name)
     folder = target / "tables"
     replace_attributes(folder, {**group_attributes(folder), "tables": names})

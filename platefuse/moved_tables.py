@@ -52,7 +52,11 @@ class Piece:
 
 
 def move_boxes(
-    start: NDArray[np.float64], length: NDArray[np.float64], pieces: Sequence[Piece]
+    start: NDArray[np.float64],
+    length: NDArray[np.float64],
+    pieces: Sequence[Piece],
+    *,
+    enclose: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Boxes after their pieces were moved. Pure.
 
@@ -62,6 +66,9 @@ def move_boxes(
         The boxes, in micrometres.
     pieces : sequence of Piece
         What was moved; a box goes with the one that holds most of it.
+    enclose : bool
+        Whether a box goes with all pieces that hold any of it, and encloses what remains: so
+        that an object that two overlapping fields show in part is in its box.
 
     Returns
     -------
@@ -73,15 +80,23 @@ def move_boxes(
     shift = np.array([p.shift_um for p in pieces])
     begin = np.maximum(start[:, None], low[None])
     remaining = np.minimum((start + length)[:, None], high[None]) - begin
+    rounding = max(1e-3, 4 * float(np.finfo(np.float32).eps) * float(np.abs(start).max()))
+    if enclose:
+        inside = (remaining > rounding).all(axis=2)[..., None]
+        first = np.where(inside, begin + shift, np.inf).min(axis=1)
+        last = np.where(inside, begin + remaining + shift, -np.inf).max(axis=1)
+        first, last = (np.where(inside.any(axis=1), edge, start) for edge in (first, last))
+        return first, last - first
     chosen = np.clip(remaining, 0, None).prod(axis=2).argmax(axis=1)
     rows = np.arange(len(start))
     kept = np.clip(remaining[rows, chosen], 0, None)
-    rounding = 4 * float(np.finfo(np.float32).eps) * float(np.abs(start).max())
-    kept[(kept <= max(1e-3, rounding)).any(axis=1)] = 0
+    kept[(kept <= rounding).any(axis=1)] = 0
     return begin[rows, chosen] + shift[chosen], kept
 
 
-def move_table(image: Path, name: str, pieces: Sequence[Piece], axes: str) -> int:
+def move_table(
+    image: Path, name: str, pieces: Sequence[Piece], axes: str, *, enclose: bool = False
+) -> int:
     """Move the boxes of a table that was copied into a new image.
 
     Parameters
@@ -94,6 +109,8 @@ def move_table(image: Path, name: str, pieces: Sequence[Piece], axes: str) -> in
         What was moved.
     axes : str
         Axes in space of the image; columns of other axes are left alone.
+    enclose : bool
+        As in `move_boxes`.
 
     Returns
     -------
@@ -110,7 +127,7 @@ def move_table(image: Path, name: str, pieces: Sequence[Piece], axes: str) -> in
         return 0
     start = np.array([table.column(f"{a}_micrometer") for a in axes]).T
     length = np.array([table.column(f"len_{a}_micrometer") for a in axes]).T
-    start, length = move_boxes(start, length, pieces)
+    start, length = move_boxes(start, length, pieces, enclose=enclose)
     keep = np.asarray((length > 0).all(axis=1))
     numbers = {f"{a}_micrometer": start[:, k] for k, a in enumerate(axes)}
     numbers |= {f"len_{a}_micrometer": length[:, k] for k, a in enumerate(axes)}

@@ -32,6 +32,16 @@ def test_a_box_moves_with_the_piece_that_holds_most_of_it_and_is_cut_to_it() -> 
     np.testing.assert_allclose(kept, np.array([[3, 3], [3, 2], [3, 6], [0, 0]]))
 
 
+def test_a_box_encloses_what_all_pieces_hold_of_it() -> None:
+    # Fields of 10 that overlap by 4: the second is moved by -4. An object at 5 to 11 of the
+    # scene is at 5 to 10 of the first and at 10 to 15 of the second.
+    fields = [Piece((0.0,), (10.0,), (0.0,)), Piece((10.0,), (20.0,), (-4.0,))]
+    start, length = np.array([[5.0], [12.0], [30.0]]), np.array([[10.0], [3.0], [5.0]])
+    moved, kept = move_boxes(start, length, fields, enclose=True)
+    np.testing.assert_allclose(moved[:2], [[5], [8]])
+    np.testing.assert_allclose(kept, [[6], [3], [0]])
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 90), st.floats(1, 10)), min_size=1, max_size=5),
     st.floats(-20, 20),

@@ -1,0 +1,412 @@
+"""Every image, label and table of a fused plate is the truth of the plate it was made from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pytest
+import zarr
+from ome_zarr.io import parse_url
+from ome_zarr.reader import Reader
+from ome_zarr_models import v04, v05
+
+from platefuse.carry import copy_tables
+from platefuse.errors import PlatefuseError, ViewError
+from platefuse.example import AcquisitionSpec, PlateSpec, Truth
+from platefuse.fused_plate import FusionOptions, finish_fused_plate, fuse_well, fused_plate_path
+from platefuse.ngff import Multiscale
+from platefuse.plate import Plate, read_attributes
+from platefuse.record import read_record
+from platefuse.registration import RegistrationRequest, register_image
+from platefuse.store import StoredArray
+from platefuse.swap import publish_registered, swap_image
+from platefuse.tables import read_table, table_names
+from tests.conftest import ExamplePlate, PlateFactory
+from tests.truth import assert_fused, assert_same_fused, assert_same_pixels, read_level
+
+FIELDS = "registered_FOV_ROI_table"
+TINY = PlateSpec(
+    name="tiny",
+    wells=("B/03",),
+    acquisitions=(AcquisitionSpec(0), AcquisitionSpec(2, shift_px=(3, -5))),
+    field_shape=(40, 48),
+    overlap=8,
+    nucleus_diameter_um=9.0,
+    noise=False,
+    levels=2,
+    tables=("FOV_ROI_table", "well_ROI_table", FIELDS, "nuclei_ROI_table", "nuclei_features"),
+)
+SMALL_CHUNKS = {"z": 1, "y": 32, "x": 64}
+WELL = "B/03"
+# One acquisition and the one table that fusing needs, for what does not depend on others.
+BARE = replace(TINY, acquisitions=TINY.acquisitions[:1], tables=TINY.tables[:1])
+
+
+def fuse(plate: Path, request: RegistrationRequest | None = None, **options: Any) -> Path:
+    """Fuse a whole plate as the workflow does."""
+    wanted = FusionOptions(**{"output_chunksize": SMALL_CHUNKS, **options})
+    found, fused = Plate.open(plate), fused_plate_path(plate)
+    for well in found.wells:
+        fuse_well(well, fused, wanted, request=request)
+    finish_fused_plate(found, fused, wanted)
+    return fused
+
+
+def register(plate: Path, request: RegistrationRequest) -> None:
+    for well in Plate.open(plate).wells:
+        for step in (register_image, copy_tables, swap_image):
+            for image in well.images if request.overwrite_input or step is not swap_image else ():
+                step(well, image.path, request)
+        if not request.overwrite_input:
+            publish_registered(well, request)
+
+
+def stacked(truth: Truth, images: list[str], **kwargs: Any) -> np.ndarray[Any, Any]:
+    return np.concatenate([truth.fused(WELL, i, **kwargs).pixels for i in images], axis=-4)
+
+
+VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "sharded": (
+        {"ngff_version": "0.5", "chunks": (20, 24), "shards": (80, 96)},
+        {"ngff_version": "0.5", "shards": {"z": 1, "y": 64, "x": 64}},
+    ),
+    "uneven stage": ({"stage_jitter_px": 3.0, "grid": (2, 3)}, {}),
+    "stack": ({"planes": 3, "timepoints": 2, "axes": "tczyx"}, {"method": "mean"}),
+    "plane": ({"axes": "yx", "dtype": "float32"}, {"method": "max"}),
+    "high ids": ({"label_offset": 2**24 + 1}, {"method": "first"}),
+    "labels merged": ({"label_offset": 2**31}, {"merge_labels": 0.5}),
+}
+
+
+@pytest.mark.parametrize(("spec", "options"), VARIANTS.values(), ids=VARIANTS)
+def test_fields_that_agree_fuse_to_the_scene(
+    example_plate: PlateFactory, spec: dict[str, Any], options: dict[str, Any]
+) -> None:
+    plate = example_plate(replace(BARE, **spec))
+    fused = fuse(plate.path, **options)
+    assert_fused(fused, plate.truth, WELL, "0", table=None)
+    assert (fused / WELL / "0" / "labels" / "nuclei").is_dir()
+    assert_fields_show_what_they_say(fused / WELL / "0")
+    if "shards" in options:
+        assert StoredArray.open(fused / WELL / "0" / "0").shard == (1, 1, 64, 64)
+
+
+@pytest.mark.parametrize(("source", "version"), [("0.4", "0.5"), ("0.5", "0.4")])
+def test_a_fused_plate_of_another_version_opens_with_the_readers_of_others(
+    example_plate: PlateFactory, source: str, version: str
+) -> None:
+    tables = ("FOV_ROI_table", "nuclei_features")
+    plate = example_plate(replace(BARE, ngff_version=source, tables=tables))
+    fused = fuse(plate.path, ngff_version=version)
+    assert_fused(fused, plate.truth, WELL, "0", table=None)
+    assert_valid(fused, version, ["0"])
+    assert "nuclei_features" in table_names(fused / WELL / "0")
+
+
+def assert_valid(fused: Path, version: str, images: list[str]) -> None:
+    """The plate opens with the readers of others, and its tables with anndata."""
+    module: Any = v04 if version == "0.4" else v05
+    module.HCS.from_zarr(zarr.open_group(fused, mode="r"))
+    module.Well.from_zarr(zarr.open_group(fused / WELL, mode="r"))
+    plate = Plate.open(fused)
+    assert [image.path for image in plate.wells[0].images] == images
+    for image in images:
+        path = fused / WELL / image
+        module.Image.from_zarr(zarr.open_group(path, mode="r"))
+        shape = Multiscale.read(path).shapes[0]
+        location = parse_url(path)
+        assert location is not None
+        nodes = list(Reader(location)())
+        assert nodes[0].data[0].shape == shape
+        for name in read_attributes(path / "labels")["labels"]:
+            module.ImageLabel.from_zarr(zarr.open_group(path / "labels" / name, mode="r"))
+        assert {"FOV_ROI_table", "well_ROI_table"} <= set(table_names(path))
+        for name in table_names(path):
+            group = zarr.open_group(path / "tables" / name, mode="r")
+            assert group.metadata.zarr_format == (2 if version == "0.4" else 3)
+            assert anndata.io.read_elem(group).n_obs > 0
+        assert_fields_show_what_they_say(path)
+
+
+def assert_fields_show_what_they_say(image: Path) -> None:
+    """Every box of the fused ROI tables lies in the image and, together, they cover it."""
+    found = Multiscale.read(image)
+    shape = [found.shapes[0][found.axes.index(a)] for a in found.spatial]
+    for name in ("FOV_ROI_table", "well_ROI_table"):
+        covered = np.zeros(shape, bool)
+        for roi in read_table(image, name).rois(found.spatial):
+            box = []
+            for axis, size in found.pixel_size_um.items():
+                start, length = roi.start_um[axis] / size, roi.length_um[axis] / size
+                box.append(slice(round(start), round(start + length)))
+                assert abs(start - round(start)) < 1e-2
+            covered[tuple(box)] = True
+        pixels = read_level(image)
+        nothing = pixels.reshape(-1, *shape).max(axis=0) == 0
+        assert (covered | nothing).all()
+        if name == "well_ROI_table":
+            assert covered.all()
+
+
+@pytest.mark.parametrize(("layout", "beside"), [("per_acquisition", True), ("stacked", False)])
+def test_registered_plates_fuse_inside_their_rois(
+    example_plate: PlateFactory, layout: str, beside: bool
+) -> None:
+    plate = example_plate(TINY)
+    request = RegistrationRequest(FIELDS, overwrite_input=not beside)
+    register(plate.path, request)
+    fused = fuse(plate.path, request, layout=layout)
+    if layout == "per_acquisition":
+        for image in ("0", "2"):
+            assert_fused(fused, plate.truth, WELL, image)
+        return
+    expected = stacked(plate.truth, ["0", "2"])
+    assert_same_pixels(read_level(fused / WELL / "0"), expected)
+    for number in ("0", "2"):
+        label = read_level(fused / WELL / "0" / "labels" / f"nuclei_acq{number}")
+        assert_same_fused(label, plate.truth.fused_label(WELL, number))
+    assert_valid(fused, "0.4", ["0"])
+    tables = table_names(fused / WELL / "0")
+    assert FIELDS not in tables
+    assert "nuclei_features_acq2" in tables
+
+
+def test_a_well_table_s_one_box_is_where_data_are(example_plate: PlateFactory) -> None:
+    table = "registered_well_ROI_table"
+    plate = example_plate(replace(TINY, overlap=0, tables=("FOV_ROI_table", table)))
+    request = RegistrationRequest(table)
+    register(plate.path, request)
+    fused = fuse(plate.path, request)
+    for image in ("0", "2"):
+        assert_fused(fused, plate.truth, WELL, image, table=table)
+
+
+def test_a_pixel_twice_as_large(example_plate: PlateFactory) -> None:
+    """Output pixels lie on every second source pixel: what they show is exactly that one."""
+    plate = example_plate(BARE)
+    fused = fuse(plate.path, output_spacing={"y": 1.3, "x": 1.3})
+    expected = plate.truth.fused(WELL, "0", table=None).pixels[..., ::2, ::2]
+    assert_same_pixels(read_level(fused / WELL / "0"), expected)
+    expected = plate.truth.fused_label(WELL, "0", table=None).pixels[..., ::2, ::2]
+    assert_same_pixels(read_level(fused / WELL / "0" / "labels" / "nuclei"), expected)
+    assert Multiscale.read(fused / WELL / "0").pixel_size_um == {"z": 1.0, "y": 1.3, "x": 1.3}
+    extent = read_table(fused / WELL / "0", "well_ROI_table").rois("yx")[0].length_um
+    assert extent == pytest.approx({"y": expected.shape[-2] * 1.3, "x": expected.shape[-1] * 1.3})
+
+
+def test_the_intersection_of_all_fields(example_plate: PlateFactory) -> None:
+    plate = example_plate(BARE)
+    fused = fuse(plate.path, output_stack_mode="intersection")
+    truth = plate.truth.fused(WELL, "0", table=None)
+    # Fields of 40 × 48 pixels that overlap by 8.
+    crop = np.s_[..., 32:40, 40:48]
+    assert_same_pixels(read_level(fused / WELL / "0"), truth.pixels[crop])
+    truth = plate.truth.fused_label(WELL, "0", table=None)
+    assert_same_pixels(read_level(fused / WELL / "0" / "labels" / "nuclei"), truth.pixels[crop])
+    rois = read_table(fused / WELL / "0", "FOV_ROI_table").rois("yx")
+    assert len(rois) == 4
+    for roi in rois:
+        assert roi.start_um == pytest.approx({"y": 0, "x": 0}, abs=1e-3)
+        assert roi.length_um == pytest.approx({"y": 5.2, "x": 5.2}, abs=1e-3)
+
+
+def test_a_sample_is_the_first_plane(example_plate: PlateFactory) -> None:
+    plate = example_plate(replace(BARE, planes=3))
+    fused = fuse(plate.path, output_stack_mode="sample")
+    expected = plate.truth.fused(WELL, "0", table=None).pixels[:, :1]
+    assert_same_pixels(read_level(fused / WELL / "0"), expected)
+
+
+def test_content_based_weights_change_nothing_where_fields_agree(
+    example_plate: PlateFactory,
+) -> None:
+    plate = example_plate(BARE)
+    fused = fuse(plate.path, weights="content_based")
+    assert_fused(fused, plate.truth, WELL, "0", table=None, tolerance=1)
+
+
+# Stacks
+
+
+@pytest.fixture
+def unlike(example_plate: PlateFactory) -> Callable[..., ExamplePlate]:
+    """Factory: a plate whose image 2 is that of another plate, of the same scene."""
+
+    def make(**changes: Any) -> ExamplePlate:
+        few = replace(TINY, tables=BARE.tables)
+        plate, other = example_plate(few), example_plate(replace(few, **changes), "other.zarr")
+        shutil.rmtree(plate.path / WELL / "2")
+        shutil.copytree(other.path / WELL / "2", plate.path / WELL / "2")
+        return ExamplePlate(plate.path, other.truth)
+
+    return make
+
+
+def test_acquisitions_with_other_channels_and_labels_are_stacked(
+    unlike: Callable[..., ExamplePlate],
+) -> None:
+    plate = unlike(channels=("DAPI", "WGA", "Actin"), labels=("nuclei", "cores"))
+    fused = fuse(plate.path, layout="stacked")
+    first, second = Truth(TINY), plate.truth
+    pixels = [t.fused(WELL, i, table=None).pixels for t, i in ((first, "0"), (second, "2"))]
+    assert_same_pixels(read_level(fused / WELL / "0"), np.concatenate(pixels))
+    omero = read_attributes(fused / WELL / "0")["omero"]
+    names = [c["label"] for c in omero["channels"]]
+    assert names == ["DAPI_acq0", "WGA_acq0", "DAPI_acq2", "WGA_acq2", "Actin_acq2"]
+    own = [
+        c
+        for image in ("0", "2")
+        for c in read_attributes(plate.path / WELL / image)["omero"]["channels"]
+    ]
+    for channel, source in zip(omero["channels"], own, strict=True):
+        assert channel["color"] == source["color"]
+        assert channel["window"] == source["window"]
+    labels = read_attributes(fused / WELL / "0" / "labels")["labels"]
+    assert labels == ["nuclei_acq0", "nuclei_acq2", "cores"]
+    cores = read_level(fused / WELL / "0" / "labels" / "cores")
+    assert_same_fused(cores, plate.truth.fused_label(WELL, "2", "cores", table=None))
+    assert_valid(fused, "0.4", ["0"])
+
+
+@pytest.mark.parametrize("axes", ["zyx", "czyx"])
+def test_images_without_channels_are_stacked(
+    unlike: Callable[..., ExamplePlate], example_plate: PlateFactory, axes: str
+) -> None:
+    if axes == "zyx":  # of both
+        plate = example_plate(replace(TINY, axes=axes, tables=BARE.tables))
+        channels = [plate.truth.fused(WELL, i, table=None).pixels for i in ("0", "2")]
+    else:  # of the second alone
+        plate = unlike(axes="zyx")
+        first = Truth(TINY).fused(WELL, "0", table=None).pixels
+        channels = [*first, plate.truth.fused(WELL, "2", table=None).pixels]
+    fused = fuse(plate.path, layout="stacked")
+    assert Multiscale.read(fused / WELL / "0").axes == "czyx"
+    assert_same_pixels(read_level(fused / WELL / "0"), np.stack(channels))
+
+
+def test_channels_of_which_nothing_is_known_get_a_name_and_a_window(
+    unlike: Callable[..., ExamplePlate],
+) -> None:
+    plate = unlike(omero=False)
+    fused = fuse(plate.path, layout="stacked")
+    channels = read_attributes(fused / WELL / "0")["omero"]["channels"]
+    assert [c["label"] for c in channels[2:]] == ["channel_0_acq2", "channel_1_acq2"]
+    assert channels[2]["window"] == {"min": 0, "max": 65535, "start": 0, "end": 65535}
+    assert_valid(fused, "0.4", ["0"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dtype": "uint8"}, "data type is uint8"),
+        ({"pixel_size_um": (1.0, 0.5, 0.5)}, "pixel size"),
+        ({"axes": "cyx"}, "axes is yx"),
+    ],
+)
+def test_acquisitions_that_cannot_be_stacked(
+    unlike: Callable[..., ExamplePlate], changes: dict[str, Any], message: str
+) -> None:
+    plate = unlike(**changes)
+    with pytest.raises(ViewError, match=message):
+        fuse(plate.path, layout="stacked")
+    assert not fused_plate_path(plate.path).exists()
+
+
+# Labels
+
+
+def number_fields_one_by_one(plate: ExamplePlate, image: str) -> None:
+    """As if every field had been segmented for itself: its ids are 1, 2, 3 and so on."""
+    spec = plate.truth.spec
+    height, width = spec.field_shape
+    label = plate.path / WELL / image / "labels" / "nuclei"
+    for level in range(spec.levels):
+        array = zarr.open_array(label / str(level), mode="r+")
+        pixels = np.asarray(array[...])
+        h, w = height >> level, width >> level
+        for row in range(spec.grid[0]):
+            for column in range(spec.grid[1]):
+                place = np.s_[..., row * h : (row + 1) * h, column * w : (column + 1) * w]
+                found = np.unique(pixels[place], return_inverse=True)[1]
+                pixels[place] = found.reshape(pixels[place].shape)
+        array[...] = pixels
+
+
+def test_fields_segmented_one_by_one_become_one_label(example_plate: PlateFactory) -> None:
+    plate = example_plate(replace(TINY, acquisitions=TINY.acquisitions[:1]))
+    number_fields_one_by_one(plate, "0")
+    expected = plate.truth.fused_label(WELL, "0", table=None).pixels
+    path = fuse(plate.path, merge_labels=0.5) / WELL / "0"
+    got = read_level(path / "labels" / "nuclei")
+    assert got.dtype == expected.dtype
+    pairs = np.unique(np.stack([expected.ravel(), got.ravel()]), axis=1)
+    assert len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1]
+    assert pairs[:, 0].tolist() == [0, 0]
+    # What spoke of the ids that were is left out, and it is said so.
+    assert table_names(path) == ["FOV_ROI_table", "well_ROI_table"]
+    record = read_record(path)
+    assert record is not None
+    assert set(record["fusion"]["tables_left_out"]) == {"nuclei_ROI_table", "nuclei_features"}
+
+
+def test_labels_as_they_are_take_the_first_field_that_has_one(example_plate: PlateFactory) -> None:
+    plate = example_plate(replace(BARE, grid=(1, 2)))
+    number_fields_one_by_one(plate, "0")
+    source = read_level(plate.path / WELL / "0" / "labels" / "nuclei")
+    got = read_level(fuse(plate.path) / WELL / "0" / "labels" / "nuclei")
+    left, right = source[..., :48], source[..., 48:]
+    over = np.where(left[..., 40:], left[..., 40:], right[..., :8])
+    np.testing.assert_array_equal(got, np.concatenate([left[..., :40], over, right[..., 8:]], -1))
+
+
+# Wells and plates
+
+
+def test_a_well_is_fused_anew_only_if_something_changed(example_plate: PlateFactory) -> None:
+    plate = example_plate(replace(BARE, tables=("FOV_ROI_table", "nuclei_features")))
+    well, fused = Plate.open(plate.path).wells[0], fused_plate_path(plate.path)
+    options = FusionOptions(output_chunksize=SMALL_CHUNKS)
+    first = fuse_well(well, fused, options)
+    assert first["action"] == "fused"
+    again = fuse_well(well, fused, options)
+    assert again["action"] == "fused before"
+    assert again["images"] == first["images"]
+    attributes = plate.path / WELL / "0" / "tables" / "nuclei_features" / ".zattrs"
+    attributes.write_text(json.dumps({**json.loads(attributes.read_text()), "note": "new"}))
+    assert fuse_well(well, fused, options)["action"] == "fused"
+    new = fused / WELL / "0" / "tables" / "nuclei_features" / ".zattrs"
+    assert json.loads(new.read_text())["note"] == "new"
+    assert fuse_well(well, fused, replace(options, method="max"))["action"] == "fused"
+    assert not fused.with_name(f"{fused.name}.staging").exists()
+
+
+def test_a_plate_is_finished_when_all_its_wells_are_there(example_plate: PlateFactory) -> None:
+    plate = example_plate(replace(BARE, wells=("B/03", "C/05")))
+    found, fused, options = Plate.open(plate.path), fused_plate_path(plate.path), FusionOptions()
+    fuse_well(found.wells[0], fused, options)
+    with pytest.raises(ViewError, match="not fused yet: C/05"):
+        finish_fused_plate(found, fused, options)
+    fuse_well(found.wells[1], fused, options)
+    finish_fused_plate(found, fused, options)
+    assert_fused(fused, plate.truth, "C/05", "0", table=None)
+    assert [well.name for well in Plate.open(fused).wells] == ["B/03", "C/05"]
+
+
+def test_nothing_is_fused_from_a_table_that_is_not_there(example_plate: PlateFactory) -> None:
+    plate = example_plate(replace(TINY, tables=("well_ROI_table",)))
+    with pytest.raises(PlatefuseError, match="no table 'FOV_ROI_table'"):
+        fuse(plate.path)
+    assert not fused_plate_path(plate.path).exists()
+
+
+def test_acquisitions_without_a_number(example_plate: PlateFactory) -> None:
+    plate = example_plate(replace(TINY, tables=BARE.tables, numbered_acquisitions=False))
+    fused = fuse(plate.path, layout="stacked")
+    assert read_attributes(fused / WELL / "0" / "labels")["labels"] == ["nuclei_0", "nuclei_2"]
