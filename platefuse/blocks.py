@@ -211,7 +211,7 @@ def _first_covering(
 
 
 def _maximum(values: Sequence[Pixels], masks: Sequence[Mask | None], painted: Pixels) -> Pixels:
-    highest = _first_covering(values, masks, painted).copy()
+    highest = _first_covering(values, masks, painted).astype(np.result_type(*values))
     for value, mask in zip(values, masks, strict=True):
         np.maximum(highest, value, out=highest, where=True if mask is None else mask)
     return to_dtype(highest, painted.dtype)

@@ -37,14 +37,6 @@ METHODS: tuple[Compositor, ...] = (
     Paint("label"),
 )
 
-# Views on whole pixels are copied as integers, others are floats: `max` cannot mix them yet.
-MIXING = [
-    pytest.param(how, marks=pytest.mark.xfail(strict=False, reason="max of int and float views"))
-    if how == Blend("max")
-    else how
-    for how in METHODS
-]
-
 boxes = st.tuples(
     st.integers(0, 22), st.integers(0, 24), st.integers(1, 20), st.integers(1, 20)
 ).map(lambda v: Box((v[0], v[1]), (min(v[0] + v[2], 24), min(v[1] + v[3], 26))))
@@ -244,7 +236,7 @@ def test_zeros_that_are_data_count_and_blocks_without_data_are_none(how: Composi
     assert (got == expected).all()
 
 
-@pytest.mark.parametrize("how", MIXING, ids=lambda how: f"{type(how).__name__}-{how}")
+@pytest.mark.parametrize("how", METHODS, ids=lambda how: f"{type(how).__name__}-{how}")
 @pytest.mark.parametrize("dtype", ["uint16", "int64", "float32"])
 def test_pixels_that_a_turned_view_does_not_cover_are_left_to_the_others(
     how: Compositor, dtype: str
@@ -267,7 +259,7 @@ def test_pixels_that_a_turned_view_does_not_cover_are_left_to_the_others(
         assert (got[~mask] == 0).all()
 
 
-@pytest.mark.parametrize("how", MIXING, ids=lambda how: f"{type(how).__name__}-{how}")
+@pytest.mark.parametrize("how", METHODS, ids=lambda how: f"{type(how).__name__}-{how}")
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int64", "float32"])
 def test_views_on_whole_pixels_and_between_them_mix(how: Compositor, dtype: str) -> None:
     pixels = np.full(SHAPE, 100).astype(dtype)
