@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     failed = 0
     for title, what in RUNS:
         print(f"\n{title}", flush=True)
-        done = subprocess.run([*pytest, *what, *arguments], env=environment, check=False)
+        done = subprocess.run([*pytest, *what, *arguments], env=environment, cwd=HERE, check=False)
         failed += done.returncode != 0
     return failed
 
