@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -19,6 +20,7 @@ SUITES = ("registration", "fusion", "memory", "dryrun")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run suites; print their sections, and write them into ``docs/benchmarks.md``."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # not without ending the job
     options = _parser().parse_args(arguments)
     if warning := load_warning(os.getloadavg(), os.cpu_count() or 1):
         print(warning, file=sys.stderr)

@@ -54,7 +54,7 @@ def count_jobs(output: str) -> int:
 
     Examples
     --------
-    >>> count_jobs("job       count\\\\n-----  -------\\\\nall          1\\\\ntotal       23\\\\n")
+    >>> count_jobs("job       count\\n-----  -------\\nall          1\\ntotal       23\\n")
     23
     """
     found = re.findall(r"^total\s+(\d+)\s*$", output, re.MULTILINE)

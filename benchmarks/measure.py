@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -116,9 +117,10 @@ def run_process(command: Sequence[str], cwd: Path = ROOT) -> tuple[Result, str]:
         try:
             output, errors = process.communicate(timeout=LIMIT_S)
         except subprocess.TimeoutExpired:
-            process.kill()
             raise JobFailedError(f"took longer than {LIMIT_S:.0f} s") from None
         finally:
+            if process.poll() is None:  # stopped: the group is the job's own, with its workers
+                os.killpg(process.pid, signal.SIGKILL)
             seconds = time.perf_counter() - begun
             watch.stop()
     if process.returncode:

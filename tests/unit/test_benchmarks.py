@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def result(call_s: float) -> measure.Result:
     return measure.Result(call_s, call_s + 1, call_s, 100)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 class TestMeasuring:
@@ -70,6 +79,20 @@ class TestMeasuring:
     def test_a_job_that_fails_says_why(self) -> None:
         with pytest.raises(measure.JobFailedError, match="ValueError: such a pity"):
             measure.run_process([sys.executable, "-c", "raise ValueError('such a pity')"])
+
+    def test_a_job_that_takes_too_long_ends_with_all_that_it_started(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(measure, "LIMIT_S", 1.0)
+        script = tmp_path / "job.sh"
+        script.write_text(f"sleep 60 & echo $! > {tmp_path}/worker; wait\n")
+        with pytest.raises(measure.JobFailedError, match="longer than 1 s"):
+            measure.run_process(["sh", str(script)])
+        worker = int((tmp_path / "worker").read_text())
+        until = time.monotonic() + 10  # the kernel ends it in its own time
+        while is_running(worker) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not is_running(worker)
 
     def test_the_result_is_found_among_what_a_peer_prints(self) -> None:
         said = f'hello\n{protocol.MARK}{{"call_s": 2.5}}\nbye\n'
