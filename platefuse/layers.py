@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from platefuse.ngff import Multiscale, label_names
 from platefuse.sources import Source
 from platefuse.store import StoredArray, WithAxis
 from platefuse.views import AffineView, ShiftedView, View
+
+_TOLERANCE_PX = 1e-6
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,8 @@ def _check_fits(layer: Layer, first: Layer) -> None:
 def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) -> Frame:
     """The frame that all fields of some layers take up on the stage, in micrometres.
 
-    Positions in tables are float32: what lies next to a whole pixel is taken to lie on it.
+    Positions in tables are float32: what lies next to a whole pixel is taken to lie on it. The
+    centre of the last pixel lies in the last pixel of the fields, however large it is itself.
 
     Raises
     ------
@@ -243,7 +246,11 @@ def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) ->
         return np.asarray(origin + np.array(steps) * size)
 
     snapped = [Extent(on_grid(e.low), on_grid(e.high), on_grid(e.front_high)) for e in extents]
-    return Frame.covering(first.spatial, snapped, spacing_um, mode=mode)
+    frame = Frame.covering(first.spatial, snapped, spacing_um, mode=mode)
+    last = [e.front_high if mode == "sample" else e.high for e in snapped]
+    high = np.min(last, axis=0) if mode == "intersection" else np.max(last, axis=0)
+    counts = np.ceil((high + size / 2 - frame.origin) / frame.spacing - _TOLERANCE_PX)
+    return replace(frame, shape=tuple(max(1, int(n)) for n in counts))
 
 
 def frame_on(frame: Frame, axes: str) -> Frame:

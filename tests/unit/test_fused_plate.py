@@ -188,17 +188,19 @@ def test_a_well_table_s_one_box_is_where_data_are(example_plate: PlateFactory) -
         assert_fused(fused, plate.truth, WELL, image, table=table)
 
 
-def test_a_pixel_twice_as_large(example_plate: PlateFactory) -> None:
-    """Output pixels lie on every second source pixel: what they show is exactly that one."""
-    plate = example_plate(BARE)
-    fused = fuse(plate.path, output_spacing={"y": 1.3, "x": 1.3})
-    expected = plate.truth.fused(WELL, "0", table=None).pixels[..., ::2, ::2]
-    assert_same_pixels(read_level(fused / WELL / "0"), expected)
-    expected = plate.truth.fused_label(WELL, "0", table=None).pixels[..., ::2, ::2]
-    assert_same_pixels(read_level(fused / WELL / "0" / "labels" / "nuclei"), expected)
-    assert Multiscale.read(fused / WELL / "0").pixel_size_um == {"z": 1.0, "y": 1.3, "x": 1.3}
-    extent = read_table(fused / WELL / "0", "well_ROI_table").rois("yx")[0].length_um
-    assert extent == pytest.approx({"y": expected.shape[-2] * 1.3, "x": expected.shape[-1] * 1.3})
+@pytest.mark.parametrize("factor", [2, 3])
+def test_a_pixel_of_another_size(example_plate: PlateFactory, factor: int) -> None:
+    """Output pixels lie on every second or third source pixel: they show exactly that one."""
+    plate, size = example_plate(BARE), 0.65 * factor
+    path = fuse(plate.path, output_spacing={"y": size, "x": size}) / WELL / "0"
+    every = np.s_[..., ::factor, ::factor]
+    expected = plate.truth.fused(WELL, "0", table=None).pixels[every]
+    assert_same_pixels(read_level(path), expected)
+    labels = plate.truth.fused_label(WELL, "0", table=None).pixels[every]
+    assert_same_pixels(read_level(path / "labels" / "nuclei"), labels)
+    assert Multiscale.read(path).pixel_size_um == {"z": 1.0, "y": size, "x": size}
+    extent = read_table(path, "well_ROI_table").rois("yx")[0].length_um
+    assert extent == pytest.approx({"y": labels.shape[-2] * size, "x": labels.shape[-1] * size})
 
 
 def test_the_intersection_of_all_fields(example_plate: PlateFactory) -> None:
