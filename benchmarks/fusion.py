@@ -127,9 +127,8 @@ def run_case(case: Case, *, rounds: int, small: bool, peers: bool) -> Table:
             lambda name, python: run_peer(timed, fields, name, python),
             lambda name, python: run_peer(case.twin, formula, truth_run(case, name), python),
         )
-    if OURS in contest.sides:
-        run_ours(timed, fields, "template")()
-        contest.enter(LIMIT, run_limit(fields, last_run("template")))
+    template = run_limit(fields, last_run("template"))
+    contest.enter(LIMIT, template, warm_up=run_ours(timed, fields, "template"))
     contest.hold(rounds)
     distances = {
         name: distance_from_waves(case.twin.spec, last_run(truth_run(case, name)))

@@ -84,8 +84,8 @@ def run_registration(*, rounds: int, small: bool = False, peers: bool = True) ->
             lambda name, python: run_peer(plate, name, python),
             lambda name, python: run_peer(little, name, python),
         )
-    run_ours(plate, "template")()
-    contest.enter(LIMIT, run_limit(plate, written("template", plate)))
+    template = run_limit(plate, written("template", plate))
+    contest.enter(LIMIT, template, warm_up=run_ours(plate, "template"))
     contest.hold(rounds)
     outputs = {name: written(name, plate) for name in contest.results if name != LIMIT}
     return Section(
