@@ -271,3 +271,23 @@ def test_views_on_whole_pixels_and_between_them_mix(how: Compositor, dtype: str)
         assert got is not None
         assert got.dtype == pixels.dtype
         assert (got == 100).all()
+
+
+@pytest.mark.parametrize("how", METHODS, ids=lambda how: f"{type(how).__name__}-{how}")
+def test_what_a_turned_view_shows_beside_its_box_counts_for_nothing(how: Compositor) -> None:
+    below = cut_out(np.full(SHAPE, 100.0), Box.of_shape(SHAPE))
+    source = Source(ArrayStore(np.full(SHAPE, 300.0), (5, 6)))
+    angle = np.array([[np.cos(0.6), -np.sin(0.6)], [np.sin(0.6), np.cos(0.6)]])
+    turned = AffineView(source, Box((6, 8), (18, 20)), angle, (6.0, -6.0), Box((), ()), 1, (2, 2))
+    box = turned.placed & Box.of_shape(SHAPE)
+    covered = np.zeros(SHAPE, bool)
+    inside = turned.covers(box)
+    assert inside is not None
+    covered[box.slices] = inside
+    orders: list[list[View]] = [[below, turned], [turned, below]]
+    for views in orders:
+        got = compose(how, views, "float64")
+        assert got is not None
+        assert (got[~covered] == 100).all()
+        if isinstance(how, Blend):
+            assert (got[covered] > 100).all()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -88,6 +88,8 @@ def test_a_view_covers_the_pixels_whose_centres_lie_in_its_moved_box(
         assert view.placed.stop[axis] - 1 <= high + 1e-9
 
 
+@example(cut=1, shift=(0.5, 0.5), order=1)
+@example(cut=2, shift=(0.5, -1.5), order=1)
 @given(cut=st.integers(1, 19), shift=shifts, order=st.sampled_from(ORDERS))
 def test_views_that_abut_in_the_source_abut_in_the_output(
     cut: int, shift: tuple[float, float], order: int
