@@ -54,6 +54,7 @@ class Part:
     view: View
     box: Box
     pixels: Pixels | None
+    nan_is_missing: bool = False
 
     def values(self, cell: Box, dtype: np.dtype[Any]) -> Pixels:
         """Its pixels on a part of its box; zeros where it stores none."""
@@ -61,12 +62,26 @@ class Part:
             return np.zeros(cell.shape, dtype)
         return self.pixels[cell.within(self.box)]
 
+    def covers(self, cell: Box) -> Mask | None:
+        """Where it has data on a part of its box; None: everywhere."""
+        mask = self.view.covers(cell)
+        if not self.nan_is_missing or self.pixels is None:
+            return mask
+        there = ~np.isnan(self.pixels[cell.within(self.box)])
+        if there.all():
+            return mask
+        return there if mask is None else mask & there
 
-def fetch_parts(region: Box, views: Sequence[View], who: Hashable) -> list[Part]:
+
+def fetch_parts(
+    region: Box, views: Sequence[View], who: Hashable, *, nan_is_missing: bool = False
+) -> list[Part]:
     """Read every view that touches a region."""
     boxes = [(view, view.placed & region) for view in views]
     return [
-        Part(view, box, view.fetch(box, (who, id(view)))) for view, box in boxes if not box.empty
+        Part(view, box, view.fetch(box, (who, id(view))), nan_is_missing)
+        for view, box in boxes
+        if not box.empty
     ]
 
 
@@ -78,17 +93,22 @@ class Paint:
     ----------
     winner : str
         ``last`` or ``first`` of the views' order; ``label``: the first that is not zero.
+    nodata : float, optional
+        For float images: NaN pixels of a view are no data, and pixels without data get this
+        value. By default NaN is a value as any other, and pixels without data are 0.
     """
 
     winner: Literal["first", "last", "label"] = "last"
     margin_px: tuple[int, ...] = ()
+    nodata: float | None = None
 
     def compose(
         self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
     ) -> Pixels | None:
         """See `Compositor`."""
-        parts = fetch_parts(region, views if self.winner == "last" else views[::-1], who)
-        return _paint(region, parts, dtype, skip_zero=self.winner == "label")
+        ordered = views if self.winner == "last" else views[::-1]
+        parts = fetch_parts(region, ordered, who, nan_is_missing=self.nodata is not None)
+        return _paint(region, parts, dtype, skip_zero=self.winner == "label", nodata=self.nodata)
 
 
 @dataclass(frozen=True)
@@ -99,17 +119,20 @@ class Blend:
     ----------
     method : str
         ``weighted_average`` by the views' blending weights, ``mean``, or ``max``.
+    nodata : float, optional
+        As for `Paint`.
     """
 
     method: Literal["weighted_average", "mean", "max"] = "weighted_average"
     margin_px: tuple[int, ...] = ()
+    nodata: float | None = None
 
     def compose(
         self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
     ) -> Pixels | None:
         """See `Compositor`."""
-        parts = fetch_parts(region, views, who)
-        block = _paint(region, parts, dtype)
+        parts = fetch_parts(region, views, who, nan_is_missing=self.nodata is not None)
+        block = _paint(region, parts, dtype, nodata=self.nodata)
         if block is None:
             return None
         for cell, covering in overlaps([part.box for part in parts]):
@@ -125,7 +148,7 @@ class Blend:
         """
         dtype = painted.dtype
         values = [part.values(cell, dtype) for part in parts]
-        masks = [part.view.covers(cell) for part in parts]
+        masks = [part.covers(cell) for part in parts]
         if self.method == "max":
             return _maximum(values, masks, painted)
         kind = float_dtype(dtype)
@@ -136,7 +159,7 @@ class Blend:
             weight = weight.astype(kind) if mask is None else np.where(mask, weight, 0).astype(kind)
             weight_sum += weight
             if value is not base:
-                total += (value.astype(kind) - base.astype(kind)) * weight
+                total += _difference(value, base, mask, kind) * weight
         np.divide(total, weight_sum, out=total, where=weight_sum > 0)
         return _add(base, total, dtype)
 
@@ -178,25 +201,42 @@ def _cut(own: Box, others: Sequence[Box]) -> Iterator[Box]:
 
 
 def _paint(
-    region: Box, parts: Sequence[Part], dtype: np.dtype[Any], *, skip_zero: bool = False
+    region: Box,
+    parts: Sequence[Part],
+    dtype: np.dtype[Any],
+    *,
+    skip_zero: bool = False,
+    nodata: float | None = None,
 ) -> Pixels | None:
     """Each part over those before it."""
-    if all(part.pixels is None for part in parts):
+    if not nodata and all(part.pixels is None for part in parts):
         return None
-    if len(parts) == 1 and parts[0].box == region and parts[0].view.covers(region) is None:
-        (pixels,) = (part.pixels for part in parts if part.pixels is not None)
-        return to_dtype(pixels, dtype)
-    block = np.zeros(region.shape, dtype)
+    if len(parts) == 1 and parts[0].box == region and parts[0].covers(region) is None:
+        return to_dtype(parts[0].values(region, dtype), dtype)
+    block = np.full(region.shape, nodata or 0, dtype)
     for part in parts:
         if part.pixels is None and skip_zero:
             continue
         target = block[part.box.within(region)]
         values = to_dtype(part.values(part.box, dtype), dtype)
-        mask = part.view.covers(part.box)
+        mask = part.covers(part.box)
         if skip_zero:
             mask = values != 0 if mask is None else mask & (values != 0)
         np.copyto(target, values, where=True if mask is None else mask)
     return block
+
+
+def _difference(
+    value: Pixels, base: Pixels, mask: Mask | None, kind: np.dtype[Any]
+) -> NDArray[np.floating[Any]]:
+    """What a value adds to the base; nothing where it is equal or its view has no data."""
+    with np.errstate(invalid="ignore"):  # infinity minus infinity, and NaN
+        difference = value.astype(kind) - base.astype(kind)
+    if kind == value.dtype:
+        np.copyto(difference, 0, where=value == base)
+    if mask is not None:
+        np.copyto(difference, 0, where=~mask)
+    return np.asarray(difference)
 
 
 def _first_covering(

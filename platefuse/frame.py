@@ -14,6 +14,11 @@ from platefuse.errors import ViewError
 
 MODES = ("union", "intersection", "sample")
 _TOLERANCE_PX = 1e-6
+_EXPECTED = {
+    "spacing": "finite number above 0",
+    "shape": "whole number above 0",
+    "origin": "finite number",
+}
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,7 @@ class Frame:
                     "output_stack_mode 'union'."
                 )
             shape = counts.tolist()
+        _check("shape", axes, shape, lambda v: v >= 1 and v == int(v))
         return cls(axes, tuple(spacing), tuple(begin.tolist()), tuple(int(n) for n in shape))
 
     def as_dict(self, values: Sequence[float]) -> dict[str, float]:
@@ -138,6 +144,5 @@ def _check(what: str, axes: str, values: Sequence[float], valid: Callable[[float
     for axis, value in zip(axes, values, strict=True):
         if not (math.isfinite(value) and valid(value)):
             raise ViewError(
-                f"the output's {what} on {axis} is {value:g}; expected a finite number"
-                f"{' above 0' if what != 'origin' else ''}."
+                f"the output's {what} on {axis} is {value:g}; expected a {_EXPECTED[what]}."
             )

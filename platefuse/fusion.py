@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 from uuid import uuid4
@@ -36,7 +37,7 @@ BLENDING_WIDTHS = {"z": 3.0, "y": 10.0, "x": 10.0}
 DEFAULT_CHUNKS = {2: {"y": 2048, "x": 2048}, 3: {"z": 256, "y": 256, "x": 256}}
 _WHOLE_PX = 1e-5
 
-_FAST: dict[Callable[..., Any], Compositor] = {
+_FAST: dict[Callable[..., Any], Blend | Paint] = {
     weighted_average_fusion: Blend("weighted_average"),
     simple_average_fusion: Blend("mean"),
     max_fusion: Blend("max"),
@@ -65,6 +66,7 @@ def fuse(
     batch_options: dict[str, Any] | None = None,
     *,
     threads: int | None = None,
+    nan_is_missing: bool = False,
 ) -> Any:
     """Fuse views into one image.
 
@@ -119,6 +121,9 @@ def fuse(
         for batches of ``n_batch`` blocks; without it blocks are written by threads.
     threads : int, optional
         Number of threads for writing; by default one for each core.
+    nan_is_missing : bool
+        For float images, whose NaN pixels never count as data: pixels without data come out
+        NaN instead of 0.
 
     Returns
     -------
@@ -137,6 +142,12 @@ def fuse(
     """
     views = read_sims(sims, transform_key)
     if output_stack_properties is not None:
+        lacking = {"spacing", "origin", "shape"} - set(output_stack_properties)
+        if lacking:
+            raise ConfigError(
+                f"fuse: output_stack_properties lacks {sorted(lacking)}; expected spacing, origin "
+                "and shape together, or one of output_spacing, output_origin, output_shape."
+            )
         output_spacing, output_origin, output_shape = (
             output_stack_properties[name] for name in ("spacing", "origin", "shape")
         )
@@ -155,6 +166,7 @@ def fuse(
         )
     widths = {**BLENDING_WIDTHS, **(blending_widths or {})}
     placed = place_views(views, frame, interpolation_order, widths)
+    nodata = float("nan") if nan_is_missing else 0.0
     how = choose_compositor(
         fusion_func,
         fusion_method_kwargs,
@@ -163,6 +175,7 @@ def fuse(
         overlap=overlap_in_pixels or 0,
         views=placed,
         spatial=len(frame.shape),
+        nodata=nodata if views[0].image.dtype.kind == "f" else None,
     )
     fusion = Fusion(
         placed,
@@ -256,6 +269,7 @@ def choose_compositor(
     overlap: int,
     views: Sequence[View],
     spatial: int,
+    nodata: float | None = None,
 ) -> Compositor:
     """The fast way for functions that we know; stacking the views for all others.
 
@@ -271,9 +285,22 @@ def choose_compositor(
         The placed views.
     spatial : int
         Number of axes in space.
+    nodata : float, optional
+        See `platefuse.blocks.Paint`.
+
+    Raises
+    ------
+    ConfigError
+        If one of the functions is none.
     """
+    for name, given in (("fusion_func", function), ("weights_func", weights)):
+        if not callable(given) and (name == "fusion_func" or given is not None):
+            raise ConfigError(
+                f"fuse: {name} is {given!r}; expected a function, such as those of "
+                "platefuse.methods."
+            )
     if weights is None and not function_kwargs and function in _FAST:
-        return _FAST[function]
+        return replace(_FAST[function], nodata=nodata)
     function_kwargs, weights_kwargs = function_kwargs or {}, weights_kwargs or {}
     needed = max(
         overlap,
@@ -282,14 +309,16 @@ def choose_compositor(
     )
     extent = reduce(Box.joined, (view.placed for view in views))
     margin = (needed,) * spatial
-    return Plugin(function, weights, margin, extent, dict(function_kwargs), dict(weights_kwargs))
+    return Plugin(
+        function, weights, margin, extent, dict(function_kwargs), dict(weights_kwargs), nodata
+    )
 
 
 def choose_chunks(sim: Sim, frame: Frame, asked: int | Mapping[str, int] | None) -> tuple[int, ...]:
     """Chunks of the fused image on all axes; 1 on those that are not in space."""
     sizes: Mapping[str, int]
-    if isinstance(asked, int):
-        sizes = dict.fromkeys(frame.axes, asked)
+    if isinstance(asked, int | np.integer):
+        sizes = dict.fromkeys(frame.axes, int(asked))
     elif asked is not None:
         sizes = asked
     elif sim.image.chunks is not None:
@@ -316,7 +345,7 @@ def place_views(
     """The views of images in a frame: moved where that is all there is, else turned."""
     views: list[View] = []
     for sim in sims:
-        source = Source(SimStore(sim.image))
+        source = Source(SimStore(sim.image, sim.number))
         whole = Box.of_shape(sim.image.shape)
         for k, affine in enumerate(sim.affines):
             box = whole

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from platefuse.blocks import Paint
 from platefuse.create import blosc, create_image
-from platefuse.downsample import mean
+from platefuse.downsample import Downsample, mean
 from platefuse.engine import Target, write_views
 from platefuse.errors import ConfigError, ImageError
 from platefuse.files import make_folder, put_in_place, remove_tree
@@ -22,6 +24,8 @@ from platefuse.sims import Sim
 from platefuse.sources import Source
 from platefuse.store import StoredArray
 from platefuse.views import ShiftedView
+
+Pixels = NDArray[Any]
 
 ZARR_OPTIONS = ("ome_zarr", "ngff_version", "zarr_array_creation_kwargs", "overwrite")
 BATCH_OPTIONS = ("batch_func", "n_batch", "batch_func_kwargs", "zarr_array_creation_kwargs")
@@ -62,6 +66,11 @@ def write_fusion(
     """
     _check_keys("zarr_options", zarr_options, ZARR_OPTIONS)
     _check_keys("batch_options", batch_options, BATCH_OPTIONS)
+    if "://" in str(url):
+        raise ConfigError(
+            f"fuse: output_zarr_url is {url!r}; expected a folder of this machine: others are "
+            "not written to."
+        )
     target = Path(url)
     if target.exists() and not zarr_options.get("overwrite", True):
         raise ImageError(
@@ -75,16 +84,20 @@ def write_fusion(
         **(zarr_options.get("zarr_array_creation_kwargs") or {}),
     }
     ome_zarr = bool(zarr_options.get("ome_zarr", False))
-    if ome_zarr:
-        version = str(zarr_options.get("ngff_version", "0.4"))
-        levels = _create_ome_zarr(staged, target.name, fusion, like, frame, version, creation)
-    else:
-        levels = _create_array(staged, fusion, creation)
-    if batch_options.get("batch_func") is not None:
-        _write_batches(fusion, levels, batch_options, threads)
-    else:
-        fusion.write(levels, threads)
-    put_in_place(staged, target)
+    version = str(zarr_options.get("ngff_version", "0.4"))
+    try:
+        if ome_zarr:
+            levels = _create_ome_zarr(staged, target.name, fusion, like, frame, version, creation)
+        else:
+            levels = _create_array(staged, fusion, creation)
+        if batch_options.get("batch_func") is not None:
+            _write_batches(fusion, levels, batch_options, threads)
+        else:
+            fusion.write(levels, threads)
+        put_in_place(staged, target)
+    except BaseException:
+        remove_tree(staged)
+        raise
     return _open_dask(target / "0" if ome_zarr else target)
 
 
@@ -101,22 +114,24 @@ def _create_ome_zarr(
         raise ConfigError(f"fuse: ngff_version {version!r} is unknown; expected '0.4' or '0.5'.")
     spacing, origin = frame.as_dict(frame.spacing), frame.as_dict(frame.origin)
     chunks, shards, rest = _creation(creation, fusion, version)
-    image = create_image(
-        path,
-        name=name,
-        axes=like.dims,
-        pixel_size=[spacing.get(a, 1.0) for a in like.dims],
-        shape=fusion.shape,
-        dtype=fusion.dtype,
-        chunks=chunks,
-        shards=shards,
-        version=version,
-        attributes={"omero": _omero(like)},
-        creation=rest,
-        origin=[origin.get(a, 0.0) for a in like.dims],
-    )
+    with _refusals(creation, chunks, shards):
+        image = create_image(
+            path,
+            name=name,
+            axes=like.dims,
+            pixel_size=[spacing.get(a, 1.0) for a in like.dims],
+            shape=fusion.shape,
+            dtype=fusion.dtype,
+            chunks=chunks,
+            shards=shards,
+            version=version,
+            attributes={"omero": _omero(like)},
+            creation=rest,
+            origin=[origin.get(a, 0.0) for a in like.dims],
+        )
     arrays = [StoredArray.open(path / p, mode="r+") for p in image.paths]
-    return Target(arrays, image.factors, mean)
+    downsample: Downsample = _mean_of_data if fusion.dtype.kind == "f" else mean
+    return Target(arrays, image.factors, downsample)
 
 
 def _create_array(path: Path, fusion: Fusion, creation: dict[str, Any]) -> Target:
@@ -130,16 +145,40 @@ def _create_array(path: Path, fusion: Fusion, creation: dict[str, Any]) -> Targe
         **rest,
     }
     make_folder(path.parent)
-    zarr.create_array(
-        path,
-        shape=fusion.shape,
-        dtype=fusion.dtype,
-        chunks=chunks,
-        shards=shards,
-        zarr_format=zarr_format,
-        **arguments,
-    )
+    with _refusals(creation, chunks, shards):
+        zarr.create_array(
+            path,
+            shape=fusion.shape,
+            dtype=fusion.dtype,
+            chunks=chunks,
+            shards=shards,
+            zarr_format=zarr_format,
+            **arguments,
+        )
     return Target([StoredArray.open(path, mode="r+")], (), mean)
+
+
+@contextmanager
+def _refusals(creation: Mapping[str, Any], chunks: Any, shards: Any) -> Iterator[None]:
+    """What Zarr refuses to make is a matter of what the caller has asked for."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"fuse: no Zarr array can be made with zarr_array_creation_kwargs {dict(creation)}, "
+            f"chunks {chunks} and shards {shards}: {error}"
+        ) from error
+
+
+def _mean_of_data(block: Pixels, factors: tuple[int, ...], shape: tuple[int, ...]) -> Pixels:
+    """Mean of the pixels that are not NaN."""
+    there = ~np.isnan(block)
+    if there.all():
+        return mean(block, factors, shape)
+    share = mean(there.astype(block.dtype), factors, shape)
+    total = mean(np.where(there, block, 0), factors, shape)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / share)
 
 
 def _creation(

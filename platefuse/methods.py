@@ -86,7 +86,7 @@ def content_based(
     Returns
     -------
     ndarray of float64, shape (views, …)
-        Weights that sum to 1 over the views wherever there is content.
+        Weights that sum to 1 over the views wherever one has data.
     """
     missing = np.isnan(transformed_views)
     if blending_weights is not None:
@@ -97,7 +97,10 @@ def content_based(
         sharp = (image - _blur(image, sigma_1)) ** 2
         weight[...] = np.nan_to_num(_blur(sharp, sigma_2))
     total = weights.sum(axis=0)
-    return weights / np.where(total > 0, total, 1)
+    # where no view has any content, those that are there count alike
+    weights = np.where(total > 0, weights, ~missing)
+    total = weights.sum(axis=0)
+    return np.asarray(weights / np.where(total > 0, total, 1))
 
 
 def _content_overlap(kwargs: Mapping[str, Any]) -> int:
@@ -119,8 +122,13 @@ def required_overlap(function: Callable[..., Any] | None, kwargs: Mapping[str, A
 
 
 def accepts(function: Callable[..., Any] | None, keyword: str) -> bool:
-    """Whether a function has a parameter of this name."""
-    return function is not None and keyword in inspect.signature(function).parameters
+    """Whether a function has a parameter of this name, as far as it can be known."""
+    if function is None:
+        return False
+    try:
+        return keyword in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some that are written in C do not say
+        return False
 
 
 def _first_valid(views: Stack) -> Stack:

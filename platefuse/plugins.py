@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from platefuse.blocks import fetch_parts
 from platefuse.downsample import to_dtype
+from platefuse.errors import ConfigError
 from platefuse.geometry import Box
 from platefuse.methods import accepts
 from platefuse.views import View
@@ -33,6 +34,8 @@ class Plugin:
         Pixels around a block that the functions need, for each axis in space.
     extent : Box
         Where there are data at all, on all axes: the margin ends there.
+    nodata : float, optional
+        What pixels of float images get where the function gives NaN; 0 by default.
     """
 
     function: Callable[..., Any]
@@ -41,6 +44,7 @@ class Plugin:
     extent: Box
     function_kwargs: Mapping[str, Any] = field(default_factory=dict)
     weights_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    nodata: float | None = None
 
     def compose(
         self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
@@ -49,7 +53,7 @@ class Plugin:
         outer = region.joined(region.dilated(self.margin_px) & self.extent)
         parts = fetch_parts(outer, views, who)
         if not parts:
-            return None
+            return np.full(region.shape, self.nodata, dtype) if self.nodata else None
         stack = np.full((len(parts), *outer.shape), np.nan)
         blending = np.zeros((len(parts), *outer.shape))
         for part, values, weights in zip(parts, stack, blending, strict=True):
@@ -58,6 +62,7 @@ class Plugin:
             where = True if mask is None else mask
             np.copyto(values[index], part.values(part.box, dtype), where=where)
             np.copyto(weights[index], part.view.weights(part.box), where=where)
+            weights[np.isnan(values)] = 0
         params = [part.view.params for part in parts]
         out = np.empty(region.shape, dtype)
         inner = region.within(outer)
@@ -66,7 +71,8 @@ class Plugin:
             fused = self._call(
                 stack[(slice(None), *index)], blending[(slice(None), *index)], params
             )
-            out[index] = to_dtype(np.nan_to_num(fused[inner[lead:]]), dtype)
+            block = fused[inner[lead:]]
+            out[index] = to_dtype(np.where(np.isnan(block), self.nodata or 0, block), dtype)
         return out
 
     def _call(self, views: Pixels, blending: Pixels, params: list[Any]) -> Pixels:
@@ -87,14 +93,24 @@ class Plugin:
         if self.weights is not None and accepts(self.function, "fusion_weights"):
             offers["fusion_weights"] = _call(self.weights, offers, self.weights_kwargs)
         fused = np.asarray(_call(self.function, offers, self.function_kwargs))
+        if fused.shape != views.shape[1:]:
+            raise ConfigError(
+                f"fuse: fusion_func {getattr(self.function, '__name__', self.function)!r} gave an "
+                f"array of shape {fused.shape} for views of shape {views.shape}; expected "
+                f"{views.shape[1:]}."
+            )
         return fused[np.newaxis] if flat else fused
 
 
 def _call(
     function: Callable[..., Any], offers: Mapping[str, Any], kwargs: Mapping[str, Any]
 ) -> Any:
-    """Call a function with those of the offered arguments that its signature has."""
-    wanted = {name: value for name, value in offers.items() if accepts(function, name)}
+    """Call a function with the views and those of the other arguments that its signature has."""
+    wanted = {
+        name: value
+        for name, value in offers.items()
+        if name == "transformed_views" or accepts(function, name)
+    }
     with warnings.catch_warnings():  # means of nothing but NaN are part of the contract
         warnings.simplefilter("ignore", RuntimeWarning)
         return function(**{**kwargs, **wanted})

@@ -20,6 +20,8 @@ from platefuse.errors import ViewError
 from platefuse.frame import Extent, Frame
 
 DIMS = "tczyx"
+_UNEVEN_PX = 0.1
+_SINGULAR = 1e12
 
 
 @dataclass(frozen=True)
@@ -140,19 +142,24 @@ def make_sim(
             coords[axis] = origin[axis] + spacing[axis] * np.arange(n)
         elif axis in like.image.coords:
             coords[axis] = like.image.coords[axis].values
-    labels = [*like.spatial, "1"]
-    identity = xarray.DataArray(
-        np.eye(len(labels)), dims=["x_in", "x_out"], coords={"x_in": labels, "x_out": labels}
-    )
     sim = xarray.DataArray(data, dims=list(like.dims), coords=coords, name="image")
-    sim.attrs["transforms"] = {key: identity}
+    sim.attrs["transforms"] = {key: _affine(np.eye(len(like.spatial) + 1), like.spatial)}
     return sim
 
 
 class SimStore:
-    """The pixels of an image, as `platefuse.sources.ChunkStore`: dask, NumPy or lazily backed."""
+    """The pixels of an image, as `platefuse.sources.ChunkStore`: dask, NumPy or lazily backed.
 
-    def __init__(self, image: Any) -> None:
+    Parameters
+    ----------
+    image : xarray.DataArray
+        The image.
+    number : int
+        Its place in the list of views, for messages.
+    """
+
+    def __init__(self, image: Any, number: int = 0) -> None:
+        self._number = number
         self._variable = image.variable
         self.shape: tuple[int, ...] = image.shape
         self.dtype: np.dtype[Any] = np.dtype(image.dtype)
@@ -170,11 +177,24 @@ class SimStore:
         return False
 
     def decode(self, box: Any) -> NDArray[Any]:
-        """The pixels of a box."""
+        """The pixels of a box.
+
+        Raises
+        ------
+        ViewError
+            If they cannot be read.
+        """
         part = self._variable[box.slices]
-        if part.chunks is not None:
-            return np.asarray(part.data.compute(scheduler="single-threaded"))
-        return np.asarray(part.values)
+        try:
+            if part.chunks is not None:
+                return np.asarray(part.data.compute(scheduler="single-threaded"))
+            return np.asarray(part.values)
+        except Exception as error:  # whatever the store, the codec or the task behind it raises
+            where = {d: (s.start, s.stop) for d, s in zip(part.dims, box.slices, strict=True)}
+            raise ViewError(
+                f"fuse: pixels {where} of view {self._number} cannot be read "
+                f"({type(error).__name__}: {error}). Repair or leave out this view."
+            ) from error
 
     def _preferred(self, image: Any) -> Sequence[int]:
         preferred = image.encoding.get("preferred_chunks", {})
@@ -197,20 +217,25 @@ def _read(number: int, image: Any, key: str | None) -> Sim:
                 f"fuse: view {number} has no finite coordinates on {axis}; expected the physical "
                 "position of every pixel."
             )
+        if not len(positions):
+            raise ViewError(f"fuse: view {number} has no pixels: its length on {axis} is 0.")
         step = (positions[-1] - positions[0]) / (len(positions) - 1) if len(positions) > 1 else 1.0
         if step <= 0:
             raise ViewError(
                 f"fuse: view {number} has spacing {step:g} on {axis}; expected a number above 0."
             )
+        even = positions[0] + step * np.arange(len(positions))
+        if np.abs(positions - even).max() > _UNEVEN_PX * step:
+            raise ViewError(
+                f"fuse: view {number} has uneven coordinates on {axis}; expected one distance from "
+                f"pixel to pixel, about {step:g}."
+            )
         origin.append(float(positions[0]))
         spacing.append(float(step))
-    params = _params(number, image, key, len(spatial))
-    affines = np.array(
-        [np.eye(len(spatial) + 1) if p is None else np.asarray(p, float) for p in params]
-    )
+    params = _params(number, image, key, spatial)
+    affines = np.array([np.asarray(p, float) for p in params])
     for affine in affines:
-        linear = affine[:-1, :-1]
-        if not np.isfinite(affine).all() or abs(np.linalg.det(linear)) < 1e-12:
+        if not np.isfinite(affine).all() or np.linalg.cond(affine[:-1, :-1]) > _SINGULAR:
             raise ViewError(
                 f"fuse: view {number} has a singular or non-finite affine, "
                 f"{affine.tolist()}; expected one that can be inverted."
@@ -218,35 +243,53 @@ def _read(number: int, image: Any, key: str | None) -> Sim:
     return Sim(image, number, spatial, np.array(origin), np.array(spacing), affines, params)
 
 
-def _params(number: int, image: Any, key: str | None, ndim: int) -> tuple[Any, ...]:
+def _params(number: int, image: Any, key: str | None, spatial: str) -> tuple[Any, ...]:
     if key is None:
-        return (None,)
+        return (_affine(np.eye(len(spatial) + 1), spatial),)
     transforms = image.attrs.get("transforms", {})
     if key not in transforms:
         raise ViewError(
             f"fuse: view {number} has no transform {key!r}; it has {sorted(map(str, transforms))}."
         )
-    affine = transforms[key]
+    affine, size = transforms[key], len(spatial) + 1
     if not hasattr(affine, "dims"):
-        import xarray
-
-        affine = xarray.DataArray(np.asarray(affine, float), dims=["x_in", "x_out"])
+        affine = _affine(np.asarray(affine, float), spatial)
     if {"x_in", "x_out"} - set(affine.dims) or {affine.sizes["x_in"], affine.sizes["x_out"]} != {
-        ndim + 1
+        size
     }:
         raise ViewError(
             f"fuse: the transform {key!r} of view {number} has dims {dict(affine.sizes)}; expected "
-            f"x_in and x_out of length {ndim + 1}, and t if it varies."
+            f"x_in and x_out of length {size}, and t if it varies."
         )
+    if "x_in" not in affine.coords or "x_out" not in affine.coords:
+        labels = [*spatial, "1"]
+        affine = affine.assign_coords(x_in=labels, x_out=labels)
+    return tuple(p.transpose("x_in", "x_out") for p in _over_time(number, image, key, affine))
+
+
+def _over_time(number: int, image: Any, key: str, affine: Any) -> list[Any]:
+    """The affine at each time of the image; one if it does not vary."""
     if "t" not in affine.dims:
-        return (affine.transpose("x_in", "x_out"),)
+        return [affine]
+    if "t" in affine.coords and "t" in image.coords and image.coords["t"].ndim:
+        known, wanted = affine.indexes["t"], image.indexes["t"]
+        if affine.sizes["t"] > 1 and wanted.isin(known).all():
+            affine = affine.isel(t=known.get_indexer(wanted))
     times = affine.sizes["t"]
     if times not in (1, image.sizes.get("t", 1)):
         raise ViewError(
             f"fuse: the transform {key!r} of view {number} has {times} times, the image "
             f"{image.sizes.get('t', 1)}."
         )
-    return tuple(affine.isel(t=k).transpose("x_in", "x_out") for k in range(times))
+    return [affine.isel(t=k) for k in range(times)]
+
+
+def _affine(matrix: NDArray[np.float64], spatial: str) -> Any:
+    import xarray
+
+    labels = [*spatial, "1"]
+    coords = {"x_in": labels, "x_out": labels} if matrix.shape == (len(labels),) * 2 else {}
+    return xarray.DataArray(matrix, dims=["x_in", "x_out"], coords=coords)
 
 
 def _coords(sim: Sim, axis: str) -> list[Any]:
