@@ -20,9 +20,9 @@ from platefuse.tables import (
     TableFate,
     copy_table_groups,
     read_table,
+    table_fates,
     table_names,
     table_path,
-    table_fates,
     write_roi_table,
 )
 from tests.conftest import SMALL
@@ -290,27 +290,30 @@ def test_tables_that_nobody_listed_are_found_too(tmp_path: Path) -> None:
 
 def test_standard_tables_come_from_the_reference_all_others_from_the_image(tmp_path: Path) -> None:
     own, reference = tmp_path / "own", tmp_path / "reference"
-    for path, names in (
-        (own, ("FOV_ROI_table", "registered_FOV_ROI_table", "mine", "only_ROI_here", "measured")),
-        (reference, ("well_ROI_table", "registered_FOV_ROI_table", "FOV_ROI_table", "theirs")),
-    ):
-        for name in names:
-            write_csv(path, name, "x\n1\n", type="feature_table" if name == "theirs" else None)
-    write_csv(reference, "by_type", "x\n1\n", type="roi_table")
-    write_csv(own, "by_type", "x\n1\n", type="roi_table")
+    standard = {"FOV_ROI_table", "registered_FOV_ROI_table", "well_ROI_table_registered"}
+    boxes = "FieldIndex," + ",".join(COLUMNS) + "\n"
+    one, two = f"{boxes}a,1,1,1,1,1,1\n", f"{boxes}b,1,1,1,1,1,1\n"
+    for name in standard:
+        write_csv(reference, name, one)
+    for name in ("FOV_ROI_table", "registered_FOV_ROI_table"):
+        write_csv(own, name, one)
+    write_csv(reference, "theirs", one, type="feature_table")
+    for path, other in ((own, one), (reference, two)):
+        write_csv(path, "same_rows", one, type="roi_table")
+        write_csv(path, "other_rows", other, type="roi_table")
+        write_csv(path, "nuclei", one, type="masking_roi_table")
+        write_csv(path, "measured", one, type="feature_table")
+        write_csv(path, "boxes_of_no_type", one)
+        write_csv(path, "numbers_of_no_type", "FieldIndex,area\na,1\n")
+        write_csv(path, "unknown_backend", "", backend="sqlite")
     fates = table_fates(own, reference)
-    assert {name: fate.origin for name, fate in fates.items()} == {
-        "FOV_ROI_table": reference,
-        "registered_FOV_ROI_table": reference,
-        "well_ROI_table": reference,
-        "by_type": reference,
-        "mine": own,
-        "only_ROI_here": own,
-        "measured": own,
+    moved = {"other_rows", "nuclei", "boxes_of_no_type"}
+    copied = {"measured", "numbers_of_no_type", "unknown_backend"}
+    assert fates == {
+        **dict.fromkeys(standard | {"same_rows"}, TableFate(reference, moves=False)),
+        **dict.fromkeys(moved, TableFate(own, moves=True)),
+        **dict.fromkeys(copied, TableFate(own, moves=False)),
     }
-    assert not any(fate.moves for fate in fates.values())  # none of the others has boxes
-    fates = table_fates(reference, reference)
-    assert {fate.origin for fate in fates.values()} == {reference}
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
