@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import product
 from typing import Any
 
@@ -33,31 +34,47 @@ def sample(
         Source position of the first output pixel.
     order : int
         0 nearest, 1 linear, 3 cubic convolution.
-    out : ndarray of float
-        The samples.
+    out : ndarray
+        The samples; for order 0 of the dtype of `pixels`, else float.
     """
-    if order < 3:
+    if order == 0:
+        nearest = [
+            np.clip(np.floor(position + 0.5).astype(np.intp), 0, n - 1)
+            for position, n in zip(_positions(matrix, offset, out.shape), pixels.shape, strict=True)
+        ]
+        out[...] = pixels[tuple(nearest)]
+        return
+    if order == 1:
         affine_transform(
             pixels,
             matrix,
             offset,
             output=out,
             output_shape=out.shape,
-            order=order,
+            order=1,
             mode="nearest",
             prefilter=False,
         )
         return
-    grid = np.ogrid[tuple(map(slice, out.shape))]
     taps = []
-    for row, start, n in zip(matrix, offset, pixels.shape, strict=True):
-        position = sum((c * g for c, g in zip(row, grid, strict=True)), start=start)
+    for position, n in zip(_positions(matrix, offset, out.shape), pixels.shape, strict=True):
         whole = np.floor(position)
         index = whole.astype(np.intp)
         weights = cubic_weights(position - whole)
         taps.append([(np.clip(index + k - 1, 0, n - 1), w) for k, w in enumerate(weights)])
     out[...] = 0
     for combination in product(*taps):
-        index = tuple(i for i, _ in combination)
+        place = tuple(i for i, _ in combination)
         weight = np.prod(np.broadcast_arrays(*(w for _, w in combination)), axis=0)
-        out += pixels[index] * weight.astype(out.dtype)
+        out += pixels[place] * weight.astype(out.dtype)
+
+
+def _positions(
+    matrix: NDArray[np.float64], offset: NDArray[np.float64], shape: tuple[int, ...]
+) -> list[NDArray[np.float64]]:
+    """Source position of every output pixel on each axis; of length 1 where it does not vary."""
+    grid = np.ogrid[tuple(map(slice, shape))]
+    return [
+        reduce(np.add, (c * g for c, g in zip(row, grid, strict=True) if c), np.asarray(start))
+        for row, start in zip(matrix, offset, strict=True)
+    ]

@@ -250,7 +250,9 @@ class AffineView:
         n = len(self.offset)
         start = np.array(_last(region, n).start)
         offset = self.inverse @ start + self.origin - np.array(_last(request, n).start)
-        out = np.empty(region.shape, float_dtype(pixels.dtype))
+        # nearest pixels keep their dtype: a float would round large ids
+        dtype = float_dtype(pixels.dtype) if self.order else pixels.dtype
+        out = np.empty(region.shape, dtype)
         for index in np.ndindex(region.shape[:-n]):
             sample(pixels[index], self.inverse, offset, self.order, out[index])
         return out
