@@ -297,7 +297,7 @@ def _axes(path: Path, entries: object) -> tuple[str, tuple[float, ...]]:
         axis = entry if isinstance(entry, dict) else {"name": entry}
         name, unit = axis.get("name"), axis.get("unit") or "micrometer"
         in_space = name in ("z", "y", "x")
-        if in_space and unit not in MICROMETERS:
+        if in_space and (not isinstance(unit, str) or unit not in MICROMETERS):
             raise ImageError(
                 f"{path}: axis {name} has the unit {unit!r}, which is not a length. Expected one "
                 f"of {', '.join(MICROMETERS)}."

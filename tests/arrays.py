@@ -48,6 +48,7 @@ class ArrayLevel:
     dtype: np.dtype[Any]
     zero_is_fill: bool = True
     written: list[Box] = field(default_factory=list)
+    _starts: set[Index] = field(default_factory=set)
     _lock: Any = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
@@ -62,6 +63,7 @@ class ArrayLevel:
         assert pixels.dtype == self.dtype
         assert pixels.shape == box.shape
         with self._lock:
-            assert not any((box & other).size for other in self.written), f"{box} written twice"
+            assert box.start not in self._starts, f"{box} written twice"
+            self._starts.add(box.start)
             self.written.append(box)
         self.pixels[box.slices] = pixels
