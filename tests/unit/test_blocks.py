@@ -291,3 +291,8 @@ def test_what_a_turned_view_shows_beside_its_box_counts_for_nothing(how: Composi
         assert (got[~covered] == 100).all()
         if isinstance(how, Blend):
             assert (got[covered] > 100).all()
+    other = cut_out(np.full(SHAPE, 200.0), Box.of_shape(SHAPE))
+    got = compose(Blend("mean"), [below, other, turned], "float64")
+    assert got is not None
+    assert (got[~covered] == 150).all()
+    assert (got[covered] == 200).all()
