@@ -7,6 +7,7 @@ than the default. Byte and memory orders that it does not know go through the de
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ PIPELINE = {
     # written in their order, so that equal pixels are equal bytes
     "threading.max_workers": 1,
 }
+_CONFIGURING = Lock()  # zarr's config is global: threads that interleave would leave ours set
 
 
 class StoredArray:
@@ -63,7 +65,7 @@ class StoredArray:
             array = zarr.open_array(path, mode=mode)
             in_order = getattr(array.metadata, "order", "C") == "C"
             if in_order and np.dtype(array.dtype).isnative:
-                with zarr.config.set(PIPELINE):
+                with _CONFIGURING, zarr.config.set(PIPELINE):
                     array = zarr.open_array(path, mode=mode)
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise ImageError(
