@@ -31,11 +31,22 @@ class Extent:
         Lowest and highest position of its pixels' centres, on axes in space.
     front_high : ndarray of float64, shape (n,)
         Highest position of the pixels of its first plane.
+    reach : ndarray of float64, shape (n,), optional
+        How far beyond `high` it covers pixels all along its border: half a pixel of its own, or
+        nothing at the tip of one that is turned. By default half a pixel of the frame.
     """
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     front_high: NDArray[np.float64]
+    reach: NDArray[np.float64] | None = None
+
+    def last(self, spacing: NDArray[np.float64], *, sample: bool) -> NDArray[np.float64]:
+        """Where the centre of the last pixel lies at most, in a frame of this pixel size."""
+        high = self.front_high if sample else self.high
+        reach = spacing / 2 if self.reach is None else self.reach
+        tolerance = _TOLERANCE_PX * spacing
+        return np.asarray(high + np.where(reach > tolerance, reach - tolerance, tolerance))
 
 
 @dataclass(frozen=True)
@@ -75,8 +86,8 @@ class Frame:
     ) -> Frame:
         """The frame that views take up.
 
-        Its first pixel lies on the lowest pixel centre; its last one no farther than half a
-        pixel beyond the highest.
+        Its first pixel lies on the lowest pixel centre; its last one no farther than the views
+        reach.
 
         Parameters
         ----------
@@ -100,16 +111,15 @@ class Frame:
         if mode not in MODES:
             raise ViewError(f"unknown output_stack_mode {mode!r}; expected one of {list(MODES)}.")
         _check("spacing", axes, spacing, lambda v: v > 0)
+        step = np.asarray(spacing, float)
         lows = [e.low for e in extents]
-        highs = [e.front_high if mode == "sample" else e.high for e in extents]
+        highs = [e.last(step, sample=mode == "sample") for e in extents]
         pick: tuple[Any, Any] = (np.max, np.min) if mode == "intersection" else (np.min, np.max)
         low, high = pick[0](lows, axis=0), pick[1](highs, axis=0)
         begin = low if origin is None else np.asarray(origin, float)
         if shape is None:
-            counts = np.ceil((high - begin) / np.asarray(spacing) + 0.5 - _TOLERANCE_PX)
-            if (counts < 1).any() or (
-                mode == "intersection" and (high < low - _TOLERANCE_PX).any()
-            ):
+            counts = np.floor((high - begin) / step) + 1
+            if (counts < 1).any():
                 raise ViewError(
                     f"the {mode} of the views is empty: it would begin at {begin.tolist()} and "
                     f"end at {high.tolist()} ({axes}). Check the transforms, or use "

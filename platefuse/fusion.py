@@ -93,7 +93,8 @@ def fuse(
     weights_func_kwargs : dict, optional
         Further arguments for `weights_func`.
     output_spacing : dict of str to float, optional
-        Pixel size of the fused image on each axis in space; by default the first view's.
+        Pixel size of the fused image on each axis in space; by default the first view's. Views
+        of one pixel on an axis say none: there it is that of the others, or this.
     output_stack_mode : str
         ``union``, ``intersection`` or ``sample`` (first planes).
     output_origin, output_shape : dict, optional
@@ -140,7 +141,6 @@ def fuse(
     Signature and meaning follow multiview-stitcher 0.1.48; the blending of borders follows
     Preibisch et al. (2009), doi:10.1093/bioinformatics/btp184.
     """
-    views = read_sims(sims, transform_key)
     if output_stack_properties is not None:
         lacking = {"spacing", "origin", "shape"} - set(output_stack_properties)
         if lacking:
@@ -151,6 +151,7 @@ def fuse(
         output_spacing, output_origin, output_shape = (
             output_stack_properties[name] for name in ("spacing", "origin", "shape")
         )
+    views = read_sims(sims, transform_key, output_spacing)
     axes = views[0].spatial
     frame = Frame.covering(
         axes,

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 Stack = NDArray[Any]
+_ROUNDING = 1e-9
+"""Contrast below this part of the value is no content, but what rounding leaves."""
 
 
 def weighted_average_fusion(
@@ -94,8 +96,9 @@ def content_based(
     weights = np.zeros(transformed_views.shape)
     for view, gone, weight in zip(transformed_views, missing, weights, strict=True):
         image = np.where(gone, np.nan, view)
-        sharp = (image - _blur(image, sigma_1)) ** 2
-        weight[...] = np.nan_to_num(_blur(sharp, sigma_2))
+        detail = image - _blur(image, sigma_1)
+        detail[np.abs(detail) <= _ROUNDING * np.abs(image)] = 0
+        weight[...] = np.nan_to_num(_blur(detail**2, sigma_2))
     total = weights.sum(axis=0)
     # where no view has any content, those that are there count alike
     weights = np.where(total > 0, weights, ~missing)

@@ -9,7 +9,7 @@ that take physical coordinates to the world, homogeneous, in the order ``z y x 1
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -22,6 +22,8 @@ from platefuse.frame import Extent, Frame
 DIMS = "tczyx"
 _UNEVEN_PX = 0.1
 _SINGULAR = 1e12
+_WHOLE_PX = 1e-5
+"""What a view may be turned by, in pixels over its whole width, and still count as not turned."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,10 @@ class Sim:
         found = []
         for affine in self.affines:
             low, high = self._span(last, affine)
-            found.append(Extent(low, high, self._span(front, affine)[1]))
+            sides = np.abs(affine[:-1, :-1]) * self.spacing
+            turned = (sides > _WHOLE_PX * self.spacing.min() / self.shape.max()).sum(axis=1) > 1
+            reach = np.where(turned, 0.0, sides.sum(axis=1) / 2)
+            found.append(Extent(low, high, self._span(front, affine)[1], reach))
         return found
 
     def in_frame(
@@ -90,8 +95,21 @@ class Sim:
         return world.min(axis=0), world.max(axis=0)
 
 
-def read_sims(images: Sequence[Any], transform_key: str | None) -> list[Sim]:
+def read_sims(
+    images: Sequence[Any],
+    transform_key: str | None,
+    spacing: Mapping[str, float] | None = None,
+) -> list[Sim]:
     """Read the images that are to be fused, and check that they fit together.
+
+    Parameters
+    ----------
+    images : sequence of xarray.DataArray
+        The images.
+    transform_key : str or None
+        Which of their transforms is meant; None: the identity.
+    spacing : mapping of str to float, optional
+        Pixel size on axes on which every image has but one pixel, and so says none; 1 otherwise.
 
     Raises
     ------
@@ -115,7 +133,7 @@ def read_sims(images: Sequence[Any], transform_key: str | None) -> list[Sim]:
                     f"fuse: view {sim.number} has {what} {got}, view 0 has {expected}. "
                     "All views of one image must agree; select or convert before fusing."
                 )
-    return sims
+    return _with_spacing_of_others(sims, spacing or {})
 
 
 def make_sim(
@@ -241,6 +259,14 @@ def _read(number: int, image: Any, key: str | None) -> Sim:
                 f"{affine.tolist()}; expected one that can be inverted."
             )
     return Sim(image, number, spatial, np.array(origin), np.array(spacing), affines, params)
+
+
+def _with_spacing_of_others(sims: Sequence[Sim], otherwise: Mapping[str, float]) -> list[Sim]:
+    """One position has no spacing: views of one pixel on an axis take that of the first longer."""
+    known = np.array([float(otherwise.get(a, 1.0)) for a in sims[0].spatial])
+    for sim in reversed(sims):
+        known = np.where(sim.shape > 1, sim.spacing, known)
+    return [replace(sim, spacing=np.where(sim.shape > 1, sim.spacing, known)) for sim in sims]
 
 
 def _params(number: int, image: Any, key: str | None, spatial: str) -> tuple[Any, ...]:

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from platefuse.affine import sample
+
+PIXELS = np.random.default_rng(0).random((14, 15)) * 1000
+VOLUME = np.random.default_rng(1).random((6, 7, 8)) * 1000
+ORDERS = (0, 1, 3)
+
+
+def sampled(
+    pixels: NDArray[Any], matrix: Any, offset: Any, order: int, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    out = np.empty(shape)
+    sample(pixels, np.asarray(matrix, float), np.asarray(offset, float), order, out)
+    return out
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("pixels", [PIXELS, VOLUME], ids=["plane", "volume"])
+def test_the_identity_is_a_copy(pixels: NDArray[Any], order: int) -> None:
+    n = pixels.ndim
+    got = sampled(pixels, np.eye(n), np.zeros(n), order, pixels.shape)
+    np.testing.assert_array_equal(got, pixels)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_quarter_turns_and_mirrors_move_whole_pixels(order: int) -> None:
+    got = sampled(PIXELS, [[0, 1], [-1, 0]], [0, 14], order, (15, 14))
+    np.testing.assert_array_equal(got, np.rot90(PIXELS))
+    got = sampled(PIXELS, [[1, 0], [0, -1]], [0, 14], order, PIXELS.shape)
+    np.testing.assert_array_equal(got, PIXELS[:, ::-1])
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_beyond_the_border_the_border_goes_on(order: int) -> None:
+    got = sampled(PIXELS, np.eye(2), [-5, -6], order, (24, 27))
+    np.testing.assert_array_equal(got, np.pad(PIXELS, ((5, 5), (6, 6)), mode="edge"))
+
+
+@settings(max_examples=40)
+@given(
+    coefficients=st.tuples(*[st.floats(-3, 3)] * 6),
+    matrix=st.tuples(*[st.floats(-1, 1)] * 4),
+    offset=st.tuples(*[st.floats(4, 9)] * 2),
+    order=st.sampled_from([1, 3]),
+)
+def test_interpolation_is_exact_for_what_its_kernel_reproduces(
+    coefficients: tuple[float, ...],
+    matrix: tuple[float, ...],
+    offset: tuple[float, float],
+    order: int,
+) -> None:
+    """Linear interpolation: planes, and twisted planes; cubic convolution: parabolas as well."""
+
+    def surface(y: Any, x: Any) -> NDArray[np.float64]:
+        a, b, c, d, e, f = coefficients
+        bent = e * y * y + f * x * x if order == 3 else 0
+        return np.asarray(a + b * y + c * x + d * y * x + bent)
+
+    source = surface(*np.indices((40, 40)).astype(float))
+    turn = np.reshape(matrix, (2, 2))
+    got = sampled(source, turn, np.array(offset) + 12, order, (7, 8))
+    grid = np.indices((7, 8)).astype(float)
+    y, x = np.einsum("ij,j...->i...", turn, grid) + np.reshape(offset, (2, 1, 1)) + 12
+    inside = (y > 1) & (y < 38) & (x > 1) & (x < 38)
+    np.testing.assert_allclose(got[inside], surface(y, x)[inside], rtol=1e-9, atol=1e-6)
+
+
+def test_order_0_takes_the_nearest_pixel() -> None:
+    got = sampled(PIXELS, np.eye(2), [0.4, -0.4], 0, PIXELS.shape)
+    np.testing.assert_array_equal(got, PIXELS)
+
+
+def test_integers_are_sampled_into_floats() -> None:
+    pixels = np.array([[0, 65535], [0, 65535]], np.uint16)
+    for order in (1, 3):
+        got = sampled(pixels, np.eye(2), [0, 0.5], order, (1, 1))
+        np.testing.assert_allclose(got, [[32767.5]])
