@@ -61,12 +61,13 @@ class StoredArray:
             If there is none, or its metadata or codecs cannot be used.
         """
         try:
-            # first without the pipeline: that starts zarr's event loop with all its threads
-            array = zarr.open_array(path, mode=mode)
-            in_order = getattr(array.metadata, "order", "C") == "C"
-            if in_order and np.dtype(array.dtype).isnative:
-                with _CONFIGURING, zarr.config.set(PIPELINE):
-                    array = zarr.open_array(path, mode=mode)
+            with _CONFIGURING:
+                # first without the pipeline: that starts zarr's event loop with all its threads
+                array = zarr.open_array(path, mode=mode)
+                in_order = getattr(array.metadata, "order", "C") == "C"
+                if in_order and np.dtype(array.dtype).isnative:
+                    with zarr.config.set(PIPELINE):
+                        array = zarr.open_array(path, mode=mode)
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise ImageError(
                 f"{path}: cannot be opened as a Zarr array ({error}). Check that the level "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,16 @@ SMALL = PlateSpec(
     noise=False,
     levels=3,
 )
+
+
+@pytest.fixture(autouse=True)
+def _zarr_config_is_left_alone() -> Iterator[None]:
+    """zarr's config is global: a test that leaves it changed breaks others, far away."""
+    yield
+    if "zarr" in sys.modules:
+        import zarr
+
+        assert "zarrs" not in zarr.config.get("codec_pipeline.path")
 
 
 @dataclass(frozen=True)

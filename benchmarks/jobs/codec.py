@@ -35,9 +35,6 @@ class Copying:
     """
 
     def __init__(self, sources: list[str], templates: list[str], output: str, threads: int) -> None:
-        import zarr
-
-        zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
         self._threads = threads
         self._reads = [(array, box) for array in map(_open, sources) for box in _boxes(array)]
         begun, cpu_begun = time.perf_counter(), time.process_time()
@@ -63,7 +60,8 @@ class Copying:
 def _open(path: str | Path, mode: Literal["r", "r+"] = "r") -> Any:
     import zarr
 
-    return zarr.open_array(path, mode=mode)
+    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
+        return zarr.open_array(path, mode=mode)
 
 
 def _twin(template: Path, target: Path) -> Any:
