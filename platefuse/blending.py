@@ -125,13 +125,28 @@ def _filter(
     values: NDArray[Any], axis: int, first: int, n: int, taps: Sequence[tuple[int, float]]
 ) -> NDArray[Any]:
     """Weighted sum of `n` values from `first` on, once for each tap."""
+    begin = first + taps[0][0]
+    values = _extended(values, axis, begin, first + n + taps[-1][0])
+    if len(taps) == 1:
+        return values
     total: NDArray[Any] | None = None
     for offset, weight in taps:
-        index = np.clip(np.arange(n) + (first + offset), 0, values.shape[axis] - 1)
-        part = np.take(values, index, axis=axis)
-        if len(taps) == 1:
-            return part
-        part *= values.dtype.type(weight)
+        at = first + offset - begin
+        part = values[(slice(None),) * axis + (slice(at, at + n),)] * values.dtype.type(weight)
         total = part if total is None else np.add(total, part, out=total)
     assert total is not None
     return total
+
+
+def _extended(values: NDArray[Any], axis: int, start: int, stop: int) -> NDArray[Any]:
+    """Part of an array on one axis; beyond its border it goes on with its border pixels."""
+    n = values.shape[axis]
+    first = min(max(start, 0), n - 1)
+    last = min(max(stop, first + 1), n)
+    inner = values[(slice(None),) * axis + (slice(first, last),)]
+    before = min(max(-start, 0), stop - start - (last - first))
+    after = stop - start - (last - first) - before
+    if not before and not after:
+        return inner
+    widths = [(before, after) if a == axis else (0, 0) for a in range(values.ndim)]
+    return np.pad(inner, widths, mode="edge")

@@ -153,15 +153,27 @@ class Blend:
             return _maximum(values, masks, painted)
         kind = float_dtype(dtype)
         base = _first_covering(values, masks, painted)
-        total, weight_sum = np.zeros(cell.shape, kind), np.zeros(cell.shape, kind)
+        total, weight_sum = np.zeros(1, kind), np.zeros(1, kind)
         for part, value, mask in zip(parts, values, masks, strict=True):
-            weight = part.view.weights(cell) if self.method == "weighted_average" else np.ones(1)
-            weight = weight.astype(kind) if mask is None else np.where(mask, weight, 0).astype(kind)
-            weight_sum += weight
+            weight = self._weights(part, cell, mask, kind)
+            weight_sum = weight_sum + weight
             if value is not base:
-                total += _difference(value, base, mask, kind) * weight
-        np.divide(total, weight_sum, out=total, where=weight_sum > 0)
+                difference = _difference(value, base, mask, kind)
+                difference *= weight
+                total = np.add(total, difference, out=difference)
+        if all(mask is not None for mask in masks):
+            weight_sum[weight_sum == 0] = 1
+        total /= weight_sum
         return _add(base, total, dtype)
+
+    def _weights(
+        self, part: Part, cell: Box, mask: Mask | None, kind: np.dtype[Any]
+    ) -> NDArray[np.floating[Any]]:
+        if self.method == "mean":
+            weights = np.ones((1,) * len(cell.start), kind)
+        else:
+            weights = part.view.weights(cell).astype(kind)
+        return weights if mask is None else np.where(mask, weights, kind.type(0))
 
 
 def overlaps(boxes: Sequence[Box]) -> Iterator[tuple[Box, tuple[int, ...]]]:
@@ -213,7 +225,11 @@ def _paint(
         return None
     if len(parts) == 1 and parts[0].box == region and parts[0].covers(region) is None:
         return to_dtype(parts[0].values(region, dtype), dtype)
-    block = np.full(region.shape, nodata or 0, dtype)
+    whole = any(part.box == region and part.covers(region) is None for part in parts)
+    if whole and not skip_zero:
+        block = np.empty(region.shape, dtype)
+    else:
+        block = np.full(region.shape, nodata or 0, dtype)
     for part in parts:
         if part.pixels is None and skip_zero:
             continue

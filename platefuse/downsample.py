@@ -91,30 +91,36 @@ def _is_plane_by_two(block: Pixels, factors: tuple[int, ...]) -> bool:
         factors[-2:] == (2, 2)
         and math.prod(factors) == 4
         and all(n % 2 == 0 for n in block.shape[-2:])
+        and block.strides[-1] == block.itemsize
         and bool(np.little_endian)
     )
 
 
 def _mean_uint16(block: Pixels) -> Pixels:
     """Mean of 2 × 2 pixels of uint16, two neighbours at a time in one 32-bit word."""
-    height, width = block.shape[-2:]
-    pairs = np.ascontiguousarray(block).view(np.uint32).reshape(-1, 2, width // 2)
-    out = np.empty((len(pairs), width // 2), np.uint16)
-    strip = max(1, _STRIP_BYTES // (4 * width))
-    for start in range(0, len(pairs), strip):
-        rows = pairs[start : start + strip]
-        upper, lower = rows[:, 0], rows[:, 1]
-        total = upper & 0xFFFF
-        total += upper >> 16
-        total += lower & 0xFFFF
-        total += lower >> 16
-        odd = total >> 2
-        odd &= 1
-        total += odd
-        total += 1
-        total >>= 2
-        out[start : start + strip] = total
-    return out.reshape(*block.shape[:-2], height // 2, width // 2)
+    words = block.view(np.uint32)
+    rows, width = words.shape[-2] // 2, words.shape[-1]
+    out = np.empty((*block.shape[:-2], rows, width), np.uint16)
+    strip = max(1, _STRIP_BYTES // (4 * max(width, 1)))
+    sums, scratch = np.empty((2, min(strip, rows), width), np.uint32)
+    for plane in np.ndindex(block.shape[:-2]):
+        for start in range(0, rows, strip):
+            stop = min(start + strip, rows)
+            total, other = sums[: stop - start], scratch[: stop - start]
+            upper = words[(*plane, slice(2 * start, 2 * stop, 2))]
+            lower = words[(*plane, slice(2 * start + 1, 2 * stop, 2))]
+            np.bitwise_and(upper, 0xFFFF, out=total)
+            total += np.right_shift(upper, 16, out=other)
+            total += np.bitwise_and(lower, 0xFFFF, out=other)
+            total += np.right_shift(lower, 16, out=other)
+            # halves to even: a quarter of total + 1, and one more where that quarter is odd
+            np.right_shift(total, 2, out=other)
+            other &= 1
+            total += other
+            total += 1
+            total >>= 2
+            out[(*plane, slice(start, stop))] = total
+    return out
 
 
 def _integer_mean(block: Pixels, factors: tuple[int, ...], shape: tuple[int, ...]) -> Pixels:

@@ -7,14 +7,15 @@ several views cover a pixel.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from platefuse.blocks import Compositor
 from platefuse.downsample import Downsample
 from platefuse.geometry import Box, grid_box, grid_indices
 from platefuse.pyramid import Index, LevelArray, PyramidWriter, TileTree, run_leaves
-from platefuse.sources import ChunkStore, Source
+from platefuse.sources import ChunkStore, Consumers, Slivers
 from platefuse.views import View
 
 StoredLevels = Sequence[ChunkStore]
@@ -98,13 +99,13 @@ def write_views(
         top, roots = tree.subtrees(part.of)
         mine = [leaf for root in part.share(roots) for leaf in tree.leaves(top, root)]
         leaves, only = iter(mine), frozenset(mine)
-    plan = Plan(views, finest.shape, tree.tiles[0], how, only=only)
+    plan = Plan(views, finest.shape, tree.tiles[0], how)
+    plan.share_chunks(tree.path, only)
     writer = PyramidWriter(tree, target.levels, target.downsample, top=top)
 
     def work(index: Index) -> None:
         region = tree.region(0, index)
-        block = how.compose(region, plan.touching(index), finest.dtype, index)
-        writer.put(index, block)
+        writer.put(index, how.compose(region, plan.touching(index), finest.dtype, index))
 
     run_leaves(work, leaves, threads)
 
@@ -128,7 +129,8 @@ def finish_levels(written: StoredLevels, target: Target, parts: int, *, threads:
     writer = PyramidWriter(tree, target.levels, target.downsample)
 
     def work(index: Index) -> None:
-        writer.pass_on(index, written[level].decode(tree.region(level, index)), level)
+        pixels = written[level].decode(tree.region(level, index))
+        writer.put(index, pixels, level, written=True)
 
     run_leaves(work, iter(roots), threads)
 
@@ -146,23 +148,32 @@ class Plan:
         shape: Index,
         tile: Index,
         how: Compositor,
-        *,
-        keep: bool = True,
-        only: frozenset[Index] | None = None,
     ) -> None:
         self._shape, self._tile, self._how = shape, tile, how
-        self._only = only
+        self._views = views
         self._by_tile: dict[Index, list[View]] = defaultdict(list)
         for view in views:
             for key in _plane_cells(self._widened(view.placed) & Box.of_shape(shape), tile):
                 self._by_tile[key].append(view)
-        if not keep:  # blocks are asked for in any order, perhaps again: nothing can be kept
-            return
+
+    def share_chunks(
+        self, rank: Callable[[Index], Any], only: frozenset[Index] | None = None
+    ) -> None:
+        """Have chunks decoded once for all tiles: for when each tile is composed once.
+
+        Parameters
+        ----------
+        rank : callable
+            Of the index of a tile: compares as the tiles are composed.
+        only : frozenset of tuple of int, optional
+            The tiles that are composed; by default all.
+        """
         by_source: dict[int, list[View]] = defaultdict(list)
-        for view in views:
+        for view in self._views:
             by_source[id(view.source)].append(view)
+        slivers = Slivers()
         for same in by_source.values():
-            self._expect(same[0].source, same)
+            same[0].source.expect(self._consumers(same, rank, only), slivers)
 
     def touching(self, index: Index) -> list[View]:
         """The views that a tile is made of, in order."""
@@ -171,28 +182,32 @@ class Plan:
     def _widened(self, box: Box) -> Box:
         return box.dilated(self._how.margin_px)
 
-    def _expect(self, source: Source, views: list[View]) -> None:
+    def _consumers(
+        self, views: list[View], rank: Callable[[Index], Any], only: frozenset[Index] | None
+    ) -> Consumers:
+        """Which tiles, by which views of one source, a chunk of it goes to."""
+        unit = views[0].source.chunk
         by_chunk: dict[Index, list[View]] = defaultdict(list)
         for view in views:
-            for key in _plane_cells(view.box, source.chunk):
+            for key in _plane_cells(view.box, unit):
                 by_chunk[key].append(view)
+        widest = self._widened(Box.of_shape(self._tile)).shape
 
-        def consumers(chunk: Box) -> Iterable[tuple[Hashable, Box]]:
-            plane = zip(chunk.start[-2:], source.chunk[-2:], strict=True)
+        def consumers(chunk: Box) -> Iterable[tuple[Any, Hashable, Box]]:
+            plane = zip(chunk.start[-2:], unit[-2:], strict=True)
             for view in by_chunk.get(tuple(a // u for a, u in plane), ()):
                 needed = view.box & chunk
                 if needed.empty:
                     continue
-                reached = self._widened(view.footprint(needed)) & Box.of_shape(self._shape)
+                footprint = view.footprint(needed, widest)
+                reached = self._widened(footprint) & Box.of_shape(self._shape)
                 for index in grid_indices(reached, self._tile):
-                    if self._only is not None and index not in self._only:
-                        continue
                     tile = self._widened(grid_box(index, self._tile, self._shape))
                     region = view.placed & tile
-                    if not region.empty:
-                        yield (index, id(view)), view.request(region)
+                    if not region.empty and (only is None or index in only):
+                        yield rank(index), (index, id(view)), view.request(region)
 
-        source.expect(consumers)
+        return consumers
 
 
 def _plane_cells(box: Box, unit: Index) -> Iterable[Index]:

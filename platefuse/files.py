@@ -140,6 +140,24 @@ def flush_filesystem(path: Path) -> None:
         os.close(descriptor)
 
 
+def begin_flush(path: Path) -> None:
+    """Have a file that is complete written to disk in the background; it need not be there.
+
+    Without it the system waits until much is to be written, and so does the flush at the end.
+    """
+    if not hasattr(os, "posix_fadvise"):  # macOS
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        # the advice that starts writing at once; pages still to be written stay in memory
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+
+
 def flush_folder(path: Path) -> None:
     """Flush the entries of one folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -230,7 +230,7 @@ class Fusion:
     ) -> None:
         self.views, self.how, self.shape, self.dtype = views, how, shape, dtype
         self.chunks = tuple(min(c, n) for c, n in zip(chunks, shape, strict=True))
-        self._plan = Plan(views, shape, self.chunks, how, keep=False)
+        self._plan = Plan(views, shape, self.chunks, how)
 
     def block(self, index: tuple[int, ...]) -> NDArray[Any]:
         """The pixels of one chunk of the fused image."""

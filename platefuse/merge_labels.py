@@ -75,9 +75,9 @@ class Relabelled:
         """See `View`."""
         return self.view.request(region)
 
-    def footprint(self, box: Box) -> Box:
+    def footprint(self, box: Box, tile: Sequence[int]) -> Box:
         """See `View`."""
-        return self.view.footprint(box)
+        return self.view.footprint(box, tile)
 
     def covers(self, region: Box) -> Mask | None:
         """See `View`."""

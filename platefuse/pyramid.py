@@ -17,6 +17,7 @@ from threading import Event, Lock
 from typing import Any, Protocol
 
 import numpy as np
+from numcodecs import blosc
 from numpy.typing import NDArray
 
 from platefuse.downsample import Downsample
@@ -114,6 +115,13 @@ class TileTree:
             ranges.append(range(first, last))
         return list(product(*ranges))
 
+    def path(self, leaf: Index) -> tuple[Index, ...]:
+        """The tiles that a leaf belongs to, coarsest first; compares as leaves are taken."""
+        path = [leaf]
+        for level in range(len(self.shapes) - 1):
+            path.append(self.parent(level, path[-1]))
+        return tuple(reversed(path))
+
     def leaves(self, level: int | None = None, index: Index | None = None) -> Iterator[Index]:
         """Tiles of the finest level, depth first, below one tile or in the whole tree."""
         return self._tiles_of(0, len(self.shapes) - 1 if level is None else level, index)
@@ -143,9 +151,31 @@ class TileTree:
 
 @dataclass
 class _OpenTile:
+    """A tile of which some children are still to come; those that came wait here."""
+
     waiting: int
-    pixels: Pixels | None = None
-    lock: Lock = field(default_factory=Lock)
+    packed: bool
+    pieces: list[tuple[Box, Pixels | bytes]] = field(default_factory=list)
+
+    def add(self, box: Box, pixels: Pixels) -> None:
+        """Take in the pixels of one child; a part of a larger array is copied and lets it go."""
+        if self.packed:
+            self.pieces.append((box, _pack(pixels)))
+        else:
+            self.pieces.append((box, pixels if pixels.base is None else pixels.copy()))
+
+    def joined(self, region: Box, dtype: np.dtype[Any]) -> Pixels | None:
+        """The pixels of the whole tile; None if no child had any."""
+        if not self.pieces:
+            return None
+        if len(self.pieces) == 1 and not self.packed and self.pieces[0][0] == region:
+            return np.asarray(self.pieces[0][1])
+        tile = np.zeros(region.shape, dtype)
+        while self.pieces:
+            box, piece = self.pieces.pop()
+            pixels = _unpack(piece, dtype, box.shape) if isinstance(piece, bytes) else piece
+            tile[box.within(region)] = pixels
+        return tile
 
 
 class PyramidWriter:
@@ -178,37 +208,62 @@ class PyramidWriter:
         self._open: dict[tuple[int, Index], _OpenTile] = {}
         self._lock = Lock()
 
-    def put(self, index: Index, pixels: Pixels | None, level: int = 0) -> None:
-        """Write a finished tile (None: all zero), and its parents when they are complete."""
+    def put(
+        self, index: Index, pixels: Pixels | None, level: int = 0, *, written: bool = False
+    ) -> None:
+        """Write a finished tile (None: all zero), and the parents that it completes.
+
+        Parameters
+        ----------
+        index : tuple of int
+            The tile.
+        pixels : ndarray or None
+            Its pixels.
+        level : int
+            Its level.
+        written : bool
+            Whether it is on disk already.
+        """
+        while True:  # not by recursion, which would hold the tiles of all levels
+            if not written:
+                self._write(index, pixels, level)
+            if level == self._top:
+                return
+            parent = self._tree.parent(level, index)
+            tile = self._opened(level + 1, parent)
+            if pixels is not None:
+                self._pour(level, self._tree.region(level, index), pixels, parent, tile)
+                pixels = None
+            if not self._is_last(level + 1, parent, tile):
+                return
+            index, level, written = parent, level + 1, False
+            pixels = tile.joined(self._tree.region(level, index), self._arrays[0].dtype)
+
+    def _write(self, index: Index, pixels: Pixels | None, level: int) -> None:
         region = self._tree.region(level, index)
         array = self._arrays[level]
         if pixels is not None:
             array.write(region, pixels)
         elif not array.zero_is_fill:
             array.write(region, np.zeros(region.shape, array.dtype))
-        self.pass_on(index, pixels, level)
 
-    def pass_on(self, index: Index, pixels: Pixels | None, level: int) -> None:
-        """Pour a tile that is written into its parent; write that when it is complete."""
-        if level == self._top:
-            return
-        region = self._tree.region(level, index)
-        parent = self._tree.parent(level, index)
-        key = (level + 1, parent)
+    def _opened(self, level: int, index: Index) -> _OpenTile:
         with self._lock:
-            tile = self._open.get(key)
+            tile = self._open.get((level, index))
             if tile is None:
-                tile = _OpenTile(len(self._tree.children(level + 1, parent)))
-                self._open[key] = tile
-        if pixels is not None:
-            self._pour(level, region, pixels, parent, tile)
+                children = len(self._tree.children(level, index))
+                tile = _OpenTile(children, packed=level > 1)
+                self._open[level, index] = tile
+        return tile
+
+    def _is_last(self, level: int, index: Index, tile: _OpenTile) -> bool:
+        """Count a child that has come; whether all have."""
         with self._lock:
             tile.waiting -= 1
             complete = tile.waiting == 0
             if complete:
-                del self._open[key]
-        if complete:
-            self.put(parent, tile.pixels, level + 1)
+                del self._open[level, index]
+        return complete
 
     def _pour(
         self, level: int, region: Box, pixels: Pixels, parent: Index, tile: _OpenTile
@@ -221,11 +276,17 @@ class PyramidWriter:
         )
         if covered.empty:
             return
-        coarse = self._downsample(pixels, factors, covered.shape)
-        with tile.lock:
-            if tile.pixels is None:
-                tile.pixels = np.zeros(target.shape, pixels.dtype)
-        tile.pixels[covered.within(target)] = coarse
+        tile.add(covered, self._downsample(pixels, factors, covered.shape))
+
+
+def _pack(pixels: Pixels) -> bytes:
+    """Pixels of the coarser levels wait longest: compressed, so that memory stays flat."""
+    packed: bytes = blosc.compress(np.ascontiguousarray(pixels), b"lz4", 1, blosc.SHUFFLE)
+    return packed
+
+
+def _unpack(packed: bytes, dtype: np.dtype[Any], shape: Index) -> Pixels:
+    return np.frombuffer(blosc.decompress(packed), dtype).reshape(shape)
 
 
 def run_leaves(work: Callable[[Index], None], leaves: Iterator[Index], threads: int) -> None:

@@ -3,7 +3,7 @@
 The chunks of a source and the blocks of an output rarely coincide: after a shift by three
 pixels a block needs one chunk and slivers of its neighbours. When a chunk is decoded, the
 slivers that other blocks will ask for are cut out and kept, and the chunk itself is let go.
-What is kept is as thin as the shift, so memory does not grow with the image.
+What is kept is bounded: beyond that, what is needed last is let go and decoded again.
 """
 
 from __future__ import annotations
@@ -18,10 +18,47 @@ from numpy.typing import NDArray
 from platefuse.geometry import Box, grid_box, grid_indices
 
 Pixels = NDArray[Any]
-Consumers = Callable[[Box], Iterable[tuple[Hashable, Box]]]
+Consumers = Callable[[Box], Iterable[tuple[Any, Hashable, Box]]]
 
-KEPT_BYTES = 128 * 2**20
-"""Slivers kept for later blocks; beyond this they are not kept, and decoded again."""
+KEPT_BYTES = 32 * 2**20
+"""Slivers kept for later blocks, of all sources of one image together."""
+
+
+class Slivers:
+    """Pixels that are kept for later readers: at most `KEPT_BYTES`, those that are needed first."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Hashable, Box], tuple[Any, Pixels]] = {}
+        self.nbytes = 0
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._kept)
+
+    def keep(self, who: Hashable, box: Box, rank: Any, pixels: Pixels) -> None:
+        """Keep a copy for a reader; readers read in the order of their ranks, more or less."""
+        with self._lock:
+            full = self.nbytes + pixels.nbytes > KEPT_BYTES
+            if (who, box) in self._kept or (
+                full and all(rank > other for other, _ in self._kept.values())
+            ):
+                return
+        kept = pixels.copy()
+        with self._lock:
+            self._kept[who, box] = rank, kept
+            self.nbytes += kept.nbytes
+            while self.nbytes > KEPT_BYTES:
+                last = max(self._kept, key=lambda key: self._kept[key][0])
+                self.nbytes -= self._kept.pop(last)[1].nbytes
+
+    def take(self, who: Hashable, box: Box) -> Pixels | None:
+        """What was kept for a reader, which reads it once; None if it was let go."""
+        with self._lock:
+            _, pixels = self._kept.pop((who, box), (None, None))
+            if pixels is not None:
+                self.nbytes -= pixels.nbytes
+        return pixels
 
 
 class ChunkStore(Protocol):
@@ -62,10 +99,9 @@ class Source:
     def __init__(self, store: ChunkStore) -> None:
         self._store = store
         self._consumers: Consumers | None = None
-        self._kept: dict[tuple[Hashable, Box], Pixels] = {}
-        self._kept_bytes = 0
+        self.slivers = Slivers()
         self._decoding: dict[tuple[int, ...], Lock] = {}
-        self._seen: set[tuple[int, ...]] = set()
+        self._waiting: dict[tuple[int, ...], set[Hashable]] = {}
         self._lock = Lock()
         self.decoded = 0
 
@@ -88,9 +124,18 @@ class Source:
         """Shape of what is decoded at once, in pixels."""
         return self._store.chunk
 
-    def expect(self, consumers: Consumers) -> None:
-        """Tell who will read: `consumers` of a chunk's box gives (who, what) for each reader."""
-        self._consumers = consumers
+    def expect(self, consumers: Consumers, slivers: Slivers) -> None:
+        """Tell who will read.
+
+        Parameters
+        ----------
+        consumers : callable
+            Called with the box of a chunk, gives (rank, who, box) for each reader of some of it:
+            when it reads, compared with others; its name; and all that it reads at once.
+        slivers : Slivers
+            What is kept for them.
+        """
+        self._consumers, self.slivers = consumers, slivers
 
     def read(self, box: Box, who: Hashable) -> Pixels | None:
         """Pixels of a box; None if all of them are zero and none is stored.
@@ -124,31 +169,32 @@ class Source:
         with self._lock:
             decoding = self._decoding.setdefault(index, Lock())
         with decoding:
-            again = index in self._seen  # not who asked first: who holds the lock first decodes
-            if again and (kept := self._take(who, part)) is not None:
-                return kept
-            pixels = self._store.decode(chunk)
-            with self._lock:
-                self.decoded += 1
-            if not again:
-                self._keep(chunk, pixels, who)
-                self._seen.add(index)
-        return pixels if part == chunk else pixels[part.within(chunk)]
+            pixels = self.slivers.take(who, part)
+            if pixels is None:
+                pixels = self._decode(index, chunk, part, who)
+            waiting = self._waiting[index]
+            waiting.discard(who)
+            if not waiting:  # nobody will come again: nothing of the chunk is remembered
+                del self._waiting[index]
+                with self._lock:
+                    del self._decoding[index]
+        return pixels
 
-    def _take(self, who: Hashable, part: Box) -> Pixels | None:
+    def _decode(self, index: tuple[int, ...], chunk: Box, part: Box, who: Hashable) -> Pixels:
+        """The pixels of a part, after slivers were kept for all others that wait for theirs."""
+        pixels = self._store.decode(chunk)
         with self._lock:
-            kept = self._kept.pop((who, part), None)
-            if kept is not None:
-                self._kept_bytes -= kept.nbytes
-        return kept
-
-    def _keep(self, chunk: Box, pixels: Pixels, who: Hashable) -> None:
-        for other, box in self._consumers(chunk) if self._consumers else ():
-            part = box & chunk
-            if other == who or part.empty:
-                continue
-            sliver = pixels[part.within(chunk)].copy()
-            with self._lock:
-                if self._kept_bytes + sliver.nbytes <= KEPT_BYTES:
-                    self._kept[other, part] = sliver
-                    self._kept_bytes += sliver.nbytes
+            self.decoded += 1
+        others = [
+            (rank, other, box & chunk)
+            for rank, other, box in (self._consumers(chunk) if self._consumers else ())
+            if other != who and not (box & chunk).empty
+        ]
+        waiting = self._waiting.setdefault(index, {other for _, other, _ in others})
+        for rank, other, wanted in others:
+            if other in waiting:
+                self.slivers.keep(other, wanted, rank, pixels[wanted.within(chunk)])
+        if part == chunk:
+            return pixels
+        asked = pixels[part.within(chunk)]
+        return asked.copy() if 2 * asked.size < pixels.size else asked  # lets the chunk go

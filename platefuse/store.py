@@ -6,6 +6,7 @@ than the default. Byte and memory orders that it does not know go through the de
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -15,7 +16,8 @@ import zarr
 from numpy.typing import NDArray
 
 from platefuse.errors import ImageError
-from platefuse.geometry import Box
+from platefuse.files import begin_flush
+from platefuse.geometry import Box, grid_indices
 
 Pixels = NDArray[Any]
 PIPELINE = {
@@ -61,13 +63,13 @@ class StoredArray:
             If there is none, or its metadata or codecs cannot be used.
         """
         try:
-            with _CONFIGURING:
-                # first without the pipeline: that starts zarr's event loop with all its threads
-                array = zarr.open_array(path, mode=mode)
-                in_order = getattr(array.metadata, "order", "C") == "C"
-                if in_order and np.dtype(array.dtype).isnative:
-                    with zarr.config.set(PIPELINE):
-                        array = zarr.open_array(path, mode=mode)
+            array = zarr.open_array(path, mode=mode)
+            in_order = getattr(array.metadata, "order", "C") == "C"
+            if in_order and np.dtype(array.dtype).isnative:
+                # made anew, not opened again: under this setting every wait for zarr's event
+                # loop would leave that with one thread, for all arrays and for good
+                with _CONFIGURING, zarr.config.set(PIPELINE):
+                    array = zarr.Array(zarr.AsyncArray(array.metadata, array.store_path))
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise ImageError(
                 f"{path}: cannot be opened as a Zarr array ({error}). Check that the level "
@@ -76,6 +78,10 @@ class StoredArray:
         return cls(path, array)
 
     is_free = False
+
+    def __reduce__(self) -> tuple[Callable[[Path], StoredArray], tuple[Path]]:
+        """What goes to another process, to be read there: the path."""
+        return StoredArray.open, (self.path,)
 
     @property
     def zarr_array(self) -> zarr.Array[Any]:
@@ -90,7 +96,9 @@ class StoredArray:
 
     def chunk_path(self, index: tuple[int, ...]) -> Path:
         """The file that holds a chunk."""
-        shard = tuple(i // n for i, n in zip(index, self._per_shard, strict=True))
+        return self._file(tuple(i // n for i, n in zip(index, self._per_shard, strict=True)))
+
+    def _file(self, shard: tuple[int, ...]) -> Path:
         return self.path / self._array.metadata.encode_chunk_key(shard)
 
     def is_empty(self, index: tuple[int, ...]) -> bool:
@@ -124,6 +132,8 @@ class StoredArray:
         """
         try:
             self._array[box.slices] = pixels
+            for index in grid_indices(box, self.shard):
+                begin_flush(self._file(index))
         except Exception as error:  # as above
             raise ImageError(
                 f"{self.path}: pixels {box.start} to {box.stop} cannot be written ({error}). "

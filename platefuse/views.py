@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import product
@@ -46,13 +46,22 @@ class View(Protocol):
     def request(self, region: Box) -> Box:
         """The source pixels that a region of the output, inside `placed`, is made of."""
 
-    def footprint(self, box: Box) -> Box:
-        """The output pixels that may be made of a box of source pixels (rather too many)."""
+    def footprint(self, box: Box, tile: Sequence[int]) -> Box:
+        """Where output regions that request some of a box of source pixels lie (rather too much).
+
+        Parameters
+        ----------
+        box : Box
+            Source pixels.
+        tile : sequence of int
+            Shape of the largest region that is requested.
+        """
 
     def fetch(self, region: Box, who: Hashable) -> Pixels | None:
         """The view's pixels on a region of the output inside `placed`.
 
-        In the source's dtype where placing is copying, else float; None if all are zero.
+        In the source's dtype where placing is copying, else float. None if all are zero, or
+        none is covered.
         """
 
     def covers(self, region: Box) -> Mask | None:
@@ -61,7 +70,7 @@ class View(Protocol):
     def weights(self, region: Box) -> NDArray[np.float64]:
         """Blending weights on a region inside `placed`, above zero where it covers.
 
-        Of length 1 on axes without blending.
+        Of length 1 on axes along which they do not vary.
         """
 
 
@@ -127,7 +136,7 @@ class ShiftedView:
         stop = [math.ceil(b - s) for b, s in zip(region.stop, self.shift_px, strict=True)]
         return _clamped(start, stop, reach, self.box)
 
-    def footprint(self, box: Box) -> Box:
+    def footprint(self, box: Box, tile: Sequence[int]) -> Box:
         """See `View`."""
         spread = [0 if float(s).is_integer() else REACH[self.order] + 1 for s in self.shift_px]
         moved = list(zip(box.start, box.stop, self.shift_px, spread, strict=True))
@@ -159,7 +168,8 @@ class ShiftedView:
             if width > 0:
                 position = np.arange(region.start[axis], region.stop[axis]) - self.shift_px[axis]
                 ramp = border_weights(position, self.box.start[axis], self.box.stop[axis], width)
-                weights = weights * _along(ramp, axis, ndim)
+                if ramp.min() < 1:
+                    weights = weights * _along(ramp, axis, ndim)
         return weights
 
 
@@ -213,11 +223,7 @@ class AffineView:
 
     def request(self, region: Box) -> Box:
         """See `View`."""
-        space = _last(region, len(self.offset))
-        corners = np.array(
-            list(product(*zip(space.start, [b - 1 for b in space.stop], strict=True)))
-        )
-        found = corners @ self.inverse.T + self.origin
+        found = self._corners(_last(region, len(self.offset)))
         start = [math.floor(a) for a in found.min(axis=0)]
         stop = [math.ceil(b) + 1 for b in found.max(axis=0)]
         lead = len(self.leading.start)
@@ -227,10 +233,14 @@ class AffineView:
         inner = _clamped(start, stop, reach, self._box_in_space)
         return Box((*first.start, *inner.start), (*first.stop, *inner.stop))
 
-    def footprint(self, box: Box) -> Box:
+    def footprint(self, box: Box, tile: Sequence[int]) -> Box:
         """See `View`."""
-        space = _last(box, len(self.offset))
-        low, high = self._forward(space, margin=REACH[self.order] + 1)
+        n = len(self.offset)
+        low, high = self._forward(_last(box, n), margin=REACH[self.order] + 1)
+        # a turned region requests the upright box around itself: more than it is made of
+        spread = np.abs(self.matrix) @ np.abs(self.inverse) - np.eye(n)
+        slack = spread @ np.array(tile[-n:]) / 2
+        low, high = low - slack, high + slack
         lead = len(self.leading.start)
         moved = [a - b for a, b in zip(self.leading.start, self.box.start[:lead], strict=True)]
         first = Box(box.start[:lead], box.stop[:lead]).shifted(moved)
@@ -243,11 +253,13 @@ class AffineView:
         """See `View`."""
         from platefuse.affine import sample
 
+        n = len(self.offset)
+        if self._misses(_last(region, n)):
+            return None
         request = self.request(region)
         pixels = self.source.read(request, who)
         if pixels is None:
             return None
-        n = len(self.offset)
         start = np.array(_last(region, n).start)
         offset = self.inverse @ start + self.origin - np.array(_last(request, n).start)
         # nearest pixels keep their dtype: a float would round large ids
@@ -259,39 +271,55 @@ class AffineView:
 
     def covers(self, region: Box) -> Mask | None:
         """See `View`."""
-        n = len(self.offset)
-        inside = np.ones(_last(region, n).shape, bool)
-        for axis, position in enumerate(self._positions(region)):
-            start, stop = self._box_in_space.start[axis], self._box_in_space.stop[axis]
-            inside &= (position >= start - 0.5) & (position < stop - 0.5)
-        if inside.all():
+        space, box = _last(region, len(self.offset)), self._box_in_space
+        corners = self._corners(space)
+        if all(
+            (start - 0.5 <= at).all() and (at < stop - 0.5).all()
+            for at, start, stop in zip(corners.T, box.start, box.stop, strict=True)
+        ):  # a box has no dents: what holds its corners holds all of it
             return None
+        inside = np.ones(space.shape, bool)
+        for terms, start, stop in zip(self._terms(space), box.start, box.stop, strict=True):
+            ahead, last = reduce(np.add, terms[:-1]), terms[-1]  # all sums are exact
+            inside &= last >= start - 0.5 - ahead
+            inside &= last < stop - 0.5 - ahead
         return np.broadcast_to(inside, region.shape)
 
     def weights(self, region: Box) -> NDArray[np.float64]:
         """See `View`."""
-        n = len(self.offset)
-        weights = np.ones(_last(region, n).shape)
-        box = self._box_in_space
-        for axis, position in enumerate(self._positions(region)):
-            if self.widths_px and self.widths_px[axis] > 0:
-                weights *= border_weights(
-                    position, box.start[axis], box.stop[axis], self.widths_px[axis]
-                )
-        return weights.reshape((1,) * (len(region.start) - n) + weights.shape)
+        space, box = _last(region, len(self.offset)), self._box_in_space
+        corners = self._corners(space)
+        weights = np.ones((1,) * len(region.start))
+        for axis, terms in enumerate(self._terms(space)):
+            width = self.widths_px[axis] if self.widths_px else 0
+            start, stop = box.start[axis], box.stop[axis]
+            ends = corners[:, axis].min(), corners[:, axis].max()
+            if (border_weights(np.array(ends), start, stop, width) < 1).any():
+                weights = weights * border_weights(reduce(np.add, terms), start, stop, width)
+        return weights
 
     @property
     def _box_in_space(self) -> Box:
         return _last(self.box, len(self.offset))
 
-    def _positions(self, region: Box) -> list[NDArray[np.float64]]:
-        """Source position of every pixel of a region, for each axis of the source."""
-        space = _last(region, len(self.offset))
+    def _terms(self, space: Box) -> Iterator[list[NDArray[np.float64]]]:
+        """For each axis of the source: what, added up, is the position of a box's pixels there."""
         grid = np.ogrid[space.slices]
-        return [
-            reduce(np.add, (c * g for c, g in zip(row, grid, strict=True))) + o
-            for row, o in zip(self.inverse, self.origin, strict=True)
-        ]
+        for row, origin in zip(self.inverse, self.origin, strict=True):
+            first, *others = (c * g for c, g in zip(row, grid, strict=True))
+            yield [first + origin, *others]
+
+    def _misses(self, space: Box) -> bool:
+        """Whether a box, for instance at a corner of `placed`, has no pixel of the view."""
+        found, box = self._corners(space), self._box_in_space
+        low, high = found.min(axis=0), found.max(axis=0)
+        edges = zip(low, high, box.start, box.stop, strict=True)
+        return any(b < start - 0.5 or a >= stop - 0.5 for a, b, start, stop in edges)
+
+    def _corners(self, space: Box) -> NDArray[np.float64]:
+        """Source positions of the corner pixels of a box."""
+        ends = zip(space.start, [b - 1 for b in space.stop], strict=True)
+        return np.asarray(np.array(list(product(*ends))) @ self.inverse.T + self.origin)
 
     def _forward(self, box: Box, *, margin: float) -> NDArray[np.float64]:
         """Lowest and highest output position of a box of source pixels, widened by a margin."""

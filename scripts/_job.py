@@ -16,7 +16,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from platefuse.errors import PlatefuseError
+from platefuse.memory import reuse_blocks
 from platefuse.record import write_receipt
+
+reuse_blocks()  # at import: the scripts import what starts threads afterwards
 
 logger = logging.getLogger("platefuse")
 

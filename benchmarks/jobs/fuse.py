@@ -11,6 +11,9 @@ from benchmarks.jobs.sims import KEY, load_sims
 
 
 def prepare(fields: str, output: str, chunks: dict[str, int], threads: int) -> Callable[[], object]:
+    from platefuse.memory import reuse_blocks
+
+    reuse_blocks()  # as the workflow's jobs do, before anything starts a thread
     from platefuse.fusion import fuse
 
     sims: list[Any] = load_sims(Path(fields))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from platefuse.blocks import Blend, Compositor, Paint, overlaps
 from platefuse.geometry import Box
-from platefuse.sources import Source
+from platefuse.sources import Slivers, Source
 from platefuse.views import AffineView, ShiftedView, View
 from tests.arrays import ArrayStore
 
@@ -225,7 +225,7 @@ def test_zeros_that_are_data_count_and_blocks_without_data_are_none(how: Composi
     full = cut_out(np.full(SHAPE, 50, np.uint8), Box.of_shape(SHAPE))
     holes = frozenset(np.ndindex(5, 5))
     source = Source(ArrayStore(np.zeros(SHAPE, np.uint8), (5, 6), holes))
-    source.expect(lambda chunk: ())
+    source.expect(lambda chunk: (), Slivers())
     empty = ShiftedView.at(source, Box.of_shape(SHAPE), (0, 0))
     assert compose(how, [empty], "uint8") is None
     assert compose(how, [], "uint8") is None

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from platefuse import sources
 from platefuse.blocks import Blend, Compositor, Paint
 from platefuse.downsample import mean, nearest
 from platefuse.engine import Plan, Target, write_views
 from platefuse.geometry import Box
-from platefuse.sources import Source
+from platefuse.sources import Slivers, Source
 from platefuse.views import AffineView, ShiftedView, View
 from tests.arrays import ArrayLevel, ArrayStore
 
@@ -118,7 +119,7 @@ def test_any_tiling_of_a_scene_fuses_to_the_scene_with_every_chunk_decoded_once(
         )
     ]
     assert source.decoded == len(used)
-    assert not source._kept
+    assert not len(source.slivers)
 
 
 @settings(max_examples=60)
@@ -149,7 +150,7 @@ def test_one_moved_view_reads_every_chunk_once_at_most_and_keeps_nothing(
         np.testing.assert_array_equal(level.pixels, wanted.pixels)
     count = np.prod([-(-n // c) for n, c in zip(SHAPE, source_chunk, strict=True)])
     assert view.source.decoded <= count
-    assert not view.source._kept
+    assert not len(view.source.slivers)
     box = view.placed & Box.of_shape(SHAPE)
     if order == 0:
         reference = np.zeros_like(SCENE)
@@ -227,24 +228,32 @@ def test_labels_are_never_invented() -> None:
 
 def test_slivers_stay_thin_however_large_the_image(monkeypatch: Any) -> None:
     # A strip 30 times longer than a block: what is kept at once does not grow with it.
-    kept = []
+    take, kept = Slivers.take, [0]
+
+    def watched(self: Slivers, who: Any, box: Box) -> Any:
+        kept[-1] = max(kept[-1], self.nbytes)
+        return take(self, who, box)
+
+    monkeypatch.setattr(Slivers, "take", watched)
     for rows in (64, 1920):
+        kept.append(0)
         array = np.ones((rows, 64), np.uint8)
         source = Source(ArrayStore(array, (32, 64)))
-        largest = 0
-        take = source._take
-
-        def watched(who: Any, part: Box, take: Any = take, source: Source = source) -> Any:
-            nonlocal largest
-            largest = max(largest, source._kept_bytes)
-            return take(who, part)
-
-        monkeypatch.setattr(source, "_take", watched)
         view = ShiftedView.at(source, Box.of_shape(array.shape), (3, 0))
         level = ArrayLevel(array.shape, (32, 64), np.dtype(np.uint8))
         write_views([view], Target([level], [], mean), Paint())
-        kept.append(largest)
-    assert kept[0] == kept[1] == 3 * 64
+    assert kept[1] == kept[2] == 3 * 64
+
+
+def test_little_room_for_slivers_costs_decoding_and_changes_nothing(monkeypatch: Any) -> None:
+    source, views = side_by_side(SCENE, [Box.of_shape(SHAPE)], (1, 16, 16))
+    plenty = fuse(views, Blend(), (1, 10, 10))
+    once = source.decoded
+    monkeypatch.setattr(sources, "KEPT_BYTES", 300)
+    source, views = side_by_side(SCENE, [Box.of_shape(SHAPE)], (1, 16, 16))
+    short = fuse(views, Blend(), (1, 10, 10))
+    assert source.decoded > once
+    np.testing.assert_array_equal(short[0].pixels, plenty[0].pixels)
 
 
 @given(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from platefuse import sources
 from platefuse.geometry import Box, grid_box
-from platefuse.sources import Source
+from platefuse.sources import Slivers, Source
 from tests.arrays import ArrayStore
 
 SHAPE = (13, 17)
@@ -46,7 +46,7 @@ def test_a_box_is_read_across_chunks_and_holes(
     for index in holes:
         expected[grid_box(index, chunk, SHAPE).slices] = 0
     source = Source(ArrayStore(ARRAY, chunk, frozenset(holes)))
-    source.expect(lambda _: ())
+    source.expect(lambda _: (), Slivers())
     got = source.read(box, "reader")
     if got is None:
         assert not expected[box.slices].any()
@@ -60,8 +60,10 @@ def test_a_box_is_read_across_chunks_and_holes(
 def test_readers_in_any_order_get_their_pixels_and_chunks_are_decoded_once(
     chunk: tuple[int, int], readers: tuple[int, int], seed: int, limit: int
 ) -> None:
-    source, boxes = Source(ArrayStore(ARRAY, chunk)), grid(readers)
-    source.expect(lambda part: [(b.start, b) for b in boxes if not (b & part).empty])
+    source, slivers, boxes = Source(ArrayStore(ARRAY, chunk)), Slivers(), grid(readers)
+    source.expect(
+        lambda part: [(b.start, b.start, b) for b in boxes if not (b & part).empty], slivers
+    )
     np.random.default_rng(seed).shuffle(boxes)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "KEPT_BYTES", limit)
@@ -71,16 +73,43 @@ def test_readers_in_any_order_get_their_pixels_and_chunks_are_decoded_once(
             np.testing.assert_array_equal(got, ARRAY[box.slices])
     if limit == 10**9:
         assert source.decoded == len(grid(chunk))
-    assert not source._kept
-    assert source._kept_bytes == 0
+    assert not len(slivers)
+    assert not source._waiting
+    assert not source._decoding
+
+
+def test_what_is_needed_last_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "KEPT_BYTES", 2 * 13 * 2)
+    source, slivers = Source(ArrayStore(ARRAY, SHAPE)), Slivers()
+    columns = [Box((0, x), (13, x + 1)) for x in (3, 2, 0, 1)]
+    source.expect(lambda part: [(b.start[1], b.start[1], b) for b in columns], slivers)
+    source.read(columns[2], 0)
+    assert len(slivers) == 2
+    for column in (1, 2):
+        assert slivers.take(column, Box((0, column), (13, column + 1))) is not None
+
+
+def test_a_chunk_that_is_decoded_again_is_decoded_for_all_who_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sources, "KEPT_BYTES", 0)
+    source, boxes = Source(ArrayStore(ARRAY, SHAPE)), grid((13, 4))
+    source.expect(lambda part: [(b.start, b.start, b) for b in boxes], Slivers())
+    source.read(boxes[0], boxes[0].start)
+    monkeypatch.setattr(sources, "KEPT_BYTES", 10**9)
+    for box in boxes[1:]:
+        np.testing.assert_array_equal(source.read(box, box.start), ARRAY[box.slices])
+    assert source.decoded == 2
 
 
 def test_slivers_are_small_copies_and_not_whole_chunks_kept_alive() -> None:
     source = Source(ArrayStore(ARRAY, (13, 17)))
     boxes = [Box((0, 0), (13, 16)), Box((0, 16), (13, 17))]
-    source.expect(lambda part: [(b.start, b) for b in boxes])
+    slivers = Slivers()
+    source.expect(lambda part: [(b.start, b.start, b) for b in boxes], slivers)
     source.read(boxes[0], boxes[0].start)
-    (sliver,) = source._kept.values()
+    sliver = slivers.take(boxes[1].start, boxes[1])
+    assert sliver is not None
     assert sliver.base is None
     assert sliver.nbytes == 13 * 2
 
@@ -106,7 +135,8 @@ def test_a_chunk_is_decoded_once_also_if_the_second_reader_overtakes_the_first(
 
     source = Source(ArrayStore(ARRAY, SHAPE))
     boxes = {"slow": Box((0, 0), (13, 8)), "fast": Box((0, 8), (13, 17))}
-    source.expect(lambda part: list(boxes.items()))
+    slivers = Slivers()
+    source.expect(lambda part: [(0, *item) for item in boxes.items()], slivers)
     monkeypatch.setattr(sources, "Lock", ChunkLock)
     got: dict[Hashable, Any] = {}
     slow = threading.Thread(
@@ -120,13 +150,16 @@ def test_a_chunk_is_decoded_once_also_if_the_second_reader_overtakes_the_first(
     for name, box in boxes.items():
         np.testing.assert_array_equal(got[name], ARRAY[box.slices])
     assert source.decoded == 1
-    assert not source._kept
+    assert not len(slivers)
 
 
 def test_threads_read_everything_once(thread_switches: None) -> None:
     source = Source(ArrayStore(ARRAY, (3, 4)))
     boxes = grid((2, 5))
-    source.expect(lambda part: [(b.start, b) for b in boxes if not (b & part).empty])
+    slivers = Slivers()
+    source.expect(
+        lambda part: [(b.start, b.start, b) for b in boxes if not (b & part).empty], slivers
+    )
     waiting = iter(boxes)
     lock = threading.Lock()
     wrong: list[Box] = []
@@ -148,7 +181,7 @@ def test_threads_read_everything_once(thread_switches: None) -> None:
         thread.join()
     assert not wrong
     assert source.decoded == len(grid((3, 4)))
-    assert not source._kept
+    assert not len(slivers)
 
 
 @pytest.fixture
@@ -162,18 +195,20 @@ def thread_switches() -> Iterator[None]:
 
 def test_a_source_that_is_free_is_read_without_book_keeping() -> None:
     source = Source(ArrayStore(ARRAY, (3, 4), is_free=True))
-    source.expect(lambda part: [("other", part)])
+    slivers = Slivers()
+    source.expect(lambda part: [(0, "other", part)], slivers)
     got = source.read(Box((1, 2), (9, 11)), "reader")
     np.testing.assert_array_equal(got, ARRAY[1:9, 2:11])
-    assert not source._kept
+    assert not len(slivers)
 
 
 def test_a_source_goes_to_another_process_without_locks_and_slivers() -> None:
     source = Source(ArrayStore(ARRAY, (3, 4)))
-    source.expect(lambda part: [("other", part)])
+    slivers = Slivers()
+    source.expect(lambda part: [(0, "other", part)], slivers)
     source.read(Box((0, 0), (1, 1)), "reader")
     there = pickle.loads(pickle.dumps(source))
-    assert not there._kept
+    assert not len(there.slivers)
     np.testing.assert_array_equal(there.read(Box((0, 0), (2, 2)), "reader"), ARRAY[:2, :2])
 
 
@@ -183,4 +218,3 @@ def test_a_source_that_nobody_planned_for_reads_just_the_box() -> None:
         got = source.read(Box((2, 3), (9, 8)), "reader")
         np.testing.assert_array_equal(got, ARRAY[2:9, 3:8])
     assert source.decoded == 0
-    assert not source._kept

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +159,23 @@ def test_a_disk_that_refuses_is_our_error(tmp_path: Path) -> None:
     chunk.mkdir(parents=True)  # a folder where the file should go
     with pytest.raises(ImageError, match=r"pixels \(0, 0\) to \(5, 8\) cannot be written"):
         stored.write(Box((0, 0), (5, 8)), np.ones((5, 8), np.uint16))
+
+
+def test_opening_leaves_zarr_with_all_its_threads(tmp_path: Path) -> None:
+    """The number of threads of zarr's event loop is set once for a process: by whom it likes."""
+    create(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from platefuse.store import StoredArray;"
+        "from platefuse.geometry import Box; from zarr.core import sync;"
+        "array = StoredArray.open(Path(sys.argv[1])); array.decode(Box((0, 0), (5, 8)));"
+        "print(sync._executor)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "None"
+
+
+def test_an_array_goes_to_another_process(tmp_path: Path) -> None:
+    create(tmp_path)[...] = PIXELS
+    there = pickle.loads(pickle.dumps(StoredArray.open(tmp_path / "a")))
+    np.testing.assert_array_equal(there.decode(Box((0, 0), (5, 8))), PIXELS[:5, :8])
