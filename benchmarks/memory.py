@@ -15,12 +15,12 @@ GRIDS = ((2, 2), (8, 8))
 
 TEXT = """\
 Peak resident memory of the whole process, for wells of {fields} fields of {shape} pixels, one \
-channel and one plane; registration with a label. Peers are in the other tables."""
+channel; registration with a label. Peers are in the other tables."""
 
 
 def run_memory(*, rounds: int, small: bool = False) -> Section:
     """Register and fuse a small well and a large one."""
-    shape = (270, 320) if small else (2160, 2560)
+    shape = (2, 270, 320) if small else (4, 2160, 2560)
     works = {"register": _registration, "fuse": _fusion}
     peaks = [f"{a} × {b} fields, peak MB" for a, b in GRIDS]
     table = Table(["work", *peaks, "grows by", "call, s"])
@@ -50,17 +50,22 @@ def _add_row(table: Table, name: str, found: list[list[Result] | JobFailedError]
     )
 
 
-def _registration(grid: tuple[int, int], shape: tuple[int, int]) -> Run:
+def _registration(grid: tuple[int, int], shape: tuple[int, int, int]) -> Run:
     spec = replace(
-        registration.CASE, grid=grid, field_shape=shape, planes=1, channels=("DAPI",), levels=5
+        registration.CASE,
+        grid=grid,
+        field_shape=shape[1:],
+        planes=shape[0],
+        channels=("DAPI",),
+        levels=5,
     )
-    name = f"memory-{grid[0]}x{grid[1]}-{shape[0]}"
+    name = f"memory-{grid[0]}x{grid[1]}-{shape[1]}"
     return registration.run_ours(registration.Plate.made(name, spec), OURS)
 
 
-def _fusion(grid: tuple[int, int], shape: tuple[int, int]) -> Run:
-    name = f"memory-{grid[0]}x{grid[1]}-{shape[0]}"
+def _fusion(grid: tuple[int, int], shape: tuple[int, int, int]) -> Run:
+    name = f"memory-{grid[0]}x{grid[1]}-{shape[1]}"
     spec = FieldsSpec(name, grid=grid, field_shape=shape, channels=1)
-    case = fusion.Case(name, spec, fusion.PLANE, shape)
+    case = fusion.Case(name, spec, fusion.PLANES, shape)
     fields: Path = case.fields(tissue)
     return fusion.run_ours(case, fields, OURS)

@@ -28,6 +28,10 @@ class Compositor(Protocol):
     def margin_px(self) -> tuple[int, ...]:
         """Pixels around a block that its own pixels depend on, for each of the last axes."""
 
+    @property
+    def copies(self) -> bool:
+        """Whether pixels that one view alone covers are that view's, whatever they are."""
+
     def compose(
         self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
     ) -> Pixels | None:
@@ -102,6 +106,11 @@ class Paint:
     margin_px: tuple[int, ...] = ()
     nodata: float | None = None
 
+    @property
+    def copies(self) -> bool:
+        """See `Compositor`."""
+        return self.nodata is None
+
     def compose(
         self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
     ) -> Pixels | None:
@@ -126,6 +135,11 @@ class Blend:
     method: Literal["weighted_average", "mean", "max"] = "weighted_average"
     margin_px: tuple[int, ...] = ()
     nodata: float | None = None
+
+    @property
+    def copies(self) -> bool:
+        """See `Compositor`."""
+        return self.nodata is None
 
     def compose(
         self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
@@ -277,6 +291,11 @@ def _add(base: Pixels, difference: Pixels, dtype: np.dtype[Any]) -> Pixels:
     """A value and a float correction, as `dtype`; exact for eight-byte integers, too."""
     if base.dtype.kind == "f" or dtype.kind not in "iu" or dtype.itemsize < 8:
         return to_dtype(base.astype(difference.dtype) + difference, dtype)
+    # integers of 64 bits wrap around, and so may the way there: by two steps that int64 holds
+    step = np.rint(difference)
     limit = float(2**63 - 2**10)
-    step = np.clip(np.rint(difference), -limit, limit).astype(np.int64)
-    return np.asarray(base + step.astype(dtype))
+    half = np.clip(np.rint(step / 2), -limit, limit)
+    rest = np.clip(step - half, -limit, limit)
+    return np.asarray(
+        base + half.astype(np.int64).astype(dtype) + rest.astype(np.int64).astype(dtype)
+    )

@@ -105,7 +105,9 @@ def write_views(
 
     def work(index: Index) -> None:
         region = tree.region(0, index)
-        writer.put(index, how.compose(region, plan.touching(index), finest.dtype, index))
+        touching = plan.touching(index)
+        copied = how.copies and _copy_encoded(region, touching, finest)
+        writer.put(index, how.compose(region, touching, finest.dtype, index), written=copied)
 
     run_leaves(work, leaves, threads)
 
@@ -208,6 +210,19 @@ class Plan:
                         yield rank(index), (index, id(view)), view.request(region)
 
         return consumers
+
+
+def _copy_encoded(region: Box, views: Sequence[View], level: LevelArray) -> bool:
+    """Whether a tile is a chunk of one source as it is stored; then it has been copied.
+
+    It is decoded all the same, for the levels above, but not encoded.
+    """
+    touching = [view for view in views if not (view.placed & region).empty]
+    if len(touching) != 1:
+        return False
+    original = touching[0].original(region)
+    source = touching[0].source.store
+    return original is not None and level.take_encoded(source, original, region)
 
 
 def _plane_cells(box: Box, unit: Index) -> Iterable[Index]:

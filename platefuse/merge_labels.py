@@ -87,6 +87,10 @@ class Relabelled:
         """See `View`."""
         return self.view.weights(region)
 
+    def original(self, region: Box) -> Box | None:
+        """See `View`."""
+        return None if self.changes else self.view.original(region)
+
     def fetch(self, region: Box, who: Hashable) -> Pixels | None:
         """See `View`."""
         pixels = self.view.fetch(region, who)

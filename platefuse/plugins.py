@@ -45,6 +45,7 @@ class Plugin:
     function_kwargs: Mapping[str, Any] = field(default_factory=dict)
     weights_kwargs: Mapping[str, Any] = field(default_factory=dict)
     nodata: float | None = None
+    copies = False
 
     def compose(
         self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable

@@ -49,6 +49,9 @@ class LevelArray(Protocol):
     def write(self, box: Box, pixels: Pixels) -> None:
         """Write whole units."""
 
+    def take_encoded(self, source: Any, original: Box, box: Box) -> bool:
+        """Copy a stored unit of another array as it is; False if the two are not alike."""
+
 
 class TileTree:
     """How the tiles of each level cover those of the level below. Pure.

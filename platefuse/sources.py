@@ -97,7 +97,7 @@ class Source:
     """
 
     def __init__(self, store: ChunkStore) -> None:
-        self._store = store
+        self.store = store
         self._consumers: Consumers | None = None
         self.slivers = Slivers()
         self._decoding: dict[tuple[int, ...], Lock] = {}
@@ -107,22 +107,22 @@ class Source:
 
     def __reduce__(self) -> tuple[type[Source], tuple[ChunkStore]]:
         """What goes to another process: the array, without locks and slivers."""
-        return Source, (self._store,)
+        return Source, (self.store,)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape in pixels, in array axis order."""
-        return self._store.shape
+        return self.store.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the pixels."""
-        return self._store.dtype
+        return self.store.dtype
 
     @property
     def chunk(self) -> tuple[int, ...]:
         """Shape of what is decoded at once, in pixels."""
-        return self._store.chunk
+        return self.store.chunk
 
     def expect(self, consumers: Consumers, slivers: Slivers) -> None:
         """Tell who will read.
@@ -147,8 +147,8 @@ class Source:
         who : hashable
             The reader, as its `consumers` name it. Each reader reads each box once.
         """
-        if self._consumers is None or self._store.is_free:  # nobody to keep anything for
-            return self._store.decode(box)
+        if self._consumers is None or self.store.is_free:  # nobody to keep anything for
+            return self.store.decode(box)
         out: Pixels | None = None
         for index in grid_indices(box, self.chunk):
             chunk = grid_box(index, self.chunk, self.shape)
@@ -164,7 +164,7 @@ class Source:
         return out
 
     def _part(self, index: tuple[int, ...], chunk: Box, part: Box, who: Hashable) -> Pixels | None:
-        if self._store.is_empty(index):
+        if self.store.is_empty(index):
             return None
         with self._lock:
             decoding = self._decoding.setdefault(index, Lock())
@@ -182,7 +182,7 @@ class Source:
 
     def _decode(self, index: tuple[int, ...], chunk: Box, part: Box, who: Hashable) -> Pixels:
         """The pixels of a part, after slivers were kept for all others that wait for theirs."""
-        pixels = self._store.decode(chunk)
+        pixels = self.store.decode(chunk)
         with self._lock:
             self.decoded += 1
         others = [

@@ -6,7 +6,9 @@ than the default. Byte and memory orders that it does not know go through the de
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from platefuse.errors import ImageError
 from platefuse.files import begin_flush
-from platefuse.geometry import Box, grid_indices
+from platefuse.geometry import Box, grid_box, grid_indices
 
 Pixels = NDArray[Any]
 PIPELINE = {
@@ -79,9 +81,9 @@ class StoredArray:
 
     is_free = False
 
-    def __reduce__(self) -> tuple[Callable[[Path], StoredArray], tuple[Path]]:
-        """What goes to another process, to be read there: the path."""
-        return StoredArray.open, (self.path,)
+    def __reduce__(self) -> tuple[Callable[..., StoredArray], tuple[Path, str]]:
+        """What goes to another process: the path, to be opened there."""
+        return _open, (self.path, "r" if self._array.read_only else "r+")
 
     @property
     def zarr_array(self) -> zarr.Array[Any]:
@@ -122,6 +124,58 @@ class StoredArray:
                 "a copy of the plate, or delete the file to go on with an empty chunk."
             ) from error
 
+    def take_encoded(self, source: Any, original: Box, box: Box) -> bool:
+        """Copy the file of a chunk or shard of another array, without decoding it.
+
+        Parameters
+        ----------
+        source : object
+            Where the pixels are; only a `StoredArray` of the same format and codecs can be
+            copied from.
+        original, box : Box
+            The pixels there, and where they go.
+
+        Returns
+        -------
+        bool
+            False if the boxes are not one whole chunk each, or the arrays are not alike: then
+            nothing has been done.
+
+        Raises
+        ------
+        ImageError
+            If the file system refuses.
+        """
+        if not isinstance(source, StoredArray) or source._form != self._form:
+            return False
+        index, target = source._unit(original), self._unit(box)
+        if index is None or target is None:
+            return False
+        path = self._file(target)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source._file(index), path)
+            begin_flush(path)
+        except FileNotFoundError:  # not stored: there is nothing to copy
+            return True
+        except OSError as error:
+            raise self._refused(box, error) from error
+        return True
+
+    @cached_property
+    def _form(self) -> dict[str, Any]:
+        """What two arrays must share for the files of their chunks to mean the same."""
+        form = self._array.metadata.to_dict()
+        for key in ("shape", "attributes", "dimension_separator", "chunk_key_encoding"):
+            form.pop(key, None)
+        form.pop("dimension_names", None)
+        return form
+
+    def _unit(self, box: Box) -> tuple[int, ...] | None:
+        """Index of the shard that a box is; None if it is none."""
+        index = tuple(a // s for a, s in zip(box.start, self.shard, strict=True))
+        return index if box == grid_box(index, self.shard, self.shape) else None
+
     def write(self, box: Box, pixels: Pixels) -> None:
         """Write a box of whole shards.
 
@@ -135,10 +189,17 @@ class StoredArray:
             for index in grid_indices(box, self.shard):
                 begin_flush(self._file(index))
         except Exception as error:  # as above
-            raise ImageError(
-                f"{self.path}: pixels {box.start} to {box.stop} cannot be written ({error}). "
-                "Check free space and permissions, then start again: what is complete is kept."
-            ) from error
+            raise self._refused(box, error) from error
+
+    def _refused(self, box: Box, error: Exception) -> ImageError:
+        return ImageError(
+            f"{self.path}: pixels {box.start} to {box.stop} cannot be written ({error}). "
+            "Check free space and permissions, then start again: what is complete is kept."
+        )
+
+
+def _open(path: Path, mode: Literal["r", "r+"]) -> StoredArray:
+    return StoredArray.open(path, mode=mode)
 
 
 class WithAxis:

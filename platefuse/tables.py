@@ -17,6 +17,7 @@ from platefuse.table_backends import READERS, backend_of, group_attributes
 
 STANDARD_NAMES = ("FOV_ROI_table", "well_ROI_table")
 _ROI_TYPES = ("roi_table", "masking_roi_table")
+_NOISE_UM = 1e-4  # what arithmetic in float32 may leave below zero
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,13 @@ class Table:
         length = {a: self.column(f"len_{a}_micrometer") for a in axes}
         for axis in axes:
             for row, a, n in zip(self.names, start[axis], length[axis], strict=True):
-                if a < 0 or n <= 0:
+                if a < -_NOISE_UM or n <= 0:
                     raise TableError(
                         f"{self.path}: ROI {row!r} begins at {a:g} µm in {axis} and is {n:g} µm "
                         "long; expected a start of 0 or more and a length above 0."
                     )
         return [
-            Roi(name, {a: start[a][i] for a in axes}, {a: length[a][i] for a in axes})
+            Roi(name, {a: max(start[a][i], 0.0) for a in axes}, {a: length[a][i] for a in axes})
             for i, name in enumerate(self.names)
         ]
 

@@ -57,6 +57,9 @@ class View(Protocol):
             Shape of the largest region that is requested.
         """
 
+    def original(self, region: Box) -> Box | None:
+        """The source pixels that a region of the output is a copy of; None if it is none."""
+
     def fetch(self, region: Box, who: Hashable) -> Pixels | None:
         """The view's pixels on a region of the output inside `placed`.
 
@@ -144,6 +147,10 @@ class ShiftedView:
             tuple(math.floor(a + s) - w for a, _, s, w in moved),
             tuple(math.ceil(b + s) + w for _, b, s, w in moved),
         )
+
+    def original(self, region: Box) -> Box | None:
+        """See `View`."""
+        return self.request(region) if self.is_whole and self.placed.contains(region) else None
 
     def fetch(self, region: Box, who: Hashable) -> Pixels | None:
         """See `View`."""
@@ -248,6 +255,10 @@ class AffineView:
             (*first.start, *(math.floor(a) for a in low)),
             (*first.stop, *(math.ceil(b) + 1 for b in high)),
         )
+
+    def original(self, region: Box) -> Box | None:
+        """Nothing is a copy."""
+        return None
 
     def fetch(self, region: Box, who: Hashable) -> Pixels | None:
         """See `View`."""

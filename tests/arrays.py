@@ -55,6 +55,9 @@ class ArrayLevel:
         # Zeros are what is read where nothing was written; 99 stands for any other fill value.
         self.pixels = np.full(self.shape, 0 if self.zero_is_fill else 99, self.dtype)
 
+    def take_encoded(self, source: object, original: Box, box: Box) -> bool:
+        return False
+
     def write(self, box: Box, pixels: Array) -> None:
         ends = zip(box.start, box.stop, self.shard, self.shape, strict=True)
         for start, stop, unit, length in ends:

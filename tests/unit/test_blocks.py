@@ -189,14 +189,28 @@ def test_integers_are_rounded_and_not_cut() -> None:
     assert (got == 1001).all()
 
 
-def test_huge_integers_are_averaged_without_overflow() -> None:
-    low, high = 2**63 + 10_000_000, 2**63 + 30_000_000
+@pytest.mark.parametrize(
+    ("dtype", "one", "other"),
+    [
+        ("uint64", 2**63 + 30_000_000, 2**63 + 10_000_000),
+        ("uint64", 2**64 - 1, 0),
+        ("uint64", 0, 2**64 - 1),
+        ("int64", -(2**63), 2**63 - 1),
+        ("int64", 2**63 - 1, -(2**63)),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 7])
+def test_huge_integers_are_averaged_without_overflow(
+    dtype: str, one: int, other: int, times: int
+) -> None:
     views: list[View] = [
-        cut_out(np.full(SHAPE, value, np.uint64), Box.of_shape(SHAPE)) for value in (high, low)
+        cut_out(np.full(SHAPE, value, dtype), Box.of_shape(SHAPE))
+        for value in (one, *[other] * times)
     ]
-    got = compose(Blend("mean"), views, "uint64")
+    got = compose(Blend("mean"), views, dtype)
     assert got is not None
-    assert abs(int(got[0, 0]) - (2**63 + 20_000_000)) <= 2**11  # float64 at 2**63
+    mean = (one + times * other) // (times + 1)
+    assert abs(int(got[0, 0]) - mean) <= 2**12  # float64 at 2**63
 
 
 @pytest.mark.parametrize(("winner", "expected"), [("first", 1), ("last", 3)])

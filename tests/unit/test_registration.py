@@ -20,6 +20,7 @@ import pytest
 import zarr
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from numcodecs import Blosc
 
 import platefuse
 from platefuse.carry import copy_tables
@@ -539,3 +540,24 @@ def test_a_kill_anywhere_leaves_images_that_a_second_run_completes(
             apply_registration_to_image(zarr_url=url, registered_roi_table=FIELDS)
             assert_registered(path, plate.truth, "B/03", image)
         assert not path.with_name("plate.zarr.staging").exists()
+
+
+def test_chunks_that_stay_where_they_are_are_not_encoded_again(
+    example_plate: PlateFactory,
+) -> None:
+    plate = example_plate(replace(TINY, chunks=(16, 16), compressor="blosc-lz4"))
+    level = plate.path / "B/03/0/0"
+    # The same pixels, otherwise compressed than the metadata say: what is encoded anew differs.
+    for file in chunk_files(level):
+        file.write_bytes(Blosc("zstd", 9).encode(Blosc().decode(file.read_bytes())))
+    before = {path.relative_to(level): path.read_bytes() for path in chunk_files(level)}
+    register(plate.path)
+    assert_registered(plate.path, plate.truth, "B/03", "0", table=FIELDS)
+    after = {path.relative_to(level): path.read_bytes() for path in chunk_files(level)}
+    same = [path for path in after if after[path] == before[path]]
+    assert same, "chunks inside the registered ROIs are copied"
+    assert len(same) < len(after), "chunks that their border cuts are not"
+
+
+def chunk_files(level: Path) -> list[Path]:
+    return [path for path in level.rglob("*") if path.is_file() and path.name.isdigit()]

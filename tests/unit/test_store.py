@@ -179,3 +179,41 @@ def test_an_array_goes_to_another_process(tmp_path: Path) -> None:
     create(tmp_path)[...] = PIXELS
     there = pickle.loads(pickle.dumps(StoredArray.open(tmp_path / "a")))
     np.testing.assert_array_equal(there.decode(Box((0, 0), (5, 8))), PIXELS[:5, :8])
+
+
+@pytest.mark.parametrize("form", ["v2", "v3", "v3 with shards"])
+def test_chunks_of_an_array_alike_are_copied_as_they_are(tmp_path: Path, form: str) -> None:
+    create(tmp_path / "one", **FORMS[form])[...] = PIXELS
+    create(tmp_path / "other", **FORMS[form], attributes={"of": "another"})
+    one = StoredArray.open(tmp_path / "one/a")
+    other = StoredArray.open(tmp_path / "other/a", mode="r+")
+    for box in cells(one.shard):
+        assert other.take_encoded(one, box, box)
+    np.testing.assert_array_equal(np.asarray(zarr.open_array(tmp_path / "other/a")), PIXELS)
+    last = cells(one.shard)[-1]
+    assert not other.take_encoded(one, last, Box.of_shape(last.shape)), "not of one size"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dtype": "int16"}, {"chunks": (5, 9)}, {"fill_value": 7}, {"compressors": None}],
+)
+def test_chunks_of_an_array_of_another_kind_are_not(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    create(tmp_path / "one")[...] = PIXELS
+    create(tmp_path / "other", **options)
+    one = StoredArray.open(tmp_path / "one/a")
+    other = StoredArray.open(tmp_path / "other/a", mode="r+")
+    assert not other.take_encoded(one, Box((0, 0), CHUNK), Box((0, 0), CHUNK))
+    assert not other.take_encoded(object(), Box((0, 0), CHUNK), Box((0, 0), CHUNK))
+    assert not list((tmp_path / "other/a").rglob("0*"))
+
+
+def test_a_chunk_that_is_not_stored_is_copied_as_nothing(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        create(tmp_path / name)
+    other = StoredArray.open(tmp_path / "other/a", mode="r+")
+    box = Box((0, 0), CHUNK)
+    assert other.take_encoded(StoredArray.open(tmp_path / "one/a"), box, box)
+    assert not other.chunk_path((0, 0)).exists()

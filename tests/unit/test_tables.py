@@ -164,6 +164,13 @@ def test_bad_boxes_are_errors_that_name_table_roi_got_and_expected(
         read_table(tmp_path / "image", "bad").rois("zyx")
 
 
+def test_what_float32_leaves_below_zero_is_zero(tmp_path: Path) -> None:
+    rows = good_rows()
+    rows["FOV_1"]["x_micrometer"] = -1e-5
+    write_roi_table(image(tmp_path), "noise", rows)
+    assert read_table(tmp_path / "image", "noise").rois("yx")[0].start_um["x"] == 0
+
+
 def test_a_bad_box_on_an_axis_that_the_image_lacks_does_not_matter(tmp_path: Path) -> None:
     rows = good_rows()
     rows["FOV_1"]["len_z_micrometer"] = math.nan
