@@ -9,7 +9,6 @@ from platefuse.plate import Plate, Well
 from platefuse.registration import plan_registration
 from platefuse.request import RegistrationRequest, done_record
 from platefuse.swap import BACKUP_SUFFIX, backup_path
-from platefuse.tables import table_fates
 
 
 def check_plate(plate: Plate, request: RegistrationRequest) -> None:
@@ -44,8 +43,7 @@ def check_well(well: Well, request: RegistrationRequest) -> None:
             continue
         if not well.image(image.path).exists() and backup_path(well, image.path).exists():
             continue  # a run was killed between two renames: the swap puts it back
-        plan = plan_registration(well, image.path, request)
-        table_fates(plan.image, plan.reference)
+        plan_registration(well, image.path, request)
 
 
 def check_fusion(plate: Plate, options: FusionOptions) -> None:

@@ -92,9 +92,10 @@ def find_fields(image: Path, multiscale: Multiscale, tile_table: str) -> list[Fi
     """
     table = read_table(image, tile_table)
     registered = _registered_boxes(image, multiscale.spatial)
+    on_stage = {axis: _stage_column(table, axis) for axis in multiscale.spatial}
     found = []
     for row, roi in enumerate(table.rois(multiscale.spatial)):
-        stage = {a: _stage_position(table, a, row) for a in multiscale.spatial}
+        stage = {axis: column[row] for axis, column in on_stage.items()}
         data = _data_of(registered, roi.name, row, table) if registered else None
         field = Field(roi.name, roi.start_um, stage, roi.length_um, data)
         _check_inside(field, multiscale, table)
@@ -145,10 +146,9 @@ def _data_of(boxes: dict[str, Box], name: str, row: int, table: Table) -> Box:
     )
 
 
-def _stage_position(table: Table, axis: str, row: int) -> float:
+def _stage_column(table: Table, axis: str) -> tuple[float, ...]:
     original = f"{axis}_micrometer_original"
-    name = original if original in table.columns else f"{axis}_micrometer"
-    return table.column(name)[row]
+    return table.column(original if original in table.columns else f"{axis}_micrometer")
 
 
 def _check_inside(field: Field, image: Multiscale, table: Table) -> None:

@@ -60,11 +60,17 @@ def make_folder(path: Path) -> None:
 def remove_tree(path: Path) -> None:
     """Remove a folder in two steps, so that a half-removed one never has its own name."""
     doomed = path.with_name(f".{path.name}.removed")
-    if doomed.exists():
-        shutil.rmtree(doomed)
-    if path.exists():
+    _remove(doomed)
+    if os.path.lexists(path):
         path.rename(doomed)
-        shutil.rmtree(doomed)
+        _remove(doomed)
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
 
 
 def remove_empty_folders(path: Path, stop: Path) -> None:
@@ -145,8 +151,6 @@ def begin_flush(path: Path) -> None:
 
     Without it the system waits until much is to be written, and so does the flush at the end.
     """
-    if not hasattr(os, "posix_fadvise"):  # macOS
-        return
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:

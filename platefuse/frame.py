@@ -14,6 +14,7 @@ from platefuse.errors import ViewError
 
 MODES = ("union", "intersection", "sample")
 _TOLERANCE_PX = 1e-6
+_MOST_PIXELS = 2**44  # more comes of a spacing in the wrong unit
 _EXPECTED = {
     "spacing": "finite number above 0",
     "shape": "whole number above 0",
@@ -72,6 +73,11 @@ class Frame:
         _check("spacing", self.axes, self.spacing, lambda v: v > 0)
         _check("shape", self.axes, self.shape, lambda v: v >= 1)
         _check("origin", self.axes, self.origin, lambda v: True)
+        if math.prod(self.shape) > _MOST_PIXELS:
+            raise ViewError(
+                f"the output would have {' × '.join(map(str, self.shape))} pixels ({self.axes}) at "
+                f"spacing {list(self.spacing)}. Check the transforms and the output's properties."
+            )
 
     @classmethod
     def covering(
@@ -125,6 +131,8 @@ class Frame:
                     f"end at {high.tolist()} ({axes}). Check the transforms, or use "
                     "output_stack_mode 'union'."
                 )
+            if not np.isfinite(counts).all():
+                raise ViewError(f"the output's spacing {step.tolist()} ({axes}) is too small.")
             shape = counts.tolist()
         _check("shape", axes, shape, lambda v: v >= 1 and v == int(v))
         return cls(axes, tuple(spacing), tuple(begin.tolist()), tuple(int(n) for n in shape))

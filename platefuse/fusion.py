@@ -166,6 +166,8 @@ def fuse(
             f"fuse: interpolation_order is {interpolation_order!r}; expected 0, 1 or 3."
         )
     widths = {**BLENDING_WIDTHS, **(blending_widths or {})}
+    if not all(np.isfinite(width) and width >= 0 for width in widths.values()):
+        raise ConfigError(f"fuse: blending_widths are {widths}; expected numbers of 0 or more.")
     placed = place_views(views, frame, interpolation_order, widths)
     nodata = float("nan") if nan_is_missing else 0.0
     how = choose_compositor(
@@ -320,8 +322,12 @@ def choose_chunks(sim: Sim, frame: Frame, asked: int | Mapping[str, int] | None)
     sizes: Mapping[str, int]
     if isinstance(asked, int | np.integer):
         sizes = dict.fromkeys(frame.axes, int(asked))
-    elif asked is not None:
+    elif isinstance(asked, Mapping):
         sizes = asked
+    elif asked is not None:
+        raise ConfigError(
+            f"fuse: output_chunksize is {asked!r}; expected a number, or one for each axis."
+        )
     elif sim.image.chunks is not None:
         sizes = {a: max(c) for a, c in zip(sim.dims, sim.image.chunks, strict=True)}
     else:

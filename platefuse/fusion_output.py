@@ -72,6 +72,8 @@ def write_fusion(
             "not written to."
         )
     target = Path(url)
+    if not target.name or target.name == ".." or (target.exists() and not target.is_dir()):
+        raise ConfigError(f"fuse: output_zarr_url is {url!r}; expected the path of a folder.")
     if target.exists() and not zarr_options.get("overwrite", True):
         raise ImageError(
             f"{target} exists already, and zarr_options['overwrite'] is False. Remove it or choose "

@@ -178,10 +178,9 @@ def label_names(image: Path) -> list[str]:
     folder = image / "labels"
     if not folder.is_dir():
         return []
-    try:
+    listed = []
+    if any((folder / name).exists() for name in (".zattrs", "zarr.json")):
         listed = read_attributes(folder).get("labels", [])
-    except PlateError:
-        listed = []
     if not isinstance(listed, list):
         raise ImageError(f"{folder}: the list `labels` is {listed!r}; expected a list of names.")
     names = [safe_name(name, f"{folder}: a label") for name in listed]

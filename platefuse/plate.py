@@ -7,6 +7,7 @@ must stay cheap: thousands of wells, no array library.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,19 +123,26 @@ class Well:
         Raises
         ------
         PlateError
-            If the name is unsafe or leads out of the plate through a link.
+            If the name is unsafe, or leads out of the plate through a link.
         """
-        return self._inside(self.path, path)
+        return inside(self.path / safe_name(path, f"{self.path}: an image"), self.plate)
 
-    def _inside(self, folder: Path, name: str) -> Path:
-        target = folder / safe_name(name, f"{self.path}: an image")
-        plate = self.plate.resolve()
-        if not target.resolve().is_relative_to(plate):
-            raise PlateError(
-                f"{target} is a link that leads out of the plate to {target.resolve()}. "
-                "platefuse changes nothing outside the plate; replace the link by the folder."
-            )
-        return target
+    def check_links(self, path: str) -> None:
+        """Check that no link in an image leads out of the plate.
+
+        Raises
+        ------
+        PlateError
+            If a level, a label or a table does.
+        """
+        target = self.image(path)
+        labels = target / "labels"
+        folders = [target, target / "tables", labels]
+        folders += [Path(label.path) for label in _entries(labels)]
+        for folder in folders:
+            for entry in _entries(folder):
+                if entry.is_symlink():
+                    inside(Path(entry.path), self.plate)
 
     def reference_image(self, image: str, acquisition: int) -> str:
         """Path of the image that `image` is registered to.
@@ -276,6 +284,28 @@ def safe_name(name: object, what: str) -> str:
     return name
 
 
+def inside(path: Path, plate: Path) -> Path:
+    """`path` if it leads nowhere but into the plate, whatever links are on its way.
+
+    Raises
+    ------
+    PlateError
+        If a link leads out of the plate, or in a circle.
+    """
+    try:
+        end = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise PlateError(
+            f"{path} is a link that leads nowhere ({error}). Replace it by what it stands for."
+        ) from error
+    if not end.is_relative_to(plate.resolve()):
+        raise PlateError(
+            f"{path} is a link that leads out of the plate to {end}. platefuse uses nothing "
+            "outside the plate; replace the link by what it leads to."
+        )
+    return path
+
+
 def read_attributes(group: Path) -> dict[str, Any]:
     """The OME-NGFF attributes of a Zarr group: those under `ome` for 0.5, all for 0.4.
 
@@ -310,7 +340,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlateError(f"{file}: broken JSON ({error}). Restore the file.") from error
     if not isinstance(content, dict):
         raise PlateError(f"{file}: expected a JSON object, got {type(content).__name__}.")
@@ -327,6 +357,15 @@ def _section(group: Path, key: str) -> dict[str, Any]:
     return section
 
 
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, without a look at each; nothing if there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:  # perhaps moved away by a swap in this instant
+        return []
+
+
 def _well(plate: Path, entry: object, only: tuple[str, ...] | None) -> Well:
     path = entry.get("path") if isinstance(entry, dict) else None
     parts = PurePosixPath(path).parts if isinstance(path, str) else ()
@@ -336,11 +375,7 @@ def _well(plate: Path, entry: object, only: tuple[str, ...] | None) -> Well:
         )
     row, column = (safe_name(part, f"{plate}: a row or column") for part in parts)
     well = Well(plate, row, column, only)
-    if not well.path.resolve().is_relative_to(plate.resolve()):
-        raise PlateError(
-            f"{well.path} is a link that leads out of the plate. platefuse changes nothing "
-            "outside the plate; replace the link by the folder."
-        )
+    inside(well.path, plate)
     return well
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 from platefuse.blocks import Paint
 from platefuse.downsample import Downsample, aggregate, mean, nearest
 from platefuse.engine import Target, write_views
-from platefuse.errors import ImageError
+from platefuse.errors import ImageError, PlateError, PlatefuseError, SwapError
 from platefuse.files import copy_tree, remove_tree
 from platefuse.geometry import Box, Placement, Roi, match_rois, place
 from platefuse.ngff import (
@@ -35,7 +35,7 @@ from platefuse.record import digest_tree, read_record, stamp, write_record
 from platefuse.request import ORDERS, RegistrationRequest, done_record
 from platefuse.sources import Source
 from platefuse.store import StoredArray
-from platefuse.tables import Table, read_table, table_path
+from platefuse.tables import Table, read_table, table_fates, table_path
 from platefuse.views import ShiftedView
 
 logger = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
     PlatefuseError
         If anything is missing or does not fit. Nothing has been written.
     """
+    well.check_links(image)
     source = well.image(image)
     reference = well.image(well.reference_image(image, request.reference_acquisition))
     multiscale = Multiscale.read(source)
@@ -92,7 +93,8 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
     pairs = match_rois(*(table.rois(every) for table in tables), where=where)
     placements = place_all(pairs, multiscale, where=where)
     for label in labels:
-        place_all(pairs, label, where=where)
+        place_all(pairs, label, where=f"{where}, on {label.path}")
+    table_fates(source, reference)
     record = {
         **stamp(),
         "request": request.identity,
@@ -160,6 +162,8 @@ def register_image(
     found = (read_record(staged) or {}).get("registration", {}) if staged.is_dir() else {}
     if (found.get("request"), found.get("digests")) == (request.identity, plan.record["digests"]):
         return {"well": well.name, "image": image, "action": "staged before", "record": found}
+    for part in (plan.image, *(plan.image / "labels" / name for name in label_names(plan.image))):
+        StoredArray.open(part / Multiscale.read(part).paths[0])  # its codecs are known
     remove_tree(staged)
     written = stage_image(plan, staged, ORDERS[request.interpolation], threads)
     write_record(staged, {"registration": plan.record})
@@ -355,15 +359,34 @@ def apply_registration_to_image(
 
     path = Path(zarr_url)
     well = Well(path.parent.parent.parent, path.parent.parent.name, path.parent.name)
+    if not well.path.is_dir():
+        raise PlateError(
+            f"{zarr_url}: there is no well {well.path}; expected plate/row/column/image."
+        )
     request = RegistrationRequest(
         registered_roi_table, reference_acquisition, interpolation, overwrite_input
     )
-    register_image(well, path.name, request, threads=threads, planning=well_lock(well))
-    with well_lock(well):
-        copy_tables(well, path.name, request)
-        if not overwrite_input:
-            new = publish_image(well, path.name, request)
-            return {"image_list_updates": [{"zarr_url": str(new), "origin": zarr_url}]}
-        swap_image(well, path.name, request)
-        discard_backup(well, path.name, request)
+    with _file_system_errors(path):
+        register_image(well, path.name, request, threads=threads, planning=well_lock(well))
+        with well_lock(well):
+            copy_tables(well, path.name, request)
+            if not overwrite_input:
+                new = publish_image(well, path.name, request)
+                return {"image_list_updates": [{"zarr_url": str(new), "origin": zarr_url}]}
+            swap_image(well, path.name, request)
+            discard_backup(well, path.name, request)
     return {"image_list_updates": [{"zarr_url": zarr_url}]}
+
+
+@contextmanager
+def _file_system_errors(image: Path) -> Iterator[None]:
+    """What the file system refuses, as an error of ours that says of which image."""
+    try:
+        yield
+    except PlatefuseError:
+        raise
+    except OSError as error:
+        raise SwapError(
+            f"{image}: the file system refused ({error}). No image is lost: check free space and "
+            "permissions, then call again to go on."
+        ) from error

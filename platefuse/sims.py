@@ -241,7 +241,7 @@ def _zarr_behind(data: Any) -> StoredArray | None:
         return None
     if (array.shape, array.dtype, array.chunks) != (data.shape, data.dtype, data.chunksize):
         return None
-    return StoredArray.open(array.store.root / array.path)
+    return StoredArray.over(array.store.root / array.path, array)
 
 
 def _read(number: int, image: Any, key: str | None) -> Sim:
@@ -278,6 +278,12 @@ def _read(number: int, image: Any, key: str | None) -> Sim:
     params = _params(number, image, key, spatial)
     affines = np.array([np.asarray(p, float) for p in params])
     for affine in affines:
+        last = [0.0] * len(spatial) + [1.0]
+        if affine[-1].tolist() != last and np.isfinite(affine).all():
+            raise ViewError(
+                f"fuse: view {number} has an affine whose last row is {affine[-1].tolist()}; "
+                f"expected {last}."
+            )
         if not np.isfinite(affine).all() or np.linalg.cond(affine[:-1, :-1]) > _SINGULAR:
             raise ViewError(
                 f"fuse: view {number} has a singular or non-finite affine, "

@@ -65,18 +65,22 @@ class StoredArray:
             If there is none, or its metadata or codecs cannot be used.
         """
         try:
-            array = zarr.open_array(path, mode=mode)
-            in_order = getattr(array.metadata, "order", "C") == "C"
-            if in_order and np.dtype(array.dtype).isnative:
-                # made anew, not opened again: under this setting every wait for zarr's event
-                # loop would leave that with one thread, for all arrays and for good
-                with _CONFIGURING, zarr.config.set(PIPELINE):
-                    array = zarr.Array(zarr.AsyncArray(array.metadata, array.store_path))
-        except (ValueError, TypeError, KeyError, OSError) as error:
+            return cls.over(path, zarr.open_array(path, mode=mode))
+        except (ValueError, TypeError, KeyError, OSError, ArithmeticError) as error:
             raise ImageError(
                 f"{path}: cannot be opened as a Zarr array ({error}). Check that the level "
                 "exists and that its metadata names codecs zarr-python knows."
             ) from error
+
+    @classmethod
+    def over(cls, path: Path, array: zarr.Array[Any]) -> StoredArray:
+        """An array that is open already."""
+        in_order = getattr(array.metadata, "order", "C") == "C"
+        if in_order and np.dtype(array.dtype).isnative:
+            # made anew, not opened again: under this setting every wait for zarr's event
+            # loop would leave that with one thread, for all arrays and for good
+            with _CONFIGURING, zarr.config.set(PIPELINE):
+                array = zarr.Array(zarr.AsyncArray(array.metadata, array.store_path))
         return cls(path, array)
 
     is_free = False
@@ -118,10 +122,13 @@ class StoredArray:
         try:
             return np.asarray(self._array[box.slices])
         except Exception as error:  # codecs raise what they like: say which chunk it was
-            index = tuple(a // c for a, c in zip(box.start, self.chunk, strict=True))
+            chunks = list(grid_indices(box, self.chunk))
+            if len(chunks) > 1:
+                for index in chunks:
+                    self.decode(grid_box(index, self.chunk, self.shape))
             raise ImageError(
-                f"{self.chunk_path(index)}: the chunk cannot be read ({error}). Restore it from "
-                "a copy of the plate, or delete the file to go on with an empty chunk."
+                f"{self.chunk_path(chunks[0])}: the chunk cannot be read ({error}). Restore it "
+                "from a copy of the plate, or delete the file to go on with an empty chunk."
             ) from error
 
     def take_encoded(self, source: Any, original: Box, box: Box) -> bool:

@@ -1,0 +1,490 @@
+"""Plates that cannot be registered: one message says why, and no byte of the plate changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import pytest
+import xarray
+import zarr
+
+from platefuse import apply_registration_to_image, fuse
+from platefuse.errors import PlatefuseError, ViewError
+from platefuse.example import Truth, make_plate
+from platefuse.plate import Plate
+from tests.conftest import SMALL, ExamplePlate, PlateFactory
+from tests.sims import KEY, make_sim
+from tests.truth import assert_registered
+
+TABLE = "registered_FOV_ROI_table"
+SPEC = replace(
+    SMALL,
+    wells=("B/03",),
+    acquisitions=SMALL.acquisitions[:2],
+    field_shape=(40, 44),
+    nucleus_diameter_um=9.0,
+    levels=2,
+    tables=("FOV_ROI_table", TABLE, "nuclei_features"),
+)
+Damage = Callable[[Path], object]
+
+
+@pytest.fixture(params=["0.4", "0.5"])
+def plate(request: pytest.FixtureRequest, example_plate: PlateFactory) -> ExamplePlate:
+    """A plate of one well and two acquisitions, in both versions of OME-NGFF."""
+    return example_plate(replace(SPEC, ngff_version=request.param))
+
+
+@pytest.fixture
+def plate_04(example_plate: PlateFactory) -> ExamplePlate:
+    """The same in the older version alone, where the version makes no difference."""
+    return example_plate(SPEC)
+
+
+def state(folder: Path) -> dict[str, bytes | str | None]:
+    """Every file by content, every link by where it leads, every folder."""
+    found: dict[str, bytes | str | None] = {}
+    for path in folder.rglob("*"):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = str(path.readlink())
+        else:
+            found[name] = None if path.is_dir() else path.read_bytes()
+    return found
+
+
+def register(plate: Path, image: str = "1") -> None:
+    url = str(plate / "B" / "03" / image)
+    apply_registration_to_image(zarr_url=url, registered_roi_table=TABLE)
+
+
+def refused(plate: Path, *said: str, staged: bool = False) -> None:
+    """Registering is one error of ours that says all this, and the plate stays as it is.
+
+    Nothing has been written either, unless the fault can only show when pixels are read.
+    """
+    before = state(plate.parent)
+    with pytest.raises(PlatefuseError) as caught:
+        register(plate)
+    for part in said:
+        assert part in str(caught.value)
+    after = state(plate.parent)
+    if staged:
+        staging = f"{plate.name}.staging"
+        after = {k: v for k, v in after.items() if k.split("/")[0] != staging}
+    assert after == before
+
+
+def group_file(group: Path) -> Path:
+    return next(f for f in (group / "zarr.json", group / ".zattrs") if f.is_file())
+
+
+def array_file(array: Path) -> Path:
+    return next(f for f in (array / "zarr.json", array / ".zarray") if f.is_file())
+
+
+def change(file: Path, how: Callable[[Any], object]) -> None:
+    content = json.loads(file.read_text())
+    how(content)
+    file.write_text(json.dumps(content))
+
+
+def with_attributes(group: Path, how: Callable[[Any], object]) -> None:
+    """Change the attributes of a group: at the top, under `attributes` or under `ome`."""
+
+    def inner(content: Any) -> None:
+        attributes = content.get("attributes", content)
+        how(attributes.get("ome", attributes))
+
+    change(group_file(group), inner)
+
+
+def in_image(part: str, how: Callable[[Any], object]) -> Damage:
+    """Change the entry of `multiscales` of an image or label."""
+    return lambda well: with_attributes(well / part, lambda a: how(a["multiscales"][0]))
+
+
+def scaled(value: Any) -> Callable[[Any], object]:
+    def how(entry: Any) -> None:
+        for dataset in entry["datasets"]:
+            dataset["coordinateTransformations"][0]["scale"][-1] = value
+
+    return how
+
+
+def in_array(part: str, key: str, value: object) -> Damage:
+    return lambda well: change(array_file(well / part), lambda c: c.__setitem__(key, value))
+
+
+def listed(group: str, key: str, name: str) -> Damage:
+    return lambda well: with_attributes(well / group, lambda a: a.__setitem__(key, [name]))
+
+
+def image_listed(name: str) -> Damage:
+    entry = {"path": name, "acquisition": 2}
+    return lambda well: with_attributes(well, lambda a: a["well"]["images"].append(entry))
+
+
+def chunk_of(array: Path) -> Path:
+    return next(p for p in sorted(array.rglob("*")) if p.is_file() and p.name[0].isdigit())
+
+
+def pickled(array: Path) -> None:
+    """Have an array decoded by pickle, which would run what the file says."""
+    if array_file(array).name == ".zarray":
+        change(array_file(array), lambda c: c.__setitem__("filters", [{"id": "pickle"}]))
+    else:
+        codecs = [{"name": "numcodecs.pickle", "configuration": {}}]
+        change(array_file(array), lambda c: c.__setitem__("codecs", codecs))
+
+
+def no_acquisitions(well: Path) -> None:
+    def how(attributes: Any) -> None:
+        for entry in attributes["well"]["images"]:
+            del entry["acquisition"]
+
+    with_attributes(well, how)
+
+
+METADATA: dict[str, tuple[Damage, tuple[str, ...]]] = {
+    "pixel size of 0": (in_image("1", scaled(0)), ("B/03/1", "0]; expected 4 numbers above zero")),
+    "pixel size below 0": (in_image("1", scaled(-1)), ("-1]; expected 4 numbers above zero",)),
+    "pixel size of nan": (in_image("1", scaled(float("nan"))), ("nan]; expected 4 numbers",)),
+    "no pixel size": (
+        in_image("1", lambda e: [d.pop("coordinateTransformations") for d in e["datasets"]]),
+        ("B/03/1", "scale of '0' is None", "expected 4 numbers"),
+    ),
+    "pixel size of a label": (in_image("1/labels/nuclei", scaled(0)), ("1/labels/nuclei", "0]")),
+    "seconds for lengths": (
+        in_image("1", lambda e: e["axes"][-1].__setitem__("unit", "second")),
+        ("B/03/1", "axis x", "'second'", "not a length", "micrometer"),
+    ),
+    "seconds in a label": (
+        in_image("1/labels/nuclei", lambda e: e["axes"][-1].__setitem__("unit", "second")),
+        ("1/labels/nuclei", "axis x", "'second'"),
+    ),
+    "axes of another number": (
+        in_image("1", lambda e: e["axes"].pop(0)),
+        ("B/03/1", "the scale of '0' is", "expected 3 numbers"),
+    ),
+    "a label that is too small": (
+        lambda well: change(
+            array_file(well / "1/labels/nuclei/0"), lambda c: c["shape"].__setitem__(-1, 44)
+        ),
+        ("covers pixels", "in x", "has 44"),
+    ),
+    "a label of other axes": (
+        in_array("1/labels/nuclei/0", "shape", [4]),
+        ("1/labels/nuclei/0", "[4]; expected 3 lengths"),
+    ),
+    "no acquisitions": (no_acquisitions, ("B/03", "acquisition 0", "add the key `acquisition`")),
+    "no images": (
+        lambda well: with_attributes(well, lambda a: a["well"]["images"].clear()),
+        ("B/03", "no image of the reference acquisition 0"),
+    ),
+    "an image's name": (image_listed("../../x"), ("an image is named '../../x'", "not safe")),
+    "an image's path": (image_listed("/etc"), ("an image is named '/etc'", "not safe")),
+    "a label's name": (
+        listed("1/labels", "labels", "../../0/labels/nuclei"),
+        ("1/labels", "a label is named '../../0/labels/nuclei'", "not safe"),
+    ),
+    "a label's path": (listed("1/labels", "labels", "/etc"), ("a label is named '/etc'",)),
+    "a level's name": (
+        in_image("1", lambda e: e["datasets"][0].__setitem__("path", "../0/0")),
+        ("a part of a level's path is named '..'", "not safe"),
+    ),
+    "a level's path": (
+        in_image("1", lambda e: e["datasets"][0].__setitem__("path", "/etc")),
+        ("a part of a level's path is named '/'", "not safe"),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", METADATA)
+def test_metadata_that_cannot_be_used(plate: ExamplePlate, fault: str) -> None:
+    damage, said = METADATA[fault]
+    damage(plate.path / "B" / "03")
+    refused(plate.path, *said)
+
+
+@pytest.mark.parametrize("image", ["0", "1"])
+@pytest.mark.parametrize("name", ["../../0/tables/x", "/etc"])
+def test_names_of_tables_that_lead_elsewhere(plate_04: ExamplePlate, image: str, name: str) -> None:
+    listed(f"{image}/tables", "tables", name)(plate_04.path / "B" / "03")
+    refused(plate_04.path, f"{image}/tables", f"a table is named {name!r}", "not safe", staged=True)
+
+
+@pytest.mark.parametrize(
+    "part", ["", "1", "1/labels/nuclei", f"1/tables/{TABLE}", f"0/tables/{TABLE}"]
+)
+@pytest.mark.parametrize("text", ['{"a": ', "[1]"])
+def test_attributes_that_are_no_json_object(plate: ExamplePlate, part: str, text: str) -> None:
+    file = group_file(plate.path / "B" / "03" / part)
+    file.write_text(text)
+    refused(plate.path, str(file), "JSON")
+
+
+@pytest.mark.parametrize("part", ["1/tables", "0/tables", "1/tables/nuclei_features"])
+def test_tables_whose_attributes_are_no_json(plate: ExamplePlate, part: str) -> None:
+    file = group_file(plate.path / "B" / "03" / part)
+    file.write_text('{"a": ')
+    refused(plate.path, str(file), "broken JSON", staged=True)
+
+
+@pytest.mark.parametrize("part", ["1/0", "1/1", "1/labels/nuclei/0", f"1/tables/{TABLE}/X"])
+def test_arrays_whose_metadata_are_no_json(plate: ExamplePlate, part: str) -> None:
+    array_file(plate.path / "B" / "03" / part).write_text('{"a": ')
+    refused(plate.path, part.removesuffix("/X"))
+
+
+@pytest.mark.parametrize("part", ["1/0", "1/labels/nuclei/0", f"1/tables/{TABLE}/X"])
+def test_nothing_is_unpickled(plate: ExamplePlate, part: str) -> None:
+    pickled(plate.path / "B" / "03" / part)
+    refused(plate.path, part.removesuffix("/X"), "pickle", staged=True)
+
+
+@pytest.mark.parametrize("part", ["1/0", "1/labels/nuclei/0"])
+@pytest.mark.parametrize("content", [b"", b"broken"])
+def test_a_broken_chunk_is_named_and_what_is_left_does_no_harm(
+    plate: ExamplePlate, part: str, content: bytes
+) -> None:
+    chunk = chunk_of(plate.path / "B" / "03" / part)
+    whole = chunk.read_bytes()
+    chunk.write_bytes(content)
+    refused(plate.path, f"{chunk}: the chunk cannot be read", "Restore it", staged=True)
+    chunk.write_bytes(whole)
+    register(plate.path)
+    assert_registered(plate.path, plate.truth, "B/03", "1")
+    assert not plate.path.with_name("plate.zarr.staging").exists()
+
+
+@pytest.mark.parametrize("image", ["0", "1"])
+def test_a_broken_chunk_of_a_table_is_named(plate_04: ExamplePlate, image: str) -> None:
+    table = plate_04.path / "B" / "03" / image / "tables" / TABLE
+    chunk_of(table / "X").write_bytes(b"broken")
+    refused(plate_04.path, f"{table}: the anndata table cannot be read", "Write it again")
+
+
+# --- links -----------------------------------------------------------------------------------
+
+PARTS = (
+    "1",
+    "1/0",
+    "1/labels",
+    "1/labels/nuclei",
+    "1/labels/nuclei/0",
+    "1/tables",
+    f"1/tables/{TABLE}",
+    "1/tables/nuclei_features",
+    "0",
+    f"0/tables/{TABLE}",
+)
+
+
+def move_behind_link(path: Path, folder: Path, *, relative: bool = False) -> None:
+    """Move something to another folder and leave a link in its place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    new = folder / path.name
+    path.rename(new)
+    path.symlink_to(os.path.relpath(new, path.parent) if relative else new)
+
+
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_link_out_of_the_plate(
+    plate_04: ExamplePlate, tmp_path: Path, part: str, relative: bool
+) -> None:
+    link = plate_04.path / "B" / "03" / part
+    move_behind_link(link, tmp_path / "outside", relative=relative)
+    refused(plate_04.path, f"{link} is a link that leads out of the plate to {tmp_path}/outside")
+
+
+@pytest.mark.parametrize("part", ["1/notes", "1/labels/mine", "1/tables/mine"])
+@pytest.mark.parametrize("end", ["there", "nowhere"])
+def test_a_link_that_nothing_lists_leads_out_of_the_plate(
+    plate_04: ExamplePlate, tmp_path: Path, part: str, end: str
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "secret").write_text("not to be copied")
+    link = plate_04.path / "B" / "03" / part
+    link.symlink_to(tmp_path / end)
+    refused(plate_04.path, f"{link} is a link that leads out of the plate to {tmp_path / end}")
+
+
+def test_a_link_out_of_the_plate_behind_one_that_stays_inside(
+    plate_04: ExamplePlate, tmp_path: Path
+) -> None:
+    label = plate_04.path / "B" / "03" / "1" / "labels" / "nuclei"
+    move_behind_link(label, plate_04.path / "elsewhere")
+    move_behind_link(label / "0", tmp_path / "outside")
+    refused(plate_04.path, "labels/nuclei/0 is a link that leads out of the plate")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_link_in_a_circle(plate_04: ExamplePlate, part: str) -> None:
+    link = plate_04.path / "B" / "03" / part
+    shutil.rmtree(link)
+    link.symlink_to(link.name)
+    refused(plate_04.path, f"{link} is a link that leads nowhere")
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part != "1"])
+def test_a_link_that_stays_inside_the_plate(plate_04: ExamplePlate, part: str) -> None:
+    move_behind_link(plate_04.path / "B" / "03" / part, plate_04.path / "elsewhere")
+    register(plate_04.path)
+    assert_registered(plate_04.path, plate_04.truth, "B/03", "1")
+    assert not plate_04.path.with_name("plate.zarr.staging").exists()
+
+
+# --- a full disk -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of 4 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("only root can mount a small tmpfs here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def incompressible(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
+    """A plate whose files all take up space."""
+    path = tmp_path_factory.mktemp("noise") / "p.zarr"
+    return path, make_plate(path, replace(SPEC, noise=True))
+
+
+@pytest.mark.parametrize("pages", [0, 8, 20, 60, 100])
+def test_on_a_full_disk_the_plate_stays_and_a_second_run_is_exact(
+    small_disk: Path, incompressible: tuple[Path, Truth], pages: int
+) -> None:
+    original, truth = incompressible
+    plate = small_disk / "p.zarr"
+    shutil.copytree(original, plate)
+    before, page = state(plate), os.sysconf("SC_PAGE_SIZE")
+    free = shutil.disk_usage(small_disk).free
+    assert free > pages * page, "the plate has outgrown the disk of this test"
+    (small_disk / "ballast").write_bytes(bytes(free - pages * page))
+    with pytest.raises((PlatefuseError, OSError), match=r"No space left|os error 28"):
+        register(plate)
+    assert state(plate) == before
+    (small_disk / "ballast").unlink()
+    for image in ("1", "0"):
+        register(plate, image)
+        assert_registered(plate, truth, "B/03", image)
+    assert sorted(p.name for p in small_disk.iterdir()) == ["p.zarr"]
+
+
+# --- plates and views ------------------------------------------------------------------------
+
+
+def test_a_plate_without_wells(plate: ExamplePlate) -> None:
+    with_attributes(plate.path, lambda a: a["plate"].__setitem__("wells", []))
+    with pytest.raises(PlatefuseError, match=r"lists no wells \(`plate\.wells` is \[\]\)"):
+        Plate.open(plate.path)
+
+
+@pytest.fixture
+def broken_view(tmp_path: Path) -> xarray.DataArray:
+    """A view of a Zarr array of which one chunk is broken."""
+    array = zarr.create_array(tmp_path / "source", shape=(20, 24), chunks=(10, 12), dtype="u2")
+    array[...] = 1
+    chunk_of(tmp_path / "source").write_bytes(b"broken")
+    return make_sim(
+        dask.array.from_zarr(zarr.open_array(tmp_path / "source", mode="r")),  # type: ignore[no-untyped-call]
+        "yx",
+        origin=[0, 10],
+    )
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_broken_chunk_of_a_view_is_named_with_its_view(
+    broken_view: xarray.DataArray, tmp_path: Path, written: bool
+) -> None:
+    sims = [make_sim(np.ones((20, 24), "u2"), "yx"), broken_view]
+    before = state(tmp_path)
+    url = str(tmp_path / "fused.zarr") if written else None
+    with pytest.raises(ViewError, match=r"view 1 cannot be read.*source/c/0/0"):
+        fuse(sims, KEY, output_zarr_url=url).compute()
+    assert state(tmp_path) == before
+
+
+def test_an_output_that_exists_is_kept_unless_it_may_be_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "fused.zarr").mkdir()
+    (tmp_path / "fused.zarr" / "mine").write_text("precious")
+    before = state(tmp_path)
+    with pytest.raises(PlatefuseError, match=r"fused\.zarr exists already, .* Remove it or choose"):
+        fuse(
+            [make_sim(np.ones((20, 24), "u2"), "yx")],
+            KEY,
+            output_zarr_url=str(tmp_path / "fused.zarr"),
+            zarr_options={"overwrite": False},
+        )
+    assert state(tmp_path) == before
+
+
+# --- what is not as it should be yet: the mark goes with the fault ---------------------------
+
+
+def test_a_full_disk_is_an_error_of_ours_whatever_is_written(
+    small_disk: Path, incompressible: tuple[Path, Truth]
+) -> None:
+    plate = small_disk / "p.zarr"
+    shutil.copytree(incompressible[0], plate)
+    (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    with pytest.raises(PlatefuseError, match=r"[Ff]ree"):
+        register(plate)
+
+
+def test_a_broken_list_of_labels(plate_04: ExamplePlate) -> None:
+    file = group_file(plate_04.path / "B" / "03" / "1" / "labels")
+    file.write_text('{"a": ')
+    refused(plate_04.path, str(file), "broken JSON")
+
+
+def test_all_tables_are_checked_before_anything_is_written(plate_04: ExamplePlate) -> None:
+    listed("1/tables", "tables", "/etc")(plate_04.path / "B" / "03")
+    refused(plate_04.path, "a table is named '/etc'")
+
+
+def test_a_label_that_is_too_small_is_named(plate_04: ExamplePlate) -> None:
+    label = plate_04.path / "B" / "03" / "1" / "labels" / "nuclei"
+    change(array_file(label / "0"), lambda c: c["shape"].__setitem__(-1, 44))
+    refused(plate_04.path, "labels/nuclei")
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_an_image_that_is_a_link_inside_the_plate(plate_04: ExamplePlate, relative: bool) -> None:
+    image = plate_04.path / "B" / "03" / "1"
+    move_behind_link(image, plate_04.path / "elsewhere", relative=relative)
+    register(plate_04.path)
+    assert_registered(plate_04.path, plate_04.truth, "B/03", "1")
+    assert not plate_04.path.with_name("plate.zarr.staging").exists()
+
+
+def test_a_plate_that_is_not_there_is_not_begun(tmp_path: Path) -> None:
+    with pytest.raises(PlatefuseError):
+        register(tmp_path / "mistyped" / "plate.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_several_chunks_the_broken_one_is_named(tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "source", shape=(20, 24), chunks=(10, 12), dtype="u2")
+    array[...] = 1
+    (tmp_path / "source" / "c" / "1" / "1").write_bytes(b"broken")
+    pixels = dask.array.from_zarr(zarr.open_array(tmp_path / "source", mode="r"))  # type: ignore[no-untyped-call]
+    with pytest.raises(ViewError, match="source/c/1/1"):
+        fuse([make_sim(pixels, "yx")], KEY, output_chunksize=24).compute()
