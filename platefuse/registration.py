@@ -81,9 +81,10 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
     PlatefuseError
         If anything is missing or does not fit. Nothing has been written.
     """
-    well.check_links(image)
-    source = well.image(image)
-    reference = well.image(well.reference_image(image, request.reference_acquisition))
+    reference_name = well.reference_image(image, request.reference_acquisition)
+    for name in (image, reference_name):
+        well.check_links(name)
+    source, reference = well.image(image), well.image(reference_name)
     multiscale = Multiscale.read(source)
     tables = [read_table(folder, request.roi_table) for folder in (source, reference)]
     labels = [Multiscale.read(source / "labels" / name) for name in label_names(source)]

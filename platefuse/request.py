@@ -38,7 +38,7 @@ class RegistrationRequest:
     overwrite_input: bool = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.interpolation, str) or self.interpolation not in ORDERS:
+        if str(self.interpolation) not in ORDERS:
             raise ConfigError(
                 f"interpolation {self.interpolation!r} is unknown; expected one of {list(ORDERS)}."
             )
