@@ -158,25 +158,27 @@ class _OpenTile:
 
     waiting: int
     packed: bool
-    pieces: list[tuple[Box, Pixels | bytes]] = field(default_factory=list)
+    pieces: list[tuple[Box, np.dtype[Any], Pixels | bytes]] = field(default_factory=list)
 
     def add(self, box: Box, pixels: Pixels) -> None:
         """Take in the pixels of one child; a part of a larger array is copied and lets it go."""
+        kept: Pixels | bytes = pixels
         if self.packed:
-            self.pieces.append((box, _pack(pixels)))
-        else:
-            self.pieces.append((box, pixels if pixels.base is None else pixels.copy()))
+            kept = _pack(pixels)
+        elif pixels.base is not None:
+            kept = pixels.copy()
+        self.pieces.append((box, pixels.dtype, kept))
 
     def joined(self, region: Box, dtype: np.dtype[Any]) -> Pixels | None:
         """The pixels of the whole tile; None if no child had any."""
         if not self.pieces:
             return None
         if len(self.pieces) == 1 and not self.packed and self.pieces[0][0] == region:
-            return np.asarray(self.pieces[0][1])
+            return np.asarray(self.pieces[0][2])
         tile = np.zeros(region.shape, dtype)
         while self.pieces:
-            box, piece = self.pieces.pop()
-            pixels = _unpack(piece, dtype, box.shape) if isinstance(piece, bytes) else piece
+            box, own, piece = self.pieces.pop()
+            pixels = _unpack(piece, own, box.shape) if isinstance(piece, bytes) else piece
             tile[box.within(region)] = pixels
         return tile
 

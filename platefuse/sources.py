@@ -172,12 +172,12 @@ class Source:
             pixels = self.slivers.take(who, part)
             if pixels is None:
                 pixels = self._decode(index, chunk, part, who)
-            waiting = self._waiting[index]
+            waiting = self._waiting.get(index, set())
             waiting.discard(who)
             if not waiting:  # nobody will come again: nothing of the chunk is remembered
-                del self._waiting[index]
+                self._waiting.pop(index, None)
                 with self._lock:
-                    del self._decoding[index]
+                    self._decoding.pop(index, None)
         return pixels
 
     def _decode(self, index: tuple[int, ...], chunk: Box, part: Box, who: Hashable) -> Pixels:

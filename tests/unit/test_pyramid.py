@@ -195,3 +195,22 @@ def test_the_first_error_stops_the_work_and_is_raised(threads: int) -> None:
     with pytest.raises(OSError, match="disk full"):
         run_leaves(work, iter([(i,) for i in range(10_000)]), threads)
     assert len(done) < 10_000
+
+
+def test_what_waits_keeps_its_byte_order() -> None:
+    """A level may be made in another byte order than its array has."""
+    shapes = [(64, 64), (32, 32), (16, 16), (8, 8)]
+    tree = TileTree(shapes, [(8, 8)] * 4, [(2, 2)] * 3)
+
+    def swapped(block: Any, factors: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+        return mean(block, factors, shape).astype(">u2")
+
+    class Level(ArrayLevel):
+        def write(self, box: Box, pixels: Any) -> None:
+            super().write(box, pixels.astype("<u2"))
+
+    levels = [Level(shape, (8, 8), np.dtype("<u2")) for shape in shapes]
+    writer = PyramidWriter(tree, levels, swapped)
+    for index in tree.leaves():
+        writer.put(index, np.full((8, 8), 258, "<u2"))
+    assert all((level.pixels == 258).all() for level in levels)
