@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Weights = NDArray[np.float64]
+Weights = NDArray[np.float32]
 
 
 def border_weights(position: NDArray[Any], start: float, stop: float, width: float) -> Weights:
@@ -32,7 +32,7 @@ def border_weights(position: NDArray[Any], start: float, stop: float, width: flo
 
     Returns
     -------
-    ndarray of float64
+    ndarray of float32
         Weights above 0 and at most 1; same shape as `position`.
 
     Examples
@@ -41,14 +41,18 @@ def border_weights(position: NDArray[Any], start: float, stop: float, width: flo
     array([0.024, 1.   , 0.024])
     """
     if width <= 0:
-        return np.ones(np.shape(position))
+        return np.ones(np.shape(position), np.float32)
     distance = np.minimum(position - (start - 0.5), (stop - 0.5) - position)
-    ramp = np.clip(distance / width, 1e-3, 1.0)
-    return np.asarray(0.5 - 0.5 * np.cos(np.pi * ramp))
+    ramp = distance.astype(np.float32)
+    ramp *= np.float32(1 / width)
+    np.clip(ramp, 1e-3, 1.0, out=ramp)
+    ramp *= np.float32(np.pi / 2)
+    np.sin(ramp, out=ramp)  # its square is the raised cosine, without its cancellation
+    return np.multiply(ramp, ramp, out=ramp)
 
 
-def linear_kernel(fraction: float) -> tuple[tuple[int, float], ...]:
-    """Taps (offset, weight) of linear interpolation at a fraction of a pixel."""
+def linear_kernel(fraction: Any) -> tuple[tuple[int, Any], ...]:
+    """Taps (offset, weight) of linear interpolation at fractions of a pixel."""
     return ((0, 1.0 - fraction), (1, fraction))
 
 
@@ -67,8 +71,8 @@ def cubic_weights(fraction: Any) -> tuple[Any, Any, Any, Any]:
     )
 
 
-def cubic_kernel(fraction: float) -> tuple[tuple[int, float], ...]:
-    """Taps (offset, weight) of cubic convolution at a fraction of a pixel."""
+def cubic_kernel(fraction: Any) -> tuple[tuple[int, Any], ...]:
+    """Taps (offset, weight) of cubic convolution at fractions of a pixel."""
     return tuple(enumerate(cubic_weights(fraction), start=-1))
 
 
@@ -126,7 +130,7 @@ def _filter(
 ) -> NDArray[Any]:
     """Weighted sum of `n` values from `first` on, once for each tap."""
     begin = first + taps[0][0]
-    values = _extended(values, axis, begin, first + n + taps[-1][0])
+    values = extended(values, axis, begin, first + n + taps[-1][0])
     if len(taps) == 1:
         return values
     total: NDArray[Any] | None = None
@@ -138,7 +142,7 @@ def _filter(
     return total
 
 
-def _extended(values: NDArray[Any], axis: int, start: int, stop: int) -> NDArray[Any]:
+def extended(values: NDArray[Any], axis: int, start: int, stop: int) -> NDArray[Any]:
     """Part of an array on one axis; beyond its border it goes on with its border pixels."""
     n = values.shape[axis]
     first = min(max(start, 0), n - 1)

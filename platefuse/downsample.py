@@ -83,7 +83,8 @@ def to_dtype(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
         highest = math.nextafter(highest, 0)
     if values.dtype == np.float32 and dtype.itemsize > 2:
         values = values.astype(np.float64)
-    return np.clip(np.rint(values), limits.min, highest).astype(dtype)
+    rounded = np.rint(values)
+    return np.clip(rounded, limits.min, highest, out=rounded).astype(dtype)
 
 
 def _is_plane_by_two(block: Pixels, factors: tuple[int, ...]) -> bool:

@@ -83,7 +83,7 @@ class Relabelled:
         """See `View`."""
         return self.view.covers(region)
 
-    def weights(self, region: Box) -> NDArray[np.float64]:
+    def weights(self, region: Box) -> NDArray[np.float32]:
         """See `View`."""
         return self.view.weights(region)
 

@@ -70,7 +70,7 @@ class View(Protocol):
     def covers(self, region: Box) -> Mask | None:
         """Which pixels of a region inside `placed` the view covers; None: all of them."""
 
-    def weights(self, region: Box) -> NDArray[np.float64]:
+    def weights(self, region: Box) -> NDArray[np.float32]:
         """Blending weights on a region inside `placed`, above zero where it covers.
 
         Of length 1 on axes along which they do not vary.
@@ -167,10 +167,10 @@ class ShiftedView:
         """All pixels of `placed`."""
         return None
 
-    def weights(self, region: Box) -> NDArray[np.float64]:
+    def weights(self, region: Box) -> NDArray[np.float32]:
         """See `View`."""
         ndim = len(region.start)
-        weights = np.ones((1,) * ndim)
+        weights = np.ones((1,) * ndim, np.float32)
         for axis, width in enumerate(self.widths_px):
             if width > 0:
                 position = np.arange(region.start[axis], region.stop[axis]) - self.shift_px[axis]
@@ -290,17 +290,20 @@ class AffineView:
         ):  # a box has no dents: what holds its corners holds all of it
             return None
         inside = np.ones(space.shape, bool)
-        for terms, start, stop in zip(self._terms(space), box.start, box.stop, strict=True):
+        edges = zip(self._terms(space), corners.T, box.start, box.stop, strict=True)
+        for terms, at, start, stop in edges:
             ahead, last = reduce(np.add, terms[:-1]), terms[-1]  # all sums are exact
-            inside &= last >= start - 0.5 - ahead
-            inside &= last < stop - 0.5 - ahead
+            if (at < start - 0.5).any():
+                inside &= last >= start - 0.5 - ahead
+            if (at >= stop - 0.5).any():
+                inside &= last < stop - 0.5 - ahead
         return np.broadcast_to(inside, region.shape)
 
-    def weights(self, region: Box) -> NDArray[np.float64]:
+    def weights(self, region: Box) -> NDArray[np.float32]:
         """See `View`."""
         space, box = _last(region, len(self.offset)), self._box_in_space
         corners = self._corners(space)
-        weights = np.ones((1,) * len(region.start))
+        weights = np.ones((1,) * len(region.start), np.float32)
         for axis, terms in enumerate(self._terms(space)):
             width = self.widths_px[axis] if self.widths_px else 0
             start, stop = box.start[axis], box.stop[axis]
@@ -356,7 +359,7 @@ def _last(box: Box, n: int) -> Box:
     return Box(box.start[-n:], box.stop[-n:])
 
 
-def _along(values: NDArray[np.float64], axis: int, ndim: int) -> NDArray[np.float64]:
+def _along(values: NDArray[np.float32], axis: int, ndim: int) -> NDArray[np.float32]:
     return values.reshape([-1 if a == axis else 1 for a in range(ndim)])
 
 

@@ -84,3 +84,28 @@ def test_integers_are_sampled_into_floats() -> None:
     for order in (1, 3):
         got = sampled(pixels, np.eye(2), [0, 0.5], order, (1, 1))
         np.testing.assert_allclose(got, [[32767.5]])
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_not_a_bit_depends_on_how_many_are_taken_at_once(
+    order: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = (VOLUME * 60).astype(dtype)
+    turn = np.array([[0.9375, 0.25, 0], [-0.25, 0.9375, 0], [0, 0.125, 1]])
+    out = np.empty((7, 9, 11), dtype if order == 0 else np.float32)
+    sample(volume, turn, np.array([-1.25, 2.5, 0.0]), order, out)
+    for at_once in (1, 13, 100):
+        monkeypatch.setattr("platefuse.affine._AT_ONCE", at_once)
+        again = np.empty_like(out)
+        sample(volume, turn, np.array([-1.25, 2.5, 0.0]), order, again)
+        np.testing.assert_array_equal(again, out)
+
+
+@given(value=st.floats(-(2.0**99), 2.0**99, width=32), fraction=st.floats(0, 1))
+@pytest.mark.parametrize("order", [1, 3])
+def test_floats_that_agree_are_kept(order: int, value: float, fraction: float) -> None:
+    out = np.empty((3, 3), np.float32)
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
+    sample(np.full((9, 9), value, np.float32), turn, np.full(2, fraction + 3), order, out)
+    assert (out == np.float32(value)).all()

@@ -42,7 +42,7 @@ def test_every_pixel_of_a_view_has_a_weight_that_falls_towards_the_borders(
 def test_weights_are_a_raised_cosine_of_the_distance_to_the_border() -> None:
     weights = border_weights(np.arange(20), 0, 20, 8)
     expected = 0.5 - 0.5 * np.cos(np.pi * np.minimum(np.arange(20) + 0.5, 8) / 8)
-    np.testing.assert_allclose(weights[:10], expected[:10])
+    np.testing.assert_allclose(weights[:10], expected[:10], rtol=1e-6)
 
 
 @pytest.mark.parametrize("order", [1, 3])
