@@ -150,17 +150,22 @@ class Source:
         if self._consumers is None or self.store.is_free:  # nobody to keep anything for
             return self.store.decode(box)
         out: Pixels | None = None
+        empty = []
         for index in grid_indices(box, self.chunk):
             chunk = grid_box(index, self.chunk, self.shape)
             part = box & chunk
             pixels = self._part(index, chunk, part, who)
             if pixels is None:
+                empty.append(part)
                 continue
             if part == box:
                 return pixels
             if out is None:
-                out = np.zeros(box.shape, self.dtype)
+                out = np.empty(box.shape, self.dtype)
             out[part.within(box)] = pixels
+        if out is not None:
+            for part in empty:
+                out[part.within(box)] = 0
         return out
 
     def _part(self, index: tuple[int, ...], chunk: Box, part: Box, who: Hashable) -> Pixels | None:
