@@ -16,6 +16,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from platefuse.affine import AffineView
 from platefuse.blocks import Blend, Compositor, Paint
 from platefuse.engine import Plan, Target, write_views
 from platefuse.errors import ConfigError
@@ -31,7 +32,7 @@ from platefuse.methods import (
 from platefuse.plugins import Plugin
 from platefuse.sims import Sim, SimStore, make_sim, read_sims
 from platefuse.sources import Source
-from platefuse.views import AffineView, ShiftedView, View
+from platefuse.views import ShiftedView, View
 
 BLENDING_WIDTHS = {"z": 3.0, "y": 10.0, "x": 10.0}
 DEFAULT_CHUNKS = {2: {"y": 2048, "x": 2048}, 3: {"z": 256, "y": 256, "x": 256}}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from platefuse.affine import AffineView
 from platefuse.errors import ViewError
 from platefuse.fields import Field, find_fields, precision_px
 from platefuse.frame import Extent, Frame
@@ -18,7 +19,7 @@ from platefuse.geometry import Box, snap
 from platefuse.ngff import Multiscale, label_names
 from platefuse.sources import Source
 from platefuse.store import StoredArray, WithAxis
-from platefuse.views import AffineView, ShiftedView, View
+from platefuse.views import ShiftedView, View
 
 _TOLERANCE_PX = 1e-6
 

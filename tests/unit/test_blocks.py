@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from platefuse.affine import AffineView
 from platefuse.blocks import Blend, Compositor, Paint, overlaps
 from platefuse.geometry import Box
 from platefuse.sources import Slivers, Source
-from platefuse.views import AffineView, ShiftedView, View
+from platefuse.views import ShiftedView, View
 from tests.arrays import ArrayStore
 
 SHAPE = (24, 26)

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from platefuse import sources
+from platefuse.affine import AffineView
 from platefuse.blocks import Blend, Compositor, Paint
 from platefuse.downsample import mean, nearest
 from platefuse.engine import Plan, Target, write_views
 from platefuse.geometry import Box
 from platefuse.sources import Slivers, Source
-from platefuse.views import AffineView, ShiftedView, View
+from platefuse.views import ShiftedView, View
 from tests.arrays import ArrayLevel, ArrayStore
 
 SHAPE = (2, 40, 46)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from platefuse.affine import AffineView
 from platefuse.errors import ViewError
 from platefuse.example import AcquisitionSpec, PlateSpec
 from platefuse.fields import find_fields
@@ -23,7 +24,7 @@ from platefuse.layers import (
 )
 from platefuse.ngff import Multiscale
 from platefuse.plate import Plate
-from platefuse.views import AffineView, ShiftedView
+from platefuse.views import ShiftedView
 from tests.conftest import PlateFactory
 
 SPEC = PlateSpec(

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from platefuse.affine import AffineView
 from platefuse.blocks import Paint
 from platefuse.downsample import nearest
 from platefuse.engine import Target, write_views
@@ -17,7 +18,7 @@ from platefuse.fusion_options import FusionOptions
 from platefuse.geometry import Box
 from platefuse.merge_labels import Relabelled, consistent_ids, distinct, merge_labels
 from platefuse.sources import Source
-from platefuse.views import AffineView, ShiftedView, View
+from platefuse.views import ShiftedView, View
 from tests.arrays import Array, ArrayLevel, ArrayStore
 
 

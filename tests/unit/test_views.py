@@ -10,9 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from platefuse.affine import AffineView
 from platefuse.geometry import Box
 from platefuse.sources import Slivers, Source
-from platefuse.views import AffineView, ShiftedView, View
+from platefuse.views import ShiftedView, View
 from tests.arrays import ArrayStore
 
 ARRAY = np.random.default_rng(1).integers(1, 2**16, (20, 23)).astype(np.uint16)

@@ -8,11 +8,52 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from platefuse.affine import sample
+from platefuse.sampling import KERNELS, REACH, cubic_weights, resample, sample
 
 PIXELS = np.random.default_rng(0).random((14, 15)) * 1000
 VOLUME = np.random.default_rng(1).random((6, 7, 8)) * 1000
 ORDERS = (0, 1, 3)
+POLYNOMIALS = {1: (3.0, -2.0, 0.0), 3: (3.0, -2.0, 0.25)}  # exact for order 1 and 3: by degree
+
+
+def polynomial(order: int, x: NDArray[Any]) -> NDArray[Any]:
+    a, b, c = POLYNOMIALS[order]
+    return np.asarray(a + b * x + c * x * x)
+
+
+@pytest.mark.parametrize("order", [1, 3])
+@given(fraction=st.floats(0, 1, exclude_max=True))
+def test_kernels_keep_constants_and_whole_positions(order: int, fraction: float) -> None:
+    taps = KERNELS[order](fraction)
+    assert sum(weight for _, weight in taps) == pytest.approx(1)
+    assert all(-REACH[order] <= offset <= REACH[order] for offset, _ in taps)
+    assert dict(KERNELS[order](0.0))[0] == 1
+    # The moment of order 1 is the position itself.
+    assert sum(offset * weight for offset, weight in taps) == pytest.approx(fraction)
+
+
+def test_cubic_weights_work_on_arrays() -> None:
+    fractions = np.linspace(0, 0.9, 7)
+    for k, weights in enumerate(cubic_weights(fractions)):
+        np.testing.assert_allclose(weights, [cubic_weights(float(f))[k] for f in fractions])
+
+
+@pytest.mark.parametrize("order", [1, 3])
+@settings(max_examples=40)
+@given(fraction=st.floats(0, 0.999), first=st.integers(2, 5), n=st.integers(1, 6))
+def test_polynomials_are_sampled_exactly(order: int, fraction: float, first: int, n: int) -> None:
+    y, x = np.ogrid[:14, :14]
+    pixels = polynomial(order, x) + 10 * polynomial(order, y)
+    got = resample(pixels, (first, first), (0.0, fraction), (n, n), order)
+    at = np.arange(first, first + n)
+    expected = polynomial(order, at + fraction)[None] + 10 * polynomial(order, at)[:, None]
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_beyond_its_border_an_array_goes_on_with_its_border_pixels() -> None:
+    pixels = np.array([[10.0, 20.0]])
+    got = resample(pixels, (0, -2), (0.0, 0.5), (1, 6), 1)
+    np.testing.assert_allclose(got, [[10, 10, 15, 20, 20, 20]])
 
 
 def sampled(
@@ -96,7 +137,7 @@ def test_not_a_bit_depends_on_how_many_are_taken_at_once(
     out = np.empty((7, 9, 11), dtype if order == 0 else np.float32)
     sample(volume, turn, np.array([-1.25, 2.5, 0.0]), order, out)
     for at_once in (1, 13, 100):
-        monkeypatch.setattr("platefuse.affine._AT_ONCE", at_once)
+        monkeypatch.setattr("platefuse.sampling._AT_ONCE", at_once)
         again = np.empty_like(out)
         sample(volume, turn, np.array([-1.25, 2.5, 0.0]), order, again)
         np.testing.assert_array_equal(again, out)
