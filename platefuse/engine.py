@@ -14,8 +14,9 @@ from typing import Any
 from platefuse.blocks import Compositor
 from platefuse.downsample import Downsample
 from platefuse.geometry import Box, grid_box, grid_indices
-from platefuse.pyramid import Index, LevelArray, PyramidWriter, TileTree, run_leaves
+from platefuse.pyramid import LevelArray, PyramidWriter, run_leaves
 from platefuse.sources import ChunkStore, Consumers, Slivers
+from platefuse.tiles import Index, TileTree
 from platefuse.views import View
 
 StoredLevels = Sequence[ChunkStore]

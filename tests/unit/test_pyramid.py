@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,50 +11,10 @@ from numpy.typing import NDArray
 
 from platefuse.downsample import Downsample, aggregate, mean, nearest
 from platefuse.geometry import Box
-from platefuse.pyramid import Index, PyramidWriter, TileTree, run_leaves
+from platefuse.pyramid import PyramidWriter, run_leaves
+from platefuse.tiles import Index, TileTree
 from tests.arrays import ArrayLevel
-
-
-@dataclass(frozen=True)
-class Pyramid:
-    """Shapes, units and factors of a pyramid as images have them."""
-
-    shapes: list[Index]
-    units: list[Index]
-    factors: list[Index]
-
-    @property
-    def tree(self) -> TileTree:
-        return TileTree(self.shapes, self.units, self.factors)
-
-    def levels(self, dtype: str = "uint16", *, zero_is_fill: bool = True) -> list[ArrayLevel]:
-        return [
-            ArrayLevel(shape, unit, np.dtype(dtype), zero_is_fill)
-            for shape, unit in zip(self.shapes, self.units, strict=True)
-        ]
-
-
-@st.composite
-def pyramids(draw: st.DrawFn) -> Pyramid:
-    """Odd shapes, any chunks (shards: multiples of them), factors that differ, floor or ceil."""
-    ndim = draw(st.integers(2, 3))
-    shapes = [draw(st.tuples(*[st.integers(1, 23)] * ndim))]
-    factors = []
-    for _ in range(draw(st.integers(0, 3))):
-        factor = draw(st.tuples(*[st.sampled_from([1, 2, 2, 3])] * ndim))
-        up = draw(st.booleans())
-        lengths = zip(shapes[-1], factor, strict=True)
-        shapes.append(tuple(-(-n // f) if up else max(1, n // f) for n, f in lengths))
-        factors.append(factor)
-    # One chunk for all levels, cut to the level or not, or chunks of each level's own.
-    common = draw(st.tuples(*[st.integers(1, 9)] * ndim))
-    how = draw(st.sampled_from(["same", "cut", "own"]))
-    units = []
-    for shape in shapes:
-        unit = draw(st.tuples(*[st.integers(1, 9)] * ndim)) if how == "own" else common
-        cut = how == "cut"
-        units.append(tuple(min(u, n) if cut else u for u, n in zip(unit, shape, strict=True)))
-    return Pyramid(shapes, units, factors)
+from tests.pyramids import Pyramid, pyramids
 
 
 def random_pixels(shape: Index, dtype: str = "uint16") -> NDArray[Any]:
@@ -82,67 +40,6 @@ def write(
     run_leaves(work, pyramid.tree.leaves(), threads)
     assert not writer._open
     return levels
-
-
-@given(pyramids())
-def test_tiles_of_a_level_are_whole_units_and_cover_it_once(pyramid: Pyramid) -> None:
-    tree = pyramid.tree
-    for level, (shape, unit) in enumerate(zip(pyramid.shapes, pyramid.units, strict=True)):
-        seen = np.zeros(shape, int)
-        for index in np.ndindex(*tree.counts[level]):
-            region = tree.region(level, index)
-            assert not region.empty
-            assert all(a % u == 0 for a, u in zip(region.start, unit, strict=True))
-            ends = zip(region.stop, unit, shape, strict=True)
-            assert all(b % u == 0 or b == n for b, u, n in ends)
-            seen[region.slices] += 1
-        assert (seen == 1).all()
-
-
-@given(pyramids())
-def test_every_leaf_comes_once_and_every_child_has_the_parent_that_claims_it(
-    pyramid: Pyramid,
-) -> None:
-    tree = pyramid.tree
-    leaves = list(tree.leaves())
-    assert sorted(leaves) == list(np.ndindex(*tree.counts[0]))
-    for level in range(1, len(pyramid.shapes)):
-        claimed = []
-        for parent in np.ndindex(*tree.counts[level]):
-            children = tree.children(level, parent)
-            assert children, f"tile {parent} of level {level} would never be finished"
-            assert {tree.parent(level - 1, child) for child in children} == {parent}
-            claimed += children
-        assert sorted(claimed) == list(np.ndindex(*tree.counts[level - 1]))
-
-
-@given(pyramids())
-def test_a_tile_covers_the_groups_of_its_children_whole(pyramid: Pyramid) -> None:
-    tree = pyramid.tree
-    for level, factors in enumerate(pyramid.factors):
-        for parent in np.ndindex(*tree.counts[level + 1]):
-            region = tree.region(level + 1, parent)
-            wanted = Box(
-                tuple(a * f for a, f in zip(region.start, factors, strict=True)),
-                tuple(b * f for b, f in zip(region.stop, factors, strict=True)),
-            ) & Box.of_shape(pyramid.shapes[level])
-            children = [tree.region(level, child) for child in tree.children(level + 1, parent)]
-            assert sum((wanted & child).size for child in children) == wanted.size
-
-
-@given(pyramids())
-def test_leaves_come_depth_first_so_that_few_parents_are_open(pyramid: Pyramid) -> None:
-    # Leaves of one parent follow each other: at most one open tile for each level.
-    tree = pyramid.tree
-    for level in range(1, len(pyramid.shapes)):
-        ancestors = []
-        for leaf in tree.leaves():
-            at = leaf
-            for below in range(level):
-                at = tree.parent(below, at)
-            ancestors.append(at)
-        changes = sum(a != b for a, b in pairwise(ancestors))
-        assert changes == len(set(ancestors)) - 1
 
 
 @pytest.mark.parametrize("downsample", [mean, nearest, aggregate(np.max)])
