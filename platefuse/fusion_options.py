@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from platefuse.blocks import Blend, Compositor, Paint
 from platefuse.errors import ConfigError
+from platefuse.expected import (
+    COUNT,
+    NOT_NEGATIVE,
+    ORDER,
+    POSITIVE,
+    Expected,
+    by_axis,
+    number,
+    one_of,
+)
+from platefuse.frame import MODES
 from platefuse.geometry import Box
 from platefuse.methods import content_based, required_overlap, weighted_average_fusion
 from platefuse.plugins import Plugin
 
 METHODS = ("weighted_average", "max", "mean", "first")
+_LENGTHS = by_axis(COUNT, "zyx")
+_EXPECTED = {
+    "tile_table": Expected("the name of a table", lambda v: isinstance(v, str) and bool(v)),
+    "layout": one_of("per_acquisition", "stacked"),
+    "method": one_of(*METHODS),
+    "weights": one_of("content_based").or_none,
+    "blending_widths": by_axis(NOT_NEGATIVE, "zyx"),
+    "output_spacing": by_axis(POSITIVE, "zyx").or_none,
+    "output_stack_mode": one_of(*MODES),
+    "interpolation_order": ORDER,
+    "output_chunksize": _LENGTHS,
+    "ngff_version": one_of("0.4", "0.5"),
+    "shards": _LENGTHS.or_none,
+    "merge_labels": Expected(
+        "a number above 0 and at most 1", lambda v: 0 < number(v) <= 1
+    ).or_none,
+}
 
 
 @dataclass(frozen=True)
@@ -67,19 +95,8 @@ class FusionOptions:
     merge_labels: float | None = None
 
     def __post_init__(self) -> None:
-        choices: dict[str, Sequence[object]] = {
-            "layout": ("per_acquisition", "stacked"),
-            "method": METHODS,
-            "weights": (None, "content_based"),
-            "output_stack_mode": ("union", "intersection", "sample"),
-            "interpolation_order": (0, 1, 3),
-            "ngff_version": ("0.4", "0.5"),
-        }
-        for key, allowed in choices.items():
-            if getattr(self, key) not in allowed:
-                raise ConfigError(
-                    f"fusion.{key} is {getattr(self, key)!r}; expected one of {list(allowed)}."
-                )
+        for key, expected in _EXPECTED.items():
+            expected.check(f"fusion.{key}", getattr(self, key))
         if self.shards is not None and self.ngff_version != "0.5":
             raise ConfigError(
                 f"fusion.shards is set, but fusion.ngff_version is {self.ngff_version!r}: only "
@@ -90,12 +107,13 @@ class FusionOptions:
                 f"fusion.weights is {self.weights!r}, but fusion.method {self.method!r} weighs "
                 "nothing. Set fusion.method: weighted_average or fusion.weights: null."
             )
-
-        if self.merge_labels is not None and not 0 < self.merge_labels <= 1:
-            raise ConfigError(
-                f"fusion.merge_labels is {self.merge_labels!r}; expected a number above 0 and at "
-                "most 1, or null."
-            )
+        for axis, length in (self.shards or {}).items():
+            chunk = self.output_chunksize.get(axis, 1)
+            if length % chunk:
+                raise ConfigError(
+                    f"fusion.shards on {axis} is {length}; expected a whole multiple of "
+                    f"fusion.output_chunksize, which is {chunk} there."
+                )
 
     @classmethod
     def from_config(cls, section: Mapping[str, Any]) -> FusionOptions:
