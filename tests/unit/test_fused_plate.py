@@ -19,7 +19,7 @@ from ome_zarr_models import v04, v05
 
 from platefuse.carry import copy_tables
 from platefuse.errors import PlatefuseError, ViewError
-from platefuse.example import AcquisitionSpec, PlateSpec, Truth
+from platefuse.example import Truth
 from platefuse.fused_plate import FusionOptions, finish_fused_plate, fuse_well, fused_plate_path
 from platefuse.ngff import Multiscale
 from platefuse.plate import Plate, read_attributes
@@ -29,34 +29,8 @@ from platefuse.store import StoredArray
 from platefuse.swap import publish_registered, swap_image
 from platefuse.tables import read_table, table_names
 from tests.conftest import ExamplePlate, PlateFactory
+from tests.fused import BARE, FIELDS, SMALL_CHUNKS, TINY, WELL, fuse, number_fields_one_by_one
 from tests.truth import assert_fused, assert_same_fused, assert_same_pixels, read_level
-
-FIELDS = "registered_FOV_ROI_table"
-TINY = PlateSpec(
-    name="tiny",
-    wells=("B/03",),
-    acquisitions=(AcquisitionSpec(0), AcquisitionSpec(2, shift_px=(3, -5))),
-    field_shape=(40, 48),
-    overlap=8,
-    nucleus_diameter_um=9.0,
-    noise=False,
-    levels=2,
-    tables=("FOV_ROI_table", "well_ROI_table", FIELDS, "nuclei_ROI_table", "nuclei_features"),
-)
-SMALL_CHUNKS = {"z": 1, "y": 32, "x": 64}
-WELL = "B/03"
-# One acquisition and the one table that fusing needs, for what does not depend on others.
-BARE = replace(TINY, acquisitions=TINY.acquisitions[:1], tables=TINY.tables[:1])
-
-
-def fuse(plate: Path, request: RegistrationRequest | None = None, **options: Any) -> Path:
-    """Fuse a whole plate as the workflow does."""
-    wanted = FusionOptions(**{"output_chunksize": SMALL_CHUNKS, **options})
-    found, fused = Plate.open(plate), fused_plate_path(plate)
-    for well in found.wells:
-        fuse_well(well, fused, wanted, request=request)
-    finish_fused_plate(found, fused, wanted)
-    return fused
 
 
 def register(plate: Path, request: RegistrationRequest) -> None:
@@ -322,23 +296,6 @@ def test_acquisitions_that_cannot_be_stacked(
 
 
 # Labels
-
-
-def number_fields_one_by_one(plate: ExamplePlate, image: str) -> None:
-    """As if every field had been segmented for itself: its ids are 1, 2, 3 and so on."""
-    spec = plate.truth.spec
-    height, width = spec.field_shape
-    label = plate.path / WELL / image / "labels" / "nuclei"
-    for level in range(spec.levels):
-        array = zarr.open_array(label / str(level), mode="r+")
-        pixels = np.asarray(array[...])
-        h, w = height >> level, width >> level
-        for row in range(spec.grid[0]):
-            for column in range(spec.grid[1]):
-                place = np.s_[..., row * h : (row + 1) * h, column * w : (column + 1) * w]
-                found = np.unique(pixels[place], return_inverse=True)[1]
-                pixels[place] = found.reshape(pixels[place].shape)
-        array[...] = pixels
 
 
 def test_fields_segmented_one_by_one_become_one_label(example_plate: PlateFactory) -> None:
