@@ -19,10 +19,12 @@ from platefuse.expected import (
     one_of,
 )
 from platefuse.frame import MODES
+from platefuse.fusion_request import BLENDING_WIDTHS
 from platefuse.geometry import Box
 from platefuse.methods import content_based, required_overlap, weighted_average_fusion
 from platefuse.plugins import Plugin
 
+CHUNKS = {"z": 1, "y": 2048, "x": 2048}
 METHODS = ("weighted_average", "max", "mean", "first")
 _LENGTHS = by_axis(COUNT, "zyx")
 _EXPECTED = {
@@ -59,7 +61,8 @@ class FusionOptions:
     weights : str or None
         ``content_based``: the weighted average counts a field more where it is sharp.
     blending_widths : dict of str to float
-        Width of the falling weights at the borders of a field, in micrometres, for z, y, x.
+        Width of the falling weights at the borders of a field, in micrometres, for z, y, x; an
+        axis that is left out has its default.
     output_spacing : dict of str to float or None
         Pixel size of the fused image in micrometres; None: as the fields.
     output_stack_mode : str
@@ -67,7 +70,7 @@ class FusionOptions:
     interpolation_order : int
         0, 1 or 3: how fields that do not lie on whole pixels are sampled.
     output_chunksize : dict of str to int
-        Chunks of the fused image for z, y, x.
+        Chunks of the fused image for z, y, x; an axis that is left out has its default.
     ngff_version : str
         ``0.4`` or ``0.5``.
     shards : dict of str to int or None
@@ -81,15 +84,11 @@ class FusionOptions:
     layout: str = "per_acquisition"
     method: str = "weighted_average"
     weights: str | None = None
-    blending_widths: Mapping[str, float] = field(
-        default_factory=lambda: {"z": 3.0, "y": 10.0, "x": 10.0}
-    )
+    blending_widths: Mapping[str, float] = field(default_factory=BLENDING_WIDTHS.copy)
     output_spacing: Mapping[str, float] | None = None
     output_stack_mode: str = "union"
     interpolation_order: int = 1
-    output_chunksize: Mapping[str, int] = field(
-        default_factory=lambda: {"z": 1, "y": 2048, "x": 2048}
-    )
+    output_chunksize: Mapping[str, int] = field(default_factory=CHUNKS.copy)
     ngff_version: str = "0.4"
     shards: Mapping[str, int] | None = None
     merge_labels: float | None = None
@@ -97,6 +96,8 @@ class FusionOptions:
     def __post_init__(self) -> None:
         for key, expected in _EXPECTED.items():
             expected.check(f"fusion.{key}", getattr(self, key))
+        for key, defaults in (("blending_widths", BLENDING_WIDTHS), ("output_chunksize", CHUNKS)):
+            object.__setattr__(self, key, {**defaults, **getattr(self, key)})
         if self.shards is not None and self.ngff_version != "0.5":
             raise ConfigError(
                 f"fusion.shards is set, but fusion.ngff_version is {self.ngff_version!r}: only "
@@ -108,7 +109,7 @@ class FusionOptions:
                 "nothing. Set fusion.method: weighted_average or fusion.weights: null."
             )
         for axis, length in (self.shards or {}).items():
-            chunk = self.output_chunksize.get(axis, 1)
+            chunk = self.output_chunksize[axis]
             if length % chunk:
                 raise ConfigError(
                     f"fusion.shards on {axis} is {length}; expected a whole multiple of "
