@@ -171,6 +171,8 @@ def _write_batches(
     def fuse_block(block_id: tuple[int, ...]) -> None:
         region = grid_box(block_id, finest.shard, fusion.shape)
         pixels = fusion.how.compose(region, fusion.views, fusion.dtype, tuple(block_id))
+        if pixels is None and not finest.zero_is_fill:
+            pixels = np.zeros(region.shape, fusion.dtype)
         if pixels is not None:
             finest.write(region, pixels)
 

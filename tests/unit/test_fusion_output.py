@@ -112,9 +112,13 @@ def test_creation_keywords(tmp_path: Path) -> None:
     np.testing.assert_array_equal(fused.values, SCENE)
 
 
-def test_where_no_view_lies_zeros_are_written_whatever_the_fill_value(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch_func", [None, lambda fuse, blocks: [fuse(b) for b in blocks]])
+def test_where_no_view_lies_zeros_are_written_whatever_the_fill_value(
+    batch_func: Any, tmp_path: Path
+) -> None:
     fused = write(
         tmp_path / "f.zarr",
+        batch_options={"batch_func": batch_func},
         output_origin={"z": 0, "y": 0, "x": 0},
         output_shape={"z": 3, "y": 70, "x": 200},
         zarr_options={"zarr_array_creation_kwargs": {"fill_value": 7}},
