@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
+import zarr
 
 import platefuse
 from platefuse.methods import (
@@ -112,6 +113,26 @@ def test_chunks_leave_no_trace_whatever_the_weights(
     np.testing.assert_array_equal(
         fused("a.zarr", {"z": 1, "y": 23, "x": 31}), fused("b.zarr", SMALL_CHUNKS)
     )
+
+
+@pytest.mark.parametrize("mode", ["union", "sample"])
+def test_fields_of_different_depths_and_widths(example_plate: PlateFactory, mode: str) -> None:
+    image = example_plate(replace(NOISY, planes=4)).path / WELL / "0"
+    fields = read_table(image, "FOV_ROI_table")
+    columns = zarr.open_array(image / "tables" / "FOV_ROI_table" / "X", mode="r+")
+    changes: dict[str, list[float]] = {
+        "z_micrometer": [0, 1, 2, 0],
+        "len_z_micrometer": [4, 3, 1, 2],
+        "len_x_micrometer": [31.2, 10.4, 26.0, 31.2],
+    }
+    for name, values in changes.items():
+        columns[:, list(fields.columns).index(name)] = values
+    size = Multiscale.read(image).pixel_size_um
+    views = fields_of(image, image)
+    assert [view.sizes["z"] for view in views] == [4, 3, 1, 2]
+    expected = platefuse.fuse(views, output_spacing=size, output_stack_mode=mode).values
+    got = read_level(fuse(image.parents[2], output_stack_mode=mode) / WELL / "0")
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("spacing", [{}, {"y": 0.9, "x": 0.4}], ids=["as it is", "other pixels"])

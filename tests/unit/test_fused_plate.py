@@ -358,6 +358,22 @@ def test_a_plate_is_finished_when_all_its_wells_are_there(example_plate: PlateFa
     assert [well.name for well in Plate.open(fused).wells] == ["B/03", "C/05"]
 
 
+@pytest.mark.parametrize("layout", ["per_acquisition", "stacked"])
+def test_wells_may_lack_acquisitions_or_have_none(example_plate: PlateFactory, layout: str) -> None:
+    wells = ("B/03", "B/04", "B/05", "B/06")
+    plate = example_plate(replace(TINY, wells=wells, tables=BARE.tables))
+    for well, there in (("B/04", ["0"]), ("B/05", ["2"]), ("B/06", [])):
+        file = plate.path / well / ".zattrs"
+        section = json.loads(file.read_text())["well"]
+        section["images"] = [i for i in section["images"] if i["path"] in there]
+        file.write_text(json.dumps({"well": section}))
+    fused = fuse(plate.path, layout=layout)
+    images = [[image.path for image in well.images] for well in Plate.open(fused).wells]
+    assert images == [["0", "2"] if layout == "per_acquisition" else ["0"], ["0"], ["2"], []]
+    for well, image in (("B/04", "0"), ("B/05", "2")):
+        assert_fused(fused, plate.truth, well, image, table=None)
+
+
 def test_nothing_is_fused_from_a_table_that_is_not_there(example_plate: PlateFactory) -> None:
     plate = example_plate(replace(TINY, tables=("well_ROI_table",)))
     with pytest.raises(PlatefuseError, match="no table 'FOV_ROI_table'"):
