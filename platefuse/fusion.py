@@ -35,12 +35,12 @@ from platefuse.views import AffineView, ShiftedView, View
 DEFAULT_CHUNKS = {2: {"y": 2048, "x": 2048}, 3: {"z": 256, "y": 256, "x": 256}}
 _WHOLE_PX = 1e-5
 
-_FAST: dict[Callable[..., Any], Blend | Paint] = {
-    weighted_average_fusion: Blend("weighted_average"),
-    simple_average_fusion: Blend("mean"),
-    max_fusion: Blend("max"),
-    first_view_fusion: Paint("first"),
-}
+_FAST: tuple[tuple[Callable[..., Any], Blend | Paint], ...] = (
+    (weighted_average_fusion, Blend("weighted_average")),
+    (simple_average_fusion, Blend("mean")),
+    (max_fusion, Blend("max")),
+    (first_view_fusion, Paint("first")),
+)
 
 
 def fuse(
@@ -265,8 +265,9 @@ def choose_compositor(asked: FusionRequest, views: Sequence[View], spatial: int)
     nodata = None
     if views[0].source.dtype.kind == "f":
         nodata = float("nan") if asked.nan_is_missing else 0.0
-    if weights is None and not function_kwargs and function in _FAST:
-        return replace(_FAST[function], nodata=nodata)
+    fast = next((how for known, how in _FAST if known is function), None)
+    if fast is not None and weights is None and not function_kwargs:
+        return replace(fast, nodata=nodata)
     needed = max(
         int(asked.overlap_in_pixels or 0),
         required_overlap(function, function_kwargs),

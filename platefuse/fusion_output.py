@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from platefuse.frame import Frame
 from platefuse.fusion import Fusion
 from platefuse.fusion_request import FusionRequest, Storage
 from platefuse.geometry import Box, grid_box
+from platefuse.ngff import METADATA_FILES, Multiscale, read_array_metadata
 from platefuse.sims import Sim
 from platefuse.sources import Source
 from platefuse.store import StoredArray
@@ -55,6 +56,11 @@ def write_fusion(
     PlatefuseError
         If there can be no such array, or the output exists and must not be overwritten.
     """
+    with _file_system_errors(asked):
+        return _write(fusion, like, frame, asked, storage)
+
+
+def _write(fusion: Fusion, like: Sim, frame: Frame, asked: FusionRequest, storage: Storage) -> Any:
     target = _target(asked)
     staged = target.with_name(f".{target.name}.partial")
     remove_tree(staged)
@@ -78,17 +84,49 @@ def write_fusion(
 
 
 def _target(asked: FusionRequest) -> Path:
-    """The folder that is to be written."""
+    """The folder that is to be written: it is not there, or may be replaced."""
     url = asked.output_zarr_url
     target = Path(str(url))
     if not target.name or target.name == ".." or (target.exists() and not target.is_dir()):
         raise ConfigError(f"fuse: output_zarr_url is {url!r}; expected the path of a folder.")
-    if target.exists() and not (asked.zarr_options or {}).get("overwrite", True):
-        raise ImageError(
-            f"{target} exists already, and zarr_options['overwrite'] is False. Remove it or choose "
-            "another output_zarr_url."
-        )
+    target = target.resolve()  # a link stays a link
+    if target.exists():
+        if not (asked.zarr_options or {}).get("overwrite", True):
+            raise ImageError(
+                f"{target} exists already, and zarr_options['overwrite'] is False. Remove it or "
+                "choose another output_zarr_url."
+            )
+        if others := _others(target):
+            raise ImageError(
+                f"{target} exists already and holds {others}, which is no part of a fused image "
+                "and would be lost. Remove it or choose another output_zarr_url."
+            )
     return target
+
+
+def _others(folder: Path) -> list[str]:
+    """What a folder holds beside a Zarr array, or an image's levels."""
+    names = {path.name for path in folder.iterdir()} - set(METADATA_FILES)
+    with suppress(PlatefuseError):
+        read_array_metadata(folder)
+        return []
+    with suppress(PlatefuseError):
+        names -= {path.split("/")[0] for path in Multiscale.read(folder).paths}
+    return sorted(names)
+
+
+@contextmanager
+def _file_system_errors(asked: FusionRequest) -> Iterator[None]:
+    """What the file system refuses, as an error of ours that says of which output."""
+    try:
+        yield
+    except PlatefuseError:
+        raise
+    except OSError as error:
+        raise ImageError(
+            f"fuse: output_zarr_url {str(asked.output_zarr_url)!r} cannot be written ({error}). "
+            "Check path, free space and permissions."
+        ) from error
 
 
 def _create_ome_zarr(

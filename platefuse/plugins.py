@@ -81,7 +81,7 @@ class Plugin:
                 stack[(slice(None), *index)], blending[(slice(None), *index)], params
             )
             block = fused[inner[lead:]]
-            out[index] = to_dtype(np.where(np.isnan(block), self.nodata or 0, block), dtype)
+            out[index] = _rounded(block, dtype, self.nodata or 0)
         return out
 
     def _call(self, views: Pixels, blending: Pixels, params: list[Any]) -> Pixels:
@@ -106,6 +106,15 @@ class Plugin:
         fused = _call(self.function, offers, self.function_kwargs)
         fused = _fitting("fusion_func", self.function, fused, views.shape[1:])
         return fused[np.newaxis] if flat else fused
+
+
+def _rounded(block: Pixels, dtype: np.dtype[Any], nodata: float) -> Pixels:
+    """Pixels as `dtype`: rounded and clipped, whatever a function computes in."""
+    if block.dtype.kind in "iu" and dtype.kind in "iu":  # not by way of floats: ids may be large
+        limits = [np.iinfo(kind) for kind in (block.dtype, dtype)]
+        low, high = max(i.min for i in limits), min(i.max for i in limits)
+        return np.clip(block, low, high).astype(dtype)
+    return to_dtype(np.where(np.isnan(block), nodata, block), dtype)
 
 
 def _check_call(

@@ -145,6 +145,36 @@ class TestOverwrite:
         assert [p.name for p in path.iterdir()] == ["precious"]
         assert [p.name for p in tmp_path.iterdir()] == ["f.zarr"]
 
+    @pytest.mark.parametrize("other", ["thesis.txt", "labels", "B"])
+    @pytest.mark.parametrize("is_image", [False, True])
+    def test_nothing_is_replaced_that_fuse_does_not_write(
+        self, other: str, is_image: bool, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "f.zarr"
+        if is_image:
+            write(path, zarr_options={"ome_zarr": True})
+        (path / other).mkdir(parents=True)
+        with pytest.raises(ImageError, match=rf"holds \['{other}'\].*would be lost"):
+            write(path)
+        assert (path / other).is_dir()
+        assert (path / ".zattrs").exists() == is_image
+
+    def test_a_link_stays_a_link(self, tmp_path: Path) -> None:
+        (tmp_path / "scratch").mkdir()
+        (tmp_path / "f.zarr").symlink_to(tmp_path / "scratch")
+        fused = write(tmp_path / "f.zarr")
+        assert (tmp_path / "f.zarr").is_symlink()
+        np.testing.assert_array_equal(fused.values, SCENE)
+        array = zarr.open_array(tmp_path / "scratch", mode="r")
+        np.testing.assert_array_equal(array[...], SCENE)
+
+    @pytest.mark.parametrize("name", ["file/f.zarr", "file", 300 * "x"])
+    def test_what_the_file_system_refuses(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("data")
+        with pytest.raises(PlatefuseError, match="output_zarr_url"):
+            write(tmp_path / name)
+        assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
     def test_an_image_may_be_fused_into_its_own_place(self, tmp_path: Path) -> None:
         path = tmp_path / "f.zarr"
         fused = write(path)
