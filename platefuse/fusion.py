@@ -114,7 +114,8 @@ def fuse(
         Write to this folder, and return the image backed by it. Otherwise the result is lazy.
     zarr_options : dict, optional
         ``ome_zarr`` (False): write an OME-Zarr image with its pyramid; ``ngff_version``
-        ("0.4"); ``zarr_array_creation_kwargs``: for `zarr.create_array`; ``overwrite`` (True).
+        ("0.4"); ``zarr_array_creation_kwargs``: for `zarr.create_array`; ``overwrite`` (True): an
+        array or image that is there is replaced, but never a folder that holds anything else.
     batch_options : dict, optional
         ``batch_func``: called as ``batch_func(fuse_block, block_ids, **batch_func_kwargs)``
         for batches of ``n_batch`` blocks; without it blocks are written by threads.

@@ -278,6 +278,23 @@ def test_channels_of_which_nothing_is_known_get_a_name_and_a_window(
     assert_valid(fused, "0.4", ["0"])
 
 
+def test_channels_that_are_badly_described_get_names_all_the_same(
+    example_plate: PlateFactory,
+) -> None:
+    plate = example_plate(replace(TINY, tables=BARE.tables))
+    file = plate.path / WELL / "0" / ".zattrs"
+    channels = ["DAPI", {"label": ["WGA"], "wavelength_id": 3, "color": "00FF00"}]
+    attributes = {**json.loads(file.read_text()), "omero": {"channels": channels}}
+    file.write_text(json.dumps(attributes))
+    fused = fuse(plate.path, layout="stacked")
+    found = read_attributes(fused / WELL / "0")["omero"]["channels"]
+    names = [c["label"] for c in found]
+    assert names == ["channel_0_acq0", "channel_1_acq0", "DAPI_acq2", "WGA_acq2"]
+    assert found[1]["color"] == "00FF00"
+    assert "wavelength_id" not in found[1]
+    assert_valid(fused, "0.4", ["0"])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -372,6 +389,15 @@ def test_wells_may_lack_acquisitions_or_have_none(example_plate: PlateFactory, l
     assert images == [["0", "2"] if layout == "per_acquisition" else ["0"], ["0"], ["2"], []]
     for well, image in (("B/04", "0"), ("B/05", "2")):
         assert_fused(fused, plate.truth, well, image, table=None)
+
+
+def test_an_image_that_is_listed_twice_is_refused(example_plate: PlateFactory) -> None:
+    plate = example_plate(replace(TINY, tables=BARE.tables))
+    file = plate.path / WELL / ".zattrs"
+    file.write_text(file.read_text().replace('"path": "2"', '"path": "0"'))
+    with pytest.raises(PlatefuseError, match=r"B/03: `images` lists \['0'\] more than once"):
+        fuse(plate.path)
+    assert not fused_plate_path(plate.path).exists()
 
 
 def test_nothing_is_fused_from_a_table_that_is_not_there(example_plate: PlateFactory) -> None:
