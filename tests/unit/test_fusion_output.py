@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 import xarray
 import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numcodecs import Zstd
 from numpy.typing import NDArray
 from ome_zarr.io import parse_url
@@ -125,6 +128,38 @@ def test_where_no_view_lies_zeros_are_written_whatever_the_fill_value(
     )
     np.testing.assert_array_equal(fused.values[..., :90], SCENE)
     assert not fused.values[..., 90:].any()
+
+
+@settings(max_examples=15)
+@given(data=st.data(), version=st.sampled_from([None, "0.4", "0.5"]), unit=st.integers(25, 70))
+def test_however_it_is_stored_the_pixels_are_the_same(
+    data: st.DataObject, version: str | None, unit: int
+) -> None:
+    """Plain or OME-Zarr; chunks and shards of any size, also beyond the image; batches or not."""
+    creation: dict[str, Any] = {"fill_value": data.draw(st.sampled_from([0, 7]))}
+    if version is None:
+        creation["zarr_format"] = data.draw(st.sampled_from([2, 3]))
+    if (version == "0.5" or creation.get("zarr_format") == 3) and data.draw(st.booleans()):
+        creation["shards"] = (2, 1, unit * data.draw(st.integers(1, 4)), unit * 5)
+    elif data.draw(st.booleans()):
+        creation["chunks"] = (1, 2, unit + 1, data.draw(st.sampled_from([29, 200])))
+    batch: dict[str, Any] = {"n_batch": data.draw(st.sampled_from([1, 5]))}
+    if data.draw(st.booleans()):
+        batch["batch_func"] = lambda fuse_block, blocks: [fuse_block(b) for b in blocks[::-1]]
+    zarr_options = {"zarr_array_creation_kwargs": creation, "ome_zarr": version is not None}
+    with TemporaryDirectory() as folder:
+        fused = write(
+            Path(folder) / "f.zarr",
+            output_chunksize={"z": 1, "y": unit, "x": unit},
+            output_origin={"z": -4, "y": -10, "x": -5},
+            output_shape={"z": 6, "y": 90, "x": 120},
+            zarr_options=zarr_options | ({"ngff_version": version} if version else {}),
+            batch_options=batch,
+        )
+        pixels = fused.values
+    np.testing.assert_array_equal(pixels[:, 2:5, 20:, 20:110], SCENE)
+    pixels[:, 2:5, 20:, 20:110] = 0
+    assert not pixels.any()
 
 
 class TestOverwrite:
