@@ -102,7 +102,7 @@ def create_image(
     further = {k: v for k, v in (attributes or {}).items() if v is not None}
     write_group(path, {"multiscales": [entry], **further}, version)
     for level, level_shape in enumerate(shapes):
-        chunk, shard = _fit(chunks, shards, level_shape)
+        chunk, shard = fit_chunks(chunks, shards, level_shape)
         arguments = {
             "dtype": dtype.newbyteorder("="),
             "chunks": chunk,
@@ -158,7 +158,7 @@ def _find_blosc(codecs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {}
 
 
-def _fit(
+def fit_chunks(
     chunks: Sequence[int], shards: Sequence[int] | None, shape: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
     """Chunk and shard of a level: no larger than its shape needs, shards of whole chunks."""

@@ -143,7 +143,7 @@ class Frame:
 
 
 def along(what: str, values: Mapping[str, float] | None, axes: str) -> list[float] | None:
-    """Values in the order of the axes; None if none are given.
+    """Values of an argument in the order of the axes; None if none are given.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def along(what: str, values: Mapping[str, float] | None, axes: str) -> list[floa
         return None
     missing = [a for a in axes if a not in values]
     if missing:
-        raise ViewError(f"output {what} {dict(values)} lacks {missing}; expected {list(axes)}.")
+        raise ViewError(f"fuse: {what} {dict(values)} lacks {missing}; expected {list(axes)}.")
     return [float(values[a]) for a in axes]
 
 

@@ -13,6 +13,7 @@ from platefuse.plate import read_attributes
 from platefuse.store import StoredArray
 
 _NAMES = ("label", "wavelength_id")
+_TEXTS = (*_NAMES, "color")
 
 
 def fused_omero(layers: Sequence[Layer], version: str) -> dict[str, Any] | None:
@@ -56,20 +57,26 @@ def fused_image_label(label: Multiscale, version: str) -> dict[str, Any]:
 
 
 def _channels(layer: Layer, omero: dict[str, Any]) -> list[dict[str, Any]]:
-    """One entry for each channel of an acquisition."""
-    named = omero.get("channels")
-    named = [dict(c) for c in named if isinstance(c, dict)] if isinstance(named, list) else []
-    unknown = range(len(named), layer.channels)
-    return [*named[: layer.channels], *(_unknown_channel(layer, k) for k in unknown)]
+    """One entry for each channel of an acquisition; what it lacks is filled in."""
+    listed = omero.get("channels")
+    listed = listed if isinstance(listed, list) else []
+    channels = []
+    for k in range(layer.channels):
+        known = listed[k] if k < len(listed) and isinstance(listed[k], dict) else {}
+        usable = {n: v for n, v in known.items() if n not in _TEXTS or isinstance(v, str)}
+        unknown = {"label": f"channel_{k}", "color": "FFFFFF", "active": True}
+        window = known["window"] if isinstance(known.get("window"), dict) else {}
+        channels.append({**unknown, **usable, "window": {**_range(layer), **window}})
+    return channels
 
 
-def _unknown_channel(layer: Layer, number: int) -> dict[str, Any]:
+def _range(layer: Layer) -> dict[str, float]:
+    """A window that shows the whole range of the data type."""
     dtype = StoredArray.open(layer.image.path / layer.image.paths[0]).dtype
     low, high = 0.0, 1.0
     if dtype.kind in "iu":
         low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
-    window = {"min": low, "max": high, "start": low, "end": high}
-    return {"label": f"channel_{number}", "color": "FFFFFF", "active": True, "window": window}
+    return {"min": low, "max": high, "start": low, "end": high}
 
 
 def _of_version(attribute: dict[str, Any], version: str) -> dict[str, Any]:

@@ -189,7 +189,7 @@ class _Job:
         wanted = {"options": asdict(options), "sources": states}
         images = (
             [(layers[0].name, layers)]
-            if options.layout == "stacked"
+            if options.layout == "stacked" and layers
             else [(layer.name, [layer]) for layer in layers]
         )
         staged = staging_root(fused) / well.row / well.column

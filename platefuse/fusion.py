@@ -6,7 +6,6 @@ Semantics of ``multiview_stitcher.fusion.fuse`` (BSD-3-Clause), with the differe
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 from platefuse.affine import AffineView
 from platefuse.blocks import Blend, Compositor, Paint
 from platefuse.engine import Plan, Target, write_views
-from platefuse.errors import ConfigError
 from platefuse.frame import Frame, along
+from platefuse.fusion_request import FusionRequest
 from platefuse.geometry import Box, grid_box, snap
 from platefuse.methods import (
     first_view_fusion,
@@ -34,16 +33,15 @@ from platefuse.sims import Sim, SimStore, make_sim, read_sims
 from platefuse.sources import Source
 from platefuse.views import ShiftedView, View
 
-BLENDING_WIDTHS = {"z": 3.0, "y": 10.0, "x": 10.0}
 DEFAULT_CHUNKS = {2: {"y": 2048, "x": 2048}, 3: {"z": 256, "y": 256, "x": 256}}
 _WHOLE_PX = 1e-5
 
-_FAST: dict[Callable[..., Any], Blend | Paint] = {
-    weighted_average_fusion: Blend("weighted_average"),
-    simple_average_fusion: Blend("mean"),
-    max_fusion: Blend("max"),
-    first_view_fusion: Paint("first"),
-}
+_FAST: tuple[tuple[Callable[..., Any], Blend | Paint], ...] = (
+    (weighted_average_fusion, Blend("weighted_average")),
+    (simple_average_fusion, Blend("mean")),
+    (max_fusion, Blend("max")),
+    (first_view_fusion, Paint("first")),
+)
 
 
 def fuse(
@@ -117,7 +115,8 @@ def fuse(
         Write to this folder, and return the image backed by it. Otherwise the result is lazy.
     zarr_options : dict, optional
         ``ome_zarr`` (False): write an OME-Zarr image with its pyramid; ``ngff_version``
-        ("0.4"); ``zarr_array_creation_kwargs``: for `zarr.create_array`; ``overwrite`` (True).
+        ("0.4"); ``zarr_array_creation_kwargs``: for `zarr.create_array`; ``overwrite`` (True): an
+        array or image that is there is replaced, but never a folder that holds anything else.
     batch_options : dict, optional
         ``batch_func``: called as ``batch_func(fuse_block, block_ids, **batch_func_kwargs)``
         for batches of ``n_batch`` blocks; without it blocks are written by threads.
@@ -142,66 +141,39 @@ def fuse(
     Signature and meaning follow multiview-stitcher 0.1.48; the blending of borders follows
     Preibisch et al. (2009), doi:10.1093/bioinformatics/btp184.
     """
-    if output_stack_properties is not None:
-        lacking = {"spacing", "origin", "shape"} - set(output_stack_properties)
-        if lacking:
-            raise ConfigError(
-                f"fuse: output_stack_properties lacks {sorted(lacking)}; expected spacing, origin "
-                "and shape together, or one of output_spacing, output_origin, output_shape."
-            )
-        output_spacing, output_origin, output_shape = (
-            output_stack_properties[name] for name in ("spacing", "origin", "shape")
-        )
-    views = read_sims(sims, transform_key, output_spacing)
-    axes = views[0].spatial
-    frame = Frame.covering(
-        axes,
-        [extent for view in views for extent in view.extents],
-        along("spacing", output_spacing, axes) or views[0].spacing.tolist(),
-        mode=output_stack_mode,
-        origin=along("origin", output_origin, axes),
-        shape=along("shape", output_shape, axes),  # type: ignore[arg-type]  # whole numbers
+    asked = FusionRequest(
+        fusion_func=fusion_func,
+        fusion_method_kwargs=fusion_method_kwargs,
+        weights_func=weights_func,
+        weights_func_kwargs=weights_func_kwargs,
+        output_spacing=output_spacing,
+        output_stack_mode=output_stack_mode,
+        output_origin=output_origin,
+        output_shape=output_shape,
+        output_stack_properties=output_stack_properties,
+        output_chunksize=output_chunksize,
+        overlap_in_pixels=overlap_in_pixels,
+        interpolation_order=interpolation_order,
+        blending_widths=blending_widths,
+        output_zarr_url=output_zarr_url,
+        zarr_options=zarr_options,
+        batch_options=batch_options,
+        threads=threads,
+        nan_is_missing=nan_is_missing,
     )
-    if interpolation_order not in (0, 1, 3):
-        raise ConfigError(
-            f"fuse: interpolation_order is {interpolation_order!r}; expected 0, 1 or 3."
-        )
-    widths = {**BLENDING_WIDTHS, **(blending_widths or {})}
-    if not all(np.isfinite(width) and width >= 0 for width in widths.values()):
-        raise ConfigError(f"fuse: blending_widths are {widths}; expected numbers of 0 or more.")
-    placed = place_views(views, frame, interpolation_order, widths)
-    nodata = float("nan") if nan_is_missing else 0.0
-    how = choose_compositor(
-        fusion_func,
-        fusion_method_kwargs,
-        weights_func,
-        weights_func_kwargs,
-        overlap=overlap_in_pixels or 0,
-        views=placed,
-        spatial=len(frame.shape),
-        nodata=nodata if views[0].image.dtype.kind == "f" else None,
-    )
-    fusion = Fusion(
-        placed,
-        how,
-        (*views[0].image.shape[: -len(frame.shape)], *frame.shape),
-        np.dtype(views[0].image.dtype),
-        choose_chunks(views[0], frame, output_chunksize),
-    )
-    if output_zarr_url is None:
+    views = read_sims(sims, transform_key, asked.output_spacing)
+    frame = choose_frame(views, asked)
+    chunks = choose_chunks(views[0], frame, asked.output_chunksize)
+    placed = place_views(views, frame, int(asked.interpolation_order), asked.widths)
+    how = choose_compositor(asked, placed, len(frame.shape))
+    shape = (*views[0].image.shape[: -len(frame.shape)], *frame.shape)
+    fusion = Fusion(placed, how, shape, np.dtype(views[0].image.dtype), chunks)
+    if asked.output_zarr_url is None:
         data = fusion.lazy()
     else:
         from platefuse.fusion_output import write_fusion
 
-        data = write_fusion(
-            fusion,
-            views[0],
-            frame,
-            output_zarr_url,
-            zarr_options or {},
-            batch_options or {},
-            threads or len(os.sched_getaffinity(0)),
-        )
+        data = write_fusion(fusion, views[0], frame, asked, asked.storage(chunks))
     spacing, origin = frame.as_dict(frame.spacing), frame.as_dict(frame.origin)
     return make_sim(data, views[0], spacing, origin, transform_key)
 
@@ -264,87 +236,62 @@ class Fusion:
         write_views(self.views, target, self.how, threads=threads)
 
 
-def choose_compositor(
-    function: Callable[..., Any],
-    function_kwargs: Mapping[str, Any] | None,
-    weights: Callable[..., Any] | None,
-    weights_kwargs: Mapping[str, Any] | None,
-    *,
-    overlap: int,
-    views: Sequence[View],
-    spatial: int,
-    nodata: float | None = None,
-) -> Compositor:
+def choose_frame(views: Sequence[Sim], asked: FusionRequest) -> Frame:
+    """The frame of the fused image: as asked, and what the views take up where nothing is."""
+    axes = views[0].spatial
+    return Frame.covering(
+        axes,
+        [extent for view in views for extent in view.extents],
+        along("output_spacing", asked.output_spacing, axes) or views[0].spacing.tolist(),
+        mode=asked.output_stack_mode,
+        origin=along("output_origin", asked.output_origin, axes),
+        shape=along("output_shape", asked.output_shape, axes),  # type: ignore[arg-type]  # whole numbers
+    )
+
+
+def choose_compositor(asked: FusionRequest, views: Sequence[View], spatial: int) -> Compositor:
     """The fast way for functions that we know; stacking the views for all others.
 
     Parameters
     ----------
-    function, weights : callable
-        Fusion function, and weights function or None.
-    function_kwargs, weights_kwargs : mapping or None
-        Further arguments for them.
-    overlap : int
-        Margin in pixels that the caller asks for.
+    asked : FusionRequest
+        What is asked: the functions, their arguments and the margin among it.
     views : sequence of View
         The placed views.
     spatial : int
         Number of axes in space.
-    nodata : float, optional
-        See `platefuse.blocks.Paint`.
-
-    Raises
-    ------
-    ConfigError
-        If one of the functions is none.
     """
-    for name, given in (("fusion_func", function), ("weights_func", weights)):
-        if not callable(given) and (name == "fusion_func" or given is not None):
-            raise ConfigError(
-                f"fuse: {name} is {given!r}; expected a function, such as those of "
-                "platefuse.methods."
-            )
-    if weights is None and not function_kwargs and function in _FAST:
-        return replace(_FAST[function], nodata=nodata)
-    function_kwargs, weights_kwargs = function_kwargs or {}, weights_kwargs or {}
+    function, weights = asked.fusion_func, asked.weights_func
+    function_kwargs = dict(asked.fusion_method_kwargs or {})
+    weights_kwargs = dict(asked.weights_func_kwargs or {})
+    nodata = None
+    if views[0].source.dtype.kind == "f":
+        nodata = float("nan") if asked.nan_is_missing else 0.0
+    fast = next((how for known, how in _FAST if known is function), None)
+    if fast is not None and weights is None and not function_kwargs:
+        return replace(fast, nodata=nodata)
     needed = max(
-        overlap,
+        int(asked.overlap_in_pixels or 0),
         required_overlap(function, function_kwargs),
         required_overlap(weights, weights_kwargs),
     )
     extent = reduce(Box.joined, (view.placed for view in views))
     margin = (needed,) * spatial
-    return Plugin(
-        function, weights, margin, extent, dict(function_kwargs), dict(weights_kwargs), nodata
-    )
+    return Plugin(function, weights, margin, extent, function_kwargs, weights_kwargs, nodata)
 
 
 def choose_chunks(sim: Sim, frame: Frame, asked: int | Mapping[str, int] | None) -> tuple[int, ...]:
     """Chunks of the fused image on all axes; 1 on those that are not in space."""
-    sizes: Mapping[str, int]
-    if isinstance(asked, int | np.integer):
-        sizes = dict.fromkeys(frame.axes, int(asked))
-    elif isinstance(asked, Mapping):
-        sizes = asked
+    if isinstance(asked, Mapping):
+        sizes = along("output_chunksize", asked, frame.axes) or []
     elif asked is not None:
-        raise ConfigError(
-            f"fuse: output_chunksize is {asked!r}; expected a number, or one for each axis."
-        )
+        sizes = [asked] * len(frame.axes)
     elif sim.image.chunks is not None:
-        sizes = {a: max(c) for a, c in zip(sim.dims, sim.image.chunks, strict=True)}
+        sizes = [max(1, *c) for c in sim.image.chunks[-len(frame.axes) :]]
     else:
-        sizes = DEFAULT_CHUNKS[len(frame.axes)]
-    bad = {
-        a: sizes.get(a)
-        for a in frame.axes
-        if not isinstance(sizes.get(a), int | np.integer) or sizes[a] < 1
-    }
-    if bad:
-        raise ConfigError(
-            f"fuse: output_chunksize {asked!r} gives {bad}; expected a whole number above 0 for "
-            f"each of {list(frame.axes)}."
-        )
+        sizes = [DEFAULT_CHUNKS[len(frame.axes)][a] for a in frame.axes]
     leading = len(sim.dims) - len(frame.axes)
-    return (1,) * leading + tuple(int(sizes[a]) for a in frame.axes)
+    return (1,) * leading + tuple(int(n) for n in sizes)
 
 
 def place_views(

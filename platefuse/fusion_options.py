@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from platefuse.blocks import Blend, Compositor, Paint
 from platefuse.errors import ConfigError
+from platefuse.expected import (
+    COUNT,
+    NOT_NEGATIVE,
+    ORDER,
+    POSITIVE,
+    Expected,
+    by_axis,
+    number,
+    one_of,
+)
+from platefuse.frame import MODES
+from platefuse.fusion_request import BLENDING_WIDTHS
 from platefuse.geometry import Box
 from platefuse.methods import content_based, required_overlap, weighted_average_fusion
 from platefuse.plugins import Plugin
 
+CHUNKS = {"z": 1, "y": 2048, "x": 2048}
 METHODS = ("weighted_average", "max", "mean", "first")
+_LENGTHS = by_axis(COUNT, "zyx")
+_EXPECTED = {
+    "tile_table": Expected("the name of a table", lambda v: isinstance(v, str) and bool(v)),
+    "layout": one_of("per_acquisition", "stacked"),
+    "method": one_of(*METHODS),
+    "weights": one_of("content_based").or_none,
+    "blending_widths": by_axis(NOT_NEGATIVE, "zyx"),
+    "output_spacing": by_axis(POSITIVE, "zyx").or_none,
+    "output_stack_mode": one_of(*MODES),
+    "interpolation_order": ORDER,
+    "output_chunksize": _LENGTHS,
+    "ngff_version": one_of("0.4", "0.5"),
+    "shards": _LENGTHS.or_none,
+    "merge_labels": Expected(
+        "a number above 0 and at most 1", lambda v: 0 < number(v) <= 1
+    ).or_none,
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +61,8 @@ class FusionOptions:
     weights : str or None
         ``content_based``: the weighted average counts a field more where it is sharp.
     blending_widths : dict of str to float
-        Width of the falling weights at the borders of a field, in micrometres, for z, y, x.
+        Width of the falling weights at the borders of a field, in micrometres, for z, y, x; an
+        axis that is left out has its default.
     output_spacing : dict of str to float or None
         Pixel size of the fused image in micrometres; None: as the fields.
     output_stack_mode : str
@@ -39,7 +70,7 @@ class FusionOptions:
     interpolation_order : int
         0, 1 or 3: how fields that do not lie on whole pixels are sampled.
     output_chunksize : dict of str to int
-        Chunks of the fused image for z, y, x.
+        Chunks of the fused image for z, y, x; an axis that is left out has its default.
     ngff_version : str
         ``0.4`` or ``0.5``.
     shards : dict of str to int or None
@@ -53,33 +84,20 @@ class FusionOptions:
     layout: str = "per_acquisition"
     method: str = "weighted_average"
     weights: str | None = None
-    blending_widths: Mapping[str, float] = field(
-        default_factory=lambda: {"z": 3.0, "y": 10.0, "x": 10.0}
-    )
+    blending_widths: Mapping[str, float] = field(default_factory=BLENDING_WIDTHS.copy)
     output_spacing: Mapping[str, float] | None = None
     output_stack_mode: str = "union"
     interpolation_order: int = 1
-    output_chunksize: Mapping[str, int] = field(
-        default_factory=lambda: {"z": 1, "y": 2048, "x": 2048}
-    )
+    output_chunksize: Mapping[str, int] = field(default_factory=CHUNKS.copy)
     ngff_version: str = "0.4"
     shards: Mapping[str, int] | None = None
     merge_labels: float | None = None
 
     def __post_init__(self) -> None:
-        choices: dict[str, Sequence[object]] = {
-            "layout": ("per_acquisition", "stacked"),
-            "method": METHODS,
-            "weights": (None, "content_based"),
-            "output_stack_mode": ("union", "intersection", "sample"),
-            "interpolation_order": (0, 1, 3),
-            "ngff_version": ("0.4", "0.5"),
-        }
-        for key, allowed in choices.items():
-            if getattr(self, key) not in allowed:
-                raise ConfigError(
-                    f"fusion.{key} is {getattr(self, key)!r}; expected one of {list(allowed)}."
-                )
+        for key, expected in _EXPECTED.items():
+            expected.check(f"fusion.{key}", getattr(self, key))
+        for key, defaults in (("blending_widths", BLENDING_WIDTHS), ("output_chunksize", CHUNKS)):
+            object.__setattr__(self, key, {**defaults, **getattr(self, key)})
         if self.shards is not None and self.ngff_version != "0.5":
             raise ConfigError(
                 f"fusion.shards is set, but fusion.ngff_version is {self.ngff_version!r}: only "
@@ -90,12 +108,13 @@ class FusionOptions:
                 f"fusion.weights is {self.weights!r}, but fusion.method {self.method!r} weighs "
                 "nothing. Set fusion.method: weighted_average or fusion.weights: null."
             )
-
-        if self.merge_labels is not None and not 0 < self.merge_labels <= 1:
-            raise ConfigError(
-                f"fusion.merge_labels is {self.merge_labels!r}; expected a number above 0 and at "
-                "most 1, or null."
-            )
+        for axis, length in (self.shards or {}).items():
+            chunk = self.output_chunksize[axis]
+            if length % chunk:
+                raise ConfigError(
+                    f"fusion.shards on {axis} is {length}; expected a whole multiple of "
+                    f"fusion.output_chunksize, which is {chunk} there."
+                )
 
     @classmethod
     def from_config(cls, section: Mapping[str, Any]) -> FusionOptions:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.blocks import Paint
-from platefuse.create import blosc, create_image
+from platefuse.create import blosc, create_image, fit_chunks
 from platefuse.downsample import Downsample, mean
 from platefuse.engine import Target, write_views
-from platefuse.errors import ConfigError, ImageError
+from platefuse.errors import ConfigError, ImageError, PlatefuseError
 from platefuse.files import make_folder, put_in_place, remove_tree
 from platefuse.frame import Frame
 from platefuse.fusion import Fusion
+from platefuse.fusion_request import FusionRequest, Storage
 from platefuse.geometry import Box, grid_box
+from platefuse.ngff import METADATA_FILES, Multiscale, read_array_metadata
 from platefuse.sims import Sim
 from platefuse.sources import Source
 from platefuse.store import StoredArray
@@ -27,18 +30,9 @@ from platefuse.views import ShiftedView
 
 Pixels = NDArray[Any]
 
-ZARR_OPTIONS = ("ome_zarr", "ngff_version", "zarr_array_creation_kwargs", "overwrite")
-BATCH_OPTIONS = ("batch_func", "n_batch", "batch_func_kwargs", "zarr_array_creation_kwargs")
-
 
 def write_fusion(
-    fusion: Fusion,
-    like: Sim,
-    frame: Frame,
-    url: str,
-    zarr_options: Mapping[str, Any],
-    batch_options: Mapping[str, Any],
-    threads: int,
+    fusion: Fusion, like: Sim, frame: Frame, asked: FusionRequest, storage: Storage
 ) -> Any:
     """Write a fused image and give it back as a dask array on the store.
 
@@ -52,46 +46,32 @@ def write_fusion(
         The view whose channels the image has.
     frame : Frame
         Its pixel size and origin.
-    url : str
-        Folder of the new image or array.
-    zarr_options, batch_options : mapping
-        As for `platefuse.fuse`.
-    threads : int
-        Number of threads.
+    asked : FusionRequest
+        Where it goes, and the options for writing.
+    storage : Storage
+        How it is stored.
 
     Raises
     ------
     PlatefuseError
-        If an option is unknown, or the output exists and must not be overwritten.
+        If there can be no such array, or the output exists and must not be overwritten.
     """
-    _check_keys("zarr_options", zarr_options, ZARR_OPTIONS)
-    _check_keys("batch_options", batch_options, BATCH_OPTIONS)
-    if "://" in str(url):
-        raise ConfigError(
-            f"fuse: output_zarr_url is {url!r}; expected a folder of this machine: others are "
-            "not written to."
-        )
-    target = Path(url)
-    if not target.name or target.name == ".." or (target.exists() and not target.is_dir()):
-        raise ConfigError(f"fuse: output_zarr_url is {url!r}; expected the path of a folder.")
-    if target.exists() and not zarr_options.get("overwrite", True):
-        raise ImageError(
-            f"{target} exists already, and zarr_options['overwrite'] is False. Remove it or choose "
-            "another output_zarr_url."
-        )
+    with _file_system_errors(asked):
+        return _write(fusion, like, frame, asked, storage)
+
+
+def _write(fusion: Fusion, like: Sim, frame: Frame, asked: FusionRequest, storage: Storage) -> Any:
+    target = _target(asked)
     staged = target.with_name(f".{target.name}.partial")
     remove_tree(staged)
-    creation = {
-        **(batch_options.get("zarr_array_creation_kwargs") or {}),
-        **(zarr_options.get("zarr_array_creation_kwargs") or {}),
-    }
-    ome_zarr = bool(zarr_options.get("ome_zarr", False))
-    version = str(zarr_options.get("ngff_version", "0.4"))
+    threads = int(asked.threads or len(os.sched_getaffinity(0)))
+    batch_options = asked.batch_options or {}
     try:
-        if ome_zarr:
-            levels = _create_ome_zarr(staged, target.name, fusion, like, frame, version, creation)
-        else:
-            levels = _create_array(staged, fusion, creation)
+        with _refusals(storage):
+            if storage.version is None:
+                levels = _create_array(staged, fusion, storage)
+            else:
+                levels = _create_ome_zarr(staged, target.name, fusion, like, frame, storage)
         if batch_options.get("batch_func") is not None:
             _write_batches(fusion, levels, batch_options, threads)
         else:
@@ -100,75 +80,112 @@ def write_fusion(
     except BaseException:
         remove_tree(staged)
         raise
-    return _open_dask(target / "0" if ome_zarr else target)
+    return _open_dask(target if storage.version is None else target / "0")
+
+
+def _target(asked: FusionRequest) -> Path:
+    """The folder that is to be written: it is not there, or may be replaced."""
+    url = asked.output_zarr_url
+    target = Path(str(url))
+    if not target.name or target.name == ".." or (target.exists() and not target.is_dir()):
+        raise ConfigError(f"fuse: output_zarr_url is {url!r}; expected the path of a folder.")
+    target = target.resolve()  # a link stays a link
+    if target.exists():
+        if not (asked.zarr_options or {}).get("overwrite", True):
+            raise ImageError(
+                f"{target} exists already, and zarr_options['overwrite'] is False. Remove it or "
+                "choose another output_zarr_url."
+            )
+        if others := _others(target):
+            raise ImageError(
+                f"{target} exists already and holds {others}, which is no part of a fused image "
+                "and would be lost. Remove it or choose another output_zarr_url."
+            )
+    return target
+
+
+def _others(folder: Path) -> list[str]:
+    """What a folder holds beside a Zarr array, or an image's levels."""
+    names = {path.name for path in folder.iterdir()} - set(METADATA_FILES)
+    with suppress(PlatefuseError):
+        read_array_metadata(folder)
+        return []
+    with suppress(PlatefuseError):
+        names -= {path.split("/")[0] for path in Multiscale.read(folder).paths}
+    return sorted(names)
+
+
+@contextmanager
+def _file_system_errors(asked: FusionRequest) -> Iterator[None]:
+    """What the file system refuses, as an error of ours that says of which output."""
+    try:
+        yield
+    except PlatefuseError:
+        raise
+    except OSError as error:
+        raise ImageError(
+            f"fuse: output_zarr_url {str(asked.output_zarr_url)!r} cannot be written ({error}). "
+            "Check path, free space and permissions."
+        ) from error
 
 
 def _create_ome_zarr(
-    path: Path,
-    name: str,
-    fusion: Fusion,
-    like: Sim,
-    frame: Frame,
-    version: str,
-    creation: dict[str, Any],
+    path: Path, name: str, fusion: Fusion, like: Sim, frame: Frame, storage: Storage
 ) -> Target:
-    if version not in ("0.4", "0.5"):
-        raise ConfigError(f"fuse: ngff_version {version!r} is unknown; expected '0.4' or '0.5'.")
+    assert storage.version is not None
     spacing, origin = frame.as_dict(frame.spacing), frame.as_dict(frame.origin)
-    chunks, shards, rest = _creation(creation, fusion, version)
-    with _refusals(creation, chunks, shards):
-        image = create_image(
-            path,
-            name=name,
-            axes=like.dims,
-            pixel_size=[spacing.get(a, 1.0) for a in like.dims],
-            shape=fusion.shape,
-            dtype=fusion.dtype,
-            chunks=chunks,
-            shards=shards,
-            version=version,
-            attributes={"omero": _omero(like)},
-            creation=rest,
-            origin=[origin.get(a, 0.0) for a in like.dims],
-        )
+    image = create_image(
+        path,
+        name=name,
+        axes=like.dims,
+        pixel_size=[spacing.get(a, 1.0) for a in like.dims],
+        shape=fusion.shape,
+        dtype=fusion.dtype,
+        chunks=storage.chunks,
+        shards=storage.shards,
+        version=storage.version,
+        attributes={"omero": _omero(like)},
+        creation=storage.creation,
+        origin=[origin.get(a, 0.0) for a in like.dims],
+    )
     arrays = [StoredArray.open(path / p, mode="r+") for p in image.paths]
     downsample: Downsample = _mean_of_data if fusion.dtype.kind == "f" else mean
     return Target(arrays, image.factors, downsample)
 
 
-def _create_array(path: Path, fusion: Fusion, creation: dict[str, Any]) -> Target:
+def _create_array(path: Path, fusion: Fusion, storage: Storage) -> Target:
     import zarr
 
-    zarr_format = creation.pop("zarr_format", 3)
-    chunks, shards, rest = _creation(creation, fusion, "0.5" if zarr_format == 3 else "0.4")
+    chunks, shards = fit_chunks(storage.chunks, storage.shards, fusion.shape)
     arguments = {
         "fill_value": 0,
-        "compressors": blosc("0.5" if zarr_format == 3 else "0.4"),
-        **rest,
+        "compressors": blosc("0.5" if storage.zarr_format == 3 else "0.4"),
+        **storage.creation,
     }
     make_folder(path.parent)
-    with _refusals(creation, chunks, shards):
-        zarr.create_array(
-            path,
-            shape=fusion.shape,
-            dtype=fusion.dtype,
-            chunks=chunks,
-            shards=shards,
-            zarr_format=zarr_format,
-            **arguments,
-        )
+    zarr.create_array(
+        path,
+        shape=fusion.shape,
+        dtype=fusion.dtype,
+        chunks=chunks,
+        shards=shards,
+        zarr_format=storage.zarr_format,  # type: ignore[arg-type]  # 2 or 3
+        **arguments,
+    )
     return Target([StoredArray.open(path, mode="r+")], (), mean)
 
 
 @contextmanager
-def _refusals(creation: Mapping[str, Any], chunks: Any, shards: Any) -> Iterator[None]:
+def _refusals(storage: Storage) -> Iterator[None]:
     """What Zarr refuses to make is a matter of what the caller has asked for."""
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (PlatefuseError, OSError):
+        raise
+    except Exception as error:  # Zarr and its codecs raise whatever they like
         raise ConfigError(
-            f"fuse: no Zarr array can be made with zarr_array_creation_kwargs {dict(creation)}, "
-            f"chunks {chunks} and shards {shards}: {error}"
+            f"fuse: no Zarr array can be made with zarr_array_creation_kwargs {storage.creation}, "
+            f"chunks {storage.chunks} and shards {storage.shards}: {error}"
         ) from error
 
 
@@ -183,23 +200,6 @@ def _mean_of_data(block: Pixels, factors: tuple[int, ...], shape: tuple[int, ...
         return np.asarray(total / share)
 
 
-def _creation(
-    creation: Mapping[str, Any], fusion: Fusion, version: str
-) -> tuple[tuple[int, ...], tuple[int, ...] | None, dict[str, Any]]:
-    """Arguments for `zarr.create_array`, also by the names of the older `zarr.create`."""
-    rest = dict(creation)
-    rest.pop("zarr_format", None)
-    chunks = tuple(rest.pop("chunks", fusion.chunks))
-    shards = rest.pop("shards", None)
-    if "compressor" in rest:
-        rest["compressors"] = rest.pop("compressor")
-    if "dimension_separator" in rest:
-        separator = rest.pop("dimension_separator")
-        name = "v2" if version == "0.4" else "default"
-        rest["chunk_key_encoding"] = {"name": name, "separator": separator}
-    return chunks, None if shards is None else tuple(shards), rest
-
-
 def _write_batches(
     fusion: Fusion, levels: Target, options: Mapping[str, Any], threads: int
 ) -> None:
@@ -209,14 +209,15 @@ def _write_batches(
     def fuse_block(block_id: tuple[int, ...]) -> None:
         region = grid_box(block_id, finest.shard, fusion.shape)
         pixels = fusion.how.compose(region, fusion.views, fusion.dtype, tuple(block_id))
+        if pixels is None and not finest.zero_is_fill:
+            pixels = np.zeros(region.shape, fusion.dtype)
         if pixels is not None:
             finest.write(region, pixels)
 
     counts = [-(-n // s) for n, s in zip(fusion.shape, finest.shard, strict=True)]
     blocks = iter(np.ndindex(*counts))
     function: Callable[..., Any] = options["batch_func"]
-    size = max(1, int(options.get("n_batch", 1)))
-    for batch in _batches(blocks, size):
+    for batch in _batches(blocks, int(options.get("n_batch", 1))):
         function(fuse_block, batch, **(options.get("batch_func_kwargs") or {}))
     if len(levels.levels) > 1:
         written = Source(_open_again(finest))
@@ -274,9 +275,3 @@ def _open_dask(path: Path) -> Any:
 
     array = StoredArray.open(path).zarr_array
     return dask.array.from_zarr(array)  # type: ignore[no-untyped-call]
-
-
-def _check_keys(what: str, options: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ConfigError(f"fuse: {what} has unknown keys {unknown}; known are {list(known)}.")

@@ -138,10 +138,16 @@ def merge_labels(
     Raises
     ------
     ViewError
-        If the dtype has no room for the new ids.
+        If the dtype has no room for the new ids, or is no integer.
     """
     if not views:
         return []
+    dtype = views[0].source.dtype
+    if dtype.kind not in "iu":
+        raise ViewError(
+            f"label {label!r}: its pixels are {dtype}, and fusion.merge_labels needs integers. "
+            "Convert the label, or set fusion.merge_labels: null."
+        )
     ids = _ids_of(views, threads)
     first = np.cumsum([0, *map(len, ids)])
 

@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from platefuse.expected import NOT_NEGATIVE
+
 Stack = NDArray[Any]
 _ROUNDING = 1e-9
 """Contrast below this part of the value is no content, but what rounding leaves."""
@@ -108,6 +110,8 @@ def content_based(
 
 def _content_overlap(kwargs: Mapping[str, Any]) -> int:
     sigmas = {"sigma_1": 5, "sigma_2": 11} | dict(kwargs)
+    for name in ("sigma_1", "sigma_2"):
+        NOT_NEGATIVE.check(f"fuse: {name} of content_based", sigmas[name])
     return sum(int(4 * sigmas[name] + 0.5) for name in ("sigma_1", "sigma_2"))
 
 
@@ -118,7 +122,9 @@ def required_overlap(function: Callable[..., Any] | None, kwargs: Mapping[str, A
     """Pixels around a block that the result of a function depends on, as it says itself."""
     said = getattr(function, "required_overlap", None)
     if said is not None:
-        return int(np.ceil(said(dict(kwargs))))
+        overlap = said(dict(kwargs))
+        NOT_NEGATIVE.check(f"fuse: required_overlap of {function!r}", overlap)
+        return int(np.ceil(overlap))
     if getattr(function, "__name__", "") == "content_based":  # of releases that do not say it
         return int(np.ceil(2 * kwargs.get("sigma_2", 11)))
     return 0

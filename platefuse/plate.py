@@ -89,7 +89,7 @@ class Well:
         Raises
         ------
         PlateError
-            If the metadata is missing, broken, or names an image by an unsafe path.
+            If the metadata is missing, broken, or names an image unsafely or twice.
         """
         entries = _section(self.path, "well").get("images")
         if not isinstance(entries, list):
@@ -97,7 +97,11 @@ class Well:
                 f"{self.path}: the well's metadata has no list `images` (got {entries!r}); "
                 "OME-NGFF requires one."
             )
-        return tuple(_well_image(self.path, entry) for entry in entries)
+        images = tuple(_well_image(self.path, entry) for entry in entries)
+        paths = [image.path for image in images]
+        if twice := sorted({p for p in paths if paths.count(p) > 1}):
+            raise PlateError(f"{self.path}: `images` lists {twice} more than once; expected once.")
+        return images
 
     @property
     def acquired_images(self) -> tuple[WellImage, ...]:
@@ -383,9 +387,7 @@ def _well_image(well: Path, entry: object) -> WellImage:
     if not isinstance(entry, dict):
         raise PlateError(f"{well}: `well.images` has the entry {entry!r}; expected an object.")
     acquisition = entry.get("acquisition")
-    if acquisition is not None and (
-        isinstance(acquisition, bool) or not isinstance(acquisition, int)
-    ):
+    if acquisition is not None and type(acquisition) is not int:  # True is no number
         raise PlateError(
             f"{well}: image {entry.get('path')!r} has acquisition {acquisition!r}; "
             "expected an integer."

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from platefuse.methods import accepts
 from platefuse.views import View
 
 Pixels = NDArray[Any]
+
+_OFFERED = ("blending_weights", "params", "fusion_weights")
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class Plugin:
     nodata: float | None = None
     copies = False
 
+    def __post_init__(self) -> None:
+        _check_call("fusion_func", self.function, "fusion_method_kwargs", self.function_kwargs)
+        _check_call("weights_func", self.weights, "weights_func_kwargs", self.weights_kwargs)
+
     def compose(
         self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
     ) -> Pixels | None:
@@ -73,7 +81,7 @@ class Plugin:
                 stack[(slice(None), *index)], blending[(slice(None), *index)], params
             )
             block = fused[inner[lead:]]
-            out[index] = to_dtype(np.where(np.isnan(block), self.nodata or 0, block), dtype)
+            out[index] = _rounded(block, dtype, self.nodata or 0)
         return out
 
     def _call(self, views: Pixels, blending: Pixels, params: list[Any]) -> Pixels:
@@ -92,15 +100,60 @@ class Plugin:
             "params": params,
         }
         if self.weights is not None and accepts(self.function, "fusion_weights"):
-            offers["fusion_weights"] = _call(self.weights, offers, self.weights_kwargs)
-        fused = np.asarray(_call(self.function, offers, self.function_kwargs))
-        if fused.shape != views.shape[1:]:
-            raise ConfigError(
-                f"fuse: fusion_func {getattr(self.function, '__name__', self.function)!r} gave an "
-                f"array of shape {fused.shape} for views of shape {views.shape}; expected "
-                f"{views.shape[1:]}."
-            )
+            weights = _call(self.weights, offers, self.weights_kwargs)
+            weights = _fitting("weights_func", self.weights, weights, views.shape)
+            offers["fusion_weights"] = weights
+        fused = _call(self.function, offers, self.function_kwargs)
+        fused = _fitting("fusion_func", self.function, fused, views.shape[1:])
         return fused[np.newaxis] if flat else fused
+
+
+def _rounded(block: Pixels, dtype: np.dtype[Any], nodata: float) -> Pixels:
+    """Pixels as `dtype`: rounded and clipped, whatever a function computes in."""
+    if block.dtype.kind in "iu" and dtype.kind in "iu":  # not by way of floats: ids may be large
+        limits = [np.iinfo(kind) for kind in (block.dtype, dtype)]
+        low, high = max(i.min for i in limits), min(i.max for i in limits)
+        return np.clip(block, low, high).astype(dtype)
+    return to_dtype(np.where(np.isnan(block), nodata, block), dtype)
+
+
+def _check_call(
+    what: str, function: Callable[..., Any] | None, of: str, kwargs: Mapping[str, Any]
+) -> None:
+    """Refuse arguments that a function does not have, and functions that want others."""
+    if function is None:
+        return
+    names = {"transformed_views", *kwargs, *(n for n in _OFFERED if accepts(function, n))}
+    try:
+        signature(function).bind(**dict.fromkeys(names))
+    except ValueError:  # some that are written in C do not say
+        return
+    except TypeError as error:
+        raise ConfigError(
+            f"fuse: {what} {_name(function)} cannot be called with {sorted(names)}: {error}. "
+            f"Arguments beyond those in platefuse.methods come from {of}."
+        ) from error
+
+
+def _fitting(what: str, function: Callable[..., Any], given: Any, shape: tuple[int, ...]) -> Pixels:
+    """What a function gave, if it is numbers of a shape; weights may be the same along axes."""
+    try:
+        found = np.asarray(given)
+    except ValueError:  # lists of different lengths
+        found = np.empty(0, object)
+    if what == "weights_func" and found.ndim == len(shape):
+        with suppress(ValueError):
+            found = np.broadcast_to(found, shape)
+    if found.shape != shape or found.dtype.kind not in "biuf":
+        raise ConfigError(
+            f"fuse: {what} {_name(function)} gave an array of shape {found.shape} and dtype "
+            f"{found.dtype}; expected numbers of shape {shape}."
+        )
+    return found
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return repr(getattr(function, "__name__", function))
 
 
 def _call(

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from platefuse.errors import ViewError
 from platefuse.frame import Extent, Frame
 from platefuse.store import StoredArray
+from platefuse.transforms import make_affine, read_transforms
 
 DIMS = "tczyx"
 _UNEVEN_PX = 0.1
-_SINGULAR = 1e12
 _WHOLE_PX = 1e-5
 """What a view may be turned by, in pixels over its whole width, and still count as not turned."""
 
@@ -97,7 +97,7 @@ class Sim:
 
 
 def read_sims(
-    images: Sequence[Any],
+    images: Any,
     transform_key: str | None,
     spacing: Mapping[str, float] | None = None,
 ) -> list[Sim]:
@@ -118,7 +118,11 @@ def read_sims(
         If there are none, or they differ in dims, dtype, channels or times, or one has no such
         transform or no usable geometry.
     """
-    if not len(images):
+    if not isinstance(images, Sequence) or isinstance(images, str | bytes):
+        raise ViewError(
+            f"fuse: sims is a {type(images).__name__}; expected a list of xarray.DataArray."
+        )
+    if not images:
         raise ViewError("fuse: no views were given; expected a list of at least one image.")
     sims = [_read(number, image, transform_key) for number, image in enumerate(images)]
     first = sims[0]
@@ -162,7 +166,7 @@ def make_sim(
         elif axis in like.image.coords:
             coords[axis] = like.image.coords[axis].values
     sim = xarray.DataArray(data, dims=list(like.dims), coords=coords, name="image")
-    sim.attrs["transforms"] = {key: _affine(np.eye(len(like.spatial) + 1), like.spatial)}
+    sim.attrs["transforms"] = {key: make_affine(np.eye(len(like.spatial) + 1), like.spatial)}
     return sim
 
 
@@ -245,51 +249,57 @@ def _zarr_behind(data: Any) -> StoredArray | None:
 
 
 def _read(number: int, image: Any, key: str | None) -> Sim:
-    dims = "".join(map(str, getattr(image, "dims", ())))
+    import xarray
+
+    if not isinstance(image, xarray.DataArray):
+        raise ViewError(
+            f"fuse: view {number} is a {type(image).__name__}; expected an xarray.DataArray with "
+            "dims among t, c, z, y, x."
+        )
+    dims = "".join(map(str, image.dims))
     if dims != "".join(d for d in DIMS if d in dims) or dims[-2:] != "yx":
         raise ViewError(
-            f"fuse: view {number} has dims {getattr(image, 'dims', None)}; expected an "
-            "xarray.DataArray with dims among t, c, z, y, x, in this order."
+            f"fuse: view {number} has dims {image.dims}; expected some of t, c, z, y, x, in this "
+            "order, y and x among them. Transpose it."
+        )
+    if image.dtype.kind not in "biuf" or image.dtype.itemsize > 8:
+        raise ViewError(
+            f"fuse: view {number} has dtype {image.dtype}; expected booleans, integers or floats "
+            "of at most 64 bits. Convert it."
         )
     spatial = "".join(d for d in dims if d in "zyx")
-    origin, spacing = [], []
-    for axis in spatial:
-        positions = np.asarray(image.coords[axis].values, float) if axis in image.coords else None
-        if positions is None or not np.isfinite(positions).all():
-            raise ViewError(
-                f"fuse: view {number} has no finite coordinates on {axis}; expected the physical "
-                "position of every pixel."
-            )
-        if not len(positions):
-            raise ViewError(f"fuse: view {number} has no pixels: its length on {axis} is 0.")
-        step = (positions[-1] - positions[0]) / (len(positions) - 1) if len(positions) > 1 else 1.0
-        if step <= 0:
-            raise ViewError(
-                f"fuse: view {number} has spacing {step:g} on {axis}; expected a number above 0."
-            )
-        even = positions[0] + step * np.arange(len(positions))
-        if np.abs(positions - even).max() > _UNEVEN_PX * step:
-            raise ViewError(
-                f"fuse: view {number} has uneven coordinates on {axis}; expected one distance from "
-                f"pixel to pixel, about {step:g}."
-            )
-        origin.append(float(positions[0]))
-        spacing.append(float(step))
-    params = _params(number, image, key, spatial)
-    affines = np.array([np.asarray(p, float) for p in params])
-    for affine in affines:
-        last = [0.0] * len(spatial) + [1.0]
-        if affine[-1].tolist() != last and np.isfinite(affine).all():
-            raise ViewError(
-                f"fuse: view {number} has an affine whose last row is {affine[-1].tolist()}; "
-                f"expected {last}."
-            )
-        if not np.isfinite(affine).all() or np.linalg.cond(affine[:-1, :-1]) > _SINGULAR:
-            raise ViewError(
-                f"fuse: view {number} has a singular or non-finite affine, "
-                f"{affine.tolist()}; expected one that can be inverted."
-            )
-    return Sim(image, number, spatial, np.array(origin), np.array(spacing), affines, params)
+    grid = [_grid(number, image, axis) for axis in spatial]
+    params = read_transforms(number, image, key, spatial)
+    affines = np.array([p.values for p in params])
+    origin, spacing = np.array(grid).T
+    return Sim(image, number, spatial, origin, spacing, affines, params)
+
+
+def _grid(number: int, image: Any, axis: str) -> tuple[float, float]:
+    """Position of the first pixel of an image on an axis, and distance from pixel to pixel."""
+    try:
+        positions = np.asarray(image.coords[axis].values if axis in image.coords else np.nan, float)
+    except (TypeError, ValueError):  # text, for instance
+        positions = np.array(np.nan)
+    if not np.isfinite(positions).all():
+        raise ViewError(
+            f"fuse: view {number} has no finite coordinates on {axis}; expected the physical "
+            "position of every pixel."
+        )
+    if not len(positions):
+        raise ViewError(f"fuse: view {number} has no pixels: its length on {axis} is 0.")
+    step = (positions[-1] - positions[0]) / (len(positions) - 1) if len(positions) > 1 else 1.0
+    if step <= 0:
+        raise ViewError(
+            f"fuse: view {number} has spacing {step:g} on {axis}; expected a number above 0."
+        )
+    even = positions[0] + step * np.arange(len(positions))
+    if np.abs(positions - even).max() > _UNEVEN_PX * step:
+        raise ViewError(
+            f"fuse: view {number} has uneven coordinates on {axis}; expected one distance from "
+            f"pixel to pixel, about {step:g}."
+        )
+    return float(positions[0]), float(step)
 
 
 def _with_spacing_of_others(sims: Sequence[Sim], otherwise: Mapping[str, float]) -> list[Sim]:
@@ -298,55 +308,6 @@ def _with_spacing_of_others(sims: Sequence[Sim], otherwise: Mapping[str, float])
     for sim in reversed(sims):
         known = np.where(sim.shape > 1, sim.spacing, known)
     return [replace(sim, spacing=np.where(sim.shape > 1, sim.spacing, known)) for sim in sims]
-
-
-def _params(number: int, image: Any, key: str | None, spatial: str) -> tuple[Any, ...]:
-    if key is None:
-        return (_affine(np.eye(len(spatial) + 1), spatial),)
-    transforms = image.attrs.get("transforms", {})
-    if key not in transforms:
-        raise ViewError(
-            f"fuse: view {number} has no transform {key!r}; it has {sorted(map(str, transforms))}."
-        )
-    affine, size = transforms[key], len(spatial) + 1
-    if not hasattr(affine, "dims"):
-        affine = _affine(np.asarray(affine, float), spatial)
-    if {"x_in", "x_out"} - set(affine.dims) or {affine.sizes["x_in"], affine.sizes["x_out"]} != {
-        size
-    }:
-        raise ViewError(
-            f"fuse: the transform {key!r} of view {number} has dims {dict(affine.sizes)}; expected "
-            f"x_in and x_out of length {size}, and t if it varies."
-        )
-    if "x_in" not in affine.coords or "x_out" not in affine.coords:
-        labels = [*spatial, "1"]
-        affine = affine.assign_coords(x_in=labels, x_out=labels)
-    return tuple(p.transpose("x_in", "x_out") for p in _over_time(number, image, key, affine))
-
-
-def _over_time(number: int, image: Any, key: str, affine: Any) -> list[Any]:
-    """The affine at each time of the image; one if it does not vary."""
-    if "t" not in affine.dims:
-        return [affine]
-    if "t" in affine.coords and "t" in image.coords and image.coords["t"].ndim:
-        known, wanted = affine.indexes["t"], image.indexes["t"]
-        if affine.sizes["t"] > 1 and wanted.isin(known).all():
-            affine = affine.isel(t=known.get_indexer(wanted))
-    times = affine.sizes["t"]
-    if times not in (1, image.sizes.get("t", 1)):
-        raise ViewError(
-            f"fuse: the transform {key!r} of view {number} has {times} times, the image "
-            f"{image.sizes.get('t', 1)}."
-        )
-    return [affine.isel(t=k) for k in range(times)]
-
-
-def _affine(matrix: NDArray[np.float64], spatial: str) -> Any:
-    import xarray
-
-    labels = [*spatial, "1"]
-    coords = {"x_in": labels, "x_out": labels} if matrix.shape == (len(labels),) * 2 else {}
-    return xarray.DataArray(matrix, dims=["x_in", "x_out"], coords=coords)
 
 
 def _coords(sim: Sim, axis: str) -> list[Any]:

@@ -19,7 +19,7 @@ from ome_zarr_models import v04, v05
 
 from platefuse.carry import copy_tables
 from platefuse.errors import PlatefuseError, ViewError
-from platefuse.example import AcquisitionSpec, PlateSpec, Truth
+from platefuse.example import Truth
 from platefuse.fused_plate import FusionOptions, finish_fused_plate, fuse_well, fused_plate_path
 from platefuse.ngff import Multiscale
 from platefuse.plate import Plate, read_attributes
@@ -29,34 +29,8 @@ from platefuse.store import StoredArray
 from platefuse.swap import publish_registered, swap_image
 from platefuse.tables import read_table, table_names
 from tests.conftest import ExamplePlate, PlateFactory
+from tests.fused import BARE, FIELDS, SMALL_CHUNKS, TINY, WELL, fuse, number_fields_one_by_one
 from tests.truth import assert_fused, assert_same_fused, assert_same_pixels, read_level
-
-FIELDS = "registered_FOV_ROI_table"
-TINY = PlateSpec(
-    name="tiny",
-    wells=("B/03",),
-    acquisitions=(AcquisitionSpec(0), AcquisitionSpec(2, shift_px=(3, -5))),
-    field_shape=(40, 48),
-    overlap=8,
-    nucleus_diameter_um=9.0,
-    noise=False,
-    levels=2,
-    tables=("FOV_ROI_table", "well_ROI_table", FIELDS, "nuclei_ROI_table", "nuclei_features"),
-)
-SMALL_CHUNKS = {"z": 1, "y": 32, "x": 64}
-WELL = "B/03"
-# One acquisition and the one table that fusing needs, for what does not depend on others.
-BARE = replace(TINY, acquisitions=TINY.acquisitions[:1], tables=TINY.tables[:1])
-
-
-def fuse(plate: Path, request: RegistrationRequest | None = None, **options: Any) -> Path:
-    """Fuse a whole plate as the workflow does."""
-    wanted = FusionOptions(**{"output_chunksize": SMALL_CHUNKS, **options})
-    found, fused = Plate.open(plate), fused_plate_path(plate)
-    for well in found.wells:
-        fuse_well(well, fused, wanted, request=request)
-    finish_fused_plate(found, fused, wanted)
-    return fused
 
 
 def register(plate: Path, request: RegistrationRequest) -> None:
@@ -304,6 +278,23 @@ def test_channels_of_which_nothing_is_known_get_a_name_and_a_window(
     assert_valid(fused, "0.4", ["0"])
 
 
+def test_channels_that_are_badly_described_get_names_all_the_same(
+    example_plate: PlateFactory,
+) -> None:
+    plate = example_plate(replace(TINY, tables=BARE.tables))
+    file = plate.path / WELL / "0" / ".zattrs"
+    channels = ["DAPI", {"label": ["WGA"], "wavelength_id": 3, "color": "00FF00"}]
+    attributes = {**json.loads(file.read_text()), "omero": {"channels": channels}}
+    file.write_text(json.dumps(attributes))
+    fused = fuse(plate.path, layout="stacked")
+    found = read_attributes(fused / WELL / "0")["omero"]["channels"]
+    names = [c["label"] for c in found]
+    assert names == ["channel_0_acq0", "channel_1_acq0", "DAPI_acq2", "WGA_acq2"]
+    assert found[1]["color"] == "00FF00"
+    assert "wavelength_id" not in found[1]
+    assert_valid(fused, "0.4", ["0"])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -322,23 +313,6 @@ def test_acquisitions_that_cannot_be_stacked(
 
 
 # Labels
-
-
-def number_fields_one_by_one(plate: ExamplePlate, image: str) -> None:
-    """As if every field had been segmented for itself: its ids are 1, 2, 3 and so on."""
-    spec = plate.truth.spec
-    height, width = spec.field_shape
-    label = plate.path / WELL / image / "labels" / "nuclei"
-    for level in range(spec.levels):
-        array = zarr.open_array(label / str(level), mode="r+")
-        pixels = np.asarray(array[...])
-        h, w = height >> level, width >> level
-        for row in range(spec.grid[0]):
-            for column in range(spec.grid[1]):
-                place = np.s_[..., row * h : (row + 1) * h, column * w : (column + 1) * w]
-                found = np.unique(pixels[place], return_inverse=True)[1]
-                pixels[place] = found.reshape(pixels[place].shape)
-        array[...] = pixels
 
 
 def test_fields_segmented_one_by_one_become_one_label(example_plate: PlateFactory) -> None:
@@ -399,6 +373,31 @@ def test_a_plate_is_finished_when_all_its_wells_are_there(example_plate: PlateFa
     finish_fused_plate(found, fused, options)
     assert_fused(fused, plate.truth, "C/05", "0", table=None)
     assert [well.name for well in Plate.open(fused).wells] == ["B/03", "C/05"]
+
+
+@pytest.mark.parametrize("layout", ["per_acquisition", "stacked"])
+def test_wells_may_lack_acquisitions_or_have_none(example_plate: PlateFactory, layout: str) -> None:
+    wells = ("B/03", "B/04", "B/05", "B/06")
+    plate = example_plate(replace(TINY, wells=wells, tables=BARE.tables))
+    for well, there in (("B/04", ["0"]), ("B/05", ["2"]), ("B/06", [])):
+        file = plate.path / well / ".zattrs"
+        section = json.loads(file.read_text())["well"]
+        section["images"] = [i for i in section["images"] if i["path"] in there]
+        file.write_text(json.dumps({"well": section}))
+    fused = fuse(plate.path, layout=layout)
+    images = [[image.path for image in well.images] for well in Plate.open(fused).wells]
+    assert images == [["0", "2"] if layout == "per_acquisition" else ["0"], ["0"], ["2"], []]
+    for well, image in (("B/04", "0"), ("B/05", "2")):
+        assert_fused(fused, plate.truth, well, image, table=None)
+
+
+def test_an_image_that_is_listed_twice_is_refused(example_plate: PlateFactory) -> None:
+    plate = example_plate(replace(TINY, tables=BARE.tables))
+    file = plate.path / WELL / ".zattrs"
+    file.write_text(file.read_text().replace('"path": "2"', '"path": "0"'))
+    with pytest.raises(PlatefuseError, match=r"B/03: `images` lists \['0'\] more than once"):
+        fuse(plate.path)
+    assert not fused_plate_path(plate.path).exists()
 
 
 def test_nothing_is_fused_from_a_table_that_is_not_there(example_plate: PlateFactory) -> None:

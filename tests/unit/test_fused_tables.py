@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,22 @@ def test_tables_of_stacked_acquisitions_are_told_apart(
         attributes = group_attributes(tmp_path / "new" / "tables" / f"nuclei_features_acq{number}")
         assert attributes["region"] == {"path": f"../labels/nuclei_acq{number}"}
         assert attributes["instance_key"] == "label"
+
+
+def test_a_table_of_one_acquisition_alone_keeps_its_name_and_follows_its_label(
+    example_plate: PlateFactory, tmp_path: Path
+) -> None:
+    two = (AcquisitionSpec(0), AcquisitionSpec(3, shift_px=(2, 2)))
+    tables = ("FOV_ROI_table", "nuclei_features")
+    plate = example_plate(replace(SPEC, acquisitions=two, tables=tables))
+    folder = plate.path / WELL / "0" / "tables"
+    shutil.rmtree(folder / "nuclei_features")
+    (folder / ".zattrs").write_text(json.dumps({"tables": ["FOV_ROI_table"]}))
+    write(layers_of(plate), tmp_path / "new")
+    carried = ["FOV_ROI_table", "well_ROI_table", "nuclei_features"]
+    assert table_names(tmp_path / "new") == carried
+    attributes = group_attributes(tmp_path / "new" / "tables" / "nuclei_features")
+    assert attributes["region"] == {"path": "../labels/nuclei_acq3"}
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

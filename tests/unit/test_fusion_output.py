@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 import xarray
 import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numcodecs import Zstd
 from numpy.typing import NDArray
 from ome_zarr.io import parse_url
@@ -112,15 +115,51 @@ def test_creation_keywords(tmp_path: Path) -> None:
     np.testing.assert_array_equal(fused.values, SCENE)
 
 
-def test_where_no_view_lies_zeros_are_written_whatever_the_fill_value(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch_func", [None, lambda fuse, blocks: [fuse(b) for b in blocks]])
+def test_where_no_view_lies_zeros_are_written_whatever_the_fill_value(
+    batch_func: Any, tmp_path: Path
+) -> None:
     fused = write(
         tmp_path / "f.zarr",
+        batch_options={"batch_func": batch_func},
         output_origin={"z": 0, "y": 0, "x": 0},
         output_shape={"z": 3, "y": 70, "x": 200},
         zarr_options={"zarr_array_creation_kwargs": {"fill_value": 7}},
     )
     np.testing.assert_array_equal(fused.values[..., :90], SCENE)
     assert not fused.values[..., 90:].any()
+
+
+@settings(max_examples=15)
+@given(data=st.data(), version=st.sampled_from([None, "0.4", "0.5"]), unit=st.integers(25, 70))
+def test_however_it_is_stored_the_pixels_are_the_same(
+    data: st.DataObject, version: str | None, unit: int
+) -> None:
+    """Plain or OME-Zarr; chunks and shards of any size, also beyond the image; batches or not."""
+    creation: dict[str, Any] = {"fill_value": data.draw(st.sampled_from([0, 7]))}
+    if version is None:
+        creation["zarr_format"] = data.draw(st.sampled_from([2, 3]))
+    if (version == "0.5" or creation.get("zarr_format") == 3) and data.draw(st.booleans()):
+        creation["shards"] = (2, 1, unit * data.draw(st.integers(1, 4)), unit * 5)
+    elif data.draw(st.booleans()):
+        creation["chunks"] = (1, 2, unit + 1, data.draw(st.sampled_from([29, 200])))
+    batch: dict[str, Any] = {"n_batch": data.draw(st.sampled_from([1, 5]))}
+    if data.draw(st.booleans()):
+        batch["batch_func"] = lambda fuse_block, blocks: [fuse_block(b) for b in blocks[::-1]]
+    zarr_options = {"zarr_array_creation_kwargs": creation, "ome_zarr": version is not None}
+    with TemporaryDirectory() as folder:
+        fused = write(
+            Path(folder) / "f.zarr",
+            output_chunksize={"z": 1, "y": unit, "x": unit},
+            output_origin={"z": -4, "y": -10, "x": -5},
+            output_shape={"z": 6, "y": 90, "x": 120},
+            zarr_options=zarr_options | ({"ngff_version": version} if version else {}),
+            batch_options=batch,
+        )
+        pixels = fused.values
+    np.testing.assert_array_equal(pixels[:, 2:5, 20:, 20:110], SCENE)
+    pixels[:, 2:5, 20:, 20:110] = 0
+    assert not pixels.any()
 
 
 class TestOverwrite:
@@ -140,6 +179,36 @@ class TestOverwrite:
             write(path, zarr_options={"overwrite": False})
         assert [p.name for p in path.iterdir()] == ["precious"]
         assert [p.name for p in tmp_path.iterdir()] == ["f.zarr"]
+
+    @pytest.mark.parametrize("other", ["thesis.txt", "labels", "B"])
+    @pytest.mark.parametrize("is_image", [False, True])
+    def test_nothing_is_replaced_that_fuse_does_not_write(
+        self, other: str, is_image: bool, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "f.zarr"
+        if is_image:
+            write(path, zarr_options={"ome_zarr": True})
+        (path / other).mkdir(parents=True)
+        with pytest.raises(ImageError, match=rf"holds \['{other}'\].*would be lost"):
+            write(path)
+        assert (path / other).is_dir()
+        assert (path / ".zattrs").exists() == is_image
+
+    def test_a_link_stays_a_link(self, tmp_path: Path) -> None:
+        (tmp_path / "scratch").mkdir()
+        (tmp_path / "f.zarr").symlink_to(tmp_path / "scratch")
+        fused = write(tmp_path / "f.zarr")
+        assert (tmp_path / "f.zarr").is_symlink()
+        np.testing.assert_array_equal(fused.values, SCENE)
+        array = zarr.open_array(tmp_path / "scratch", mode="r")
+        np.testing.assert_array_equal(array[...], SCENE)
+
+    @pytest.mark.parametrize("name", ["file/f.zarr", "file", 300 * "x"])
+    def test_what_the_file_system_refuses(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("data")
+        with pytest.raises(PlatefuseError, match="output_zarr_url"):
+            write(tmp_path / name)
+        assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
     def test_an_image_may_be_fused_into_its_own_place(self, tmp_path: Path) -> None:
         path = tmp_path / "f.zarr"

@@ -104,6 +104,13 @@ def test_the_dtype_is_kept_and_high_ids_are_exact(dtype: str) -> None:
     assert found.tolist() == [[0, high - 1, high - 1, high - 1, high]]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bool"])
+def test_labels_that_are_no_integers_cannot_be_merged(dtype: str) -> None:
+    views: list[View] = [field(np.ones((1, 4), dtype), (0, x)) for x in (0, 2)]
+    with pytest.raises(ViewError, match=f"'cells'.*{dtype}.*integers.*merge_labels: null"):
+        merge_labels(views, 0.5, label="cells")
+
+
 def test_nothing_to_merge() -> None:
     assert merge_labels([], 0.5, label="cells") == []
     empty: list[View] = [field(row("000"), (0, 0)), field(row("0000"), (0, 2))]

@@ -175,11 +175,24 @@ def test_pixels_that_a_view_marks_as_missing_are_missing_for_plug_ins() -> None:
     assert (np.delete(fused.ravel(), 2 * 7 + 3) == 1).all()
 
 
-def test_results_are_rounded_and_clipped() -> None:
+@pytest.mark.parametrize("kind", ["f4", "f8", "i2", "i8"])
+def test_results_are_rounded_and_clipped(kind: str) -> None:
     sims = [make_sim(np.full((3, 4), 9, "u1"), "yx")]
 
     def give(value: float) -> Callable[..., Array]:
-        return lambda transformed_views: transformed_views[0] * 0 + value
+        return lambda transformed_views: np.full(transformed_views.shape[1:], value, kind)
 
-    for value, expected in ((2.6, 3), (-5, 0), (300, 255), (np.nan, 0)):
+    given = ((-5, 0), (300, 255), *([] if kind[0] == "i" else [(2.6, 3), (np.nan, 0)]))
+    for value, expected in given:
         assert (fuse(sims, KEY, give(value)).values == expected).all()
+
+
+def test_integers_of_a_function_are_exact_and_it_need_not_be_hashable() -> None:
+    class Constant:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self, transformed_views: Array) -> Array:
+            return np.full(transformed_views.shape[1:], 2**63 - 2, "i8")
+
+    fused = fuse([make_sim(np.ones((3, 4), "u8"), "yx")], KEY, Constant())
+    assert (fused.values == 2**63 - 2).all()

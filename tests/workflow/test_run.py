@@ -173,7 +173,8 @@ def test_a_scattered_well_is_the_same_byte_for_byte(done: Folder) -> None:
     fused = done.path / "tiny_fused.zarr"
     expected = chunks(fused)
     shutil.rmtree(fused)
-    done.configure(fusion={"scatter": 3})
+    # ids are consistent already: merging, which every part does for itself, changes none
+    done.configure(fusion={"scatter": 3, "merge_labels": 0.5})
     output = done.succeed("--forcerun", "fuse_part")
     assert "fusing part 2" in output
     assert chunks(fused) == expected

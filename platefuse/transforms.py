@@ -1,0 +1,128 @@
+"""The affines of an image of the multiview-stitcher data model, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platefuse.errors import ViewError
+
+_SINGULAR = 1e12
+
+
+def read_transforms(number: int, image: Any, key: str | None, spatial: str) -> tuple[Any, ...]:
+    """The affines that place an image: one, or one for each of its times.
+
+    Parameters
+    ----------
+    number : int
+        Place of the image in the list of views, for messages.
+    image : xarray.DataArray
+        The image.
+    key : str or None
+        Which of its transforms is meant; None: the identity.
+    spatial : str
+        Its axes in space, in array order.
+
+    Returns
+    -------
+    tuple of xarray.DataArray, shape (n + 1, n + 1)
+        World from physical coordinates, with dims ``x_in`` and ``x_out``.
+
+    Raises
+    ------
+    ViewError
+        If there is no such transform, or it is no affine that can be inverted.
+    """
+    if key is None:
+        return (make_affine(np.eye(len(spatial) + 1), spatial),)
+    transforms = image.attrs.get("transforms", {})
+    known = list(transforms) if isinstance(transforms, Mapping) else []
+    if key not in known:
+        raise ViewError(
+            f"fuse: view {number} has no transform {key!r}; it has {sorted(map(str, known))}. "
+            "Give one of these as transform_key, or None."
+        )
+    affine = _labelled(f"fuse: the transform {key!r} of view {number}", transforms[key], spatial)
+    params = tuple(p.transpose("x_in", "x_out") for p in _over_time(number, image, key, affine))
+    for one in params:
+        _check(number, one.values)
+    return params
+
+
+def make_affine(matrix: NDArray[np.float64], spatial: str) -> Any:
+    """An affine of shape (n + 1, n + 1) as the data model has it."""
+    import xarray
+
+    labels = [*spatial, "1"]
+    return xarray.DataArray(
+        matrix, dims=["x_in", "x_out"], coords={"x_in": labels, "x_out": labels}
+    )
+
+
+def _labelled(what: str, affine: Any, spatial: str) -> Any:
+    """An affine in float64, with dims by name, and its rows and columns in the axes' order."""
+    import xarray
+
+    labels = [*spatial, "1"]
+    dims = affine.dims if isinstance(affine, xarray.DataArray) else ("x_in", "x_out")
+    try:
+        values = np.asarray(affine).astype(float, casting="same_kind")
+    except (TypeError, ValueError):  # text, objects, ragged lists
+        values = np.empty(0)
+    sizes = dict(zip(dims, values.shape, strict=False))
+    if values.ndim != len(dims) or {**sizes, "t": 0} != {
+        "x_in": len(labels),
+        "x_out": len(labels),
+        "t": 0,
+    }:
+        raise ViewError(
+            f"{what} is {affine!r}; expected an affine of numbers, with dims x_in and x_out of "
+            f"length {len(labels)}, and t if it varies."
+        )
+    coords = affine.coords if isinstance(affine, xarray.DataArray) else {}
+    named = xarray.DataArray(values, dims=dims, coords=coords)
+    for dim in ("x_in", "x_out"):
+        if dim not in coords:
+            named = named.assign_coords({dim: labels})
+        elif sorted(map(str, coords[dim].values)) != sorted(labels):
+            raise ViewError(
+                f"{what} has the labels {coords[dim].values.tolist()} on {dim}; expected {labels}."
+            )
+        else:
+            named = named.sel({dim: labels})
+    return named
+
+
+def _over_time(number: int, image: Any, key: str, affine: Any) -> list[Any]:
+    """The affine at each time of the image; one if it does not vary."""
+    if "t" not in affine.dims:
+        return [affine]
+    if "t" in affine.coords and "t" in image.coords and image.coords["t"].ndim:
+        known, wanted = affine.indexes["t"], image.indexes["t"]
+        if affine.sizes["t"] > 1 and known.is_unique and wanted.isin(known).all():
+            affine = affine.isel(t=known.get_indexer(wanted))
+    times = affine.sizes["t"]
+    if times not in (1, image.sizes.get("t", 1)):
+        raise ViewError(
+            f"fuse: the transform {key!r} of view {number} has {times} times, the image "
+            f"{image.sizes.get('t', 1)}."
+        )
+    return [affine.isel(t=k) for k in range(times)]
+
+
+def _check(number: int, affine: NDArray[np.float64]) -> None:
+    last = [0.0] * (len(affine) - 1) + [1.0]
+    if not np.isfinite(affine).all() or np.linalg.cond(affine[:-1, :-1]) > _SINGULAR:
+        raise ViewError(
+            f"fuse: view {number} has a singular or non-finite affine, "
+            f"{affine.tolist()}; expected one that can be inverted."
+        )
+    if affine[-1].tolist() != last:
+        raise ViewError(
+            f"fuse: view {number} has an affine whose last row is {affine[-1].tolist()}; "
+            f"expected {last}."
+        )

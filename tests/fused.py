@@ -1,0 +1,75 @@
+"""Small plates to fuse, and fusing them as the workflow does, without Snakemake."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from platefuse.example import AcquisitionSpec, PlateSpec
+from platefuse.fused_plate import (
+    FusionOptions,
+    finish_fused_plate,
+    fuse_well,
+    fuse_well_part,
+    fused_plate_path,
+)
+from platefuse.plate import Plate
+from platefuse.registration import RegistrationRequest
+from tests.conftest import ExamplePlate
+
+FIELDS = "registered_FOV_ROI_table"
+TINY = PlateSpec(
+    name="tiny",
+    wells=("B/03",),
+    acquisitions=(AcquisitionSpec(0), AcquisitionSpec(2, shift_px=(3, -5))),
+    field_shape=(40, 48),
+    overlap=8,
+    nucleus_diameter_um=9.0,
+    noise=False,
+    levels=2,
+    tables=("FOV_ROI_table", "well_ROI_table", FIELDS, "nuclei_ROI_table", "nuclei_features"),
+)
+SMALL_CHUNKS = {"z": 1, "y": 32, "x": 64}
+WELL = "B/03"
+# One acquisition and the one table that fusing needs, for what does not depend on others.
+BARE = replace(TINY, acquisitions=TINY.acquisitions[:1], tables=TINY.tables[:1])
+
+
+def fuse(
+    plate: Path,
+    request: RegistrationRequest | None = None,
+    *,
+    scatter: int = 1,
+    output: Path | None = None,
+    **options: Any,
+) -> Path:
+    """Fuse a whole plate as the workflow does; parts of a scattered well in any order."""
+    wanted = FusionOptions(**{"output_chunksize": SMALL_CHUNKS, **options})
+    found, fused = Plate.open(plate), output or fused_plate_path(plate)
+    for well in found.wells:
+        for part in reversed(range(scatter if scatter > 1 else 0)):
+            fuse_well_part(well, fused, wanted, part, scatter, request=request)
+        fuse_well(well, fused, wanted, request=request, scatter=scatter)
+    finish_fused_plate(found, fused, wanted)
+    return fused
+
+
+def number_fields_one_by_one(plate: ExamplePlate, image: str) -> None:
+    """As if every field had been segmented for itself: its ids are 1, 2, 3 and so on."""
+    spec = plate.truth.spec
+    height, width = spec.field_shape
+    label = plate.path / WELL / image / "labels" / "nuclei"
+    for level in range(spec.levels):
+        array = zarr.open_array(label / str(level), mode="r+")
+        pixels = np.asarray(array[...])
+        h, w = height >> level, width >> level
+        for row in range(spec.grid[0]):
+            for column in range(spec.grid[1]):
+                place = np.s_[..., row * h : (row + 1) * h, column * w : (column + 1) * w]
+                found = np.unique(pixels[place], return_inverse=True)[1]
+                pixels[place] = found.reshape(pixels[place].shape)
+        array[...] = pixels

@@ -1,0 +1,78 @@
+"""A well that is fused in parts is the same, byte for byte, as one fused in one go."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platefuse.fused_plate import FusionOptions, fuse_well
+from platefuse.plate import Plate
+from tests.conftest import ExamplePlate, PlateFactory
+from tests.fused import BARE, SMALL_CHUNKS, TINY, WELL, fuse, number_fields_one_by_one
+
+TABLES = ("FOV_ROI_table", "nuclei_ROI_table", "nuclei_features")
+
+
+def everything(folder: Path) -> dict[Path, Any]:
+    """Every file by its content; of records, all but the time."""
+    found: dict[Path, Any] = {}
+    for file in (file for file in folder.rglob("*") if file.is_file()):
+        found[file.relative_to(folder)] = file.read_bytes()
+        if file.name in (".zattrs", "zarr.json"):
+            content = json.loads(file.read_text())
+            record = content.get("platefuse", content.get("attributes", {}).get("platefuse", {}))
+            record.get("fusion", {}).pop("time", None)
+            found[file.relative_to(folder)] = content
+    return found
+
+
+@pytest.mark.parametrize("parts", [2, 3, 13])
+def test_labels_are_merged_the_same_in_any_number_of_parts(
+    example_plate: PlateFactory, tmp_path: Path, parts: int
+) -> None:
+    """There are 12 tiles of the image, and 6 of the label."""
+    plate = example_plate(replace(BARE, grid=(2, 3), tables=TABLES))
+    number_fields_one_by_one(plate, "0")
+    assert_same_in_parts(plate, tmp_path, parts, merge_labels=0.5)
+
+
+def test_stacked_acquisitions_are_the_same_in_parts(
+    example_plate: PlateFactory, tmp_path: Path
+) -> None:
+    plate = example_plate(replace(TINY, tables=TABLES))
+    number_fields_one_by_one(plate, "0")
+    number_fields_one_by_one(plate, "2")
+    options = {"merge_labels": 0.5, "layout": "stacked", "weights": "content_based"}
+    assert_same_in_parts(plate, tmp_path, 3, **options)
+
+
+def test_parts_of_shards_are_whole_shards(example_plate: PlateFactory, tmp_path: Path) -> None:
+    plate = example_plate(replace(BARE, stage_jitter_px=2.5, whole_pixel_stage=False, grid=(2, 3)))
+    shards = {"z": 1, "y": 64, "x": 64}
+    assert_same_in_parts(plate, tmp_path, 3, ngff_version="0.5", shards=shards)
+
+
+def assert_same_in_parts(plate: ExamplePlate, folder: Path, parts: int, **options: Any) -> None:
+    whole = fuse(plate.path, output=folder / "whole" / "fused.zarr", **options)
+    scattered = fuse(plate.path, output=folder / "parts" / "fused.zarr", scatter=parts, **options)
+    expected = everything(whole)
+    assert any("labels" in path.parts and path.name.isdigit() for path in expected)
+    assert everything(scattered) == expected
+    assert [path.name for path in scattered.parent.iterdir()] == ["fused.zarr"]
+
+
+def test_parts_that_are_missing_are_made_by_the_job_that_finishes(
+    example_plate: PlateFactory, tmp_path: Path
+) -> None:
+    plate = example_plate(replace(BARE, grid=(1, 3)))
+    number_fields_one_by_one(plate, "0")
+    options: dict[str, Any] = {"merge_labels": 0.5, "output_chunksize": SMALL_CHUNKS}
+    whole = fuse(plate.path, output=tmp_path / "1.zarr", **options) / WELL
+    well, fused = Plate.open(plate.path).wells[0], tmp_path / "3.zarr"
+    fuse_well(well, fused, FusionOptions(**options), scatter=3)
+    assert everything(fused / WELL) == everything(whole)
+    assert not fused.with_name("3.zarr.staging").exists()
