@@ -14,6 +14,7 @@ from typing import Any
 from platefuse.blocks import Compositor
 from platefuse.downsample import Downsample
 from platefuse.geometry import Box, grid_box, grid_indices
+from platefuse.memory import Turnover
 from platefuse.pyramid import LevelArray, PyramidWriter, run_leaves
 from platefuse.sources import ChunkStore, Consumers, Slivers
 from platefuse.tiles import Index, TileTree
@@ -103,12 +104,14 @@ def write_views(
     plan = Plan(views, finest.shape, tree.tiles[0], how)
     plan.share_chunks(tree.path, only)
     writer = PyramidWriter(tree, target.levels, target.downsample, top=top)
+    turnover = Turnover()
 
     def work(index: Index) -> None:
         region = tree.region(0, index)
         touching = plan.touching(index)
         copied = how.copies and _copy_encoded(region, touching, finest)
         writer.put(index, how.compose(region, touching, finest.dtype, index), written=copied)
+        turnover.add(region.size * finest.dtype.itemsize)
 
     run_leaves(work, leaves, threads)
 

@@ -2,16 +2,19 @@
 
 glibc gives every thread an arena of its own and returns large blocks to the system at once.
 Threads that pass blocks of many megabytes to each other so hold several times what they use,
-and have every block cleared again before they fill it.
+and have every block cleared again before they fill it. Kept blocks of many sizes leave holes between
+them, though, which add up over a large image.
 """
 
 from __future__ import annotations
 
 import ctypes
+from threading import Lock
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGEST = 32 * 2**20  # glibc takes no more
 _KEPT = 64 * 2**20
+_TURNOVER = 256 * 2**20
 
 
 def reuse_blocks() -> None:
@@ -25,3 +28,21 @@ def reuse_blocks() -> None:
         mallopt(_M_ARENA_MAX, 1)
         mallopt(_M_MMAP_THRESHOLD, _LARGEST)
         mallopt(_M_TRIM_THRESHOLD, _KEPT)
+
+
+class Turnover:
+    """Counts bytes that were worked on, and now and then returns what is free to the system."""
+
+    def __init__(self) -> None:
+        self._lock, self._nbytes = Lock(), 0
+
+    def add(self, nbytes: int) -> None:
+        """So many bytes are done with."""
+        with self._lock:
+            self._nbytes += nbytes
+            if self._nbytes < _TURNOVER:
+                return
+            self._nbytes = 0
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -11,7 +11,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from platefuse import fuse
-from platefuse.blending import cubic_weights
 from platefuse.errors import ViewError
 from platefuse.methods import (
     first_view_fusion,
@@ -19,6 +18,7 @@ from platefuse.methods import (
     simple_average_fusion,
     weighted_average_fusion,
 )
+from platefuse.sampling import cubic_weights
 from tests.sims import KEY, Array, make_sim
 
 METHODS = {
