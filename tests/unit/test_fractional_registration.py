@@ -191,10 +191,12 @@ def test_any_shift_on_any_layout(
     assert ((numbers > 0) == covered).all()
     assert not got[~covered].any()
     exact, low, high = (part[covered] for part in (truth.exact, truth.low, truth.high))
-    source = np.unravel_index(numbers[covered].astype(int) - 1, layout.shape)
-    assert np.abs(exact - np.array(source).T).max() <= HALF_PX
+    index = np.unravel_index(numbers[covered].astype(int) - 1, layout.shape)
+    source = np.array(index).T
+    assert np.abs(exact - source).max() <= HALF_PX
+    assert ((low <= source) & (source <= high)).all()
     if interpolation == "nearest":
-        assert (got[covered] == acquired[source]).all()
+        assert (got[covered] == acquired[index]).all()
         return
     # What lies beyond a box is never used: its border pixels are repeated there, by which the
     # cubic kernel, which wants two pixels on either side, loses some of what it gains.
