@@ -22,12 +22,15 @@ from platefuse.engine import Target, write_views
 from platefuse.errors import ImageError, PlateError, PlatefuseError, SwapError
 from platefuse.files import copy_tree, remove_tree
 from platefuse.geometry import Box, Placement, Roi, match_rois, place
+from platefuse.links import check_tree
+from platefuse.moved_tables import check_moves
 from platefuse.ngff import (
     Multiscale,
+    check_axes,
     copy_metadata,
     copy_metadata_files,
     derive_pyramid,
-    foreign_children,
+    foreign_files,
     label_names,
 )
 from platefuse.plate import Well
@@ -86,6 +89,7 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
         well.check_links(name)
     source, reference = well.image(image), well.image(reference_name)
     multiscale = Multiscale.read(source)
+    check_axes(multiscale, Multiscale.read(reference))
     tables = [read_table(folder, request.roi_table) for folder in (source, reference)]
     labels = [Multiscale.read(source / "labels" / name) for name in label_names(source)]
     axes, where = multiscale.spatial, str(tables[0].path)
@@ -95,7 +99,9 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
     placements = place_all(pairs, multiscale, where=where)
     for label in labels:
         place_all(pairs, label, where=f"{where}, on {label.path}")
-    table_fates(source, reference)
+    check_moves(table_fates(source, reference), axes)
+    for path in foreign_files(source):
+        check_tree(path, well.plate)
     record = {
         **stamp(),
         "request": request.identity,
@@ -188,8 +194,6 @@ def stage_image(plan: RegistrationPlan, staged: Path, order: int, threads: int) 
     """Write a registered image with its labels to a new folder; returns its pixels' number."""
     multiscale = Multiscale.read(plan.image)
     copy_metadata(plan.image, staged, multiscale)
-    for child in foreign_children(plan.image, multiscale):
-        copy_tree(child, staged / child.name)
     new = replace(multiscale, path=staged)
     written = write_levels(multiscale, new, plan.placements, mean, order, threads)
     if (plan.image / "labels").is_dir():
@@ -198,11 +202,11 @@ def stage_image(plan: RegistrationPlan, staged: Path, order: int, threads: int) 
         label = Multiscale.read(plan.image / "labels" / name)
         target = staged / "labels" / name
         copy_metadata(label.path, target, label)
-        for child in foreign_children(label.path, label):
-            copy_tree(child, target / child.name)
         placements = place_all(plan.pairs, label, where=str(label.path))
         new = replace(label, path=target)
         written += write_levels(label, new, placements, nearest, 0, threads)
+    for path in foreign_files(plan.image):
+        copy_tree(path, staged / path.relative_to(plan.image))
     return written
 
 

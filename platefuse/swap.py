@@ -199,7 +199,7 @@ def publish_registered(well: Well, request: RegistrationRequest) -> dict[str, An
 @contextmanager
 def well_lock(well: Well) -> Iterator[None]:
     """Hold the well's lock: a ``flock`` on a file in the plate's staging folder."""
-    root = staging_root(well.plate)
+    root = well.staging.parent.parent
     while True:
         make_folder(root)
         path = root / f".{well.row}_{well.column}.lock"
