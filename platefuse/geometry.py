@@ -16,6 +16,8 @@ from platefuse.errors import TableError
 SNAP_PX = 1e-3
 """Positions closer than this to a whole pixel are meant to be whole: tables hold float32."""
 
+_MOST_PX = 2**40
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -198,7 +200,8 @@ def place(
     Raises
     ------
     TableError
-        If the lengths differ by more than a pixel, or a box leaves the image by more than one.
+        If the lengths differ by more than a pixel, a box is shorter than one, or leaves the
+        image by more than one.
     """
     size, dst, move, exact = [], [], [], []
     for axis, px in zip(axes, pixel_size_um, strict=True):
@@ -209,6 +212,7 @@ def place(
                 f"{expected:g} µm in the reference (they may differ by one pixel, {px:g} µm). "
                 "Compute the registered ROI table again for all acquisitions together."
             )
+        _check_sizes(acquired, reference, axis, px, where)
         size.append(round(expected / px))
         dst.append(round(reference.start_um[axis] / px))
         exact.append(snap((reference.start_um[axis] - acquired.start_um[axis]) / px))
@@ -260,6 +264,17 @@ def match_rois(
             "in common. Both tables must name the same ROIs."
         )
     return list(zip(acquired, reference, strict=True))
+
+
+def _check_sizes(acquired: Roi, reference: Roi, axis: str, px: float, where: str) -> None:
+    """Of a pixel size in another unit come boxes of no pixel, or of more than there are."""
+    lengths = (reference.length_um[axis], reference.start_um[axis], acquired.start_um[axis])
+    if round(min(lengths[0] / px, 1)) < 1 or max(lengths) / px > _MOST_PX:
+        raise TableError(
+            f"{where}: ROI {reference.name!r} is {lengths[0]:g} µm long in {axis} and begins at "
+            f"{lengths[1]:g} µm (in the acquisition at {lengths[2]:g} µm), but a pixel is {px:g} "
+            "µm. Expected at least one pixel. Check the table and the pixel size."
+        )
 
 
 def _check_inside(box: Box, axes: str, shape: Sequence[int], what: str) -> None:

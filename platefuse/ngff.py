@@ -132,6 +132,16 @@ class Multiscale:
             for level in range(1, len(self.paths))
         )
 
+    def check_levels(self) -> None:
+        """Check that every level is there and is made of whole groups of the one before.
+
+        Raises
+        ------
+        ImageError
+            If not.
+        """
+        _ = self.factors
+
     def _shape(self, array: Path) -> tuple[int, ...]:
         metadata = read_array_metadata(array)
         shape, kind = (
@@ -307,10 +317,7 @@ def foreign_files(image: Path) -> list[Path]:
 
 
 def others(folder: Path, own: Iterable[str]) -> list[Path]:
-    """What lies in a folder and is neither metadata nor one of `own`.
-
-    Consolidated metadata are metadata: of what was there before.
-    """
+    """What lies in a folder and is neither metadata (consolidated or not) nor one of `own`."""
     if not folder.is_dir():
         return []
     known = {*METADATA_FILES, ".zmetadata", *own}

@@ -120,6 +120,21 @@ class Well:
         """
         return inside(self.path / safe_name(path, f"{self.path}: an image"), self.plate)
 
+    def check_listed(self, path: str) -> None:
+        """Check that the well's metadata lists an image.
+
+        Raises
+        ------
+        PlateError
+            If they do not.
+        """
+        listed = [image.path for image in self.listed_images]
+        if path not in listed:
+            raise PlateError(
+                f"{self.path}: the well's metadata lists the images {listed}, and not {path!r}. "
+                "Enter it under `well.images`, with its acquisition."
+            )
+
     def check_links(self, path: str) -> None:
         """Check that no link in an image leads out of the plate.
 

@@ -85,6 +85,8 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
         If anything is missing or does not fit. Nothing has been written.
     """
     reference_name = well.reference_image(image, request.reference_acquisition)
+    if not request.overwrite_input:
+        well.check_listed(image)
     for name in (image, reference_name):
         well.check_links(name)
     source, reference = well.image(image), well.image(reference_name)
@@ -99,6 +101,8 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
     placements = place_all(pairs, multiscale, where=where)
     for label in labels:
         place_all(pairs, label, where=f"{where}, on {label.path}")
+    for part in (multiscale, *labels):
+        part.check_levels()
     check_moves(table_fates(source, reference), axes)
     for path in foreign_files(source):
         check_tree(path, well.plate)
@@ -200,10 +204,9 @@ def stage_image(plan: RegistrationPlan, staged: Path, order: int, threads: int) 
         copy_metadata_files(plan.image / "labels", staged / "labels")
     for name in label_names(plan.image):
         label = Multiscale.read(plan.image / "labels" / name)
-        target = staged / "labels" / name
-        copy_metadata(label.path, target, label)
+        new = replace(label, path=staged / "labels" / name)
+        copy_metadata(label.path, new.path, label)
         placements = place_all(plan.pairs, label, where=str(label.path))
-        new = replace(label, path=target)
         written += write_levels(label, new, placements, nearest, 0, threads)
     for path in foreign_files(plan.image):
         copy_tree(path, staged / path.relative_to(plan.image))

@@ -38,9 +38,9 @@ def state(folder: Path) -> dict[str, bytes | str | None]:
     return found
 
 
-def register(plate: Path, image: str = "1") -> None:
+def register(plate: Path, image: str = "1", **options: Any) -> None:
     url = str(plate / "B" / "03" / image)
-    apply_registration_to_image(zarr_url=url, registered_roi_table=TABLE)
+    apply_registration_to_image(zarr_url=url, registered_roi_table=TABLE, **options)
 
 
 def refused(plate: Path, *said: str, staged: bool = False) -> None:

@@ -10,15 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import dask.array
-import numpy as np
 import pytest
-import xarray
-import zarr
 
-from platefuse import fuse
 from platefuse.check import check_plate
-from platefuse.errors import PlatefuseError, ViewError
+from platefuse.errors import PlatefuseError
 from platefuse.example import Truth, make_plate
 from platefuse.plate import Plate
 from platefuse.request import RegistrationRequest
@@ -35,7 +30,6 @@ from tests.damage import (
     state,
     with_attributes,
 )
-from tests.sims import KEY, make_sim
 from tests.truth import assert_registered
 
 Damage = Callable[[Path], object]
@@ -88,6 +82,11 @@ def pickled(array: Path) -> None:
         change(array_file(array), lambda c: c.__setitem__("codecs", codecs))
 
 
+def complex_pixels(metadata: Any) -> None:
+    key, value = ("dtype", "<c8") if "dtype" in metadata else ("data_type", "complex64")
+    metadata[key] = value
+
+
 def no_acquisitions(well: Path) -> None:
     def how(attributes: Any) -> None:
         for entry in attributes["well"]["images"]:
@@ -100,6 +99,14 @@ METADATA: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "pixel size of 0": (in_image("1", scaled(0)), ("B/03/1", "0]; expected 4 numbers above zero")),
     "pixel size below 0": (in_image("1", scaled(-1)), ("-1]; expected 4 numbers above zero",)),
     "pixel size of nan": (in_image("1", scaled(float("nan"))), ("nan]; expected 4 numbers",)),
+    "pixel size in nanometres": (
+        in_image("1", scaled(650.0)),
+        (f"{TABLE}: ROI 'FOV_1' is", "a pixel is 650 µm. Expected at least one pixel"),
+    ),
+    "pixel size of next to nothing": (
+        in_image("1", scaled(1e-308)),
+        ("ROI 'FOV_1' is", "a pixel is 1e-308 µm", "Check the table and the pixel size"),
+    ),
     "no pixel size": (
         in_image("1", lambda e: [d.pop("coordinateTransformations") for d in e["datasets"]]),
         ("B/03/1", "scale of '0' is None", "expected 4 numbers"),
@@ -112,6 +119,14 @@ METADATA: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "seconds in a label": (
         in_image("1/labels/nuclei", lambda e: e["axes"][-1].__setitem__("unit", "second")),
         ("1/labels/nuclei", "axis x", "'second'"),
+    ),
+    "levels in the wrong order": (
+        in_image("1", lambda e: e["datasets"].reverse()),
+        ("B/03/1: level 0 has", "Expected each level to group whole pixels"),
+    ),
+    "pixels that are no numbers": (
+        lambda well: change(array_file(well / "1/0"), complex_pixels),
+        ("B/03/1/0", "data type '", "expected integers, floats or booleans"),
     ),
     "axes of another number": (
         in_image("1", lambda e: e["axes"].pop(0)),
@@ -155,6 +170,15 @@ def test_metadata_that_cannot_be_used(plate: ExamplePlate, fault: str) -> None:
     damage, said = METADATA[fault]
     damage(plate.path / "B" / "03")
     refused(plate.path, *said)
+
+
+def test_an_image_that_the_well_does_not_list_gets_none_beside_it(plate: ExamplePlate) -> None:
+    well = plate.path / "B" / "03"
+    with_attributes(well, lambda a: a["well"]["images"].pop())
+    before = state(plate.path.parent)
+    with pytest.raises(PlatefuseError, match=r"lists the images \['0'\], and not '1'"):
+        register(plate.path, overwrite_input=False)
+    assert state(plate.path.parent) == before
 
 
 @pytest.mark.parametrize("image", ["0", "1"])
@@ -258,55 +282,10 @@ def test_on_a_full_disk_the_plate_stays_and_a_second_run_is_exact(
     assert sorted(p.name for p in small_disk.iterdir()) == ["p.zarr"]
 
 
-# --- plates and views ------------------------------------------------------------------------
-
-
 def test_a_plate_without_wells(plate: ExamplePlate) -> None:
     with_attributes(plate.path, lambda a: a["plate"].__setitem__("wells", []))
     with pytest.raises(PlatefuseError, match=r"lists no wells \(`plate\.wells` is \[\]\)"):
         Plate.open(plate.path)
-
-
-@pytest.fixture
-def broken_view(tmp_path: Path) -> xarray.DataArray:
-    """A view of a Zarr array of which one chunk is broken."""
-    array = zarr.create_array(tmp_path / "source", shape=(20, 24), chunks=(10, 12), dtype="u2")
-    array[...] = 1
-    chunk_of(tmp_path / "source").write_bytes(b"broken")
-    return make_sim(
-        dask.array.from_zarr(zarr.open_array(tmp_path / "source", mode="r")),  # type: ignore[no-untyped-call]
-        "yx",
-        origin=[0, 10],
-    )
-
-
-@pytest.mark.parametrize("written", [False, True])
-def test_a_broken_chunk_of_a_view_is_named_with_its_view(
-    broken_view: xarray.DataArray, tmp_path: Path, written: bool
-) -> None:
-    sims = [make_sim(np.ones((20, 24), "u2"), "yx"), broken_view]
-    before = state(tmp_path)
-    url = str(tmp_path / "fused.zarr") if written else None
-    with pytest.raises(ViewError, match=r"view 1 cannot be read.*source/c/0/0"):
-        fuse(sims, KEY, output_zarr_url=url).compute()
-    assert state(tmp_path) == before
-
-
-def test_an_output_that_exists_is_kept_unless_it_may_be_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "fused.zarr").mkdir()
-    (tmp_path / "fused.zarr" / "mine").write_text("precious")
-    before = state(tmp_path)
-    with pytest.raises(PlatefuseError, match=r"fused\.zarr exists already, .* Remove it or choose"):
-        fuse(
-            [make_sim(np.ones((20, 24), "u2"), "yx")],
-            KEY,
-            output_zarr_url=str(tmp_path / "fused.zarr"),
-            zarr_options={"overwrite": False},
-        )
-    assert state(tmp_path) == before
-
-
-# --- what is not as it should be yet: the mark goes with the fault ---------------------------
 
 
 def test_a_full_disk_is_an_error_of_ours_whatever_is_written(
@@ -340,15 +319,6 @@ def test_a_plate_that_is_not_there_is_not_begun(tmp_path: Path) -> None:
     with pytest.raises(PlatefuseError):
         register(tmp_path / "mistyped" / "plate.zarr")
     assert not list(tmp_path.iterdir())
-
-
-def test_of_several_chunks_the_broken_one_is_named(tmp_path: Path) -> None:
-    array = zarr.create_array(tmp_path / "source", shape=(20, 24), chunks=(10, 12), dtype="u2")
-    array[...] = 1
-    (tmp_path / "source" / "c" / "1" / "1").write_bytes(b"broken")
-    pixels = dask.array.from_zarr(zarr.open_array(tmp_path / "source", mode="r"))  # type: ignore[no-untyped-call]
-    with pytest.raises(ViewError, match="source/c/1/1"):
-        fuse([make_sim(pixels, "yx")], KEY, output_chunksize=24).compute()
 
 
 # --- axes, and what lies in the way ----------------------------------------------------------
