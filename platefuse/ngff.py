@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -252,44 +252,6 @@ def copy_metadata_files(source: Path, target: Path) -> None:
     for name in METADATA_FILES:
         if (source / name).is_file():
             copy_tree(source / name, target / name)
-
-
-def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy: int) -> Multiscale:
-    """Give `target` the metadata of an image like `source`, perhaps with other levels.
-
-    Parameters
-    ----------
-    source : Multiscale
-        The image whose shape, chunks, codecs and attributes the new one has.
-    target : Path
-        Folder of the new image.
-    levels : int
-        Number of levels.
-    coarsening_xy : int
-        Factor between levels in y and x.
-    """
-    axes = source.axes
-    factors = tuple(coarsening_xy if a in "yx" else 1 for a in axes)
-    if levels == len(source.paths) and all(f == factors for f in source.factors):
-        copy_metadata(source.path, target, source)
-        return replace(source, path=target)
-    copy_metadata_files(source.path, target)
-    paths = [source.paths[k] if k < len(source.paths) else str(k) for k in range(levels)]
-    datasets = []
-    for level, (path, shape) in enumerate(
-        zip(paths, level_shapes(source.shapes[0], factors, levels), strict=True)
-    ):
-        copy_metadata_files(source.path / source.paths[0], target / path)
-        for name in ("zarr.json", ".zarray"):
-            if (target / path / name).is_file():
-                content = read_json(target / path / name)
-                write_json(target / path / name, {**content, "shape": list(shape)})
-        scale = [s * f**level for s, f in zip(source.scales[0], factors, strict=True)]
-        transforms = [{"type": "scale", "scale": scale}]
-        datasets.append({"path": path, "coordinateTransformations": transforms})
-    entry = {k: v for k, v in source.metadata.items() if k != "coordinateTransformations"}
-    update_attributes(target, {"multiscales": [{**entry, "datasets": datasets}]})
-    return Multiscale.read(target)
 
 
 def update_attributes(group: Path, attributes: dict[str, Any]) -> None:

@@ -169,7 +169,7 @@ class Well:
         if not candidates:
             found = sorted({i.acquisition for i in everything if i.acquisition is not None})
             raise PlateError(
-                f"{self.path}: no image of the reference acquisition {acquisition} (the well's "
+                f"{self.path}: no image of the reference acquisition {acquisition!r} (the well's "
                 f"metadata has acquisitions {found}). Set `registration.reference_acquisition` "
                 "to one of them, or add the key `acquisition` to the entries of `well.images`."
             )
@@ -221,6 +221,8 @@ class Plate:
             If there is no plate at `path`, or it names a well by an unsafe path.
         """
         path = Path(path)
+        if path.name in ("", ".."):  # it has to have a name, for the folders beside it
+            path = path.resolve()
         if not path.is_dir():
             raise PlateError(
                 f"{path}: no such plate (expected the folder of an OME-Zarr plate). "

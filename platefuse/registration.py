@@ -7,9 +7,10 @@ Zurich), with the differences that `docs/design` records.
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from platefuse.blocks import Paint
+from platefuse.create import derive_pyramid
 from platefuse.downsample import Downsample, aggregate, mean, nearest
 from platefuse.engine import Target, write_views
-from platefuse.errors import ImageError, PlateError, PlatefuseError, SwapError
+from platefuse.errors import ImageError, PlateError
 from platefuse.files import copy_tree, remove_tree
 from platefuse.geometry import Box, Placement, Roi, match_rois, place
 from platefuse.links import check_tree
@@ -29,7 +31,6 @@ from platefuse.ngff import (
     check_axes,
     copy_metadata,
     copy_metadata_files,
-    derive_pyramid,
     foreign_files,
     label_names,
 )
@@ -300,7 +301,7 @@ def write_registered_zarr(
     Raises
     ------
     PlatefuseError
-        If the image or the tables cannot be used; nothing has been written.
+        If the image or the tables cannot be used; there is no new image then.
     """
     source, target = Multiscale.read(Path(zarr_url)), Path(new_zarr_url)
     if target.exists():
@@ -309,8 +310,12 @@ def write_registered_zarr(
     tables = [Table.of_anndata(t, where) for t in (ROI_table, ROI_table_ref)]
     pairs = match_rois(*(table.rois(source.spatial) for table in tables), where=where)
     placements = place_all(pairs, source, where=where)
-    new = derive_pyramid(source, target, num_levels, coarsening_xy)
-    write_levels(source, new, placements, aggregate(aggregation_function), 0, 1)
+    try:
+        new = derive_pyramid(source, target, num_levels, coarsening_xy)
+        write_levels(source, new, placements, aggregate(aggregation_function), 0, 1)
+    except BaseException:  # the caller's function, too, may raise what it likes
+        remove_tree(target)
+        raise
 
 
 def apply_registration_to_image(
@@ -363,9 +368,15 @@ def apply_registration_to_image(
     Follows the task of the same name of fractal-tasks-core 1.6.
     """
     from platefuse.carry import copy_tables
-    from platefuse.swap import discard_backup, publish_image, swap_image, well_lock
+    from platefuse.swap import (
+        discard_backup,
+        file_system_errors,
+        publish_image,
+        swap_image,
+        well_lock,
+    )
 
-    path = Path(zarr_url)
+    path = Path(os.path.normpath(Path.cwd() / zarr_url))  # one name, and so one lock, for a well
     well = Well(path.parent.parent.parent, path.parent.parent.name, path.parent.name)
     if not well.path.is_dir():
         raise PlateError(
@@ -374,27 +385,13 @@ def apply_registration_to_image(
     request = RegistrationRequest(
         registered_roi_table, reference_acquisition, interpolation, overwrite_input
     )
-    with _file_system_errors(path):
+    with file_system_errors(path):
         register_image(well, path.name, request, threads=threads, planning=well_lock(well))
         with well_lock(well):
             copy_tables(well, path.name, request)
             if not overwrite_input:
-                new = publish_image(well, path.name, request)
+                new = Path(zarr_url).with_name(publish_image(well, path.name, request).name)
                 return {"image_list_updates": [{"zarr_url": str(new), "origin": zarr_url}]}
             swap_image(well, path.name, request)
             discard_backup(well, path.name, request)
     return {"image_list_updates": [{"zarr_url": zarr_url}]}
-
-
-@contextmanager
-def _file_system_errors(image: Path) -> Iterator[None]:
-    """What the file system refuses, as an error of ours that says of which image."""
-    try:
-        yield
-    except PlatefuseError:
-        raise
-    except OSError as error:
-        raise SwapError(
-            f"{image}: the file system refused ({error}). No image is lost: check free space and "
-            "permissions, then call again to go on."
-        ) from error

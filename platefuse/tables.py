@@ -40,8 +40,16 @@ class Table:
 
     @classmethod
     def of_anndata(cls, table: Any, where: str) -> Table:
-        """The numbers of an AnnData object; `where` stands in messages for its path."""
-        values = table.X
+        """The numbers of an AnnData object; `where` stands in messages for its path.
+
+        Raises
+        ------
+        TableError
+            If it is none.
+        """
+        if any(not hasattr(table, name) for name in ("X", "var_names", "obs_names")):
+            raise TableError(f"{where} is a {type(table).__name__}; expected an AnnData object.")
+        values = table.X.toarray() if hasattr(table.X, "toarray") else table.X  # sparse
         columns = {
             str(name): tuple(float(v) for v in values[:, k])
             for k, name in enumerate(table.var_names)

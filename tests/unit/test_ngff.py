@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from platefuse.create import derive_pyramid
 from platefuse.errors import ImageError, PlateError, PlatefuseError
 from platefuse.ngff import (
     Multiscale,
     copy_metadata,
-    derive_pyramid,
     foreign_files,
     label_names,
     level_shapes,
