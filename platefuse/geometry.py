@@ -159,6 +159,9 @@ class Placement:
         Name of the ROI.
     src, dst : Box
         Pixels of the acquisition and of the reference, of one size, on the spatial axes.
+    seen : Box
+        All pixels of the ROI in the acquisition, also those whose place is outside the image:
+        between them pixels are interpolated.
     shift_px : tuple of float
         Exact shift that takes the acquisition to the reference, in pixels.
     """
@@ -166,6 +169,7 @@ class Placement:
     name: str
     src: Box
     dst: Box
+    seen: Box
     shift_px: tuple[float, ...]
 
 
@@ -223,7 +227,8 @@ def place(
         _check_inside(box, axes, shape, f"{where}: ROI {acquired.name!r} in {side}")
     image = Box.of_shape(shape)
     target = target & image & image.shifted(move)
-    return Placement(acquired.name, target.shifted([-m for m in move]), target, tuple(exact))
+    taken = target.shifted([-m for m in move])
+    return Placement(acquired.name, taken, target, source & image, tuple(exact))
 
 
 def match_rois(
@@ -273,7 +278,8 @@ def _check_sizes(acquired: Roi, reference: Roi, axis: str, px: float, where: str
         raise TableError(
             f"{where}: ROI {reference.name!r} is {lengths[0]:g} µm long in {axis} and begins at "
             f"{lengths[1]:g} µm (in the acquisition at {lengths[2]:g} µm), but a pixel is {px:g} "
-            "µm. Expected at least one pixel. Check the table and the pixel size."
+            "µm. Expected at least one pixel, and no place far outside. Check the table and the "
+            "pixel size."
         )
 
 

@@ -258,9 +258,10 @@ def _view(source: Source, axes: str, placement: Placement, order: int) -> Shifte
     """The view of a placement: on axes that are not in space, everything where it is."""
     start, stop = list(Box.of_shape(source.shape).start), list(source.shape)
     to_start, to_stop, shift = list(start), list(stop), [0.0] * len(axes)
+    seen = placement.seen if order else placement.src
     for k, axis in enumerate(a for a in axes if a in "zyx"):
         i = axes.index(axis)
-        start[i], stop[i] = placement.src.start[k], placement.src.stop[k]
+        start[i], stop[i] = seen.start[k], seen.stop[k]
         to_start[i], to_stop[i] = placement.dst.start[k], placement.dst.stop[k]
         shift[i] = placement.shift_px[k] if order else float(to_start[i] - start[i])
     box, placed = Box(tuple(start), tuple(stop)), Box(tuple(to_start), tuple(to_stop))

@@ -66,7 +66,8 @@ class Table:
         """
         if name not in self.columns:
             raise TableError(
-                f"{self.path}: the table has no column {name!r}; it has {sorted(self.columns)}."
+                f"{self.path}: the table has no column {name!r}; it has {sorted(self.columns)}. "
+                "Columns that hold text are not counted."
             )
         values = self.columns[name]
         for row, value in zip(self.names, values, strict=True):

@@ -105,7 +105,7 @@ METADATA: dict[str, tuple[Damage, tuple[str, ...]]] = {
     ),
     "pixel size of next to nothing": (
         in_image("1", scaled(1e-308)),
-        ("ROI 'FOV_1' is", "a pixel is 1e-308 µm", "Check the table and the pixel size"),
+        ("ROI 'FOV_1' is", "a pixel is 1e-308 µm", "Check the table and the pixel"),
     ),
     "no pixel size": (
         in_image("1", lambda e: [d.pop("coordinateTransformations") for d in e["datasets"]]),

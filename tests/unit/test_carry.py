@@ -12,7 +12,7 @@ import zarr
 
 from platefuse.tables import read_table
 from tests.conftest import ExamplePlate, PlateFactory
-from tests.damage import SPEC, register
+from tests.damage import SPEC, refused, register, with_attributes
 from tests.tables import BACKENDS, BOX, write_table
 
 # Whole micrometres; the second one lies where nothing remains of its field.
@@ -44,6 +44,13 @@ def test_whole_numbers_move_by_parts_and_other_columns_stay(
     expected = BOXES.loc["7"] + [*SHIFT_UM, 0, 0, 0]
     for column in boxes.columns:
         assert table.column(column) == pytest.approx((expected[column],))
+
+
+def test_a_table_that_only_half_can_be_read_is_named(plate: ExamplePlate) -> None:
+    table = plate.path / "B" / "03" / "1" / "tables" / "mine"
+    write_table(table, "anndata", BOXES, "masking_roi_table")
+    with_attributes(table / "uns", lambda a: a.__setitem__("encoding-type", "unheard of"))
+    refused(plate.path, "tables/mine: the moved boxes cannot be written", "unheard of", staged=True)
 
 
 def test_consolidated_metadata_do_not_tell_of_tables_that_were(plate: ExamplePlate) -> None:
