@@ -41,7 +41,7 @@ def check_well(well: Well, request: RegistrationRequest) -> None:
             )
         if done_record(request.destination(well, image.path), request) is not None:
             continue
-        if not well.image(image.path).exists() and backup_path(well, image.path).exists():
+        if backup_path(well, image.path).exists() and not well.image(image.path).exists():
             continue  # a run was killed between two renames: the swap puts it back
         plan_registration(well, image.path, request)
 

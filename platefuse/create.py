@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from platefuse.errors import ConfigError
 from platefuse.files import make_folder, write_json
-from platefuse.ngff import Multiscale, level_shapes, read_array_metadata
+from platefuse.ngff import (
+    Multiscale,
+    copy_metadata,
+    copy_metadata_files,
+    level_shapes,
+    read_array_metadata,
+    update_attributes,
+)
+from platefuse.plate import read_json
 
 SMALLEST_LEVEL = 512
 """A new pyramid goes on until its plane is at most this many pixels wide and high."""
@@ -121,6 +131,53 @@ def create_image(
             path / str(level), shape=level_shape, zarr_format=zarr_format, **arguments
         )
     return Multiscale.read(path)
+
+
+def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy: int) -> Multiscale:
+    """Give `target` the metadata of an image like `source`, perhaps with other levels.
+
+    Parameters
+    ----------
+    source : Multiscale
+        The image whose shape, chunks, codecs and attributes the new one has.
+    target : Path
+        Folder of the new image.
+    levels : int
+        Number of levels.
+    coarsening_xy : int
+        Factor between levels in y and x.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such pyramid; nothing has been written.
+    """
+    options: dict[str, object] = {"num_levels": levels, "coarsening_xy": coarsening_xy}
+    for name, value in options.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ConfigError(f"{name} is {value!r}; expected a whole number of at least 1.")
+    axes = source.axes
+    factors = tuple(coarsening_xy if a in "yx" else 1 for a in axes)
+    if levels == len(source.paths) and all(f == factors for f in source.factors):
+        copy_metadata(source.path, target, source)
+        return replace(source, path=target)
+    copy_metadata_files(source.path, target)
+    paths = [source.paths[k] if k < len(source.paths) else str(k) for k in range(levels)]
+    datasets = []
+    for level, (path, shape) in enumerate(
+        zip(paths, level_shapes(source.shapes[0], factors, levels), strict=True)
+    ):
+        copy_metadata_files(source.path / source.paths[0], target / path)
+        for name in ("zarr.json", ".zarray"):
+            if (target / path / name).is_file():
+                content = read_json(target / path / name)
+                write_json(target / path / name, {**content, "shape": list(shape)})
+        scale = [s * f**level for s, f in zip(source.scales[0], factors, strict=True)]
+        transforms = [{"type": "scale", "scale": scale}]
+        datasets.append({"path": path, "coordinateTransformations": transforms})
+    entry = {k: v for k, v in source.metadata.items() if k != "coordinateTransformations"}
+    update_attributes(target, {"multiscales": [{**entry, "datasets": datasets}]})
+    return Multiscale.read(target)
 
 
 def compressor_like(array: Path, version: str) -> Any:

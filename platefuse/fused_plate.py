@@ -20,7 +20,7 @@ from platefuse.fused_image import fuse_layers
 from platefuse.fusion_options import FusionOptions
 from platefuse.layers import Layer
 from platefuse.ngff import Multiscale
-from platefuse.plate import REGISTERED_SUFFIX, Plate, Well, staging_root
+from platefuse.plate import REGISTERED_SUFFIX, Plate, Well, staging_folder, staging_root
 from platefuse.record import digest_tree, read_record, stamp, write_record
 from platefuse.request import RegistrationRequest
 from platefuse.scatter import Scatter
@@ -192,7 +192,7 @@ class _Job:
             if options.layout == "stacked" and layers
             else [(layer.name, [layer]) for layer in layers]
         )
-        staged = staging_root(fused) / well.row / well.column
+        staged = staging_folder(fused, well.row, well.column)
         return cls(images, options, wanted, fused / well.row / well.column, staged)
 
     @property

@@ -16,6 +16,8 @@ from platefuse.errors import TableError
 SNAP_PX = 1e-3
 """Positions closer than this to a whole pixel are meant to be whole: tables hold float32."""
 
+_MOST_PX = 2**40
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -157,6 +159,9 @@ class Placement:
         Name of the ROI.
     src, dst : Box
         Pixels of the acquisition and of the reference, of one size, on the spatial axes.
+    seen : Box
+        All pixels of the ROI in the acquisition, also those whose place is outside the image:
+        between them pixels are interpolated.
     shift_px : tuple of float
         Exact shift that takes the acquisition to the reference, in pixels.
     """
@@ -164,6 +169,7 @@ class Placement:
     name: str
     src: Box
     dst: Box
+    seen: Box
     shift_px: tuple[float, ...]
 
 
@@ -198,7 +204,8 @@ def place(
     Raises
     ------
     TableError
-        If the lengths differ by more than a pixel, or a box leaves the image by more than one.
+        If the lengths differ by more than a pixel, a box is shorter than one, or leaves the
+        image by more than one.
     """
     size, dst, move, exact = [], [], [], []
     for axis, px in zip(axes, pixel_size_um, strict=True):
@@ -209,6 +216,7 @@ def place(
                 f"{expected:g} µm in the reference (they may differ by one pixel, {px:g} µm). "
                 "Compute the registered ROI table again for all acquisitions together."
             )
+        _check_sizes(acquired, reference, axis, px, where)
         size.append(round(expected / px))
         dst.append(round(reference.start_um[axis] / px))
         exact.append(snap((reference.start_um[axis] - acquired.start_um[axis]) / px))
@@ -219,7 +227,8 @@ def place(
         _check_inside(box, axes, shape, f"{where}: ROI {acquired.name!r} in {side}")
     image = Box.of_shape(shape)
     target = target & image & image.shifted(move)
-    return Placement(acquired.name, target.shifted([-m for m in move]), target, tuple(exact))
+    taken = target.shifted([-m for m in move])
+    return Placement(acquired.name, taken, target, source & image, tuple(exact))
 
 
 def match_rois(
@@ -260,6 +269,18 @@ def match_rois(
             "in common. Both tables must name the same ROIs."
         )
     return list(zip(acquired, reference, strict=True))
+
+
+def _check_sizes(acquired: Roi, reference: Roi, axis: str, px: float, where: str) -> None:
+    """Of a pixel size in another unit come boxes of no pixel, or of more than there are."""
+    lengths = (reference.length_um[axis], reference.start_um[axis], acquired.start_um[axis])
+    if round(min(lengths[0] / px, 1)) < 1 or max(lengths) / px > _MOST_PX:
+        raise TableError(
+            f"{where}: ROI {reference.name!r} is {lengths[0]:g} µm long in {axis} and begins at "
+            f"{lengths[1]:g} µm (in the acquisition at {lengths[2]:g} µm), but a pixel is {px:g} "
+            "µm. Expected at least one pixel, and no place far outside. Check the table and the "
+            "pixel size."
+        )
 
 
 def _check_inside(box: Box, axes: str, shape: Sequence[int], what: str) -> None:

@@ -19,7 +19,7 @@ from platefuse.errors import TableError
 from platefuse.files import write_json
 from platefuse.geometry import Placement
 from platefuse.table_backends import backend_of, group_attributes, read_json_file
-from platefuse.tables import read_table, replace_attributes
+from platefuse.tables import Table, TableFate, read_table, replace_attributes
 
 Numbers = dict[str, NDArray[np.float64]]
 
@@ -49,6 +49,11 @@ class Piece:
             tuple(b * s for b, s in zip(src.stop, pixel_size_um, strict=True)),
             tuple((d - a) * s for d, a, s in zip(dst.start, src.start, pixel_size_um, strict=True)),
         )
+
+    def along(self, axes: Sequence[int]) -> Piece:
+        """The piece on some of its axes."""
+        parts = (self.start_um, self.stop_um, self.shift_um)
+        return Piece(*(tuple(part[k] for k in axes) for part in parts))
 
 
 def move_boxes(
@@ -94,6 +99,44 @@ def move_boxes(
     return begin[rows, chosen] + shift[chosen], kept
 
 
+def check_moves(fates: Mapping[str, TableFate], axes: str) -> None:
+    """Check that the tables that are to be moved can be.
+
+    Parameters
+    ----------
+    fates : mapping of str to TableFate
+        What happens to each table.
+    axes : str
+        Axes in space of their image.
+
+    Raises
+    ------
+    TableError
+        If one cannot be read, lacks a column, or has a number that is not finite.
+    """
+    for name, fate in fates.items():
+        if not fate.moves:
+            continue
+        table = read_table(fate.origin, name)
+        try:
+            _boxes(table, axes)
+        except TableError as error:
+            kind = group_attributes(table.path).get("type")
+            raise TableError(
+                f"{error} A table of the type {kind!r} is moved with the pixels: give it the "
+                "boxes, or another type if it has none."
+            ) from error
+
+
+def _boxes(table: Table, axes: str) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:
+    """The axes of a table's boxes (those of a flat label lack z), and starts and lengths."""
+    own = "".join(a for a in axes if a != "z" or "z_micrometer" in table.columns)
+    if not table.names:
+        return own, np.empty((0, len(own))), np.empty((0, len(own)))
+    start = np.array([table.column(f"{a}_micrometer") for a in own])
+    return own, start.T, np.array([table.column(f"len_{a}_micrometer") for a in own]).T
+
+
 def move_table(
     image: Path, name: str, pieces: Sequence[Piece], axes: str, *, enclose: bool = False
 ) -> int:
@@ -125,12 +168,12 @@ def move_table(
     table = read_table(image, name)
     if not table.names:
         return 0
-    start = np.array([table.column(f"{a}_micrometer") for a in axes]).T
-    length = np.array([table.column(f"len_{a}_micrometer") for a in axes]).T
+    own, start, length = _boxes(table, axes)
+    pieces = [piece.along([axes.index(a) for a in own]) for piece in pieces]
     start, length = move_boxes(start, length, pieces, enclose=enclose)
     keep = np.asarray((length > 0).all(axis=1))
-    numbers = {f"{a}_micrometer": start[:, k] for k, a in enumerate(axes)}
-    numbers |= {f"len_{a}_micrometer": length[:, k] for k, a in enumerate(axes)}
+    numbers = {f"{a}_micrometer": start[:, k] for k, a in enumerate(own)}
+    numbers |= {f"len_{a}_micrometer": length[:, k] for k, a in enumerate(own)}
     writers = {
         "anndata": _write_anndata,
         "csv": _write_csv,
@@ -139,7 +182,7 @@ def move_table(
     }
     try:
         writers[backend_of(table.path)](table.path, numbers, keep)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # anndata and parsers raise what they like
         raise TableError(f"{table.path}: the moved boxes cannot be written ({error!r}).") from error
     return int((~keep).sum())
 
@@ -150,6 +193,8 @@ def _write_anndata(path: Path, numbers: Numbers, keep: NDArray[np.bool_]) -> Non
 
     attributes = zarr.open_group(path, mode="r").attrs.asdict()
     table = anndata.io.read_elem(zarr.open_group(path, mode="r"))
+    if table.X.dtype.kind in "iu":  # boxes that were moved need not be whole micrometres
+        table.X = table.X.astype(np.float64)
     names = list(table.var_names)
     for column, values in numbers.items():
         table.X[:, names.index(column)] = values
@@ -195,6 +240,8 @@ def _write_parquet(path: Path, numbers: Numbers, keep: NDArray[np.bool_]) -> Non
     for column, values in numbers.items():
         place = table.schema.get_field_index(column)
         kind = table.schema.field(place)
+        if not pyarrow.types.is_floating(kind.type):  # as above
+            kind = kind.with_type(pyarrow.float64())
         table = table.set_column(place, kind, pyarrow.array(values).cast(kind.type))
     pyarrow.parquet.write_table(table.filter(pyarrow.array(keep)), file)
 

@@ -6,8 +6,9 @@ Reads OME-NGFF 0.4 (Zarr v2) and 0.5 (Zarr v3) from JSON alone. Arrays are opene
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ MICROMETERS = {
 """Length units of OME-NGFF in micrometres."""
 
 AXES = "tczyx"
+_PIXELS = re.compile(r"[<>|][biuf]\d+|bool|u?int\d+|float\d+")  # as Zarr v2 and v3 name them
 METADATA_FILES = (".zgroup", ".zarray", ".zattrs", "zarr.json")
 
 
@@ -90,6 +92,11 @@ class Multiscale:
         return cls(path, axes, units, paths, scales, entry)
 
     @property
+    def folders(self) -> set[str]:
+        """The folders that its levels lie in."""
+        return {Path(path).parts[0] for path in self.paths}
+
+    @property
     def spatial(self) -> str:
         """The axes in space, in array order, for example ``"zyx"``."""
         return "".join(a for a in self.axes if a in "zyx")
@@ -125,8 +132,27 @@ class Multiscale:
             for level in range(1, len(self.paths))
         )
 
+    def check_levels(self) -> None:
+        """Check that every level is there and is made of whole groups of the one before.
+
+        Raises
+        ------
+        ImageError
+            If not.
+        """
+        _ = self.factors
+
     def _shape(self, array: Path) -> tuple[int, ...]:
-        shape = read_array_metadata(array)["shape"]
+        metadata = read_array_metadata(array)
+        shape, kind = (
+            metadata["shape"],
+            str(metadata.get("dtype", metadata.get("data_type", "bool"))),
+        )
+        if not _PIXELS.fullmatch(kind):
+            raise ImageError(
+                f"{array}: the array has the data type {kind!r}; expected integers, floats or "
+                "booleans for pixels."
+            )
         whole = all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape)
         if not whole or len(shape) != len(self.axes):
             raise ImageError(
@@ -165,6 +191,21 @@ def read_array_metadata(path: Path) -> dict[str, Any]:
             if isinstance(metadata.get("shape"), list):
                 return metadata
     raise ImageError(f"{path}: no Zarr array here, but the image's metadata names it as a level.")
+
+
+def check_axes(image: Multiscale, reference: Multiscale) -> None:
+    """Check that an image has the axes of its reference.
+
+    Raises
+    ------
+    ImageError
+        If it has others.
+    """
+    if image.axes != reference.axes:
+        raise ImageError(
+            f"{image.path}: the axes are {image.axes!r}, but {reference.axes!r} in the reference "
+            f"{reference.path}. Write all acquisitions of a well with the same axes."
+        )
 
 
 def label_names(image: Path) -> list[str]:
@@ -213,44 +254,6 @@ def copy_metadata_files(source: Path, target: Path) -> None:
             copy_tree(source / name, target / name)
 
 
-def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy: int) -> Multiscale:
-    """Give `target` the metadata of an image like `source`, perhaps with other levels.
-
-    Parameters
-    ----------
-    source : Multiscale
-        The image whose shape, chunks, codecs and attributes the new one has.
-    target : Path
-        Folder of the new image.
-    levels : int
-        Number of levels.
-    coarsening_xy : int
-        Factor between levels in y and x.
-    """
-    axes = source.axes
-    factors = tuple(coarsening_xy if a in "yx" else 1 for a in axes)
-    if levels == len(source.paths) and all(f == factors for f in source.factors):
-        copy_metadata(source.path, target, source)
-        return replace(source, path=target)
-    copy_metadata_files(source.path, target)
-    paths = [source.paths[k] if k < len(source.paths) else str(k) for k in range(levels)]
-    datasets = []
-    for level, (path, shape) in enumerate(
-        zip(paths, level_shapes(source.shapes[0], factors, levels), strict=True)
-    ):
-        copy_metadata_files(source.path / source.paths[0], target / path)
-        for name in ("zarr.json", ".zarray"):
-            if (target / path / name).is_file():
-                content = read_json(target / path / name)
-                write_json(target / path / name, {**content, "shape": list(shape)})
-        scale = [s * f**level for s, f in zip(source.scales[0], factors, strict=True)]
-        transforms = [{"type": "scale", "scale": scale}]
-        datasets.append({"path": path, "coordinateTransformations": transforms})
-    entry = {k: v for k, v in source.metadata.items() if k != "coordinateTransformations"}
-    update_attributes(target, {"multiscales": [{**entry, "datasets": datasets}]})
-    return Multiscale.read(target)
-
-
 def update_attributes(group: Path, attributes: dict[str, Any]) -> None:
     """Change OME-NGFF attributes of a Zarr group (under `ome` for 0.5); others are kept."""
     if (group / "zarr.json").is_file():
@@ -264,12 +267,23 @@ def update_attributes(group: Path, attributes: dict[str, Any]) -> None:
         write_json(group / ".zattrs", {**read_attributes(group), **attributes})
 
 
-def foreign_children(image: Path, multiscale: Multiscale) -> Iterator[Path]:
-    """What else lies in an image's folder: neither metadata, level, labels nor tables."""
-    own = {Path(p).parts[0] for p in multiscale.paths} | {"labels", "tables"}
-    for child in sorted(image.iterdir()):
-        if child.name not in own and child.name not in METADATA_FILES:
-            yield child
+def foreign_files(image: Path) -> list[Path]:
+    """What else lies in an image's folder and its labels': neither level, label nor table."""
+    labels = {image / "labels" / name for name in label_names(image)}
+    own = {
+        image: {"labels", "tables", *Multiscale.read(image).folders},
+        image / "labels": {label.name for label in labels},
+        **{label: Multiscale.read(label).folders for label in labels},
+    }
+    return [child for folder, names in own.items() for child in others(folder, names)]
+
+
+def others(folder: Path, own: Iterable[str]) -> list[Path]:
+    """What lies in a folder and is neither metadata (consolidated or not) nor one of `own`."""
+    if not folder.is_dir():
+        return []
+    known = {*METADATA_FILES, ".zmetadata", *own}
+    return sorted(child for child in folder.iterdir() if child.name not in known)
 
 
 def level_shapes(

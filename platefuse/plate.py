@@ -7,7 +7,6 @@ must stay cheap: thousands of wells, no array library.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from platefuse.errors import PlateError
+from platefuse.links import check_folder, check_tree, entries, inside
 
 REGISTERED_SUFFIX = "_registered"
 
@@ -71,16 +71,9 @@ class Well:
         Raises
         ------
         PlateError
-            If a link leads out of the plate's staging folder.
+            If it cannot be one: see `staging_folder`.
         """
-        root = staging_root(self.plate)
-        folder = root / self.row / self.column
-        if not folder.resolve().is_relative_to(root.resolve()):
-            raise PlateError(
-                f"{folder} leads out of the staging folder {root} through a link. What lies there "
-                "is replaced and removed; take the link away."
-            )
-        return folder
+        return staging_folder(self.plate, self.row, self.column)
 
     @cached_property
     def listed_images(self) -> tuple[WellImage, ...]:
@@ -131,22 +124,36 @@ class Well:
         """
         return inside(self.path / safe_name(path, f"{self.path}: an image"), self.plate)
 
-    def check_links(self, path: str) -> None:
-        """Check that no link in an image leads out of the plate.
+    def check_listed(self, path: str) -> None:
+        """Check that the well's metadata lists an image.
 
         Raises
         ------
         PlateError
-            If a level, a label or a table does.
+            If they do not.
+        """
+        listed = [image.path for image in self.listed_images]
+        if path not in listed:
+            raise PlateError(
+                f"{self.path}: the well's metadata lists the images {listed}, and not {path!r}. "
+                "Enter it under `well.images`, with its acquisition."
+            )
+
+    def check_links(self, path: str) -> None:
+        """Check that no link in an image leads out of the plate.
+
+        Chunks are not looked at: there are too many.
+
+        Raises
+        ------
+        PlateError
+            If a level or a label does, or anything in a table.
         """
         target = self.image(path)
         labels = target / "labels"
-        folders = [target, target / "tables", labels]
-        folders += [Path(label.path) for label in _entries(labels)]
-        for folder in folders:
-            for entry in _entries(folder):
-                if entry.is_symlink():
-                    inside(Path(entry.path), self.plate)
+        for folder in (target, labels, *(Path(label.path) for label in entries(labels))):
+            check_folder(folder, self.plate)
+        check_tree(target / "tables", self.plate)
 
     def reference_image(self, image: str, acquisition: int) -> str:
         """Path of the image that `image` is registered to.
@@ -166,7 +173,7 @@ class Well:
         if not candidates:
             found = sorted({i.acquisition for i in everything if i.acquisition is not None})
             raise PlateError(
-                f"{self.path}: no image of the reference acquisition {acquisition} (the well's "
+                f"{self.path}: no image of the reference acquisition {acquisition!r} (the well's "
                 f"metadata has acquisitions {found}). Set `registration.reference_acquisition` "
                 "to one of them, or add the key `acquisition` to the entries of `well.images`."
             )
@@ -218,6 +225,8 @@ class Plate:
             If there is no plate at `path`, or it names a well by an unsafe path.
         """
         path = Path(path)
+        if path.name in ("", ".."):  # it has to have a name, for the folders beside it
+            path = path.resolve()
         if not path.is_dir():
             raise PlateError(
                 f"{path}: no such plate (expected the folder of an OME-Zarr plate). "
@@ -260,6 +269,30 @@ def staging_root(plate: Path) -> Path:
     return plate.parent / f"{plate.name}.staging"
 
 
+def staging_folder(plate: Path, row: str, column: str) -> Path:
+    """The folder beside a plate for what is made of one of its wells.
+
+    Raises
+    ------
+    PlateError
+        If a file lies in its place, or a link leads out of the plate's staging folder.
+    """
+    root = staging_root(plate)
+    folder = root / row / column
+    for part in (root, root / row, folder):
+        if part.is_file():
+            raise PlateError(
+                f"{part} is a file, and has the name of the folder where new images are made "
+                "before they are live. Move it away or give it another name."
+            )
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise PlateError(
+            f"{folder} leads out of the staging folder {root} through a link. What lies there "
+            "is replaced and removed; take the link away."
+        )
+    return folder
+
+
 def safe_name(name: object, what: str) -> str:
     """`name` if it is one path component that stays where it is put.
 
@@ -286,28 +319,6 @@ def safe_name(name: object, what: str) -> str:
             "path component that does not begin with a dot and has no slash."
         )
     return name
-
-
-def inside(path: Path, plate: Path) -> Path:
-    """`path` if it leads nowhere but into the plate, whatever links are on its way.
-
-    Raises
-    ------
-    PlateError
-        If a link leads out of the plate, or in a circle.
-    """
-    try:
-        end = path.resolve()
-    except (OSError, RuntimeError) as error:
-        raise PlateError(
-            f"{path} is a link that leads nowhere ({error}). Replace it by what it stands for."
-        ) from error
-    if not end.is_relative_to(plate.resolve()):
-        raise PlateError(
-            f"{path} is a link that leads out of the plate to {end}. platefuse uses nothing "
-            "outside the plate; replace the link by what it leads to."
-        )
-    return path
 
 
 def read_attributes(group: Path) -> dict[str, Any]:
@@ -359,15 +370,6 @@ def _section(group: Path, key: str) -> dict[str, Any]:
             f"Give the folder that holds the `{key}` metadata."
         )
     return section
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder, without a look at each; nothing if there is no such folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError:  # perhaps moved away by a swap in this instant
-        return []
 
 
 def _well(plate: Path, entry: object, only: tuple[str, ...] | None) -> Well:

@@ -41,6 +41,7 @@ def write_record(group: Path, record: dict[str, Any]) -> None:
     attributes = {**attributes, KEY: record}
     if file.name == "zarr.json":
         content = read_json(file)
+        content.pop("consolidated_metadata", None)  # of what was there before
         write_json(file, {**content, "attributes": attributes})
     else:
         write_json(file, attributes)

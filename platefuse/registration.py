@@ -7,9 +7,10 @@ Zurich), with the differences that `docs/design` records.
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,20 @@ from typing import Any
 import numpy as np
 
 from platefuse.blocks import Paint
+from platefuse.create import derive_pyramid
 from platefuse.downsample import Downsample, aggregate, mean, nearest
 from platefuse.engine import Target, write_views
-from platefuse.errors import ImageError, PlateError, PlatefuseError, SwapError
+from platefuse.errors import ImageError, PlateError
 from platefuse.files import copy_tree, remove_tree
 from platefuse.geometry import Box, Placement, Roi, match_rois, place
+from platefuse.links import check_tree
+from platefuse.moved_tables import check_moves
 from platefuse.ngff import (
     Multiscale,
+    check_axes,
     copy_metadata,
     copy_metadata_files,
-    derive_pyramid,
-    foreign_children,
+    foreign_files,
     label_names,
 )
 from platefuse.plate import Well
@@ -82,10 +86,13 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
         If anything is missing or does not fit. Nothing has been written.
     """
     reference_name = well.reference_image(image, request.reference_acquisition)
+    if not request.overwrite_input:
+        well.check_listed(image)
     for name in (image, reference_name):
         well.check_links(name)
     source, reference = well.image(image), well.image(reference_name)
     multiscale = Multiscale.read(source)
+    check_axes(multiscale, Multiscale.read(reference))
     tables = [read_table(folder, request.roi_table) for folder in (source, reference)]
     labels = [Multiscale.read(source / "labels" / name) for name in label_names(source)]
     axes, where = multiscale.spatial, str(tables[0].path)
@@ -95,7 +102,11 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
     placements = place_all(pairs, multiscale, where=where)
     for label in labels:
         place_all(pairs, label, where=f"{where}, on {label.path}")
-    table_fates(source, reference)
+    for part in (multiscale, *labels):
+        part.check_levels()
+    check_moves(table_fates(source, reference), axes)
+    for path in foreign_files(source):
+        check_tree(path, well.plate)
     record = {
         **stamp(),
         "request": request.identity,
@@ -188,21 +199,18 @@ def stage_image(plan: RegistrationPlan, staged: Path, order: int, threads: int) 
     """Write a registered image with its labels to a new folder; returns its pixels' number."""
     multiscale = Multiscale.read(plan.image)
     copy_metadata(plan.image, staged, multiscale)
-    for child in foreign_children(plan.image, multiscale):
-        copy_tree(child, staged / child.name)
     new = replace(multiscale, path=staged)
     written = write_levels(multiscale, new, plan.placements, mean, order, threads)
     if (plan.image / "labels").is_dir():
         copy_metadata_files(plan.image / "labels", staged / "labels")
     for name in label_names(plan.image):
         label = Multiscale.read(plan.image / "labels" / name)
-        target = staged / "labels" / name
-        copy_metadata(label.path, target, label)
-        for child in foreign_children(label.path, label):
-            copy_tree(child, target / child.name)
+        new = replace(label, path=staged / "labels" / name)
+        copy_metadata(label.path, new.path, label)
         placements = place_all(plan.pairs, label, where=str(label.path))
-        new = replace(label, path=target)
         written += write_levels(label, new, placements, nearest, 0, threads)
+    for path in foreign_files(plan.image):
+        copy_tree(path, staged / path.relative_to(plan.image))
     return written
 
 
@@ -250,9 +258,10 @@ def _view(source: Source, axes: str, placement: Placement, order: int) -> Shifte
     """The view of a placement: on axes that are not in space, everything where it is."""
     start, stop = list(Box.of_shape(source.shape).start), list(source.shape)
     to_start, to_stop, shift = list(start), list(stop), [0.0] * len(axes)
+    seen = placement.seen if order else placement.src
     for k, axis in enumerate(a for a in axes if a in "zyx"):
         i = axes.index(axis)
-        start[i], stop[i] = placement.src.start[k], placement.src.stop[k]
+        start[i], stop[i] = seen.start[k], seen.stop[k]
         to_start[i], to_stop[i] = placement.dst.start[k], placement.dst.stop[k]
         shift[i] = placement.shift_px[k] if order else float(to_start[i] - start[i])
     box, placed = Box(tuple(start), tuple(stop)), Box(tuple(to_start), tuple(to_stop))
@@ -293,7 +302,7 @@ def write_registered_zarr(
     Raises
     ------
     PlatefuseError
-        If the image or the tables cannot be used; nothing has been written.
+        If the image or the tables cannot be used; there is no new image then.
     """
     source, target = Multiscale.read(Path(zarr_url)), Path(new_zarr_url)
     if target.exists():
@@ -302,8 +311,12 @@ def write_registered_zarr(
     tables = [Table.of_anndata(t, where) for t in (ROI_table, ROI_table_ref)]
     pairs = match_rois(*(table.rois(source.spatial) for table in tables), where=where)
     placements = place_all(pairs, source, where=where)
-    new = derive_pyramid(source, target, num_levels, coarsening_xy)
-    write_levels(source, new, placements, aggregate(aggregation_function), 0, 1)
+    try:
+        new = derive_pyramid(source, target, num_levels, coarsening_xy)
+        write_levels(source, new, placements, aggregate(aggregation_function), 0, 1)
+    except BaseException:  # the caller's function, too, may raise what it likes
+        remove_tree(target)
+        raise
 
 
 def apply_registration_to_image(
@@ -356,9 +369,15 @@ def apply_registration_to_image(
     Follows the task of the same name of fractal-tasks-core 1.6.
     """
     from platefuse.carry import copy_tables
-    from platefuse.swap import discard_backup, publish_image, swap_image, well_lock
+    from platefuse.swap import (
+        discard_backup,
+        file_system_errors,
+        publish_image,
+        swap_image,
+        well_lock,
+    )
 
-    path = Path(zarr_url)
+    path = Path(os.path.normpath(Path.cwd() / zarr_url))  # one name, and so one lock, for a well
     well = Well(path.parent.parent.parent, path.parent.parent.name, path.parent.name)
     if not well.path.is_dir():
         raise PlateError(
@@ -367,27 +386,13 @@ def apply_registration_to_image(
     request = RegistrationRequest(
         registered_roi_table, reference_acquisition, interpolation, overwrite_input
     )
-    with _file_system_errors(path):
+    with file_system_errors(path):
         register_image(well, path.name, request, threads=threads, planning=well_lock(well))
         with well_lock(well):
             copy_tables(well, path.name, request)
             if not overwrite_input:
-                new = publish_image(well, path.name, request)
+                new = Path(zarr_url).with_name(publish_image(well, path.name, request).name)
                 return {"image_list_updates": [{"zarr_url": str(new), "origin": zarr_url}]}
             swap_image(well, path.name, request)
             discard_backup(well, path.name, request)
     return {"image_list_updates": [{"zarr_url": zarr_url}]}
-
-
-@contextmanager
-def _file_system_errors(image: Path) -> Iterator[None]:
-    """What the file system refuses, as an error of ours that says of which image."""
-    try:
-        yield
-    except PlatefuseError:
-        raise
-    except OSError as error:
-        raise SwapError(
-            f"{image}: the file system refused ({error}). No image is lost: check free space and "
-            "permissions, then call again to go on."
-        ) from error

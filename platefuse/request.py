@@ -74,6 +74,12 @@ def done_record(folder: Path, request: RegistrationRequest) -> dict[str, Any] | 
             "is asked for. Its pixels will not be moved twice: restore the original image, or "
             "set the config back to what was used."
         )
+    tables = registration.get("tables", {})
+    if not isinstance(tables, dict):
+        raise RecordError(
+            f"{folder}: the record of its registration is damaged: `tables` is {tables!r}, "
+            "expected an object. Restore the image."
+        )
     return registration if "tables" in registration else None
 
 

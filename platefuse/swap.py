@@ -199,7 +199,7 @@ def publish_registered(well: Well, request: RegistrationRequest) -> dict[str, An
 @contextmanager
 def well_lock(well: Well) -> Iterator[None]:
     """Hold the well's lock: a ``flock`` on a file in the plate's staging folder."""
-    root = staging_root(well.plate)
+    root = well.staging.parent.parent
     while True:
         make_folder(root)
         path = root / f".{well.row}_{well.column}.lock"
@@ -217,6 +217,20 @@ def well_lock(well: Well) -> Iterator[None]:
                 path.unlink(missing_ok=True)
                 remove_empty_folders(root, root)
             return
+
+
+@contextmanager
+def file_system_errors(image: Path) -> Iterator[None]:
+    """What the file system refuses, as an error of ours that says of which image."""
+    try:
+        yield
+    except PlatefuseError:
+        raise
+    except OSError as error:
+        raise SwapError(
+            f"{image}: the file system refused ({error}). No image is lost: check free space and "
+            "permissions, then call again to go on."
+        ) from error
 
 
 def _exchange(live: Path, staged: Path, backup: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,10 +96,15 @@ def _split(rows: Sequence[Mapping[str, Any]], index_key: str | None) -> Content:
     numbers = {}
     for column in columns:
         try:
-            numbers[column] = [float(row[column]) for row in rows]
+            numbers[column] = [_number(row[column]) for row in rows]
         except (TypeError, ValueError):
             continue  # a column of text
     return names, numbers
+
+
+def _number(cell: Any) -> float:
+    """A number; an empty cell is how CSV, JSON and Parquet write what is not a number."""
+    return math.nan if cell is None or cell == "" else float(cell)
 
 
 READERS: dict[str, Callable[[Path, str | None], Content]] = {

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from platefuse.errors import TableError
 from platefuse.files import copy_tree, make_folder, remove_tree, write_json
 from platefuse.geometry import Roi
-from platefuse.ngff import METADATA_FILES, copy_metadata_files
+from platefuse.ngff import METADATA_FILES, copy_metadata_files, others
 from platefuse.plate import read_json, safe_name
 from platefuse.table_backends import READERS, backend_of, group_attributes
 
@@ -40,8 +40,16 @@ class Table:
 
     @classmethod
     def of_anndata(cls, table: Any, where: str) -> Table:
-        """The numbers of an AnnData object; `where` stands in messages for its path."""
-        values = table.X
+        """The numbers of an AnnData object; `where` stands in messages for its path.
+
+        Raises
+        ------
+        TableError
+            If it is none.
+        """
+        if any(not hasattr(table, name) for name in ("X", "var_names", "obs_names")):
+            raise TableError(f"{where} is a {type(table).__name__}; expected an AnnData object.")
+        values = table.X.toarray() if hasattr(table.X, "toarray") else table.X  # sparse
         columns = {
             str(name): tuple(float(v) for v in values[:, k])
             for k, name in enumerate(table.var_names)
@@ -58,7 +66,8 @@ class Table:
         """
         if name not in self.columns:
             raise TableError(
-                f"{self.path}: the table has no column {name!r}; it has {sorted(self.columns)}."
+                f"{self.path}: the table has no column {name!r}; it has {sorted(self.columns)}. "
+                "Columns that hold text are not counted."
             )
         values = self.columns[name]
         for row, value in zip(self.names, values, strict=True):
@@ -244,13 +253,14 @@ def copy_table_groups(fates: Mapping[str, TableFate], image: Path, target: Path)
     image, target : Path
         The old image, whose group metadata is kept, and the new one.
     """
-    if not fates:
-        return
-    folder = target / "tables"
+    folder, own = target / "tables", image / "tables"
     remove_tree(folder)
-    first = next(iter(fates.values())).origin
-    model = image / "tables" if _is_group(image / "tables") else first / "tables"
+    if not fates and not own.is_dir():
+        return
+    model = own if _is_group(own) or not fates else next(iter(fates.values())).origin / "tables"
     copy_metadata_files(model, folder)
+    for path in others(own, fates):
+        copy_tree(path, folder / path.name)
     for name, fate in fates.items():
         copy_tree(table_path(fate.origin, name), folder / name)
     _write_table_list(folder, list(fates))
@@ -302,6 +312,7 @@ def replace_attributes(group: Path, attributes: Mapping[str, Any]) -> None:
     """Write all attributes of a Zarr group anew."""
     if (group / "zarr.json").is_file():
         content = read_json(group / "zarr.json")
+        content.pop("consolidated_metadata", None)  # of what was there before
         write_json(group / "zarr.json", {**content, "attributes": dict(attributes)})
     else:
         write_json(group / ".zattrs", dict(attributes))

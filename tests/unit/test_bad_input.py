@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,30 +10,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import dask.array
-import numpy as np
 import pytest
-import xarray
-import zarr
 
-from platefuse import apply_registration_to_image, fuse
-from platefuse.errors import PlatefuseError, ViewError
+from platefuse.check import check_plate
+from platefuse.errors import PlatefuseError
 from platefuse.example import Truth, make_plate
 from platefuse.plate import Plate
-from tests.conftest import SMALL, ExamplePlate, PlateFactory
-from tests.sims import KEY, make_sim
+from platefuse.request import RegistrationRequest
+from tests.conftest import ExamplePlate, PlateFactory
+from tests.damage import (
+    SPEC,
+    TABLE,
+    array_file,
+    change,
+    chunk_of,
+    group_file,
+    refused,
+    register,
+    state,
+    with_attributes,
+)
 from tests.truth import assert_registered
 
-TABLE = "registered_FOV_ROI_table"
-SPEC = replace(
-    SMALL,
-    wells=("B/03",),
-    acquisitions=SMALL.acquisitions[:2],
-    field_shape=(40, 44),
-    nucleus_diameter_um=9.0,
-    levels=2,
-    tables=("FOV_ROI_table", TABLE, "nuclei_features"),
-)
 Damage = Callable[[Path], object]
 
 
@@ -48,64 +45,6 @@ def plate(request: pytest.FixtureRequest, example_plate: PlateFactory) -> Exampl
 def plate_04(example_plate: PlateFactory) -> ExamplePlate:
     """The same in the older version alone, where the version makes no difference."""
     return example_plate(SPEC)
-
-
-def state(folder: Path) -> dict[str, bytes | str | None]:
-    """Every file by content, every link by where it leads, every folder."""
-    found: dict[str, bytes | str | None] = {}
-    for path in folder.rglob("*"):
-        name = str(path.relative_to(folder))
-        if path.is_symlink():
-            found[name] = str(path.readlink())
-        else:
-            found[name] = None if path.is_dir() else path.read_bytes()
-    return found
-
-
-def register(plate: Path, image: str = "1") -> None:
-    url = str(plate / "B" / "03" / image)
-    apply_registration_to_image(zarr_url=url, registered_roi_table=TABLE)
-
-
-def refused(plate: Path, *said: str, staged: bool = False) -> None:
-    """Registering is one error of ours that says all this, and the plate stays as it is.
-
-    Nothing has been written either, unless the fault can only show when pixels are read.
-    """
-    before = state(plate.parent)
-    with pytest.raises(PlatefuseError) as caught:
-        register(plate)
-    for part in said:
-        assert part in str(caught.value)
-    after = state(plate.parent)
-    if staged:
-        staging = f"{plate.name}.staging"
-        after = {k: v for k, v in after.items() if k.split("/")[0] != staging}
-    assert after == before
-
-
-def group_file(group: Path) -> Path:
-    return next(f for f in (group / "zarr.json", group / ".zattrs") if f.is_file())
-
-
-def array_file(array: Path) -> Path:
-    return next(f for f in (array / "zarr.json", array / ".zarray") if f.is_file())
-
-
-def change(file: Path, how: Callable[[Any], object]) -> None:
-    content = json.loads(file.read_text())
-    how(content)
-    file.write_text(json.dumps(content))
-
-
-def with_attributes(group: Path, how: Callable[[Any], object]) -> None:
-    """Change the attributes of a group: at the top, under `attributes` or under `ome`."""
-
-    def inner(content: Any) -> None:
-        attributes = content.get("attributes", content)
-        how(attributes.get("ome", attributes))
-
-    change(group_file(group), inner)
 
 
 def in_image(part: str, how: Callable[[Any], object]) -> Damage:
@@ -134,10 +73,6 @@ def image_listed(name: str) -> Damage:
     return lambda well: with_attributes(well, lambda a: a["well"]["images"].append(entry))
 
 
-def chunk_of(array: Path) -> Path:
-    return next(p for p in sorted(array.rglob("*")) if p.is_file() and p.name[0].isdigit())
-
-
 def pickled(array: Path) -> None:
     """Have an array decoded by pickle, which would run what the file says."""
     if array_file(array).name == ".zarray":
@@ -145,6 +80,11 @@ def pickled(array: Path) -> None:
     else:
         codecs = [{"name": "numcodecs.pickle", "configuration": {}}]
         change(array_file(array), lambda c: c.__setitem__("codecs", codecs))
+
+
+def complex_pixels(metadata: Any) -> None:
+    key, value = ("dtype", "<c8") if "dtype" in metadata else ("data_type", "complex64")
+    metadata[key] = value
 
 
 def no_acquisitions(well: Path) -> None:
@@ -159,6 +99,14 @@ METADATA: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "pixel size of 0": (in_image("1", scaled(0)), ("B/03/1", "0]; expected 4 numbers above zero")),
     "pixel size below 0": (in_image("1", scaled(-1)), ("-1]; expected 4 numbers above zero",)),
     "pixel size of nan": (in_image("1", scaled(float("nan"))), ("nan]; expected 4 numbers",)),
+    "pixel size in nanometres": (
+        in_image("1", scaled(650.0)),
+        (f"{TABLE}: ROI 'FOV_1' is", "a pixel is 650 µm. Expected at least one pixel"),
+    ),
+    "pixel size of next to nothing": (
+        in_image("1", scaled(1e-308)),
+        ("ROI 'FOV_1' is", "a pixel is 1e-308 µm", "Check the table and the pixel"),
+    ),
     "no pixel size": (
         in_image("1", lambda e: [d.pop("coordinateTransformations") for d in e["datasets"]]),
         ("B/03/1", "scale of '0' is None", "expected 4 numbers"),
@@ -171,6 +119,14 @@ METADATA: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "seconds in a label": (
         in_image("1/labels/nuclei", lambda e: e["axes"][-1].__setitem__("unit", "second")),
         ("1/labels/nuclei", "axis x", "'second'"),
+    ),
+    "levels in the wrong order": (
+        in_image("1", lambda e: e["datasets"].reverse()),
+        ("B/03/1: level 0 has", "Expected each level to group whole pixels"),
+    ),
+    "pixels that are no numbers": (
+        lambda well: change(array_file(well / "1/0"), complex_pixels),
+        ("B/03/1/0", "data type '", "expected integers, floats or booleans"),
     ),
     "axes of another number": (
         in_image("1", lambda e: e["axes"].pop(0)),
@@ -214,6 +170,15 @@ def test_metadata_that_cannot_be_used(plate: ExamplePlate, fault: str) -> None:
     damage, said = METADATA[fault]
     damage(plate.path / "B" / "03")
     refused(plate.path, *said)
+
+
+def test_an_image_that_the_well_does_not_list_gets_none_beside_it(plate: ExamplePlate) -> None:
+    well = plate.path / "B" / "03"
+    with_attributes(well, lambda a: a["well"]["images"].pop())
+    before = state(plate.path.parent)
+    with pytest.raises(PlatefuseError, match=r"lists the images \['0'\], and not '1'"):
+        register(plate.path, overwrite_input=False)
+    assert state(plate.path.parent) == before
 
 
 @pytest.mark.parametrize("image", ["0", "1"])
@@ -274,77 +239,6 @@ def test_a_broken_chunk_of_a_table_is_named(plate_04: ExamplePlate, image: str) 
     refused(plate_04.path, f"{table}: the anndata table cannot be read", "Write it again")
 
 
-# --- links -----------------------------------------------------------------------------------
-
-PARTS = (
-    "1",
-    "1/0",
-    "1/labels",
-    "1/labels/nuclei",
-    "1/labels/nuclei/0",
-    "1/tables",
-    f"1/tables/{TABLE}",
-    "1/tables/nuclei_features",
-    "0",
-    f"0/tables/{TABLE}",
-)
-
-
-def move_behind_link(path: Path, folder: Path, *, relative: bool = False) -> None:
-    """Move something to another folder and leave a link in its place."""
-    folder.mkdir(parents=True, exist_ok=True)
-    new = folder / path.name
-    path.rename(new)
-    path.symlink_to(os.path.relpath(new, path.parent) if relative else new)
-
-
-@pytest.mark.parametrize("relative", [False, True])
-@pytest.mark.parametrize("part", PARTS)
-def test_a_link_out_of_the_plate(
-    plate_04: ExamplePlate, tmp_path: Path, part: str, relative: bool
-) -> None:
-    link = plate_04.path / "B" / "03" / part
-    move_behind_link(link, tmp_path / "outside", relative=relative)
-    refused(plate_04.path, f"{link} is a link that leads out of the plate to {tmp_path}/outside")
-
-
-@pytest.mark.parametrize("part", ["1/notes", "1/labels/mine", "1/tables/mine"])
-@pytest.mark.parametrize("end", ["there", "nowhere"])
-def test_a_link_that_nothing_lists_leads_out_of_the_plate(
-    plate_04: ExamplePlate, tmp_path: Path, part: str, end: str
-) -> None:
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there" / "secret").write_text("not to be copied")
-    link = plate_04.path / "B" / "03" / part
-    link.symlink_to(tmp_path / end)
-    refused(plate_04.path, f"{link} is a link that leads out of the plate to {tmp_path / end}")
-
-
-def test_a_link_out_of_the_plate_behind_one_that_stays_inside(
-    plate_04: ExamplePlate, tmp_path: Path
-) -> None:
-    label = plate_04.path / "B" / "03" / "1" / "labels" / "nuclei"
-    move_behind_link(label, plate_04.path / "elsewhere")
-    move_behind_link(label / "0", tmp_path / "outside")
-    refused(plate_04.path, "labels/nuclei/0 is a link that leads out of the plate")
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_a_link_in_a_circle(plate_04: ExamplePlate, part: str) -> None:
-    link = plate_04.path / "B" / "03" / part
-    shutil.rmtree(link)
-    link.symlink_to(link.name)
-    refused(plate_04.path, f"{link} is a link that leads nowhere")
-
-
-@pytest.mark.parametrize("part", [part for part in PARTS if part != "1"])
-def test_a_link_that_stays_inside_the_plate(plate_04: ExamplePlate, part: str) -> None:
-    move_behind_link(plate_04.path / "B" / "03" / part, plate_04.path / "elsewhere")
-    register(plate_04.path)
-    assert_registered(plate_04.path, plate_04.truth, "B/03", "1")
-    assert not plate_04.path.with_name("plate.zarr.staging").exists()
-
-
 # --- a full disk -----------------------------------------------------------------------------
 
 
@@ -388,55 +282,10 @@ def test_on_a_full_disk_the_plate_stays_and_a_second_run_is_exact(
     assert sorted(p.name for p in small_disk.iterdir()) == ["p.zarr"]
 
 
-# --- plates and views ------------------------------------------------------------------------
-
-
 def test_a_plate_without_wells(plate: ExamplePlate) -> None:
     with_attributes(plate.path, lambda a: a["plate"].__setitem__("wells", []))
     with pytest.raises(PlatefuseError, match=r"lists no wells \(`plate\.wells` is \[\]\)"):
         Plate.open(plate.path)
-
-
-@pytest.fixture
-def broken_view(tmp_path: Path) -> xarray.DataArray:
-    """A view of a Zarr array of which one chunk is broken."""
-    array = zarr.create_array(tmp_path / "source", shape=(20, 24), chunks=(10, 12), dtype="u2")
-    array[...] = 1
-    chunk_of(tmp_path / "source").write_bytes(b"broken")
-    return make_sim(
-        dask.array.from_zarr(zarr.open_array(tmp_path / "source", mode="r")),  # type: ignore[no-untyped-call]
-        "yx",
-        origin=[0, 10],
-    )
-
-
-@pytest.mark.parametrize("written", [False, True])
-def test_a_broken_chunk_of_a_view_is_named_with_its_view(
-    broken_view: xarray.DataArray, tmp_path: Path, written: bool
-) -> None:
-    sims = [make_sim(np.ones((20, 24), "u2"), "yx"), broken_view]
-    before = state(tmp_path)
-    url = str(tmp_path / "fused.zarr") if written else None
-    with pytest.raises(ViewError, match=r"view 1 cannot be read.*source/c/0/0"):
-        fuse(sims, KEY, output_zarr_url=url).compute()
-    assert state(tmp_path) == before
-
-
-def test_an_output_that_exists_is_kept_unless_it_may_be_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "fused.zarr").mkdir()
-    (tmp_path / "fused.zarr" / "mine").write_text("precious")
-    before = state(tmp_path)
-    with pytest.raises(PlatefuseError, match=r"fused\.zarr exists already, .* Remove it or choose"):
-        fuse(
-            [make_sim(np.ones((20, 24), "u2"), "yx")],
-            KEY,
-            output_zarr_url=str(tmp_path / "fused.zarr"),
-            zarr_options={"overwrite": False},
-        )
-    assert state(tmp_path) == before
-
-
-# --- what is not as it should be yet: the mark goes with the fault ---------------------------
 
 
 def test_a_full_disk_is_an_error_of_ours_whatever_is_written(
@@ -466,25 +315,32 @@ def test_a_label_that_is_too_small_is_named(plate_04: ExamplePlate) -> None:
     refused(plate_04.path, "labels/nuclei")
 
 
-@pytest.mark.parametrize("relative", [False, True])
-def test_an_image_that_is_a_link_inside_the_plate(plate_04: ExamplePlate, relative: bool) -> None:
-    image = plate_04.path / "B" / "03" / "1"
-    move_behind_link(image, plate_04.path / "elsewhere", relative=relative)
-    register(plate_04.path)
-    assert_registered(plate_04.path, plate_04.truth, "B/03", "1")
-    assert not plate_04.path.with_name("plate.zarr.staging").exists()
-
-
 def test_a_plate_that_is_not_there_is_not_begun(tmp_path: Path) -> None:
     with pytest.raises(PlatefuseError):
         register(tmp_path / "mistyped" / "plate.zarr")
     assert not list(tmp_path.iterdir())
 
 
-def test_of_several_chunks_the_broken_one_is_named(tmp_path: Path) -> None:
-    array = zarr.create_array(tmp_path / "source", shape=(20, 24), chunks=(10, 12), dtype="u2")
-    array[...] = 1
-    (tmp_path / "source" / "c" / "1" / "1").write_bytes(b"broken")
-    pixels = dask.array.from_zarr(zarr.open_array(tmp_path / "source", mode="r"))  # type: ignore[no-untyped-call]
-    with pytest.raises(ViewError, match="source/c/1/1"):
-        fuse([make_sim(pixels, "yx")], KEY, output_chunksize=24).compute()
+# --- axes, and what lies in the way ----------------------------------------------------------
+
+
+def test_acquisitions_of_other_axes(
+    plate: ExamplePlate, example_plate: PlateFactory, request: pytest.FixtureRequest
+) -> None:
+    version = request.node.callspec.params["plate"]
+    flat = example_plate(replace(SPEC, axes="cyx", ngff_version=version), "flat.zarr")
+    image = plate.path / "B" / "03" / "1"
+    shutil.rmtree(image)
+    shutil.copytree(flat.path / "B" / "03" / "1", image)
+    refused(plate.path, f"{image}: the axes are 'cyx', but 'czyx' in the reference", "B/03/0")
+
+
+@pytest.mark.parametrize("part", ["", "B", "B/03"])
+def test_a_file_where_new_images_are_made(plate_04: ExamplePlate, part: str) -> None:
+    file = plate_04.path.with_name("plate.zarr.staging") / part
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("mine")
+    said = f"{file} is a file, and has the name of the folder where new images are made"
+    refused(plate_04.path, said, "Move it away")
+    with pytest.raises(PlatefuseError, match="is a file"):
+        check_plate(Plate.open(plate_04.path), RegistrationRequest(TABLE))

@@ -155,6 +155,15 @@ def test_one_pixel_beyond_the_image_is_clipped_on_both_sides(
     assert place_x(acquired, reference)[:2] == (src, dst)
 
 
+def test_what_the_acquisition_saw_is_known_where_the_reference_is_clipped() -> None:
+    acquired, reference = (Roi("a", {"x": start}, {"x": 66}) for start in (118, 119.6))
+    placement = place(
+        acquired, reference, axes="x", pixel_size_um=[1.0], shape=[185], where="table"
+    )
+    assert (placement.dst, placement.src) == (Box((120,), (185,)), Box((118,), (183,)))
+    assert placement.seen == Box((118,), (184,))
+
+
 def test_one_pixel_before_the_image_is_clipped_on_both_sides() -> None:
     # ROI starts are never negative; rounding the shift can still take the source to -1.
     src, dst, _ = place_x((0, 10), (0.5, 10))

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from platefuse.create import derive_pyramid
 from platefuse.errors import ImageError, PlateError, PlatefuseError
 from platefuse.ngff import (
     Multiscale,
     copy_metadata,
-    derive_pyramid,
-    foreign_children,
+    foreign_files,
     label_names,
     level_shapes,
     update_attributes,
@@ -237,13 +237,16 @@ def test_metadata_is_copied_without_a_chunk(tmp_path: Path, version: str) -> Non
     assert Multiscale.read(tmp_path / "b").shapes == ((4, 4), (2, 2))
 
 
-def test_foreign_children_are_what_is_neither_level_nor_labels_nor_tables(tmp_path: Path) -> None:
-    write(tmp_path, entry_of("yx"), [(4, 4), (2, 2)])
-    for name in ("labels", "tables", "mine"):
-        (tmp_path / name).mkdir()
+def test_foreign_files_are_neither_levels_nor_labels_nor_tables(tmp_path: Path) -> None:
+    label = tmp_path / "labels" / "nuclei"
+    for path in (tmp_path, label):
+        write(path, entry_of("yx"), [(4, 4), (2, 2)])
+        (path / "mine").mkdir()
+    (tmp_path / "tables").mkdir()
     (tmp_path / "notes.txt").write_text("")
-    found = foreign_children(tmp_path, Multiscale.read(tmp_path))
-    assert [child.name for child in found] == ["mine", "notes.txt"]
+    (tmp_path / "labels" / "method.txt").write_text("")
+    found = [str(path.relative_to(tmp_path)) for path in foreign_files(tmp_path)]
+    assert found == ["mine", "notes.txt", "labels/method.txt", "labels/nuclei/mine"]
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

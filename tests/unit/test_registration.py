@@ -438,6 +438,29 @@ def test_apply_registration_in_the_order_that_fractal_has(
     assert not plate.path.with_name("plate.zarr.staging").exists()
 
 
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize(
+    ("folder", "url"), [("B/03", "1"), ("", "B/03/1"), ("B/02", "../03/1"), ("", "./B//03/../03/1")]
+)
+def test_an_image_may_be_named_from_wherever_one_is(
+    example_plate: PlateFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: str,
+    url: str,
+    overwrite: bool,
+) -> None:
+    plate = example_plate(replace(TINY, wells=("B/02", "B/03"), acquisitions=TINY.acquisitions[:2]))
+    monkeypatch.chdir(plate.path / folder)
+    (update,) = apply_registration_to_image(
+        zarr_url=url, registered_roi_table=FIELDS, overwrite_input=overwrite
+    )["image_list_updates"]
+    where = "1" if overwrite else "1_registered"
+    assert Path(update["zarr_url"]).resolve() == plate.path / "B" / "03" / where
+    assert_registered(plate.path, plate.truth, "B/03", "1", path=where)
+    assert [path.name for path in plate.path.parent.iterdir()] == [plate.path.name]
+    assert not list(plate.path.rglob("*.staging"))
+
+
 @pytest.mark.parametrize("levels", [1, 2, 4])
 @pytest.mark.parametrize("aggregation", [np.mean, np.max])
 def test_write_registered_zarr_makes_the_levels_that_are_asked_for(
@@ -464,6 +487,33 @@ def test_write_registered_zarr_makes_the_levels_that_are_asked_for(
     with pytest.raises(TableError):
         write(str(new) + "2", tables[0][:2], tables[1], num_levels=levels)
     assert not new.with_name("new2").exists()
+
+
+def no_mean(block: Array, axis: tuple[int, ...]) -> Array:
+    raise ArithmeticError("not today")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"num_levels": 0}, ConfigError, "num_levels is 0; expected a whole number"),
+        ({"num_levels": 2.5}, ConfigError, "num_levels is 2.5; expected a whole number"),
+        ({"coarsening_xy": 0}, ConfigError, "coarsening_xy is 0; expected a whole number"),
+        ({"ROI_table": "a/path"}, TableError, "ROI_table is a str; expected an AnnData object"),
+        ({"aggregation_function": no_mean}, ArithmeticError, "not today"),
+    ],
+)
+def test_a_new_image_that_cannot_be_made_leaves_nothing(
+    example_plate: PlateFactory, options: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    plate = example_plate(TINY)
+    image = plate.path / "B" / "03" / "1"
+    table = anndata.read_zarr(image / "tables" / FIELDS)
+    arguments = {"ROI_table": table, "ROI_table_ref": table, "num_levels": 2, **options}
+    before = state(plate.path)
+    with pytest.raises(error, match=said):
+        write_registered_zarr(str(image), str(plate.path / "B" / "03" / "new"), **arguments)
+    assert state(plate.path) == before
 
 
 SCRIPT = """

@@ -355,3 +355,13 @@ def test_tables_are_carried_byte_for_byte_with_the_group_s_own_attributes(
 def test_without_tables_no_group_is_made(tmp_path: Path) -> None:
     copy_table_groups({}, image(tmp_path), tmp_path / "target")
     assert not (tmp_path / "target").exists()
+
+
+def test_a_group_without_tables_is_kept(tmp_path: Path) -> None:
+    group = image(tmp_path) / "tables"
+    group.mkdir()
+    (group / ".zgroup").write_text('{"zarr_format": 2}')
+    (group / ".zattrs").write_text('{"tables": [], "foreign": 1}')
+    (tmp_path / "target").mkdir()
+    copy_table_groups({}, tmp_path / "image", tmp_path / "target")
+    assert json.loads((tmp_path / "target/tables/.zattrs").read_text())["foreign"] == 1

@@ -1,0 +1,84 @@
+"""Links: whatever lies on the way, nothing outside the plate is used."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platefuse.errors import PlateError
+
+
+def inside(path: Path, plate: Path) -> Path:
+    """`path` if it leads nowhere but into the plate, whatever links are on its way.
+
+    Raises
+    ------
+    PlateError
+        If a link leads out of the plate, or in a circle.
+    """
+    try:
+        end = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise PlateError(
+            f"{path} is a link that leads nowhere ({error}). Replace it by what it stands for."
+        ) from error
+    if not end.is_relative_to(plate.resolve()):
+        raise PlateError(
+            f"{path} is a link that leads out of the plate to {end}. platefuse uses nothing "
+            "outside the plate; replace the link by what it leads to."
+        )
+    return path
+
+
+def check_folder(folder: Path, plate: Path) -> None:
+    """Check the links that lie in a folder itself; no matter if there is no such folder.
+
+    Raises
+    ------
+    PlateError
+        If one leads out of the plate, or in a circle.
+    """
+    for entry in entries(folder):
+        if entry.is_symlink():
+            inside(Path(entry.path), plate)
+
+
+def check_tree(top: Path, plate: Path) -> None:
+    """Check every link in a folder that is to be copied with all that it holds.
+
+    Links that stay inside the plate are followed, as copying does.
+
+    Parameters
+    ----------
+    top : Path
+        The folder, or a file; it need not be there.
+    plate : Path
+        The plate.
+
+    Raises
+    ------
+    PlateError
+        If a link leads out of the plate, nowhere, or to a folder that it lies in itself.
+    """
+    pending: list[tuple[Path, tuple[Path, ...]]] = [(top, (top.parent.resolve(),))]
+    while pending:
+        path, above = pending.pop()
+        real = above[-1] / path.name
+        if path.is_symlink():
+            real = inside(path, plate).resolve()
+            if real in above or not real.exists():
+                end = "which holds the link itself" if real in above else "which is not there"
+                raise PlateError(
+                    f"{path} is a link to {real}, {end}. Replace it by what it stands for."
+                )
+        if path.is_dir():
+            pending += [(Path(entry.path), (*above, real)) for entry in entries(path)]
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, without a look at each; nothing if there is no such folder."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:  # perhaps moved away by a swap in this instant
+        return []

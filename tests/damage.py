@@ -1,0 +1,88 @@
+"""Plates to be damaged: a small one, ways to change its files, and what is to come of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platefuse import apply_registration_to_image
+from platefuse.errors import PlatefuseError
+from tests.conftest import SMALL
+
+TABLE = "registered_FOV_ROI_table"
+SPEC = replace(
+    SMALL,
+    wells=("B/03",),
+    acquisitions=SMALL.acquisitions[:2],
+    field_shape=(40, 44),
+    nucleus_diameter_um=9.0,
+    levels=2,
+    tables=("FOV_ROI_table", TABLE, "nuclei_features"),
+)
+
+
+def state(folder: Path) -> dict[str, bytes | str | None]:
+    """Every file by content, every link by where it leads, every folder."""
+    found: dict[str, bytes | str | None] = {}
+    for path in folder.rglob("*"):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = str(path.readlink())
+        else:
+            found[name] = None if path.is_dir() else path.read_bytes()
+    return found
+
+
+def register(plate: Path, image: str = "1", **options: Any) -> None:
+    url = str(plate / "B" / "03" / image)
+    apply_registration_to_image(zarr_url=url, registered_roi_table=TABLE, **options)
+
+
+def refused(plate: Path, *said: str, staged: bool = False) -> None:
+    """Registering is one error of ours that says all this, and the plate stays as it is.
+
+    Nothing has been written either, unless the fault can only show when pixels are read.
+    """
+    before = state(plate.parent)
+    with pytest.raises(PlatefuseError) as caught:
+        register(plate)
+    for part in said:
+        assert part in str(caught.value)
+    after = state(plate.parent)
+    if staged:
+        staging = f"{plate.name}.staging"
+        after = {k: v for k, v in after.items() if k.split("/")[0] != staging}
+    assert after == before
+
+
+def group_file(group: Path) -> Path:
+    return next(f for f in (group / "zarr.json", group / ".zattrs") if f.is_file())
+
+
+def array_file(array: Path) -> Path:
+    return next(f for f in (array / "zarr.json", array / ".zarray") if f.is_file())
+
+
+def change(file: Path, how: Callable[[Any], object]) -> None:
+    content = json.loads(file.read_text())
+    how(content)
+    file.write_text(json.dumps(content))
+
+
+def with_attributes(group: Path, how: Callable[[Any], object]) -> None:
+    """Change the attributes of a group: at the top, under `attributes` or under `ome`."""
+
+    def inner(content: Any) -> None:
+        attributes = content.get("attributes", content)
+        how(attributes.get("ome", attributes))
+
+    change(group_file(group), inner)
+
+
+def chunk_of(array: Path) -> Path:
+    return next(p for p in sorted(array.rglob("*")) if p.is_file() and p.name[0].isdigit())
