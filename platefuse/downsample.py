@@ -74,7 +74,9 @@ def aggregate(function: Callable[..., Any]) -> Downsample:
 
 
 def to_dtype(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
-    """Values as `dtype`: integers rounded to nearest (halves to even) and clipped."""
+    """Values as `dtype`: integers and bools rounded to nearest (halves to even) and clipped."""
+    if dtype.kind == "b" and values.dtype.kind == "f":
+        return np.asarray(values > 0.5)
     if values.dtype == dtype or dtype.kind not in "iu" or values.dtype.kind not in "f":
         return values.astype(dtype, copy=False)
     limits = np.iinfo(dtype)

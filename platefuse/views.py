@@ -81,7 +81,8 @@ class ShiftedView:
     source : Source
         The array it is read from.
     box, placed : Box
-        Its pixels in the source, and where they lie in the output; of one shape.
+        Its pixels in the source, and what it covers of the output. Interpolation also uses pixels
+        of `box` that are not placed.
     shift_px : tuple of float
         Output position = source position + shift, on all axes.
     order : int

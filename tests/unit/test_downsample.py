@@ -132,3 +132,8 @@ def test_float32_that_is_beyond_a_wide_integer_is_clipped() -> None:
 def test_values_of_the_right_dtype_are_not_copied() -> None:
     values = np.arange(4, dtype=np.uint16)
     assert to_dtype(values, np.dtype("uint16")) is values
+
+
+def test_a_bool_is_the_nearer_of_the_two() -> None:
+    values = np.array([-0.2, 0.1, 0.5, 0.6, 1.2])
+    assert to_dtype(values, np.dtype(bool)).tolist() == [False, False, False, True, True]
