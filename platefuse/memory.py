@@ -2,8 +2,8 @@
 
 glibc gives every thread an arena of its own and returns large blocks to the system at once.
 Threads that pass blocks of many megabytes to each other so hold several times what they use,
-and have every block cleared again before they fill it. Blocks that are kept leave holes between them,
-though, which add up over a large image.
+and have every block cleared again before they fill it. Blocks that are kept leave holes, though,
+which add up over a large image.
 """
 
 from __future__ import annotations
