@@ -11,7 +11,7 @@ from platefuse.moved_tables import Piece, move_table
 from platefuse.ngff import Multiscale
 from platefuse.plate import Well
 from platefuse.record import digest_tree, read_record, write_record
-from platefuse.registration import plan_registration
+from platefuse.registration_plan import plan_registration
 from platefuse.request import RegistrationRequest, done_record
 from platefuse.tables import TableFate, copy_table_groups, table_fates, table_path
 

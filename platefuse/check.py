@@ -6,7 +6,7 @@ from platefuse.errors import PlateError
 from platefuse.fusion_options import FusionOptions
 from platefuse.layers import Layer
 from platefuse.plate import Plate, Well
-from platefuse.registration import plan_registration
+from platefuse.registration_plan import plan_registration
 from platefuse.request import RegistrationRequest, done_record
 from platefuse.swap import BACKUP_SUFFIX, backup_path
 

@@ -19,7 +19,7 @@ from platefuse.engine import Target, write_views
 from platefuse.errors import ConfigError, ImageError, PlatefuseError
 from platefuse.files import make_folder, put_in_place, remove_tree
 from platefuse.frame import Frame
-from platefuse.fusion import Fusion
+from platefuse.fusion_plan import Fusion
 from platefuse.fusion_request import FusionRequest, Storage
 from platefuse.geometry import Box, grid_box
 from platefuse.ngff import METADATA_FILES, Multiscale, read_array_metadata

@@ -5,7 +5,7 @@ from typing import Any
 import _job
 from platefuse import swap
 from platefuse.plate import Plate
-from platefuse.registration import RegistrationRequest
+from platefuse.request import RegistrationRequest
 
 
 def discard_backups(

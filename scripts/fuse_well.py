@@ -5,7 +5,7 @@ from typing import Any
 import _job
 from platefuse import fused_plate
 from platefuse.plate import Plate
-from platefuse.registration import RegistrationRequest
+from platefuse.request import RegistrationRequest
 
 
 def fuse_well(

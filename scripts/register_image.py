@@ -3,8 +3,9 @@
 from typing import Any
 
 import _job
-from platefuse import registration
+from platefuse import staging
 from platefuse.plate import Plate
+from platefuse.request import RegistrationRequest
 
 
 def register_image(
@@ -18,8 +19,8 @@ def register_image(
 ) -> dict[str, Any]:
     """Stage the registered image; returns the receipt's content."""
     well = Plate.open(plate, images).well(row, column)
-    asked = registration.RegistrationRequest(**request)
-    return registration.register_image(well, image, asked, threads=threads)
+    asked = RegistrationRequest(**request)
+    return staging.register_image(well, image, asked, threads=threads)
 
 
 if __name__ == "__main__":

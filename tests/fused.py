@@ -18,7 +18,7 @@ from platefuse.fused_plate import (
     fused_plate_path,
 )
 from platefuse.plate import Plate
-from platefuse.registration import RegistrationRequest
+from platefuse.request import RegistrationRequest
 from tests.conftest import ExamplePlate
 
 FIELDS = "registered_FOV_ROI_table"

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from platefuse.fused_plate import FusionOptions
-from platefuse.registration import RegistrationRequest
+from platefuse.request import RegistrationRequest
 
 CLONE = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((CLONE / "workflow" / "schemas" / "config.schema.yaml").read_text())

@@ -24,7 +24,8 @@ from platefuse.fused_plate import FusionOptions, finish_fused_plate, fuse_well, 
 from platefuse.ngff import Multiscale
 from platefuse.plate import Plate, read_attributes
 from platefuse.record import read_record
-from platefuse.registration import RegistrationRequest, register_image
+from platefuse.request import RegistrationRequest
+from platefuse.staging import register_image
 from platefuse.store import StoredArray
 from platefuse.swap import publish_registered, swap_image
 from platefuse.tables import read_table, table_names

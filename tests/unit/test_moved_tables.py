@@ -14,7 +14,8 @@ from platefuse.moved_tables import Piece, move_boxes
 from platefuse.ngff import Multiscale
 from platefuse.plate import Plate
 from platefuse.record import read_record
-from platefuse.registration import RegistrationRequest, register_image
+from platefuse.request import RegistrationRequest
+from platefuse.staging import register_image
 from platefuse.swap import swap_image
 from platefuse.tables import read_table
 from tests.conftest import SMALL

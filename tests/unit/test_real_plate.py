@@ -19,7 +19,8 @@ from platefuse.fused_plate import FusionOptions, fuse_well
 from platefuse.ngff import Multiscale
 from platefuse.plate import Plate
 from platefuse.record import digest_tree, read_record
-from platefuse.registration import RegistrationRequest, register_image
+from platefuse.request import RegistrationRequest
+from platefuse.staging import register_image
 from platefuse.swap import discard_backups, swap_image
 from tests.conftest import REAL_PLATE
 from tests.truth import read_level

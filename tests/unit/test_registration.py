@@ -31,13 +31,10 @@ from platefuse.example import AcquisitionSpec, PlateSpec, make_plate
 from platefuse.ngff import Multiscale
 from platefuse.plate import Plate
 from platefuse.record import digest_tree, read_record
-from platefuse.registration import (
-    RegistrationRequest,
-    apply_registration_to_image,
-    plan_registration,
-    register_image,
-    write_registered_zarr,
-)
+from platefuse.registration import apply_registration_to_image, write_registered_zarr
+from platefuse.registration_plan import plan_registration
+from platefuse.request import RegistrationRequest
+from platefuse.staging import register_image
 from platefuse.swap import discard_backups, publish_registered, swap_image
 from platefuse.tables import read_table, write_roi_table
 from tests.conftest import SMALL, ExamplePlate, PlateFactory

@@ -15,7 +15,8 @@ from platefuse.files import exchange
 from platefuse.fused_plate import FusionOptions, fuse_well
 from platefuse.plate import Plate, Well
 from platefuse.record import read_record
-from platefuse.registration import RegistrationRequest, register_image
+from platefuse.request import RegistrationRequest
+from platefuse.staging import register_image
 from platefuse.status import ImageStatus, ShiftRange, plate_status
 from platefuse.swap import backup_path, discard_backups, publish_registered, swap_image
 

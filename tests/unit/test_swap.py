@@ -20,7 +20,7 @@ from platefuse import swap
 from platefuse.errors import PlatefuseError, RecordError, SwapError
 from platefuse.plate import Well
 from platefuse.record import read_record, write_record
-from platefuse.registration import RegistrationRequest
+from platefuse.request import RegistrationRequest
 from platefuse.swap import (
     backup_path,
     check_registered,
@@ -367,7 +367,7 @@ import ctypes, json, os, sys
 from pathlib import Path
 from platefuse import swap
 from platefuse.plate import Well
-from platefuse.registration import RegistrationRequest
+from platefuse.request import RegistrationRequest
 
 # strace counts the calls of each process: so many in vain, and the next is the one to die at.
 libc = ctypes.CDLL(None)

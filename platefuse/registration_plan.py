@@ -1,0 +1,105 @@
+"""What a registration will do, read and checked before a pixel is moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platefuse.geometry import Placement, Roi, match_rois, place
+from platefuse.links import check_tree
+from platefuse.moved_tables import check_moves
+from platefuse.ngff import Multiscale, check_axes, foreign_files, label_names
+from platefuse.plate import Well
+from platefuse.record import digest_tree, stamp
+from platefuse.request import RegistrationRequest
+from platefuse.tables import read_table, table_fates, table_path
+
+
+@dataclass(frozen=True)
+class RegistrationPlan:
+    """Everything that must be known before a pixel is moved.
+
+    Attributes
+    ----------
+    image, reference : Path
+        The image and the one it is moved onto.
+    pairs : list of (Roi, Roi)
+        The ROIs of the acquisition and of the reference that show the same tissue.
+    placements : list of Placement
+        Where the pixels of the image go.
+    record : dict
+        The record of the new image, without its tables.
+    """
+
+    image: Path
+    reference: Path
+    pairs: list[tuple[Roi, Roi]]
+    placements: list[Placement]
+    record: dict[str, Any]
+
+
+def plan_registration(well: Well, image: str, request: RegistrationRequest) -> RegistrationPlan:
+    """Read and check everything that decides where the pixels of an image go.
+
+    Raises
+    ------
+    PlatefuseError
+        If anything is missing or does not fit. Nothing has been written.
+    """
+    reference_name = well.reference_image(image, request.reference_acquisition)
+    if not request.overwrite_input:
+        well.check_listed(image)
+    for name in (image, reference_name):
+        well.check_links(name)
+    source, reference = well.image(image), well.image(reference_name)
+    multiscale = Multiscale.read(source)
+    check_axes(multiscale, Multiscale.read(reference))
+    tables = [read_table(folder, request.roi_table) for folder in (source, reference)]
+    labels = [Multiscale.read(source / "labels" / name) for name in label_names(source)]
+    axes, where = multiscale.spatial, str(tables[0].path)
+    # A label of a flat image may have an axis z all the same.
+    every = "".join(a for a in "zyx" if any(a in part.spatial for part in (multiscale, *labels)))
+    pairs = match_rois(*(table.rois(every) for table in tables), where=where)
+    placements = place_all(pairs, multiscale, where=where)
+    for label in labels:
+        place_all(pairs, label, where=f"{where}, on {label.path}")
+    for part in (multiscale, *labels):
+        part.check_levels()
+    check_moves(table_fates(source, reference), axes)
+    for path in foreign_files(source):
+        check_tree(path, well.plate)
+    record = {
+        **stamp(),
+        "request": request.identity,
+        "reference": reference.name,
+        "digests": {
+            "acquisition_table": digest_tree(table_path(source, request.roi_table)),
+            "reference_table": digest_tree(table_path(reference, request.roi_table)),
+        },
+        "axes": axes,
+        "rois": [
+            {
+                "name": placement.name,
+                "shift_px": list(placement.shift_px),
+                "start_px": list(placement.dst.start),
+                "size_px": list(placement.dst.shape),
+            }
+            for placement in placements
+        ],
+    }
+    return RegistrationPlan(source, reference, pairs, placements, record)
+
+
+def place_all(
+    pairs: Sequence[tuple[Roi, Roi]], multiscale: Multiscale, *, where: str
+) -> list[Placement]:
+    """Place every pair of ROIs on the pixel grid of an image or a label."""
+    axes, size = multiscale.spatial, multiscale.pixel_size_um
+    shape = [multiscale.shapes[0][multiscale.axes.index(a)] for a in axes]
+    pixel_size = [size[a] for a in axes]
+    return [
+        place(acquired, reference, axes=axes, pixel_size_um=pixel_size, shape=shape, where=where)
+        for acquired, reference in pairs
+    ]
