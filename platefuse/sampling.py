@@ -1,6 +1,7 @@
 """Interpolation: an array at positions between its pixels. Pure.
 
-Beyond its border an array goes on with its border pixels.
+Beyond its border an array goes on with its border pixels; for cubic interpolation with two pixels
+more, on the parabola of the last three.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def resample(
 ) -> NDArray[Any]:
     """Sample an array on a grid that is shifted against its own by fractions of a pixel.
 
-    Beyond its border the array goes on with its border pixels.
+    Beyond its border the array goes on as the module says.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def resample(
         part = pixels
         for axis, taps in enumerate(all_taps):
             start, stop = (first[axis] + at for at in (tile.start[axis], tile.stop[axis]))
-            part = _extended(part, axis, start + taps[0][0], stop + taps[-1][0])
+            part = _extended(part, axis, start + taps[0][0], stop + taps[-1][0], order)
         values = part.astype(out.dtype, copy=False)
         for axis, taps in enumerate(all_taps):
             values = _filter(values, axis, [weight for _, weight in taps])
@@ -103,25 +104,47 @@ def _filter(values: NDArray[Any], axis: int, weights: Sequence[float]) -> NDArra
     n = values.shape[axis] - len(weights) + 1
     total: NDArray[Any] | None = None
     for start, weight in enumerate(weights):
-        neighbours = values[(slice(None),) * axis + (slice(start, start + n),)]
-        part = neighbours * values.dtype.type(weight)
+        part = _part(values, axis, start, start + n) * values.dtype.type(weight)
         total = part if total is None else np.add(total, part, out=total)
     assert total is not None
     return total
 
 
-def _extended(values: NDArray[Any], axis: int, start: int, stop: int) -> NDArray[Any]:
-    """Part of an array on one axis; beyond its border it goes on with its border pixels."""
+def _extended(values: Pixels, axis: int, start: int, stop: int, order: int) -> Pixels:
+    """Part of an array on one axis, also beyond its border: see the module."""
     n = values.shape[axis]
+    if order == 3 and n > 2 and (start < 0 or stop > n):
+        begin = min(max(start, 0), n - 3)
+        near = _part(values, axis, begin, max(min(stop, n), begin + 3))
+        values, start, stop = _continued(near, axis), start - begin + 2, stop - begin + 2
+        n = values.shape[axis]
     first = min(max(start, 0), n - 1)
     last = min(max(stop, first + 1), n)
-    inner = values[(slice(None),) * axis + (slice(first, last),)]
+    inner = _part(values, axis, first, last)
     before = min(max(-start, 0), stop - start - (last - first))
     after = stop - start - (last - first) - before
     if not before and not after:
         return inner
     widths = [(before, after) if a == axis else (0, 0) for a in range(values.ndim)]
     return np.pad(inner, widths, mode="edge")
+
+
+def _continued(values: Pixels, axis: int) -> Pixels:
+    """An array with two more pixels at both ends of an axis: on the parabola of the last three.
+
+    Keys' boundary condition, with which cubic convolution is as exact there as elsewhere.
+    """
+    values = values.astype(float_dtype(values.dtype), copy=False)
+    for end in (0, -1):
+        for _ in range(2):
+            a, b, c = (np.take(values, [k if end == 0 else -1 - k], axis) for k in range(3))
+            more = 3 * a - 3 * b + c
+            values = np.concatenate([more, values] if end == 0 else [values, more], axis)
+    return values
+
+
+def _part(values: Pixels, axis: int, start: int, stop: int) -> Pixels:
+    return values[(slice(None),) * axis + (slice(start, stop),)]
 
 
 def sample(
@@ -131,7 +154,7 @@ def sample(
     order: int,
     out: Pixels,
 ) -> None:
-    """Fill `out` with samples of `pixels`; beyond its border the array goes on with its border.
+    """Fill `out` with samples of `pixels`; beyond its border the array goes on as the module says.
 
     Parameters
     ----------
@@ -175,7 +198,7 @@ def _samples(
         if order and not all(float(c).is_integer() for c in (*row, start)):
             taps = KERNELS[order]((position - index).astype(dtype))
         reach = [taps[0][0], taps[-1][0]]
-        part = _extended(part, axis, first + reach[0], last + reach[1] + 1)
+        part = _extended(part, axis, first + reach[0], last + reach[1] + 1, order)
         place.append(index)
         all_taps.append([(k - reach[0], weight) for k, weight in taps])
     strides = [int(np.prod(part.shape[axis + 1 :])) for axis in range(part.ndim)]
