@@ -37,7 +37,7 @@ def border_weights(position: NDArray[Any], start: float, stop: float, width: flo
     Examples
     --------
     >>> border_weights(np.array([0.0, 4.5, 9.0]), 0, 10, 5).round(3)
-    array([0.024, 1.   , 0.024])
+    array([0.024, 1.   , 0.024], dtype=float32)
     """
     if width <= 0:
         return np.ones(np.shape(position), np.float32)
