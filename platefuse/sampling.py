@@ -20,8 +20,9 @@ from platefuse.geometry import Box, grid_box, grid_indices
 Pixels = NDArray[Any]
 Taps = Sequence[tuple[int, Any]]
 
-_AT_ONCE = 2**15
-"""Samples that are taken at once: few enough for all that they need to stay in a core's cache."""
+_AT_ONCE = 2**17
+"""Samples that are taken at once: few enough to stay in the caches, and enough that threads do not
+wait for the interpreter between them."""
 
 
 def linear_kernel(fraction: Any) -> tuple[tuple[int, Any], ...]:
