@@ -33,3 +33,33 @@ def test_a_freed_block_stays_for_the_next_one(how: str) -> None:
     command = [sys.executable, "-c", WHAT_STAYS_OF_A_FREED_BLOCK, how]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (int(done.stdout) > 2**23) == (how == "reuse")
+
+
+WHAT_STAYS_OF_A_HOLE = """
+import sys
+from platefuse.memory import Turnover, reuse_blocks
+reuse_blocks()
+import numpy as np
+def resident():
+    line = next(l for l in open("/proc/self/status") if l.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024
+turnover = Turnover()
+block, behind = np.ones(2**24, np.uint8), np.ones(2**20, np.uint8)
+before = resident()
+del block
+turnover.add(2**27)
+early = resident()
+turnover.add(2**27)
+print(before - early, before - resident())
+"""
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="resident memory is read from Linux's /proc"
+)
+def test_a_hole_in_the_heap_is_given_back_when_much_has_gone_through() -> None:
+    command = [sys.executable, "-c", WHAT_STAYS_OF_A_HOLE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    early, late = map(int, done.stdout.split())
+    assert early < 2**22
+    assert late > 2**23
