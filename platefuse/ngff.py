@@ -144,10 +144,7 @@ class Multiscale:
 
     def _shape(self, array: Path) -> tuple[int, ...]:
         metadata = read_array_metadata(array)
-        shape, kind = (
-            metadata["shape"],
-            str(metadata.get("dtype", metadata.get("data_type", "bool"))),
-        )
+        shape, kind = metadata["shape"], str(metadata.get("dtype", metadata.get("data_type")))
         if not _PIXELS.fullmatch(kind):
             raise ImageError(
                 f"{array}: the array has the data type {kind!r}; expected integers, floats or "

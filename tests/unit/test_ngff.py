@@ -62,7 +62,11 @@ def write(
         array = path / dataset["path"]
         array.mkdir(parents=True)
         (array / (".zarray" if version == "0.4" else "zarr.json")).write_text(
-            json.dumps({"shape": list(shape), "zarr_format": 2 if version == "0.4" else 3})
+            json.dumps(
+                {"shape": list(shape), "zarr_format": 2, "dtype": "<u2"}
+                if version == "0.4"
+                else {"shape": list(shape), "zarr_format": 3, "data_type": "uint16"}
+            )
         )
     return path
 

@@ -42,7 +42,7 @@ def make_image(path: Path, content: str, request: RegistrationRequest | None = N
     """The least that counts as an image; with a complete record if it is registered."""
     (path / "0" / "0").mkdir(parents=True)
     (path / "0" / "0" / "0").write_text(content)
-    (path / "0" / ".zarray").write_text('{"shape": [8, 8], "zarr_format": 2}')
+    (path / "0" / ".zarray").write_text('{"shape": [8, 8], "dtype": "|u1", "zarr_format": 2}')
     (path / ".zgroup").write_text('{"zarr_format": 2}')
     scale = {"coordinateTransformations": [{"type": "scale", "scale": [1, 1]}]}
     entry = {"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "0", **scale}]}
