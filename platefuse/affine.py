@@ -64,7 +64,7 @@ class AffineView:
         origin = np.round(-inverse @ np.asarray(self.offset) / _GRAIN) * _GRAIN
         object.__setattr__(self, "inverse", inverse)
         object.__setattr__(self, "origin", origin)
-        space = self._forward(self._inner, margin=0.5)
+        space = self._forward(self._source_box, margin=0.5)
         placed = Box(
             (*self.leading.start, *(math.ceil(a) for a in space[0])),
             (*self.leading.stop, *(math.floor(b) + 1 for b in space[1])),
@@ -80,7 +80,7 @@ class AffineView:
         moved = [b - a for a, b in zip(self.leading.start, self.box.start[:lead], strict=True)]
         first = Box(region.start[:lead], region.stop[:lead]).shifted(moved)
         reach = [REACH[self.order]] * len(start)
-        inner = clamped(start, stop, reach, self._inner)
+        inner = clamped(start, stop, reach, self._source_box)
         return Box((*first.start, *inner.start), (*first.stop, *inner.stop))
 
     def footprint(self, box: Box, tile: Sequence[int]) -> Box:
@@ -123,7 +123,7 @@ class AffineView:
 
     def covers(self, region: Box) -> Mask | None:
         """See `View`."""
-        space, box = _in_space(region, len(self.offset)), self._inner
+        space, box = _in_space(region, len(self.offset)), self._source_box
         corners = self._corners(space)
         if all(
             (start - 0.5 <= at).all() and (at < stop - 0.5).all()
@@ -142,7 +142,7 @@ class AffineView:
 
     def weights(self, region: Box) -> NDArray[np.float32]:
         """See `View`."""
-        space, box = _in_space(region, len(self.offset)), self._inner
+        space, box = _in_space(region, len(self.offset)), self._source_box
         corners = self._corners(space)
         weights = np.ones((1,) * len(region.start), np.float32)
         for axis, terms in enumerate(self._terms(space)):
@@ -154,7 +154,7 @@ class AffineView:
         return weights
 
     @property
-    def _inner(self) -> Box:
+    def _source_box(self) -> Box:
         return _in_space(self.box, len(self.offset))
 
     def _terms(self, space: Box) -> Iterator[list[NDArray[np.float64]]]:
@@ -166,7 +166,7 @@ class AffineView:
 
     def _misses(self, space: Box) -> bool:
         """Whether a box, for instance at a corner of `placed`, has no pixel of the view."""
-        found, box = self._corners(space), self._inner
+        found, box = self._corners(space), self._source_box
         low, high = found.min(axis=0), found.max(axis=0)
         edges = zip(low, high, box.start, box.stop, strict=True)
         return any(b < start - 0.5 or a >= stop - 0.5 for a, b, start, stop in edges)

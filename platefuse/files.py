@@ -8,8 +8,12 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from platefuse.errors import PlatefuseError
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -174,3 +178,22 @@ def flush_folder(path: Path) -> None:
 def same_filesystem(one: Path, other: Path) -> bool:
     """Whether two existing paths are on one device."""
     return one.stat().st_dev == other.stat().st_dev
+
+
+@contextmanager
+def system_errors(kind: type[PlatefuseError], what: str, remedy: str) -> Iterator[None]:
+    """Raise what the file system refuses as an error of ours.
+
+    Parameters
+    ----------
+    kind : type
+        Class of the error.
+    what, remedy : str
+        What could not be done to what, and what to do about it.
+    """
+    try:
+        yield
+    except PlatefuseError:
+        raise
+    except OSError as error:
+        raise kind(f"{what} ({error}). {remedy}") from error

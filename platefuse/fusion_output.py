@@ -17,12 +17,12 @@ from platefuse.create import blosc, create_image, fit_chunks
 from platefuse.downsample import Downsample, mean
 from platefuse.engine import Target, write_views
 from platefuse.errors import ConfigError, ImageError, PlatefuseError
-from platefuse.files import make_folder, put_in_place, remove_tree
+from platefuse.files import make_folder, put_in_place, remove_tree, system_errors
 from platefuse.frame import Frame
 from platefuse.fusion_plan import Fusion
 from platefuse.fusion_request import FusionRequest, Storage
 from platefuse.geometry import Box, grid_box
-from platefuse.ngff import METADATA_FILES, Multiscale, read_array_metadata
+from platefuse.ngff import Multiscale, others, read_array_metadata
 from platefuse.sims import Sim
 from platefuse.sources import Source
 from platefuse.store import StoredArray
@@ -56,7 +56,8 @@ def write_fusion(
     PlatefuseError
         If there can be no such array, or the output exists and must not be overwritten.
     """
-    with _file_system_errors(asked):
+    what = f"fuse: output_zarr_url {str(asked.output_zarr_url)!r} cannot be written"
+    with system_errors(ImageError, what, "Check path, free space and permissions."):
         return _write(fusion, like, frame, asked, storage)
 
 
@@ -96,37 +97,23 @@ def _target(asked: FusionRequest) -> Path:
                 f"{target} exists already, and zarr_options['overwrite'] is False. Remove it or "
                 "choose another output_zarr_url."
             )
-        if others := _others(target):
+        if foreign := _foreign(target):
             raise ImageError(
-                f"{target} exists already and holds {others}, which is no part of a fused image "
+                f"{target} exists already and holds {foreign}, which is no part of a fused image "
                 "and would be lost. Remove it or choose another output_zarr_url."
             )
     return target
 
 
-def _others(folder: Path) -> list[str]:
+def _foreign(folder: Path) -> list[str]:
     """What a folder holds beside a Zarr array, or an image's levels."""
-    names = {path.name for path in folder.iterdir()} - set(METADATA_FILES)
+    levels: set[str] = set()
     with suppress(PlatefuseError):
         read_array_metadata(folder)
         return []
     with suppress(PlatefuseError):
-        names -= {path.split("/")[0] for path in Multiscale.read(folder).paths}
-    return sorted(names)
-
-
-@contextmanager
-def _file_system_errors(asked: FusionRequest) -> Iterator[None]:
-    """What the file system refuses, as an error of ours that says of which output."""
-    try:
-        yield
-    except PlatefuseError:
-        raise
-    except OSError as error:
-        raise ImageError(
-            f"fuse: output_zarr_url {str(asked.output_zarr_url)!r} cannot be written ({error}). "
-            "Check path, free space and permissions."
-        ) from error
+        levels = Multiscale.read(folder).folders
+    return [path.name for path in others(folder, levels)]
 
 
 def _create_ome_zarr(

@@ -16,8 +16,8 @@ import numpy as np
 from platefuse.carry import copy_tables
 from platefuse.create import derive_pyramid
 from platefuse.downsample import aggregate
-from platefuse.errors import ImageError, PlateError
-from platefuse.files import remove_tree
+from platefuse.errors import ImageError, PlateError, SwapError
+from platefuse.files import remove_tree, system_errors
 from platefuse.geometry import match_rois
 from platefuse.ngff import Multiscale
 from platefuse.plate import Well
@@ -26,7 +26,6 @@ from platefuse.request import RegistrationRequest
 from platefuse.staging import register_image, write_levels
 from platefuse.swap import (
     discard_backup,
-    file_system_errors,
     publish_image,
     swap_image,
     well_lock,
@@ -143,7 +142,8 @@ def apply_registration_to_image(
     request = RegistrationRequest(
         registered_roi_table, reference_acquisition, interpolation, overwrite_input
     )
-    with file_system_errors(path):
+    remedy = "No image is lost: check free space and permissions, then call again to go on."
+    with system_errors(SwapError, f"{path}: the file system refused", remedy):
         register_image(well, path.name, request, threads=threads, planning=well_lock(well))
         with well_lock(well):
             copy_tables(well, path.name, request)

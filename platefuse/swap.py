@@ -219,20 +219,6 @@ def well_lock(well: Well) -> Iterator[None]:
             return
 
 
-@contextmanager
-def file_system_errors(image: Path) -> Iterator[None]:
-    """What the file system refuses, as an error of ours that says of which image."""
-    try:
-        yield
-    except PlatefuseError:
-        raise
-    except OSError as error:
-        raise SwapError(
-            f"{image}: the file system refused ({error}). No image is lost: check free space and "
-            "permissions, then call again to go on."
-        ) from error
-
-
 def _exchange(live: Path, staged: Path, backup: Path) -> None:
     _check_filesystem(staged, live if live.exists() else live.parent)
     flush_filesystem(staged)
