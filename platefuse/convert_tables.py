@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from platefuse.attributes import read_json
 from platefuse.errors import TableError
 from platefuse.files import copy_tree, make_folder, write_json
 from platefuse.ngff import METADATA_FILES
-from platefuse.plate import read_json
 from platefuse.table_backends import group_attributes
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from platefuse.attributes import read_json, update_attributes
 from platefuse.errors import ConfigError
 from platefuse.files import make_folder, write_json
 from platefuse.ngff import (
@@ -17,9 +18,7 @@ from platefuse.ngff import (
     copy_metadata_files,
     level_shapes,
     read_array_metadata,
-    update_attributes,
 )
-from platefuse.plate import read_json
 
 SMALLEST_LEVEL = 512
 """A new pyramid goes on until its plane is at most this many pixels wide and high."""

@@ -21,9 +21,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
 
+from platefuse.attributes import read_attributes
 from platefuse.errors import ConfigError, PlatefuseError, RecordError
 from platefuse.files import remove_tree, write_json
-from platefuse.plate import read_attributes
 from platefuse.status import ImageStatus, PlateStatus, plate_status
 from platefuse.terminal import aligned, shift_text, signed
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from platefuse.attributes import read_attributes
 from platefuse.layers import Layer, unique_names
 from platefuse.ngff import Multiscale
-from platefuse.plate import read_attributes
 from platefuse.store import StoredArray
 
 _NAMES = ("label", "wavelength_id")

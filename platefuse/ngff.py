@@ -13,9 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from platefuse.attributes import read_attributes, read_json
 from platefuse.errors import ImageError, PlateError
-from platefuse.files import copy_tree, make_folder, write_json
-from platefuse.plate import read_attributes, read_json, safe_name
+from platefuse.files import copy_tree, make_folder
+from platefuse.plate import safe_name
 
 MICROMETERS = {
     "micrometer": 1.0,
@@ -249,19 +250,6 @@ def copy_metadata_files(source: Path, target: Path) -> None:
     for name in METADATA_FILES:
         if (source / name).is_file():
             copy_tree(source / name, target / name)
-
-
-def update_attributes(group: Path, attributes: dict[str, Any]) -> None:
-    """Change OME-NGFF attributes of a Zarr group (under `ome` for 0.5); others are kept."""
-    if (group / "zarr.json").is_file():
-        content = read_json(group / "zarr.json")
-        old = content.get("attributes", {})
-        new = (
-            {**old, "ome": {**old["ome"], **attributes}} if "ome" in old else {**old, **attributes}
-        )
-        write_json(group / "zarr.json", {**content, "attributes": new})
-    else:
-        write_json(group / ".zattrs", {**read_attributes(group), **attributes})
 
 
 def foreign_files(image: Path) -> list[Path]:

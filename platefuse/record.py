@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from platefuse import __version__
+from platefuse.attributes import read_json
 from platefuse.errors import PlateError
 from platefuse.files import write_json
-from platefuse.plate import read_json
 
 KEY = "platefuse"
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from platefuse.attributes import read_json
 from platefuse.blocks import Compositor
 from platefuse.engine import Part, Target, finish_levels, write_views
 from platefuse.files import make_folder, write_json
 from platefuse.ngff import METADATA_FILES, Multiscale
-from platefuse.plate import read_json
 from platefuse.store import StoredArray
 from platefuse.views import View
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from platefuse.attributes import read_attributes, update_attributes
 from platefuse.errors import PlatefuseError, RecordError, SwapError
 from platefuse.files import (
     exchange,
@@ -26,8 +27,8 @@ from platefuse.files import (
     remove_tree,
     same_filesystem,
 )
-from platefuse.ngff import Multiscale, label_names, read_array_metadata, update_attributes
-from platefuse.plate import Well, read_attributes, staging_root
+from platefuse.ngff import Multiscale, label_names, read_array_metadata
+from platefuse.plate import Well, staging_root
 from platefuse.request import RegistrationRequest, done_record
 from platefuse.tables import table_path
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from platefuse.attributes import read_json
 from platefuse.errors import PlateError, TableError
-from platefuse.plate import read_json
 
 Content = tuple[list[str], dict[str, list[float]]]
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from platefuse.attributes import read_json
 from platefuse.errors import TableError
 from platefuse.files import copy_tree, make_folder, remove_tree, write_json
 from platefuse.geometry import Roi
 from platefuse.ngff import METADATA_FILES, copy_metadata_files, others
-from platefuse.plate import read_json, safe_name
+from platefuse.plate import safe_name
 from platefuse.table_backends import READERS, backend_of, group_attributes
 
 STANDARD_NAMES = ("FOV_ROI_table", "well_ROI_table")

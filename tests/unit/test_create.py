@@ -9,9 +9,9 @@ import pytest
 import zarr
 from ome_zarr_models import v04, v05
 
+from platefuse.attributes import read_attributes
 from platefuse.create import blosc, compressor_like, create_image, multiscales_metadata, write_group
 from platefuse.ngff import Multiscale
-from platefuse.plate import read_attributes
 from platefuse.store import StoredArray
 
 VERSIONS = ("0.4", "0.5")

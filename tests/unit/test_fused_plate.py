@@ -17,12 +17,13 @@ from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 from ome_zarr_models import v04, v05
 
+from platefuse.attributes import read_attributes
 from platefuse.carry import copy_tables
 from platefuse.errors import PlatefuseError, ViewError
 from platefuse.example import Truth
 from platefuse.fused_plate import FusionOptions, finish_fused_plate, fuse_well, fused_plate_path
 from platefuse.ngff import Multiscale
-from platefuse.plate import Plate, read_attributes
+from platefuse.plate import Plate
 from platefuse.record import read_record
 from platefuse.request import RegistrationRequest
 from platefuse.staging import register_image

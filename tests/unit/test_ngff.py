@@ -12,16 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from platefuse.attributes import update_attributes
 from platefuse.create import derive_pyramid
 from platefuse.errors import ImageError, PlateError, PlatefuseError
-from platefuse.ngff import (
-    Multiscale,
-    copy_metadata,
-    foreign_files,
-    label_names,
-    level_shapes,
-    update_attributes,
-)
+from platefuse.ngff import Multiscale, copy_metadata, foreign_files, label_names, level_shapes
 
 AXES = ("yx", "zyx", "cyx", "czyx", "tyx", "tzyx", "tcyx", "tczyx")
 

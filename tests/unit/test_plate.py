@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from platefuse.attributes import read_attributes
 from platefuse.errors import PlateError, PlatefuseError
-from platefuse.plate import Plate, Well, read_attributes, safe_name, staging_root
+from platefuse.plate import Plate, Well, safe_name, staging_root
 
 UNSAFE = ["", ".", "..", "../x", "/etc", "a/b", "a\\b", ".hidden", "a\0b", "a\nb", None, 3, ["a"]]
 PLATE = {"plate": {"wells": [{"path": "B/03"}, {"path": "C/04"}], "version": "0.4"}}
