@@ -16,8 +16,9 @@ from snakemake.utils import validate
 # The package of this clone, whether another one is installed or not.
 sys.path.insert(0, str(workflow.basedir))
 
+from platefuse.attributes import read_attributes, read_json
 from platefuse.errors import PlatefuseError
-from platefuse.plate import Plate, Well, read_attributes, read_json
+from platefuse.plate import Plate, Well
 
 REQUEST_KEYS = (
     "roi_table",
