@@ -13,8 +13,8 @@ from threading import Lock
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGEST = 32 * 2**20  # glibc takes no more
-_KEPT = 64 * 2**20
-_TURNOVER = 256 * 2**20
+_KEPT = 512 * 2**20  # all of it: `Turnover` returns what is free
+_TURNOVER = 512 * 2**20
 
 
 def reuse_blocks() -> None:

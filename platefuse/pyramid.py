@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from platefuse.downsample import Downsample
 from platefuse.geometry import Box
 from platefuse.tiles import Index, TileTree
+from platefuse.zarr_calls import calls_in_this_thread
 
 Pixels = NDArray[Any]
 
@@ -196,22 +197,24 @@ def _unpack(packed: bytes, dtype: np.dtype[Any], shape: Index) -> Pixels:
 def run_leaves(work: Callable[[Index], None], leaves: Iterator[Index], threads: int) -> None:
     """Call `work` for every leaf on several threads, in order, and stop at the first error."""
     if threads <= 1:
-        for leaf in leaves:
-            work(leaf)
+        with calls_in_this_thread():
+            for leaf in leaves:
+                work(leaf)
         return
     lock, failed = Lock(), Event()
 
     def worker() -> None:
-        while not failed.is_set():
-            with lock:
-                leaf = next(leaves, None)
-            if leaf is None:
-                return
-            try:
-                work(leaf)
-            except BaseException:
-                failed.set()
-                raise
+        with calls_in_this_thread():
+            while not failed.is_set():
+                with lock:
+                    leaf = next(leaves, None)
+                if leaf is None:
+                    return
+                try:
+                    work(leaf)
+                except BaseException:
+                    failed.set()
+                    raise
 
     with ThreadPoolExecutor(threads) as pool:
         done, _ = wait([pool.submit(worker) for _ in range(threads)], return_when=FIRST_EXCEPTION)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from platefuse.errors import ImageError
 from platefuse.files import begin_flush
 from platefuse.geometry import Box, grid_box, grid_indices
+from platefuse.zarr_calls import get, put
 
 Pixels = NDArray[Any]
 PIPELINE = {
@@ -120,7 +121,7 @@ class StoredArray:
             If the stored chunk cannot be decoded.
         """
         try:
-            return np.asarray(self._array[box.slices])
+            return get(self._array, box.slices)
         except Exception as error:  # codecs raise what they like: say which chunk it was
             chunks = list(grid_indices(box, self.chunk))
             if len(chunks) > 1:
@@ -192,7 +193,7 @@ class StoredArray:
             If the file system refuses, for example because it is full.
         """
         try:
-            self._array[box.slices] = pixels
+            put(self._array, box.slices, pixels)
             for index in grid_indices(box, self.shard):
                 begin_flush(self._file(index))
         except Exception as error:  # as above

@@ -47,9 +47,9 @@ turnover = Turnover()
 block, behind = np.ones(2**24, np.uint8), np.ones(2**20, np.uint8)
 before = resident()
 del block
-turnover.add(2**27)
+turnover.add(2**28)
 early = resident()
-turnover.add(2**27)
+turnover.add(2**28)
 print(before - early, before - resident())
 """
 
