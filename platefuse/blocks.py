@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise, product
 from typing import Any, Literal, Protocol
 
@@ -167,18 +168,20 @@ class Blend:
             return _maximum(values, masks, painted)
         kind = float_dtype(dtype)
         base = _first_covering(values, masks, painted)
-        total, weight_sum = np.zeros(1, kind), np.zeros(1, kind)
-        for part, value, mask in zip(parts, values, masks, strict=True):
-            weight = self._weights(part, cell, mask, kind)
-            weight_sum = weight_sum + weight
-            if value is not base:
-                difference = _difference(value, base, mask, kind)
-                difference *= weight
-                total = np.add(total, difference, out=difference)
+        weights = [
+            self._weights(part, cell, mask, kind) for part, mask in zip(parts, masks, strict=True)
+        ]
+        weight_sum = reduce(np.add, weights)
         if all(mask is not None for mask in masks):
-            weight_sum[weight_sum == 0] = 1
-        total /= weight_sum
-        return _add(base, total, dtype)
+            weight_sum = np.where(weight_sum == 0, kind.type(1), weight_sum)
+        origin = base.astype(kind)
+        total = np.zeros(1, kind)
+        for value, weight, mask in zip(values, weights, masks, strict=True):
+            if value is not base:
+                difference = _difference(value, base, origin, mask)
+                difference *= weight / weight_sum
+                total = np.add(total, difference, out=difference)
+        return _add(base, origin, total, dtype)
 
     def _weights(
         self, part: Part, cell: Box, mask: Mask | None, kind: np.dtype[Any]
@@ -257,16 +260,20 @@ def _paint(
 
 
 def _difference(
-    value: Pixels, base: Pixels, mask: Mask | None, kind: np.dtype[Any]
+    value: Pixels, base: Pixels, origin: NDArray[np.floating[Any]], mask: Mask | None
 ) -> NDArray[np.floating[Any]]:
-    """What a value adds to the base; nothing where it is equal or its view has no data."""
+    """What a value adds to the base; nothing where it is equal or its view has no data.
+
+    `origin` is the base as float, in which the difference is computed.
+    """
+    difference = value.astype(origin.dtype)
     with np.errstate(invalid="ignore"):  # infinity minus infinity, and NaN
-        difference = value.astype(kind) - base.astype(kind)
-    if kind == value.dtype:
+        difference -= origin
+    if difference.dtype == value.dtype:
         np.copyto(difference, 0, where=value == base)
     if mask is not None:
         np.copyto(difference, 0, where=~mask)
-    return np.asarray(difference)
+    return difference
 
 
 def _first_covering(
@@ -287,10 +294,13 @@ def _maximum(values: Sequence[Pixels], masks: Sequence[Mask | None], painted: Pi
     return to_dtype(highest, painted.dtype)
 
 
-def _add(base: Pixels, difference: Pixels, dtype: np.dtype[Any]) -> Pixels:
-    """A value and a float correction, as `dtype`; exact for eight-byte integers, too."""
+def _add(base: Pixels, origin: Pixels, difference: Pixels, dtype: np.dtype[Any]) -> Pixels:
+    """A value, which is also given as float, and a correction, as `dtype`.
+
+    Exact for eight-byte integers, too.
+    """
     if base.dtype.kind == "f" or dtype.kind not in "iu" or dtype.itemsize < 8:
-        return to_dtype(base.astype(difference.dtype) + difference, dtype)
+        return to_dtype(np.add(difference, origin, out=difference), dtype)
     # integers of 64 bits wrap around, and so may the way there: by two steps that int64 holds
     step = np.rint(difference)
     limit = float(2**63 - 2**10)

@@ -75,7 +75,8 @@ class _OpenTile:
             return None
         if len(self.pieces) == 1 and not self.packed and self.pieces[0][0] == region:
             return np.asarray(self.pieces[0][2])
-        tile = np.zeros(region.shape, dtype)
+        whole = sum(box.size for box, _, _ in self.pieces) == region.size
+        tile = np.empty(region.shape, dtype) if whole else np.zeros(region.shape, dtype)
         while self.pieces:
             box, own, piece = self.pieces.pop()
             pixels = _unpack(piece, own, box.shape) if isinstance(piece, bytes) else piece
