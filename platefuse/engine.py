@@ -7,16 +7,18 @@ several views cover a pixel.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from platefuse.blocks import Compositor
 from platefuse.downsample import Downsample
 from platefuse.geometry import Box, grid_box, grid_indices
 from platefuse.memory import Turnover
-from platefuse.pyramid import LevelArray, PyramidWriter, run_leaves
+from platefuse.pyramid import LevelArray, PyramidWriter
 from platefuse.sources import ChunkStore, Consumers, Slivers
+from platefuse.tasks import Task, run_tasks
 from platefuse.tiles import Index, TileTree
 from platefuse.views import View
 
@@ -77,21 +79,27 @@ def write_views(
     threads: int = 1,
     part: Part | None = None,
 ) -> None:
-    """Compose every block from its views and write all levels.
+    """Compose every block from its views and write all levels: see `view_tasks`."""
+    run_tasks(view_tasks(views, target, how, part=part), threads)
 
-    Every source chunk is decoded once and every output chunk encoded once. The result does
-    not depend on the number of threads or on the chunks of sources and target.
+
+def view_tasks(
+    views: Sequence[View], target: Target, how: Compositor, *, part: Part | None = None
+) -> Iterator[Task]:
+    """The work of composing every block from its views and writing all levels, block by block.
+
+    Every source chunk is decoded once and every output chunk encoded once, if all tasks are
+    begun in their order, on however many threads. The result does not depend on the number of
+    threads or on the chunks of sources and target.
 
     Parameters
     ----------
     views : sequence of View
-        Views in order. Each source's `read` may be used by this call alone.
+        Views in order. Each source's `read` may be used by these tasks alone.
     target : Target
         Arrays to write to. Blocks that no view reaches are left unwritten if that reads as 0.
     how : Compositor
         What to do where several views cover a pixel.
-    threads : int
-        Number of threads.
     part : Part, optional
         Write just the subtrees of one part, up to their roots; `finish_levels` does the rest.
     """
@@ -106,14 +114,14 @@ def write_views(
     writer = PyramidWriter(tree, target.levels, target.downsample, top=top)
     turnover = Turnover()
 
-    def work(index: Index) -> None:
+    def write(index: Index) -> None:
         region = tree.region(0, index)
         touching = plan.touching(index)
         copied = how.copies and _copy_encoded(region, touching, finest)
         writer.put(index, how.compose(region, touching, finest.dtype, index), written=copied)
         turnover.add(region.size * finest.dtype.itemsize)
 
-    run_leaves(work, leaves, threads)
+    yield from (partial(write, leaf) for leaf in leaves)
 
 
 def finish_levels(written: StoredLevels, target: Target, parts: int, *, threads: int = 1) -> None:
@@ -134,11 +142,11 @@ def finish_levels(written: StoredLevels, target: Target, parts: int, *, threads:
     level, roots = tree.subtrees(parts)
     writer = PyramidWriter(tree, target.levels, target.downsample)
 
-    def work(index: Index) -> None:
+    def pour(index: Index) -> None:
         pixels = written[level].decode(tree.region(level, index))
         writer.put(index, pixels, level, written=True)
 
-    run_leaves(work, iter(roots), threads)
+    run_tasks((partial(pour, root) for root in roots), threads)
 
 
 class Plan:

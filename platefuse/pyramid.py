@@ -8,10 +8,9 @@ back, and with the leaves taken depth first only a few parents are ever open.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from threading import Event, Lock
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,7 +20,6 @@ from numpy.typing import NDArray
 from platefuse.downsample import Downsample
 from platefuse.geometry import Box
 from platefuse.tiles import Index, TileTree
-from platefuse.zarr_calls import calls_in_this_thread
 
 Pixels = NDArray[Any]
 
@@ -193,31 +191,3 @@ def _pack(pixels: Pixels) -> bytes:
 
 def _unpack(packed: bytes, dtype: np.dtype[Any], shape: Index) -> Pixels:
     return np.frombuffer(blosc.decompress(packed), dtype).reshape(shape)
-
-
-def run_leaves(work: Callable[[Index], None], leaves: Iterator[Index], threads: int) -> None:
-    """Call `work` for every leaf on several threads, in order, and stop at the first error."""
-    if threads <= 1:
-        with calls_in_this_thread():
-            for leaf in leaves:
-                work(leaf)
-        return
-    lock, failed = Lock(), Event()
-
-    def worker() -> None:
-        with calls_in_this_thread():
-            while not failed.is_set():
-                with lock:
-                    leaf = next(leaves, None)
-                if leaf is None:
-                    return
-                try:
-                    work(leaf)
-                except BaseException:
-                    failed.set()
-                    raise
-
-    with ThreadPoolExecutor(threads) as pool:
-        done, _ = wait([pool.submit(worker) for _ in range(threads)], return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()

@@ -23,7 +23,7 @@ from platefuse.ngff import Multiscale
 from platefuse.plate import Well
 from platefuse.registration_plan import place_all
 from platefuse.request import RegistrationRequest
-from platefuse.staging import register_image, write_levels
+from platefuse.staging import move_tasks, register_image
 from platefuse.swap import (
     discard_backup,
     publish_image,
@@ -31,6 +31,7 @@ from platefuse.swap import (
     well_lock,
 )
 from platefuse.tables import Table
+from platefuse.tasks import run_tasks
 
 
 def write_registered_zarr(
@@ -78,7 +79,8 @@ def write_registered_zarr(
     placements = place_all(pairs, source, where=where)
     try:
         new = derive_pyramid(source, target, num_levels, coarsening_xy)
-        write_levels(source, new, placements, aggregate(aggregation_function), 0, 1)
+        tasks = move_tasks(source, new, placements, aggregate(aggregation_function), 0)
+        run_tasks(tasks, threads=1)
     except BaseException:  # the caller's function, too, may raise what it likes
         remove_tree(target)
         raise

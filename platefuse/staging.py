@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from platefuse.blocks import Paint
 from platefuse.downsample import Downsample, mean, nearest
-from platefuse.engine import Target, write_views
+from platefuse.engine import Target, view_tasks
 from platefuse.files import copy_tree, remove_tree
 from platefuse.geometry import Box, Placement
 from platefuse.ngff import (
@@ -21,6 +23,7 @@ from platefuse.ngff import (
     copy_metadata_files,
     foreign_files,
     label_names,
+    read_array_metadata,
 )
 from platefuse.plate import Well
 from platefuse.record import read_record, write_record
@@ -28,6 +31,7 @@ from platefuse.registration_plan import RegistrationPlan, place_all, plan_regist
 from platefuse.request import ORDERS, RegistrationRequest, done_record
 from platefuse.sources import Source
 from platefuse.store import StoredArray
+from platefuse.tasks import Task, run_tasks
 from platefuse.views import ShiftedView
 
 logger = logging.getLogger(__name__)
@@ -101,10 +105,9 @@ def register_image(
 
 def stage_image(plan: RegistrationPlan, staged: Path, order: int, threads: int) -> int:
     """Write a registered image with its labels to a new folder; returns its pixels' number."""
-    multiscale = Multiscale.read(plan.image)
-    copy_metadata(plan.image, staged, multiscale)
-    new = replace(multiscale, path=staged)
-    written = write_levels(multiscale, new, plan.placements, mean, order, threads)
+    image = Multiscale.read(plan.image)
+    copy_metadata(plan.image, staged, image)
+    moves = [(image, replace(image, path=staged), plan.placements, mean, order)]
     if (plan.image / "labels").is_dir():
         copy_metadata_files(plan.image / "labels", staged / "labels")
     for name in label_names(plan.image):
@@ -112,37 +115,29 @@ def stage_image(plan: RegistrationPlan, staged: Path, order: int, threads: int) 
         new = replace(label, path=staged / "labels" / name)
         copy_metadata(label.path, new.path, label)
         placements = place_all(plan.pairs, label, where=str(label.path))
-        written += write_levels(label, new, placements, nearest, 0, threads)
+        moves.append((label, new, placements, nearest, 0))
+    run_tasks(chain.from_iterable(move_tasks(*move) for move in moves), threads)
     for path in foreign_files(plan.image):
         copy_tree(path, staged / path.relative_to(plan.image))
-    return written
+    finest = (read_array_metadata(old.path / old.paths[0])["shape"] for old, *_ in moves)
+    return sum(map(math.prod, finest))
 
 
-def write_levels(
+def move_tasks(
     image: Multiscale,
     new: Multiscale,
     placements: Sequence[Placement],
     downsample: Downsample,
     order: int,
-    threads: int,
-) -> int:
-    """Move the pixels of one image or label into a new one whose arrays are there, all levels.
+) -> Iterator[Task]:
+    """The work of moving the pixels of one image or label into a new one, all levels.
 
-    Returns
-    -------
-    int
-        Number of pixels of the finest level.
+    The arrays of the new one are there.
     """
     source = Source(StoredArray.open(image.path / image.paths[0]))
     views = [_view(source, image.axes, p, order) for p in placements if not p.dst.empty]
     levels = [StoredArray.open(new.path / path, mode="r+") for path in new.paths]
-    write_views(
-        views,
-        Target(levels, new.factors, downsample),
-        Paint("last"),
-        threads=threads,
-    )
-    return Box.of_shape(levels[0].shape).size
+    yield from view_tasks(views, Target(levels, new.factors, downsample), Paint("last"))
 
 
 def _view(source: Source, axes: str, placement: Placement, order: int) -> ShiftedView:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from platefuse.downsample import Downsample, aggregate, mean, nearest
 from platefuse.geometry import Box
-from platefuse.pyramid import PyramidWriter, run_leaves
+from platefuse.pyramid import PyramidWriter
+from platefuse.tasks import run_tasks
 from platefuse.tiles import Index, TileTree
 from tests.arrays import ArrayLevel
 from tests.pyramids import Pyramid, pyramids
@@ -37,7 +38,7 @@ def write(
         block = pixels[pyramid.tree.region(0, index).slices]
         writer.put(index, block if block.any() else None)
 
-    run_leaves(work, pyramid.tree.leaves(), threads)
+    run_tasks((partial(work, leaf) for leaf in pyramid.tree.leaves()), threads)
     assert not writer._open
     return levels
 
@@ -68,30 +69,6 @@ def test_tiles_without_pixels_are_left_out_where_that_reads_as_zero() -> None:
     pixels[:4, 4:] = 7
     levels = write(pyramid, pixels, mean)
     assert [level.written for level in levels] == [[Box((0, 4), (4, 8))], [Box((0, 0), (4, 4))]]
-
-
-def test_several_threads_work_at_once() -> None:
-    meeting = threading.Barrier(2, timeout=10)
-
-    def work(_: Index) -> None:
-        meeting.wait()
-
-    run_leaves(work, iter([(0,), (1,)]), 2)
-    assert not meeting.broken
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_the_first_error_stops_the_work_and_is_raised(threads: int) -> None:
-    done = []
-
-    def work(index: Index) -> None:
-        done.append(index)
-        if index == (5,):
-            raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        run_leaves(work, iter([(i,) for i in range(10_000)]), threads)
-    assert len(done) < 10_000
 
 
 def test_what_waits_keeps_its_byte_order() -> None:
