@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from platefuse.blending import border_weights, float_dtype
+from platefuse.blending import falling, float_dtype
 from platefuse.geometry import Box
-from platefuse.sampling import REACH, sample
+from platefuse.sampling import REACH, is_whole, sample
 from platefuse.sources import Source
 from platefuse.views import Mask, Pixels, clamped
 
@@ -73,13 +73,17 @@ class AffineView:
 
     def request(self, region: Box) -> Box:
         """See `View`."""
-        found = self._corners(_in_space(region, len(self.offset)))
+        space = _in_space(region, len(self.offset))
+        found = self._corners(space)
+        if self._misses(found):
+            return Box(self.box.start, self.box.start)
         start = [math.floor(a) for a in found.min(axis=0)]
         stop = [math.ceil(b) + 1 for b in found.max(axis=0)]
         lead = len(self.leading.start)
         moved = [b - a for a, b in zip(self.leading.start, self.box.start[:lead], strict=True)]
         first = Box(region.start[:lead], region.stop[:lead]).shifted(moved)
-        reach = [REACH[self.order]] * len(start)
+        axes = zip(self.inverse, self.origin, strict=True)
+        reach = [0 if is_whole(row, origin) else REACH[self.order] for row, origin in axes]
         inner = clamped(start, stop, reach, self._source_box)
         return Box((*first.start, *inner.start), (*first.stop, *inner.stop))
 
@@ -106,10 +110,8 @@ class AffineView:
     def fetch(self, region: Box, who: Hashable) -> Pixels | None:
         """See `View`."""
         n = len(self.offset)
-        if self._misses(_in_space(region, n)):
-            return None
         request = self.request(region)
-        pixels = self.source.read(request, who)
+        pixels = None if request.empty else self.source.read(request, who)
         if pixels is None:
             return None
         start = np.array(_in_space(region, n).start)
@@ -145,12 +147,18 @@ class AffineView:
         space, box = _in_space(region, len(self.offset)), self._source_box
         corners = self._corners(space)
         weights = np.ones((1,) * len(region.start), np.float32)
-        for axis, terms in enumerate(self._terms(space)):
-            width = self.widths_px[axis] if self.widths_px else 0
-            start, stop = box.start[axis], box.stop[axis]
-            ends = corners[:, axis].min(), corners[:, axis].max()
-            if (border_weights(np.array(ends), start, stop, width) < 1).any():
-                weights = weights * border_weights(reduce(np.add, terms), start, stop, width)
+        for width, terms, at, start, stop in zip(
+            self.widths_px, self._terms(space), corners.T, box.start, box.stop, strict=False
+        ):
+            if width <= 0:
+                continue
+            distances = []
+            if at.min() - (start - 0.5) < width:
+                distances.append(_distance(terms, start - 0.5, 1.0))
+            if (stop - 0.5) - at.max() < width:
+                distances.append(_distance(terms, stop - 0.5, -1.0))
+            if distances:
+                weights = weights * falling(reduce(np.minimum, distances), width)
         return weights
 
     @property
@@ -164,11 +172,13 @@ class AffineView:
             first, *others = (c * g for c, g in zip(row, grid, strict=True))
             yield [first + origin, *others]
 
-    def _misses(self, space: Box) -> bool:
-        """Whether a box, for instance at a corner of `placed`, has no pixel of the view."""
-        found, box = self._corners(space), self._source_box
-        low, high = found.min(axis=0), found.max(axis=0)
-        edges = zip(low, high, box.start, box.stop, strict=True)
+    def _misses(self, corners: NDArray[np.float64]) -> bool:
+        """Whether a box with these corners in the source has no pixel of the view.
+
+        So it is, for instance, at the corners of `placed`.
+        """
+        box = self._source_box
+        edges = zip(corners.min(axis=0), corners.max(axis=0), box.start, box.stop, strict=True)
         return any(b < start - 0.5 or a >= stop - 0.5 for a, b, start, stop in edges)
 
     def _corners(self, space: Box) -> NDArray[np.float64]:
@@ -182,6 +192,16 @@ class AffineView:
         corners = np.array(list(product(*((a - margin, b - 1 + margin) for a, b in edges))))
         moved = corners @ self.matrix.T + np.asarray(self.offset)
         return np.array([moved.min(axis=0), moved.max(axis=0)])
+
+
+def _distance(
+    terms: Sequence[NDArray[np.float64]], edge: float, sign: float
+) -> NDArray[np.float32]:
+    """How far behind an edge (before it, if `sign` is -1) on one axis the pixels of a box lie."""
+    *others, last = terms  # all sums are exact, and the large one is made once
+    ahead = sign * (sum(others) - edge)
+    shape = np.broadcast_shapes(np.shape(ahead), last.shape)
+    return np.add(ahead, sign * last, out=np.empty(shape, np.float32), casting="same_kind")
 
 
 def _in_space(box: Box, n: int) -> Box:

@@ -42,12 +42,24 @@ def border_weights(position: NDArray[Any], start: float, stop: float, width: flo
     if width <= 0:
         return np.ones(np.shape(position), np.float32)
     distance = np.minimum(position - (start - 0.5), (stop - 0.5) - position)
-    ramp = distance.astype(np.float32)
-    ramp *= np.float32(1 / width)
-    np.clip(ramp, 1e-3, 1.0, out=ramp)
-    ramp *= np.float32(np.pi / 2)
-    np.sin(ramp, out=ramp)  # its square is the raised cosine, without its cancellation
-    return np.multiply(ramp, ramp, out=ramp)
+    return falling(distance.astype(np.float32), width)
+
+
+def falling(distance: Weights, width: float) -> Weights:
+    """Weight at a distance from the outer edge of a view, as `border_weights` has it.
+
+    Parameters
+    ----------
+    distance : ndarray of float32
+        Distances in pixels, above 0 inside; overwritten by the weights.
+    width : float
+        Width of the falling part, in pixels; above 0.
+    """
+    distance *= np.float32(1 / width)
+    np.clip(distance, 1e-3, 1.0, out=distance)
+    distance *= np.float32(np.pi / 2)
+    np.sin(distance, out=distance)  # its square is the raised cosine, without its cancellation
+    return np.multiply(distance, distance, out=distance)
 
 
 def float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import pairwise, product
 from typing import Any, Literal, Protocol
 
@@ -69,12 +69,15 @@ class Part:
 
     def covers(self, cell: Box) -> Mask | None:
         """Where it has data on a part of its box; None: everywhere."""
-        mask = self.view.covers(cell)
+        mask = None if self._mask is None else self._mask[cell.within(self.box)]
+        return None if mask is None or mask.all() else mask
+
+    @cached_property
+    def _mask(self) -> Mask | None:
+        mask = self.view.covers(self.box)
         if not self.nan_is_missing or self.pixels is None:
             return mask
-        there = ~np.isnan(self.pixels[cell.within(self.box)])
-        if there.all():
-            return mask
+        there = ~np.isnan(self.pixels)
         return there if mask is None else mask & there
 
 

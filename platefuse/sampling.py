@@ -20,7 +20,7 @@ from platefuse.geometry import Box, grid_box, grid_indices
 Pixels = NDArray[Any]
 Taps = Sequence[tuple[int, Any]]
 
-_AT_ONCE = 2**17
+_AT_ONCE = 2**18
 """Samples that are taken at once: few enough to stay in the caches, and enough that threads do not
 wait for the interpreter between them."""
 
@@ -194,18 +194,28 @@ def _samples(
         first = math.floor(begin + sum(min(end, 0) for end in ends))
         last = math.floor(begin + sum(max(end, 0) for end in ends))
         position = _positions(row, begin - first, shape)
-        index = position.astype(np.intp)  # none is below 0: this is the floor
+        index = np.trunc(position)  # none is below 0: this is the floor
         taps: Taps = ((0, 1.0),)
-        if order and not all(float(c).is_integer() for c in (*row, start)):
-            taps = KERNELS[order]((position - index).astype(dtype))
+        if order and not is_whole(row, start):
+            position -= index
+            taps = KERNELS[order](position.astype(dtype))
         reach = [taps[0][0], taps[-1][0]]
         part = _extended(part, axis, first + reach[0], last + reach[1] + 1, order)
         place.append(index)
         all_taps.append([(k - reach[0], weight) for k, weight in taps])
     strides = [int(np.prod(part.shape[axis + 1 :])) for axis in range(part.ndim)]
-    flat = reduce(np.add, (index * stride for index, stride in zip(place, strides, strict=True)))
-    flat = np.broadcast_to(flat, shape)
+    for index, stride in zip(place, strides, strict=True):
+        index *= stride
+    flat = reduce(np.add, place)
+    flat = flat.astype(np.intp)
+    if flat.shape != tuple(shape):  # as a view, which may not be written to, it would be copied ...
+        flat = np.ascontiguousarray(np.broadcast_to(flat, shape))  # ... each time it is used
     return _weighed(part.astype(dtype, copy=False).ravel(), flat, strides, all_taps)
+
+
+def is_whole(row: NDArray[np.float64], start: float) -> bool:
+    """Whether a map takes whole pixels to whole pixels on one axis: nothing to interpolate."""
+    return all(float(c).is_integer() for c in (*row, start))
 
 
 def _weighed(

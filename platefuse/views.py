@@ -39,7 +39,10 @@ class View(Protocol):
         """The affine as the caller gave it, for plug-ins that want it."""
 
     def request(self, region: Box) -> Box:
-        """The source pixels that a region of the output, inside `placed`, is made of."""
+        """The source pixels that a region of the output, inside `placed`, is made of.
+
+        Empty where the view, turned, covers none of it.
+        """
 
     def footprint(self, box: Box, tile: Sequence[int]) -> Box:
         """Where output regions that request some of a box of source pixels lie (rather too much).

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, unused here: they spin as it starts
 
 from platefuse.errors import PlatefuseError
 from platefuse.memory import reuse_blocks

@@ -179,7 +179,7 @@ def test_an_affine_without_a_turn_is_a_shift(
     assert covering(affine, affine.placed).sum() == box.size
     got = whole(affine)[common.within(affine.placed)]
     expected = whole(moved)[common.within(moved.placed)]
-    np.testing.assert_allclose(got, expected, atol=0.02)
+    np.testing.assert_allclose(got, expected, rtol=2e-6, atol=0.02)
     if order:
         weights = np.broadcast_to(moved.weights(common), common.shape)
         np.testing.assert_allclose(affine.weights(common), weights, atol=1e-6)
@@ -245,7 +245,9 @@ def test_what_is_asked_for_lies_in_the_box_and_in_the_footprint_of_its_chunk(
         view = AffineView(source_of(), box, matrix, shift, Box((), ()), order)
     for region in parts_of(view.placed, unit):
         request = view.request(region)
-        assert not request.empty
+        if request.empty:
+            assert not covering(view, region).any()
+            continue
         assert box.contains(request)
         if covering(view, region).any():
             for part in parts_of(request, chunk):
