@@ -57,9 +57,11 @@ def copy_tables(well: Well, image: str, request: RegistrationRequest) -> dict[st
     fates = table_fates(source, reference)
     copy_table_groups(fates, source, staged)
     multiscale = Multiscale.read(source)
-    size = [multiscale.pixel_size_um[a] for a in multiscale.spatial]
-    placements = plan_registration(well, image, request).placements
-    pieces = [Piece.of(p, size) for p in placements if not p.dst.empty]
+    pieces: list[Piece] = []
+    if any(fate.moves for fate in fates.values()):
+        size = [multiscale.pixel_size_um[a] for a in multiscale.spatial]
+        placements = plan_registration(well, image, request).placements
+        pieces = [Piece.of(p, size) for p in placements if not p.dst.empty]
     tables = {
         name: _carried(staged, name, fate, source, pieces, multiscale.spatial)
         for name, fate in fates.items()
