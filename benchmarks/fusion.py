@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.compare import LIMIT, OURS, THREADS, Contest, Run
+from benchmarks.compare import LIMIT, LIMIT_OWN_CALLS, LIMITS, OURS, THREADS, Contest, Run
 from benchmarks.data import cached, last_run, run_folder, warm
 from benchmarks.envs import STITCHER
 from benchmarks.measure import Job, Result
@@ -127,13 +127,15 @@ def run_case(case: Case, *, rounds: int, small: bool, peers: bool) -> Table:
             lambda name, python: run_peer(timed, fields, name, python),
             lambda name, python: run_peer(case.twin, formula, truth_run(case, name), python),
         )
-    template = run_limit(fields, last_run("template"))
-    contest.enter(LIMIT, template, warm_up=run_ours(timed, fields, "template"))
+    template = last_run("template")
+    made = run_ours(timed, fields, "template")
+    contest.enter(LIMIT, run_limit(fields, template, LIMIT), warm_up=made)
+    contest.enter(LIMIT_OWN_CALLS, run_limit(fields, template, LIMIT_OWN_CALLS))
     contest.hold(rounds)
     distances = {
         name: distance_from_waves(case.twin.spec, last_run(truth_run(case, name)))
         for name in contest.results
-        if name != LIMIT
+        if name not in LIMITS
     }
     extra = {
         "furthest from the truth": {
@@ -158,7 +160,7 @@ def run_peer(case: Case, fields: Path, run: str, python: Path) -> Run:
     return lambda: _run("fuse_stitcher", case, fields, run, python)
 
 
-def run_limit(fields: Path, template: Path) -> Run:
+def run_limit(fields: Path, template: Path, name: str) -> Run:
     """Decode what is read and encode what is written."""
 
     def once() -> Result:
@@ -166,8 +168,9 @@ def run_limit(fields: Path, template: Path) -> Run:
         arguments = {
             "sources": sorted(map(str, fields.glob("*.zarr"))),
             "templates": sorted(str(found.parent) for found in template.glob("*/.zarray")),
-            "output": str(run_folder(LIMIT)),
+            "output": str(run_folder(name)),
             "threads": THREADS,
+            "own_calls": LIMITS[name],
         }
         return Job("codec", arguments).run()
 

@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from benchmarks.compare import LIMIT, OURS, THREADS, Contest, Run
+from benchmarks.compare import LIMIT, LIMIT_OWN_CALLS, LIMITS, OURS, THREADS, Contest, Run
 from benchmarks.data import cached, last_run, lend, run_folder, warm
 from benchmarks.envs import FRACTAL
 from benchmarks.measure import Job, Result
@@ -84,10 +84,11 @@ def run_registration(*, rounds: int, small: bool = False, peers: bool = True) ->
             lambda name, python: run_peer(plate, name, python),
             lambda name, python: run_peer(little, name, python),
         )
-    template = run_limit(plate, written("template", plate))
-    contest.enter(LIMIT, template, warm_up=run_ours(plate, "template"))
+    template = written("template", plate)
+    contest.enter(LIMIT, run_limit(plate, template, LIMIT), warm_up=run_ours(plate, "template"))
+    contest.enter(LIMIT_OWN_CALLS, run_limit(plate, template, LIMIT_OWN_CALLS))
     contest.hold(rounds)
-    outputs = {name: written(name, plate) for name in contest.results if name != LIMIT}
+    outputs = {name: written(name, plate) for name in contest.results if name not in LIMITS}
     return Section(
         "registration",
         "Registering one image",
@@ -130,7 +131,7 @@ def run_peer(plate: Plate, run: str, python: Path) -> Run:
     return once
 
 
-def run_limit(plate: Plate, template: Plate) -> Run:
+def run_limit(plate: Plate, template: Plate, name: str) -> Run:
     """Decode what is read and encode what is written."""
 
     def once() -> Result:
@@ -139,8 +140,9 @@ def run_limit(plate: Plate, template: Plate) -> Run:
         arguments = {
             "sources": sources,
             "templates": list(map(str, template.levels())),
-            "output": str(run_folder(LIMIT)),
+            "output": str(run_folder(name)),
             "threads": THREADS,
+            "own_calls": LIMITS[name],
         }
         return Job("codec", arguments).run()
 

@@ -1,7 +1,8 @@
 """The codec limit: decode every chunk of the sources, encode every chunk of the targets.
 
-The least that any program does that reads the ones and writes the others, with the codecs that
-platefuse uses. Pixels to encode are in memory beforehand, and arrays exist; neither is timed.
+What any program does that reads the ones and writes the others, with the codecs that platefuse
+uses. Pixels to encode are in memory beforehand, and arrays exist; neither is timed. The calls are
+zarr's ordinary ones, or made in the threads that wait for them, as platefuse does.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.jobs.protocol import run_job
+from platefuse.tasks import run_tasks
+from platefuse.zarr_calls import get, put
 
 Slices = tuple[slice, ...]
 
@@ -32,10 +36,19 @@ class Copying:
         New folder that they are encoded into.
     threads : int
         Number of threads.
+    own_calls : bool
+        Whether each thread makes zarr's calls itself.
     """
 
-    def __init__(self, sources: list[str], templates: list[str], output: str, threads: int) -> None:
-        self._threads = threads
+    def __init__(
+        self,
+        sources: list[str],
+        templates: list[str],
+        output: str,
+        threads: int,
+        own_calls: bool = False,
+    ) -> None:
+        self._threads, self._own_calls = threads, own_calls
         self._reads = [(array, box) for array in map(_open, sources) for box in _boxes(array)]
         begun, cpu_begun = time.perf_counter(), time.process_time()
         self._writes = []
@@ -50,11 +63,20 @@ class Copying:
         }
 
     def __call__(self) -> None:
+        if self._own_calls:
+            reads = [partial(_read, *read) for read in self._reads]
+            writes = [partial(put, *write) for write in self._writes]
+            run_tasks(iter(reads + writes), self._threads)
+            return
         with ThreadPoolExecutor(self._threads) as pool:
             for _ in pool.map(lambda read: read[0][read[1]].shape, self._reads):
                 pass
             for _ in pool.map(lambda write: write[0].__setitem__(*write[1:]), self._writes):
                 pass
+
+
+def _read(array: Any, box: Slices) -> None:
+    get(array, box)
 
 
 def _open(path: str | Path, mode: Literal["r", "r+"] = "r") -> Any:

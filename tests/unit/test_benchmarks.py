@@ -13,6 +13,7 @@ import pytest
 import zarr
 
 from benchmarks import compare, data, envs, measure, registration, report, scenes
+from benchmarks.compare import LIMITS
 from benchmarks.fusion import CASES, Case, run_case
 from benchmarks.jobs import codec, protocol, sims
 from benchmarks.registration import run_registration
@@ -207,11 +208,12 @@ class TestScenes:
         assert scenes.distance_from_waves(one, image).anywhere > 1000
 
 
-def test_the_codec_limit_writes_what_its_templates_hold(home: Path) -> None:
+@pytest.mark.parametrize("own_calls", [False, True])
+def test_the_codec_limit_writes_what_its_templates_hold(home: Path, own_calls: bool) -> None:
     pixels = np.arange(70).reshape(7, 10)
     template = zarr.create_array(home / "t.zarr", data=pixels, chunks=(4, 4), zarr_format=2)
     path = str(home / "t.zarr")
-    copying = codec.Copying([path], [path], str(home / "out"), threads=2)
+    copying = codec.Copying([path], [path], str(home / "out"), 2, own_calls)
     copying()
     assert copying.notes["decoded"] == copying.notes["encoded"] == 6
     assert np.array_equal(zarr.open_array(home / "out" / "0")[...], template[...])
@@ -240,7 +242,7 @@ def test_fusion_is_measured(home: Path) -> None:
     case = Case("tiny", TINY, CASES[0].chunks, (2, 40, 50))
     table = run_case(case, rounds=1, small=True, peers=False)
     sides = {row[0]: row for row in table.rows}
-    assert set(sides) == {"platefuse", "codec limit"}
+    assert set(sides) == {"platefuse", *LIMITS}
     alone, anywhere = sides["platefuse"][-1].split(", ")
     assert float(alone) <= 0.5
     assert float(anywhere) <= 0.5
