@@ -34,19 +34,19 @@ def calls_in_this_thread() -> Iterator[None]:
     if _is_in_loop():
         yield
         return
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        loop.set_default_executor(_AtOnce(1))
-        _this_thread.loop = loop
+    before = _own_loop()
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:  # not the thread's own
+        _this_thread.loop = runner.get_loop()
+        _this_thread.loop.set_default_executor(_AtOnce(1))
         try:
             yield
         finally:
-            del _this_thread.loop
+            _this_thread.loop = before
 
 
 def get(array: zarr.Array[Any], selection: Selection) -> Pixels:
     """Pixels of a part of an array."""
-    loop = getattr(_this_thread, "loop", None)
+    loop = _own_loop()
     if loop is None:
         return np.asarray(array[selection])
     return np.asarray(loop.run_until_complete(array.async_array.getitem(selection)))
@@ -54,7 +54,7 @@ def get(array: zarr.Array[Any], selection: Selection) -> Pixels:
 
 def put(array: zarr.Array[Any], selection: Selection, pixels: Pixels) -> None:
     """Write a part of an array."""
-    loop = getattr(_this_thread, "loop", None)
+    loop = _own_loop()
     if loop is None:
         array[selection] = pixels
     else:
@@ -71,6 +71,10 @@ class _AtOnce(ThreadPoolExecutor):
         except BaseException as error:
             done.set_exception(error)
         return done
+
+
+def _own_loop() -> asyncio.AbstractEventLoop | None:
+    return getattr(_this_thread, "loop", None)
 
 
 def _is_in_loop() -> bool:

@@ -84,3 +84,22 @@ def test_within_a_running_event_loop_calls_are_zarrs_own(array: zarr.Array[Any])
             _write_and_read(array)
 
     asyncio.run(as_in_a_notebook())
+
+
+def test_one_may_begin_within_another(array: zarr.Array[Any]) -> None:
+    with calls_in_this_thread():
+        with calls_in_this_thread():
+            _write_and_read(array)
+        _write_and_read(array)
+
+
+def test_the_event_loop_of_the_caller_stays_his(array: zarr.Array[Any]) -> None:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        with calls_in_this_thread():
+            _write_and_read(array)
+        assert asyncio.get_event_loop() is loop
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
