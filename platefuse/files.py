@@ -122,13 +122,15 @@ def exchange(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number), str(one), None, str(other))
 
 
-def put_in_place(staged: Path, target: Path) -> None:
+def put_in_place(staged: Path, target: Path, *, durable: bool = True) -> None:
     """Put a complete new folder where it belongs, in one step; one that is there is replaced.
 
-    What is in `staged` is on disk before it is moved.
+    What is in `staged` is on disk before it is moved, if it replaces something or `durable` is
+    asked for: nobody's work is to be lost to a power cut. The whole filesystem is flushed.
     """
     make_folder(target.parent)
-    flush_filesystem(staged)
+    if durable or target.exists():
+        flush_filesystem(staged)
     if not target.exists():
         staged.rename(target)
     elif exchange(staged, target):

@@ -77,7 +77,7 @@ def _write(fusion: Fusion, like: Sim, frame: Frame, asked: FusionRequest, storag
             _write_batches(fusion, levels, batch_options, threads)
         else:
             fusion.write(levels, threads)
-        put_in_place(staged, target)
+        put_in_place(staged, target, durable=False)  # what is fused is still there
     except BaseException:
         remove_tree(staged)
         raise

@@ -17,6 +17,7 @@ from platefuse.files import (
     flush_filesystem,
     flush_folder,
     make_folder,
+    put_in_place,
     remove_empty_folders,
     remove_tree,
     same_filesystem,
@@ -207,6 +208,24 @@ def test_flushing_leaves_everything_as_it_is(tmp_path: Path) -> None:
     flush_filesystem(tree)
     assert content(tree) == {"a": "1"}
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("replaces", [False, True])
+def test_what_replaces_something_is_on_disk_before_it_is_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, durable: bool, replaces: bool
+) -> None:
+    staged, target = folder(tmp_path / "staged", a="new"), tmp_path / "x" / "target"
+    if replaces:
+        folder(target, a="old")
+    flushed = []
+    monkeypatch.setattr(
+        "platefuse.files.flush_filesystem", lambda path: flushed.append(content(path))
+    )
+    put_in_place(staged, target, durable=durable)
+    assert flushed == ([{"a": "new"}] if durable or replaces else [])
+    assert content(target) == {"a": "new"}
+    assert not staged.exists()
 
 
 def test_filesystems_are_told_apart_by_their_device(tmp_path: Path) -> None:
