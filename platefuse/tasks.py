@@ -24,17 +24,17 @@ def run_tasks(tasks: Iterator[Task], threads: int) -> None:
     lock, failed = Lock(), Event()
 
     def worker() -> None:
-        try:
-            with calls_in_this_thread():
+        with calls_in_this_thread():
+            try:
                 while not failed.is_set():
                     with lock:
                         task = next(tasks, None)
                     if task is None:
                         return
                     task()
-        except BaseException:
-            failed.set()
-            raise
+            except BaseException:
+                failed.set()
+                raise
 
     with ThreadPoolExecutor(threads) as pool:
         done, _ = wait([pool.submit(worker) for _ in range(threads)], return_when=FIRST_EXCEPTION)

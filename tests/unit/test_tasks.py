@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -50,6 +51,7 @@ def test_the_first_error_stops_the_work_and_is_raised(threads: int) -> None:
 
     def work(number: int) -> None:
         done.append(number)
+        time.sleep(0.001)
         if number == 5:
             raise OSError("disk full")
 
