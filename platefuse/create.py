@@ -102,9 +102,7 @@ def create_image(
     import zarr
 
     factors = tuple(2 if a in "yx" else 1 for a in axes)
-    shapes = level_shapes(shape, factors, levels)
-    while max(shapes[-1][-2:]) > SMALLEST_LEVEL:
-        shapes = level_shapes(shape, factors, len(shapes) + 1)
+    shapes = _shapes_until_small(shape, factors, levels)
     entry = multiscales_metadata(name, axes, pixel_size, factors, len(shapes), origin=origin)
     if version == "0.4":
         entry["version"] = "0.4"
@@ -130,6 +128,15 @@ def create_image(
             path / str(level), shape=level_shape, zarr_format=zarr_format, **arguments
         )
     return Multiscale.read(path)
+
+
+def _shapes_until_small(
+    shape: Sequence[int], factors: Sequence[int], at_least: int
+) -> list[tuple[int, ...]]:
+    shapes = level_shapes(shape, factors, at_least)
+    while max(shapes[-1][-2:]) > SMALLEST_LEVEL:
+        shapes = level_shapes(shape, factors, len(shapes) + 1)
+    return shapes
 
 
 def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy: int) -> Multiscale:
@@ -198,7 +205,7 @@ def blosc(version: str, cname: str = "lz4", level: int = 5) -> Any:
     if version == "0.5":
         from zarr.codecs import BloscCodec
 
-        return BloscCodec(cname=cname, clevel=level, shuffle="shuffle")  # type: ignore[arg-type]
+        return BloscCodec(cname=cname, clevel=level, shuffle="shuffle")  # type: ignore[arg-type]  # as read
     from numcodecs import Blosc
 
     return Blosc(cname=cname, clevel=level, shuffle=Blosc.SHUFFLE)

@@ -261,4 +261,4 @@ def _open_dask(path: Path) -> Any:
     import dask.array
 
     array = StoredArray.open(path).zarr_array
-    return dask.array.from_zarr(array)  # type: ignore[no-untyped-call]
+    return dask.array.from_zarr(array)

@@ -79,10 +79,8 @@ class Fusion:
         """The fused image as a dask array: one task for each chunk."""
         import dask.array
 
-        grid = dask.array.core.normalize_chunks(  # type: ignore[no-untyped-call]
-            self.chunks, self.shape, dtype=self.dtype
-        )
-        return dask.array.map_blocks(  # type: ignore[no-untyped-call]
+        grid = dask.array.core.normalize_chunks(self.chunks, self.shape, dtype=self.dtype)
+        return dask.array.map_blocks(
             self._dask_block,
             chunks=grid,
             dtype=self.dtype,

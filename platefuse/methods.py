@@ -115,7 +115,7 @@ def _content_overlap(kwargs: Mapping[str, Any]) -> int:
     return sum(int(4 * sigmas[name] + 0.5) for name in ("sigma_1", "sigma_2"))
 
 
-content_based.required_overlap = _content_overlap  # type: ignore[attr-defined]
+content_based.required_overlap = _content_overlap  # type: ignore[attr-defined]  # the contract
 
 
 def required_overlap(function: Callable[..., Any] | None, kwargs: Mapping[str, Any]) -> int:

@@ -38,7 +38,7 @@ def write_registered_zarr(
     zarr_url: str,
     new_zarr_url: str,
     ROI_table: Any,  # noqa: N803  # the seed's name
-    ROI_table_ref: Any,  # noqa: N803
+    ROI_table_ref: Any,  # noqa: N803  # the seed's name
     num_levels: int,
     coarsening_xy: int = 2,
     aggregation_function: Callable[..., Any] = np.mean,

@@ -8,7 +8,8 @@ from threading import Event, Lock
 
 from platefuse.zarr_calls import calls_in_this_thread
 
-Task = Callable[[], None]
+Task = Callable[[], object]
+"""What it returns is let go."""
 
 
 def run_tasks(tasks: Iterator[Task], threads: int) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,19 +64,15 @@ class Copying:
 
     def __call__(self) -> None:
         if self._own_calls:
-            reads = [partial(_read, *read) for read in self._reads]
-            writes = [partial(put, *write) for write in self._writes]
-            run_tasks(iter(reads + writes), self._threads)
+            reads = (partial(get, *read) for read in self._reads)
+            writes = (partial(put, *write) for write in self._writes)
+            run_tasks(chain(reads, writes), self._threads)
             return
         with ThreadPoolExecutor(self._threads) as pool:
             for _ in pool.map(lambda read: read[0][read[1]].shape, self._reads):
                 pass
             for _ in pool.map(lambda write: write[0].__setitem__(*write[1:]), self._writes):
                 pass
-
-
-def _read(array: Any, box: Slices) -> None:
-    get(array, box)
 
 
 def _open(path: str | Path, mode: Literal["r", "r+"] = "r") -> Any:

@@ -27,7 +27,7 @@ def load_sims(folder: Path) -> list[Any]:
     sims = []
     for field in description["fields"]:
         stored = zarr.open_array(folder / field["path"], mode="r")
-        pixels: Any = dask.array.from_zarr(stored)  # type: ignore[no-untyped-call]
+        pixels: Any = dask.array.from_zarr(stored)
         coords: dict[str, Any] = {"t": [0.0], "c": description["channels"]}
         for axis, n in zip(space, pixels.shape[2:], strict=True):
             positions = field["origin"][axis] + np.arange(n) * description["spacing"][axis]

@@ -23,7 +23,7 @@ def broken_view(tmp_path: Path) -> xarray.DataArray:
     array[...] = 1
     chunk_of(tmp_path / "source").write_bytes(b"broken")
     return make_sim(
-        dask.array.from_zarr(zarr.open_array(tmp_path / "source", mode="r")),  # type: ignore[no-untyped-call]
+        dask.array.from_zarr(zarr.open_array(tmp_path / "source", mode="r")),
         "yx",
         origin=[0, 10],
     )
@@ -59,6 +59,6 @@ def test_of_several_chunks_the_broken_one_is_named(tmp_path: Path) -> None:
     array = zarr.create_array(tmp_path / "source", shape=(20, 24), chunks=(10, 12), dtype="u2")
     array[...] = 1
     (tmp_path / "source" / "c" / "1" / "1").write_bytes(b"broken")
-    pixels = dask.array.from_zarr(zarr.open_array(tmp_path / "source", mode="r"))  # type: ignore[no-untyped-call]
+    pixels = dask.array.from_zarr(zarr.open_array(tmp_path / "source", mode="r"))
     with pytest.raises(ViewError, match="source/c/1/1"):
         fuse([make_sim(pixels, "yx")], KEY, output_chunksize=24).compute()

@@ -274,7 +274,7 @@ def test_the_lazy_result_is_one_thin_task_for_each_chunk(function: Callable[...,
     fused = fuse(sims, KEY, function, output_chunksize={"y": 8, "x": 9})
     assert isinstance(fused.data, dask.array.Array)
     assert fused.data.chunks == ((1, 1), (8, 8, 5), (9, 9, 6))
-    (optimized,) = optimize(fused.data)  # type: ignore[no-untyped-call]
+    (optimized,) = optimize(fused.data)
     assert len(dict(optimized.__dask_graph__())) <= fused.data.npartitions + 2
     # for another process
     again: Any = pickle.loads(pickle.dumps(fused))
@@ -484,7 +484,7 @@ class TestInputs:
                 asked.append(place)
             return np.full((10, 10), 7, "u2")
 
-        pixels = dask.array.map_blocks(  # type: ignore[no-untyped-call]
+        pixels = dask.array.map_blocks(
             block, chunks=((10,) * 5, (10,) * 5), dtype="u2", meta=np.empty((0, 0), "u2")
         )
         sim = make_sim(pixels, "yx")
@@ -503,7 +503,7 @@ class TestInputs:
                 asked.append(block_info[None]["chunk-location"])
             return np.full((10, 10), 7, "u2")
 
-        pixels = dask.array.map_blocks(  # type: ignore[no-untyped-call]
+        pixels = dask.array.map_blocks(
             block, chunks=((10,) * 4, (10,) * 4), dtype="u2", meta=np.empty((0, 0), "u2")
         )
         sims = [make_sim(pixels, "yx"), make_sim(np.ones((40, 40), "u2"), "yx", origin=[0, 30])]
@@ -598,7 +598,7 @@ class TestErrors:
         def broken(block_info: Any = None) -> Array:
             raise OSError("the disk is gone")
 
-        pixels = dask.array.map_blocks(  # type: ignore[no-untyped-call]
+        pixels = dask.array.map_blocks(
             broken, chunks=((4,), (10,) * 2, (12,) * 2), dtype="u2", meta=np.empty((0, 0, 0), "u2")
         )
         sims = [self.sim(), make_sim(pixels, "cyx", origin=[0, 20])]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -263,6 +264,21 @@ def test_axes_before_space_are_copied_by_an_affine_view() -> None:
     got = view.fetch(Box((6, 0, 0), (7, 20, 23)), "one")
     assert got is not None
     np.testing.assert_allclose(got[0], ARRAY // 3, atol=1e-2)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_stack_turned_in_the_plane_asks_for_no_other_planes(order: int) -> None:
+    """Its z is whole: a neighbour there would be decoded and not used."""
+    stack = Source(ArrayStore(np.stack([ARRAY] * 5), (1, 7, 6)))
+    matrix = np.eye(3)
+    matrix[1:, 1:] = rotation(0.02)
+    view = AffineView(
+        stack, Box((0, 0, 0), (5, 20, 23)), matrix, (1.0, 0.3, 0.4), Box((), ()), order
+    )
+    request = view.request(Box((3, 5, 5), (4, 12, 12)))
+    assert (request.start[0], request.stop[0]) == (2, 3)
+    half = replace(view, offset=(1.5, 0.3, 0.4)).request(Box((3, 5, 5), (4, 12, 12)))
+    assert half.stop[0] - half.start[0] > 1
 
 
 def test_nothing_stored_is_nothing_fetched() -> None:
