@@ -88,12 +88,12 @@ def _labelled(what: str, affine: Any, spatial: str) -> Any:
     for dim in ("x_in", "x_out"):
         if dim not in coords:
             named = named.assign_coords({dim: labels})
-        elif sorted(map(str, coords[dim].values)) != sorted(labels):
-            raise ViewError(
-                f"{what} has the labels {coords[dim].values.tolist()} on {dim}; expected {labels}."
-            )
-        else:
-            named = named.sel({dim: labels})
+            continue
+        found = [str(label) for label in coords[dim].values]
+        if sorted(found) != sorted(labels):
+            raise ViewError(f"{what} has the labels {found} on {dim}; expected {labels}.")
+        if found != labels:
+            named = named.isel({dim: [found.index(label) for label in labels]})
     return named
 
 

@@ -53,6 +53,16 @@ def test_affines_over_time_are_taken_by_the_names_of_times() -> None:
     np.testing.assert_array_equal(part.affines, affines[1:])
 
 
+@pytest.mark.parametrize("labels", [["x", "1", "y"], ["x", 1, "y"]])
+def test_rows_and_columns_of_an_affine_are_taken_by_their_names(labels: list[Any]) -> None:
+    affine = np.array([[0.8, -0.6, 3], [0.6, 0.8, 4], [0, 0, 1]])
+    sim = image(PIXELS, "cyx", affine=affine)
+    turned_round = sim.attrs["transforms"][KEY].isel(x_in=[1, 2, 0], x_out=[1, 2, 0])
+    sim.attrs["transforms"][KEY] = turned_round.assign_coords(x_in=labels, x_out=labels)
+    (read,) = read_sims([sim], KEY)
+    np.testing.assert_array_equal(read.affines[0], affine)
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_plug_ins_get_affines_with_names(named: bool) -> None:
     sim = image(PIXELS, "cyx")
