@@ -39,18 +39,21 @@ class Slivers:
     def keep(self, who: Hashable, box: Box, rank: Any, pixels: Pixels) -> None:
         """Keep a copy for a reader; readers read in the order of their ranks, more or less."""
         with self._lock:
-            full = self.nbytes + pixels.nbytes > KEPT_BYTES
-            if (who, box) in self._kept or (
-                full and all(rank > other for other, _ in self._kept.values())
-            ):
+            if (who, box) in self._kept or not self._make_room(pixels.nbytes, rank):
                 return
+            self.nbytes += pixels.nbytes
         kept = pixels.copy()
         with self._lock:
             self._kept[who, box] = rank, kept
-            self.nbytes += kept.nbytes
-            while self.nbytes > KEPT_BYTES:
-                last = max(self._kept, key=lambda key: self._kept[key][0])
-                self.nbytes -= self._kept.pop(last)[1].nbytes
+
+    def _make_room(self, nbytes: int, rank: Any) -> bool:
+        """Let go what is needed after `rank`, last first, until so many bytes fit."""
+        while self.nbytes + nbytes > KEPT_BYTES:
+            last = max(self._kept, key=lambda key: self._kept[key][0], default=None)
+            if last is None or self._kept[last][0] <= rank:
+                return False
+            self.nbytes -= self._kept.pop(last)[1].nbytes
+        return True
 
     def take(self, who: Hashable, box: Box) -> Pixels | None:
         """What was kept for a reader, which reads it once; None if it was let go."""

@@ -89,6 +89,23 @@ def test_what_is_needed_last_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
         assert slivers.take(column, Box((0, column), (13, column + 1))) is not None
 
 
+def test_there_is_room_before_a_copy_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    slivers, held = Slivers(), []
+
+    class Pixels(np.ndarray[Any, Any]):
+        def copy(self, order: Any = "C") -> Any:
+            held.append(sum(kept.nbytes for _, kept in slivers._kept.values()))
+            return np.array(self)
+
+    monkeypatch.setattr(sources, "KEPT_BYTES", 100)
+    pixels = np.zeros(40, "u1").view(Pixels)
+    for rank in (3, 2, 1, 4, 0):
+        slivers.keep(rank, Box((0,), (40,)), rank, pixels)
+    assert held == [0, 40, 40, 40]
+    assert {rank for rank, _ in slivers._kept} == {0, 1}
+    assert slivers.nbytes == 80
+
+
 def test_a_chunk_that_is_decoded_again_is_decoded_for_all_who_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
