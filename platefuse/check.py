@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from platefuse.errors import PlateError
 from platefuse.fusion_options import FusionOptions
-from platefuse.layers import Layer
+from platefuse.layers import Layer, check_stackable
 from platefuse.plate import Plate, Well
 from platefuse.registration_plan import plan_registration
 from platefuse.request import RegistrationRequest, done_record
@@ -47,7 +47,7 @@ def check_well(well: Well, request: RegistrationRequest) -> None:
 
 
 def check_fusion(plate: Plate, options: FusionOptions) -> None:
-    """Check that the fields of every image can be found. Writes nothing.
+    """Check that the fields of every image can be found, and images stacked. Writes nothing.
 
     Parameters
     ----------
@@ -62,7 +62,10 @@ def check_fusion(plate: Plate, options: FusionOptions) -> None:
         The first thing that is wrong.
     """
     for well in plate.wells:
-        for image in well.images:
-            path = well.image(image.path)
-            if path.exists() or not backup_path(well, image.path).exists():
-                Layer.read(image.path, image.acquisition, path, options.tile_table)
+        layers = [
+            Layer.read(image.path, image.acquisition, well.image(image.path), options.tile_table)
+            for image in well.images
+            if well.image(image.path).exists() or not backup_path(well, image.path).exists()
+        ]
+        if options.layout == "stacked":
+            check_stackable(layers)

@@ -209,18 +209,26 @@ def leading_shape(layers: Sequence[Layer], axes: str) -> list[int]:
     return [lengths[a] for a in axes if a not in "zyx"]
 
 
-def _check_fits(layer: Layer, first: Layer) -> None:
-    pair = [x.image for x in (layer, first)]
-    for what, (got, expected) in (
-        ("axes", [i.axes.replace("c", "") for i in pair]),
-        ("data type", [StoredArray.open(i.path / i.paths[0]).dtype for i in pair]),
-        ("pixel size", [np.round(list(i.pixel_size_um.values()), 6).tolist() for i in pair]),
-    ):
-        if got != expected:
-            raise ViewError(
-                f"{layer.image.path}: its {what} is {got}, that of image {first.name} "
-                f"is {expected}; they cannot be stacked. Set fusion.layout: per_acquisition."
-            )
+def check_stackable(layers: Sequence[Layer]) -> None:
+    """Check that layers can become channels of one image.
+
+    Raises
+    ------
+    ViewError
+        If they differ in axes other than channels, in data type or in pixel size.
+    """
+    for layer in layers[1:]:
+        pair = [x.image for x in (layer, layers[0])]
+        for what, (got, expected) in (
+            ("axes", [i.axes.replace("c", "") for i in pair]),
+            ("data type", [StoredArray.open(i.path / i.paths[0]).dtype for i in pair]),
+            ("pixel size", [np.round(list(i.pixel_size_um.values()), 6).tolist() for i in pair]),
+        ):
+            if got != expected:
+                raise ViewError(
+                    f"{layer.image.path}: its {what} is {got}, that of image {layers[0].name} "
+                    f"is {expected}; they cannot be stacked. Set fusion.layout: per_acquisition."
+                )
 
 
 def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) -> Frame:
@@ -234,8 +242,7 @@ def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) ->
     ViewError
         If the layers cannot be stacked.
     """
-    for layer in layers[1:]:
-        _check_fits(layer, layers[0])
+    check_stackable(layers)
     extents = [extent for layer in layers for extent in layer.extents]
     first = layers[0].image
     size = np.array([first.pixel_size_um[a] for a in first.spatial])
