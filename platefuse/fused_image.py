@@ -135,6 +135,7 @@ def _fuse_pixels(
 ) -> Multiscale:
     """Fuse the images: one, or several stacked by channel."""
     options, axes = writer.options, common_axes(layers)
+    omero = fused_omero(layers, options.ngff_version, stacked=options.layout == "stacked")
     views: list[View] = []
     channels = 0
     for layer in layers:
@@ -157,7 +158,7 @@ def _fuse_pixels(
         shape=[*leading_shape(layers, axes), *frame.shape],
         frame=frame,
         downsample=mean,
-        attributes={"omero": fused_omero(layers, options.ngff_version)},
+        attributes={"omero": omero},
     )
 
 

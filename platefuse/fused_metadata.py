@@ -16,11 +16,14 @@ _NAMES = ("label", "wavelength_id")
 _TEXTS = (*_NAMES, "color")
 
 
-def fused_omero(layers: Sequence[Layer], version: str) -> dict[str, Any] | None:
-    """Channel metadata: as they are for one acquisition; one after the other for several.
+def fused_omero(
+    layers: Sequence[Layer], version: str, *, stacked: bool = False
+) -> dict[str, Any] | None:
+    """Channel metadata: those of one acquisition as they are, of several one after the other.
 
-    Names are made unique by the acquisition; colours and windows are carried over. Channels
-    of which nothing is known get a name and the whole range of the data type.
+    Stacked channels are named by their acquisition, so that names are unique and the same in all
+    wells; colours and windows are carried over. Channels of which nothing is known get a name and
+    the whole range of the data type.
 
     Parameters
     ----------
@@ -28,6 +31,8 @@ def fused_omero(layers: Sequence[Layer], version: str) -> dict[str, Any] | None:
         The acquisitions.
     version : str
         NGFF version of the fused image.
+    stacked : bool
+        Whether acquisitions are stacked, also where a well has but one.
 
     Returns
     -------
@@ -38,7 +43,7 @@ def fused_omero(layers: Sequence[Layer], version: str) -> dict[str, Any] | None:
     if not any(found):
         return None
     channels = [_channels(layer, o) for layer, o in zip(layers, found, strict=True)]
-    if len(layers) > 1:
+    if stacked:
         for key in _NAMES:
             names = unique_names(
                 layers, [[c.get(key) for c in own] for own in channels], every=True

@@ -19,6 +19,7 @@ from ome_zarr_models import v04, v05
 
 from platefuse.attributes import read_attributes
 from platefuse.carry import copy_tables
+from platefuse.check import check_fusion
 from platefuse.errors import PlatefuseError, ViewError
 from platefuse.example import Truth
 from platefuse.fused_plate import FusionOptions, finish_fused_plate, fuse_well, fused_plate_path
@@ -280,6 +281,20 @@ def test_channels_of_which_nothing_is_known_get_a_name_and_a_window(
     assert_valid(fused, "0.4", ["0"])
 
 
+def test_a_well_with_one_acquisition_names_its_channels_as_the_others_do(
+    example_plate: PlateFactory,
+) -> None:
+    plate = example_plate(TINY)
+    file = plate.path / WELL / ".zattrs"
+    attributes = json.loads(file.read_text())
+    attributes["well"]["images"] = [{"path": "2", "acquisition": 2}]
+    file.write_text(json.dumps(attributes))
+    for layout, suffix in (("stacked", "_acq2"), ("per_acquisition", "")):
+        fused = fuse(plate.path, layout=layout)
+        channels = read_attributes(fused / WELL / "2")["omero"]["channels"]
+        assert [c["label"] for c in channels] == [f"{n}{suffix}" for n in TINY.channels]
+
+
 def test_channels_that_are_badly_described_get_names_all_the_same(
     example_plate: PlateFactory,
 ) -> None:
@@ -309,6 +324,9 @@ def test_acquisitions_that_cannot_be_stacked(
     unlike: Callable[..., ExamplePlate], changes: dict[str, Any], message: str
 ) -> None:
     plate = unlike(**changes)
+    check_fusion(Plate.open(plate.path), FusionOptions())
+    with pytest.raises(ViewError, match=message):  # before the first job
+        check_fusion(Plate.open(plate.path), FusionOptions(layout="stacked"))
     with pytest.raises(ViewError, match=message):
         fuse(plate.path, layout="stacked")
     assert not fused_plate_path(plate.path).exists()
