@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from platefuse.errors import ConfigError
+
 Pixels = NDArray[Any]
 Downsample = Callable[[Pixels, tuple[int, ...], tuple[int, ...]], Pixels]
 
@@ -55,6 +57,11 @@ def aggregate(function: Callable[..., Any]) -> Downsample:
 
     ``np.mean`` becomes `mean`, which rounds integers to nearest. For any other function the
     result is converted to the dtype of the block, integers rounded to nearest and clipped.
+
+    Raises
+    ------
+    ConfigError
+        When it is used, if the function returns another shape than ``np.max`` would.
     """
     if function is np.mean:
         return mean
@@ -66,9 +73,15 @@ def aggregate(function: Callable[..., Any]) -> Downsample:
         if any(after for _, after in missing):
             block = np.pad(block, missing, mode="edge")
         groups = block.reshape([k for pair in zip(shape, factors, strict=True) for k in pair])
-        return to_dtype(
-            np.asarray(function(groups, axis=tuple(range(1, groups.ndim, 2)))), block.dtype
-        )
+        within_groups = tuple(range(1, groups.ndim, 2))
+        values = np.asarray(function(groups, axis=within_groups))
+        if values.shape != shape:
+            raise ConfigError(
+                f"aggregation_function: {function!r} made shape {values.shape} of {groups.shape} "
+                f"with axis={within_groups}; expected {shape}. Give a function that reduces these "
+                "axes and keeps none of them, as numpy.max does."
+            )
+        return to_dtype(values, block.dtype)
 
     return apply
 

@@ -486,6 +486,10 @@ def test_write_registered_zarr_makes_the_levels_that_are_asked_for(
     assert not new.with_name("new2").exists()
 
 
+def one_number(block: Array, axis: tuple[int, ...]) -> Any:
+    return block.max()
+
+
 def no_mean(block: Array, axis: tuple[int, ...]) -> Array:
     raise ArithmeticError("not today")
 
@@ -498,6 +502,7 @@ def no_mean(block: Array, axis: tuple[int, ...]) -> Array:
         ({"coarsening_xy": 0}, ConfigError, "coarsening_xy is 0; expected a whole number"),
         ({"ROI_table": "a/path"}, TableError, "ROI_table is a str; expected an AnnData object"),
         ({"aggregation_function": no_mean}, ArithmeticError, "not today"),
+        ({"aggregation_function": one_number}, ConfigError, r"made shape \(\) .* expected \(1, "),
     ],
 )
 def test_a_new_image_that_cannot_be_made_leaves_nothing(
