@@ -47,12 +47,21 @@ class Slivers:
             self._kept[who, box] = rank, kept
 
     def _make_room(self, nbytes: int, rank: Any) -> bool:
-        """Let go what is needed after `rank`, last first, until so many bytes fit."""
-        while self.nbytes + nbytes > KEPT_BYTES:
-            last = max(self._kept, key=lambda key: self._kept[key][0], default=None)
-            if last is None or self._kept[last][0] <= rank:
-                return False
-            self.nbytes -= self._kept.pop(last)[1].nbytes
+        """Let go what is needed after `rank`, last first, if so many bytes fit then."""
+        missing = self.nbytes + nbytes - KEPT_BYTES
+        if missing <= 0:
+            return True
+        let_go = []
+        by_rank = sorted(self._kept.items(), key=lambda item: item[1][0], reverse=True)
+        for key, (other, pixels) in by_rank:
+            if missing <= 0 or other <= rank:
+                break
+            missing -= pixels.nbytes
+            let_go.append(key)
+        if missing > 0:
+            return False
+        for key in let_go:
+            self.nbytes -= self._kept.pop(key)[1].nbytes
         return True
 
     def take(self, who: Hashable, box: Box) -> Pixels | None:

@@ -106,6 +106,16 @@ def test_there_is_room_before_a_copy_is_made(monkeypatch: pytest.MonkeyPatch) ->
     assert slivers.nbytes == 80
 
 
+def test_nothing_is_let_go_for_what_does_not_fit_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sources, "KEPT_BYTES", 100)
+    slivers = Slivers()
+    for rank, size in ((1, 40), (9, 40), (5, 101), (6, 70)):
+        slivers.keep(rank, Box((0,), (size,)), rank, np.zeros(size, "u1"))
+    assert {rank for rank, _ in slivers._kept} == {1, 9}
+
+
 def test_a_chunk_that_is_decoded_again_is_decoded_for_all_who_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
