@@ -62,10 +62,11 @@ def check_fusion(plate: Plate, options: FusionOptions) -> None:
         The first thing that is wrong.
     """
     for well in plate.wells:
+        paths = [(image, well.image(image.path)) for image in well.images]
         layers = [
-            Layer.read(image.path, image.acquisition, well.image(image.path), options.tile_table)
-            for image in well.images
-            if well.image(image.path).exists() or not backup_path(well, image.path).exists()
+            Layer.read(image.path, image.acquisition, path, options.tile_table)
+            for image, path in paths
+            if path.exists() or not backup_path(well, image.path).exists()
         ]
         if options.layout == "stacked":
             check_stackable(layers)

@@ -203,9 +203,9 @@ def compressor_like(array: Path, version: str) -> Any:
 def blosc(version: str, cname: str = "lz4", level: int = 5) -> Any:
     """Blosc with byte shuffling, as the arrays of an NGFF version want it."""
     if version == "0.5":
-        from zarr.codecs import BloscCodec
+        from zarr.codecs import BloscCname, BloscCodec, BloscShuffle
 
-        return BloscCodec(cname=cname, clevel=level, shuffle="shuffle")  # type: ignore[arg-type]  # as read
+        return BloscCodec(cname=BloscCname(cname), clevel=level, shuffle=BloscShuffle.shuffle)
     from numcodecs import Blosc
 
     return Blosc(cname=cname, clevel=level, shuffle=Blosc.SHUFFLE)

@@ -16,9 +16,7 @@ _NAMES = ("label", "wavelength_id")
 _TEXTS = (*_NAMES, "color")
 
 
-def fused_omero(
-    layers: Sequence[Layer], version: str, *, stacked: bool = False
-) -> dict[str, Any] | None:
+def fused_omero(layers: Sequence[Layer], version: str, *, stacked: bool) -> dict[str, Any] | None:
     """Channel metadata: those of one acquisition as they are, of several one after the other.
 
     Stacked channels are named by their acquisition, so that names are unique and the same in all

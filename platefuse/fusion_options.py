@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from platefuse.blocks import Blend, Compositor, Paint
 from platefuse.errors import ConfigError
@@ -82,7 +82,7 @@ class FusionOptions:
 
     tile_table: str = "FOV_ROI_table"
     layout: str = "per_acquisition"
-    method: str = "weighted_average"
+    method: Literal["weighted_average", "max", "mean", "first"] = "weighted_average"
     weights: str | None = None
     blending_widths: Mapping[str, float] = field(default_factory=BLENDING_WIDTHS.copy)
     output_spacing: Mapping[str, float] | None = None
@@ -137,4 +137,4 @@ class FusionOptions:
             return Plugin(weighted_average_fusion, content_based, margin, extent)
         if self.method == "first":
             return Paint("first")
-        return Blend(self.method)  # type: ignore[arg-type]  # checked when made
+        return Blend(self.method)

@@ -46,10 +46,10 @@ def _read_anndata(path: Path, index_key: str | None) -> Content:
     """Names and numbers of an AnnData group, without the second that anndata takes to import."""
     import zarr
 
-    group = zarr.open_group(path, mode="r")
-    values = group["X"][:]  # type: ignore[index]
+    group: Any = zarr.open_group(path, mode="r")
+    values = group["X"][:]
     rows, columns = (_read_index(group[axis]) for axis in ("obs", "var"))
-    numbers = {c: [float(v) for v in values[:, k]] for k, c in enumerate(columns)}  # type: ignore[index, union-attr, call-overload]
+    numbers = {c: [float(v) for v in values[:, k]] for k, c in enumerate(columns)}
     return rows, numbers
 
 
