@@ -20,10 +20,11 @@ from platefuse.fused_image import fuse_layers
 from platefuse.fusion_options import FusionOptions
 from platefuse.layers import Layer
 from platefuse.ngff import Multiscale
-from platefuse.plate import REGISTERED_SUFFIX, Plate, Well, staging_folder, staging_root
+from platefuse.plate import REGISTERED_SUFFIX, Plate, Well
 from platefuse.record import digest_tree, read_record, stamp, write_record
 from platefuse.request import RegistrationRequest
 from platefuse.scatter import Scatter
+from platefuse.staging_folders import staging_folder, staging_root
 from platefuse.tables import table_path
 
 __all__ = [

@@ -16,7 +16,7 @@ from typing import Any
 from platefuse.attributes import read_attributes, read_json
 from platefuse.errors import ImageError, PlateError
 from platefuse.files import copy_tree, make_folder
-from platefuse.plate import safe_name
+from platefuse.safe_paths import safe_name
 
 MICROMETERS = {
     "micrometer": 1.0,

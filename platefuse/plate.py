@@ -14,7 +14,8 @@ from typing import Any
 
 from platefuse.attributes import read_attributes
 from platefuse.errors import PlateError
-from platefuse.links import check_folder, check_tree, entries, inside
+from platefuse.safe_paths import check_folder, check_tree, entries, inside, safe_name
+from platefuse.staging_folders import staging_folder
 
 REGISTERED_SUFFIX = "_registered"
 
@@ -262,63 +263,6 @@ class Plate:
         """All acquisitions that its wells' images belong to, sorted."""
         numbers = {i.acquisition for well in self.wells for i in well.images}
         return tuple(sorted(n for n in numbers if n is not None))
-
-
-def staging_root(plate: Path) -> Path:
-    """The folder beside a plate where its images are made and kept before they are live."""
-    return plate.parent / f"{plate.name}.staging"
-
-
-def staging_folder(plate: Path, row: str, column: str) -> Path:
-    """The folder beside a plate for what is made of one of its wells.
-
-    Raises
-    ------
-    PlateError
-        If a file lies in its place, or a link leads out of the plate's staging folder.
-    """
-    root = staging_root(plate)
-    folder = root / row / column
-    for part in (root, root / row, folder):
-        if part.is_file():
-            raise PlateError(
-                f"{part} is a file, and has the name of the folder where new images are made "
-                "before they are live. Move it away or give it another name."
-            )
-    if not folder.resolve().is_relative_to(root.resolve()):
-        raise PlateError(
-            f"{folder} leads out of the staging folder {root} through a link. What lies there "
-            "is replaced and removed; take the link away."
-        )
-    return folder
-
-
-def safe_name(name: object, what: str) -> str:
-    """`name` if it is one path component that stays where it is put.
-
-    Parameters
-    ----------
-    name : object
-        A name that came from a file.
-    what : str
-        What the name is for; begins the error message.
-
-    Raises
-    ------
-    PlateError
-        If it is not a string, is empty, hidden, ``.`` or ``..``, or has a separator.
-    """
-    if (
-        not isinstance(name, str)
-        or not name
-        or name.startswith(".")
-        or any(c in name for c in "/\\\0\n\r")
-    ):
-        raise PlateError(
-            f"{what} is named {name!r}, which is not safe as a path. Expected one non-empty "
-            "path component that does not begin with a dot and has no slash."
-        )
-    return name
 
 
 def _section(group: Path, key: str) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from platefuse.geometry import Placement, Roi, match_rois, place
-from platefuse.links import check_tree
 from platefuse.moved_tables import check_moves
 from platefuse.ngff import Multiscale, check_axes, foreign_files, label_names
 from platefuse.plate import Well
 from platefuse.record import digest_tree, stamp
 from platefuse.request import RegistrationRequest
+from platefuse.safe_paths import check_tree
 from platefuse.tables import read_table, table_fates, table_path
 
 

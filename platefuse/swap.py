@@ -28,8 +28,9 @@ from platefuse.files import (
     same_filesystem,
 )
 from platefuse.ngff import Multiscale, label_names, read_array_metadata
-from platefuse.plate import Well, staging_root
+from platefuse.plate import Well
 from platefuse.request import RegistrationRequest, done_record
+from platefuse.staging_folders import staging_root
 from platefuse.tables import table_path
 
 logger = logging.getLogger(__name__)

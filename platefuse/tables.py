@@ -13,7 +13,7 @@ from platefuse.errors import TableError
 from platefuse.files import copy_tree, make_folder, remove_tree, write_json
 from platefuse.geometry import Roi
 from platefuse.ngff import METADATA_FILES, copy_metadata_files, others
-from platefuse.plate import safe_name
+from platefuse.safe_paths import safe_name
 from platefuse.table_backends import READERS, backend_of, group_attributes
 
 STANDARD_NAMES = ("FOV_ROI_table", "well_ROI_table")

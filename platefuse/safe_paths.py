@@ -1,4 +1,4 @@
-"""Links: whatever lies on the way, nothing outside the plate is used."""
+"""Paths that stay in the plate, whatever names and links a plate holds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,34 @@ import os
 from pathlib import Path
 
 from platefuse.errors import PlateError
+
+
+def safe_name(name: object, what: str) -> str:
+    """`name` if it is one path component that stays where it is put.
+
+    Parameters
+    ----------
+    name : object
+        A name that came from a file.
+    what : str
+        What the name is for; begins the error message.
+
+    Raises
+    ------
+    PlateError
+        If it is not a string, is empty, hidden, ``.`` or ``..``, or has a separator.
+    """
+    if (
+        not isinstance(name, str)
+        or not name
+        or name.startswith(".")
+        or any(c in name for c in "/\\\0\n\r")
+    ):
+        raise PlateError(
+            f"{what} is named {name!r}, which is not safe as a path. Expected one non-empty "
+            "path component that does not begin with a dot and has no slash."
+        )
+    return name
 
 
 def inside(path: Path, plate: Path) -> Path:
