@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import pairwise, product
+from operator import iadd
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -178,13 +179,12 @@ class Blend:
         if all(mask is not None for mask in masks):
             weight_sum = np.where(weight_sum == 0, kind.type(1), weight_sum)
         origin = base.astype(kind)
-        total = np.zeros(1, kind)
-        for value, weight, mask in zip(values, weights, masks, strict=True):
-            if value is not base:
-                difference = _difference(value, base, origin, mask)
-                difference *= weight / weight_sum
-                total = np.add(total, difference, out=difference)
-        return _add(base, origin, total, dtype)
+        differences = (
+            _difference(value, base, origin, mask, weight / weight_sum)
+            for value, weight, mask in zip(values, weights, masks, strict=True)
+            if value is not base
+        )
+        return _add(base, origin, reduce(iadd, differences), dtype)
 
     def _weights(
         self, part: Part, cell: Box, mask: Mask | None, kind: np.dtype[Any]
@@ -192,7 +192,7 @@ class Blend:
         if self.method == "mean":
             weights = np.ones((1,) * len(cell.start), kind)
         else:
-            weights = part.view.weights(cell).astype(kind)
+            weights = part.view.weights(cell).astype(kind, copy=False)
         return weights if mask is None else np.where(mask, weights, kind.type(0))
 
 
@@ -263,9 +263,13 @@ def _paint(
 
 
 def _difference(
-    value: Pixels, base: Pixels, origin: NDArray[np.floating[Any]], mask: Mask | None
+    value: Pixels,
+    base: Pixels,
+    origin: NDArray[np.floating[Any]],
+    mask: Mask | None,
+    share: NDArray[np.floating[Any]],
 ) -> NDArray[np.floating[Any]]:
-    """What a value adds to the base; nothing where it is equal or its view has no data.
+    """What a value adds to the base by its share; nothing where it is equal or has no data.
 
     `origin` is the base as float, in which the difference is computed.
     """
@@ -276,6 +280,7 @@ def _difference(
         np.copyto(difference, 0, where=value == base)
     if mask is not None:
         np.copyto(difference, 0, where=~mask)
+    difference *= share
     return difference
 
 

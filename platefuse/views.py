@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -172,9 +173,11 @@ class ShiftedView:
         weights = np.ones((1,) * ndim, np.float32)
         for axis, width in enumerate(self.widths_px):
             if width > 0:
-                position = np.arange(region.start[axis], region.stop[axis]) - self.shift_px[axis]
-                ramp = border_weights(position, self.box.start[axis], self.box.stop[axis], width)
-                if ramp.min() < 1:
+                first, n = self.placed.start[axis], self.placed.shape[axis]
+                position = first - self.shift_px[axis] - self.box.start[axis]
+                ramp = _ramp(position, n, self.box.shape[axis], width)
+                ramp = ramp[region.start[axis] - first : region.stop[axis] - first]
+                if min(ramp[0], ramp[-1]) < 1:  # it rises and falls: nothing between is lower
                     weights = weights * _along(ramp, axis, ndim)
         return weights
 
@@ -189,6 +192,17 @@ def clamped(start: Sequence[int], stop: Sequence[int], reach: Sequence[int], box
         tuple(min(max(a - r, first), last - 1) for a, _, r, first, last in axes),
         tuple(max(min(b + r, last), first + 1) for _, b, r, first, last in axes),
     )
+
+
+@lru_cache(maxsize=32)
+def _ramp(position: float, n: int, size: int, width: float) -> NDArray[np.float32]:
+    """Blending weights of `n` pixels, the first at a position in a box of `size`, on one axis.
+
+    The fields of an image have theirs in common, tile by tile.
+    """
+    ramp = border_weights(position + np.arange(n), 0, size, width)
+    ramp.flags.writeable = False
+    return ramp
 
 
 def _along(values: NDArray[np.float32], axis: int, ndim: int) -> NDArray[np.float32]:
