@@ -208,15 +208,16 @@ class SimStore:
         ViewError
             If they cannot be read.
         """
-        part = self._variable[box.slices]
         try:
             if self._stored is not None:
                 return self._stored.decode(box)
+            part = self._variable[box.slices]
             if part.chunks is not None:
                 return np.asarray(part.data.compute(scheduler="single-threaded"))
             return np.asarray(part.values)
         except Exception as error:  # whatever the store, the codec or the task behind it raises
-            where = {d: (s.start, s.stop) for d, s in zip(part.dims, box.slices, strict=True)}
+            axes = zip(self._variable.dims, box.slices, strict=True)
+            where = {axis: (along.start, along.stop) for axis, along in axes}
             raise ViewError(
                 f"fuse: pixels {where} of view {self._number} cannot be read "
                 f"({type(error).__name__}: {error}). Repair or leave out this view."
