@@ -55,6 +55,7 @@ def update_attributes(group: Path, attributes: dict[str, Any]) -> None:
     """Change OME-NGFF attributes of a Zarr group (under `ome` for 0.5); others are kept."""
     if (group / "zarr.json").is_file():
         content = read_json(group / "zarr.json")
+        content.pop("consolidated_metadata", None)  # of what was there before
         old = content.get("attributes", {})
         new = (
             {**old, "ome": {**old["ome"], **attributes}} if "ome" in old else {**old, **attributes}

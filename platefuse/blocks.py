@@ -296,10 +296,11 @@ def _first_covering(
 
 
 def _maximum(values: Sequence[Pixels], masks: Sequence[Mask | None], painted: Pixels) -> Pixels:
-    highest = _first_covering(values, masks, painted).astype(np.result_type(*values))
+    values = [to_dtype(value, painted.dtype) for value in values]  # rounding keeps the order
+    highest = _first_covering(values, masks, painted).copy()
     for value, mask in zip(values, masks, strict=True):
         np.maximum(highest, value, out=highest, where=True if mask is None else mask)
-    return to_dtype(highest, painted.dtype)
+    return highest
 
 
 def _add(base: Pixels, origin: Pixels, difference: Pixels, dtype: np.dtype[Any]) -> Pixels:

@@ -8,7 +8,7 @@ from platefuse.layers import Layer, check_stackable
 from platefuse.plate import Plate, Well
 from platefuse.registration_plan import plan_registration
 from platefuse.request import RegistrationRequest, done_record
-from platefuse.swap import BACKUP_SUFFIX, backup_path
+from platefuse.swap import BACKUP_SUFFIX, is_away
 
 
 def check_plate(plate: Plate, request: RegistrationRequest) -> None:
@@ -39,11 +39,11 @@ def check_well(well: Well, request: RegistrationRequest) -> None:
                 f"{well.path}: an image is named {image.path}{BACKUP_SUFFIX}, the name that the "
                 f"backup of image {image.path} gets. Rename it."
             )
-        if done_record(request.destination(well, image.path), request) is not None:
-            continue
-        if backup_path(well, image.path).exists() and not well.image(image.path).exists():
-            continue  # a run was killed between two renames: the swap puts it back
-        plan_registration(well, image.path, request)
+    if any(is_away(well, image.path) for image in well.acquired_images):
+        return  # the well's first job puts it back; until then its images cannot be read
+    for image in well.images:
+        if done_record(request.destination(well, image.path), request) is None:
+            plan_registration(well, image.path, request)
 
 
 def check_fusion(plate: Plate, options: FusionOptions) -> None:
@@ -62,11 +62,10 @@ def check_fusion(plate: Plate, options: FusionOptions) -> None:
         The first thing that is wrong.
     """
     for well in plate.wells:
-        paths = [(image, well.image(image.path)) for image in well.images]
         layers = [
-            Layer.read(image.path, image.acquisition, path, options.tile_table)
-            for image, path in paths
-            if path.exists() or not backup_path(well, image.path).exists()
+            Layer.read(image.path, image.acquisition, well.image(image.path), options.tile_table)
+            for image in well.images
+            if not is_away(well, image.path)
         ]
         if options.layout == "stacked":
             check_stackable(layers)

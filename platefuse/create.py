@@ -19,6 +19,7 @@ from platefuse.ngff import (
     level_shapes,
     read_array_metadata,
 )
+from platefuse.record import forget_record
 
 SMALLEST_LEVEL = 512
 """A new pyramid goes on until its plane is at most this many pixels wide and high."""
@@ -166,8 +167,10 @@ def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy:
     factors = tuple(coarsening_xy if a in "yx" else 1 for a in axes)
     if levels == len(source.paths) and all(f == factors for f in source.factors):
         copy_metadata(source.path, target, source)
+        forget_record(target)
         return replace(source, path=target)
     copy_metadata_files(source.path, target)
+    forget_record(target)
     paths = [source.paths[k] if k < len(source.paths) else str(k) for k in range(levels)]
     datasets = []
     for level, (path, shape) in enumerate(

@@ -90,9 +90,12 @@ def to_dtype(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
     """Values as `dtype`: integers and bools rounded to nearest (halves to even) and clipped."""
     if dtype.kind == "b" and values.dtype.kind == "f":
         return np.asarray(values > 0.5)
-    if values.dtype == dtype or dtype.kind not in "iu" or values.dtype.kind not in "f":
+    if values.dtype == dtype or dtype.kind not in "iu" or values.dtype.kind not in "iuf":
         return values.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
+    if values.dtype.kind in "iu":
+        own = np.iinfo(values.dtype)
+        return values.clip(max(limits.min, own.min), min(limits.max, own.max)).astype(dtype)
     highest = float(limits.max)
     if highest > limits.max:  # float64 has no 2**64 - 1: the next lower one fits
         highest = math.nextafter(highest, 0)

@@ -103,7 +103,8 @@ def find_fields(image: Path, multiscale: Multiscale, tile_table: str) -> list[Fi
             found.append(field)
     if not found:
         raise TableError(
-            f"{table.path}: no field of the table has data: none meets its registered ROI."
+            f"{table.path}: no field of the table has data: each is smaller than a pixel, or does "
+            "not meet its registered ROI. Check lengths and positions, in micrometers."
         )
     return found
 

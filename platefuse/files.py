@@ -17,10 +17,11 @@ from platefuse.errors import PlatefuseError
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_TRIES = 1000
 _NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
-def write_json(path: Path, content: dict[str, Any], *, indent: int | None = 2) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file so that readers see the old or the new content, never a part.
 
     Parameters
@@ -29,11 +30,9 @@ def write_json(path: Path, content: dict[str, Any], *, indent: int | None = 2) -
         The file; its folder is made if it is not there.
     content : dict
         What to write.
-    indent : int or None
-        As for `json.dumps`.
     """
     make_folder(path.parent)
-    text = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -51,7 +50,7 @@ def write_json(path: Path, content: dict[str, Any], *, indent: int | None = 2) -
 
 def make_folder(path: Path) -> None:
     """Make a folder and its parents, also while another process removes empty ones."""
-    while True:
+    for _ in range(_TRIES):
         try:
             return path.mkdir(parents=True, exist_ok=True)
         except FileNotFoundError:
@@ -59,6 +58,7 @@ def make_folder(path: Path) -> None:
         except FileExistsError as error:
             if os.path.lexists(error.filename) and not Path(error.filename).is_dir():
                 raise  # something else has the name; a folder that was there has been removed
+    return path.mkdir(parents=True, exist_ok=True)  # it cannot be made, and the system says why
 
 
 def remove_tree(path: Path) -> None:
@@ -97,6 +97,14 @@ def copy_tree(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
+def share_file(source: Path, target: Path) -> None:
+    """Give a file a second name; a copy where the filesystem allows a file only one."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def exchange(one: Path, other: Path) -> bool:
     """Exchange two folders in one step.
 
@@ -125,9 +133,11 @@ def exchange(one: Path, other: Path) -> bool:
 def put_in_place(staged: Path, target: Path, *, durable: bool = True) -> None:
     """Put a complete new folder where it belongs, in one step; one that is there is replaced.
 
-    What is in `staged` is on disk before it is moved, if it replaces something or `durable` is
+    Where the filesystem cannot exchange folders, the old one is set aside for an instant. What is
+    in `staged` is on disk before it is moved, if it replaces something or `durable` is
     asked for: nobody's work is to be lost to a power cut. The whole filesystem is flushed.
     """
+    old = target.with_name(f".{target.name}.replaced")
     make_folder(target.parent)
     if durable or target.exists():
         flush_filesystem(staged)
@@ -136,8 +146,10 @@ def put_in_place(staged: Path, target: Path, *, durable: bool = True) -> None:
     elif exchange(staged, target):
         remove_tree(staged)
     else:
-        remove_tree(target)
+        remove_tree(old)
+        target.rename(old)
         staged.rename(target)
+    remove_tree(old)
     flush_folder(target.parent)
 
 

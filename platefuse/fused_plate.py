@@ -9,31 +9,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from platefuse.attributes import read_attributes
 from platefuse.create import write_group
 from platefuse.errors import ViewError
-from platefuse.files import (
-    put_in_place,
-    remove_empty_folders,
-    remove_tree,
-)
+from platefuse.files import put_in_place, remove_empty_folders, remove_tree
 from platefuse.fused_image import fuse_layers
 from platefuse.fusion_options import FusionOptions
 from platefuse.layers import Layer
 from platefuse.ngff import Multiscale
 from platefuse.plate import REGISTERED_SUFFIX, Plate, Well
-from platefuse.record import digest_tree, read_record, stamp, write_record
+from platefuse.record import KEY, digest_json, digest_tree, read_record, stamp, write_record
 from platefuse.request import RegistrationRequest
 from platefuse.scatter import Scatter
 from platefuse.staging_folders import staging_folder, staging_root
 from platefuse.tables import table_path
-
-__all__ = [
-    "FusionOptions",
-    "finish_fused_plate",
-    "fuse_well",
-    "fuse_well_part",
-    "fused_plate_path",
-]
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +76,7 @@ def fuse_well(
     job = _Job.read(well, fused, options, request)
     done = job.done_before()
     if done is not None:
+        job.tidy()
         return done
     for number in range(scatter) if scatter > 1 else ():
         if not Scatter(job.staged, scatter).is_complete(number, job.wanted):
@@ -101,9 +91,7 @@ def fuse_well(
     write_group(job.staged, {"well": section}, options.ngff_version)
     write_record(job.staged, {"fusion": {**stamp(), "wanted": job.wanted, "images": images}})
     put_in_place(job.staged, job.target)
-    for number in range(scatter) if scatter > 1 else ():
-        remove_tree(Scatter(job.staged, scatter).folder(number))
-    remove_empty_folders(job.staged.parent, staging_root(fused))
+    job.tidy()
     seconds = round(time.perf_counter() - begun, 3)
     logger.info("%s: fused %s in %.1f s", job.target, ", ".join(images), seconds)
     return {**job.receipt, "action": "fused", "images": images, "seconds": seconds}
@@ -207,9 +195,16 @@ class _Job:
     def done_before(self) -> dict[str, Any] | None:
         """The receipt, if the fused well is there and was made from the same, as asked."""
         record = (read_record(self.target) or {}).get("fusion", {})
-        if record.get("wanted") != self.wanted:
+        there = all((self.target / name).is_dir() for name, _ in self.images)
+        if record.get("wanted") != self.wanted or not there:
             return None
         return {**self.receipt, "action": "fused before", "images": record["images"]}
+
+    def tidy(self) -> None:
+        """Remove what is staged, by this run or one that was killed."""
+        remove_tree(self.staged)
+        Scatter(self.staged).remove_parts()
+        remove_empty_folders(self.staged.parent, staging_root(self.target.parent.parent))
 
     def write(self, scatter: Scatter, threads: int) -> dict[str, Any]:
         """Write all images, or this job's part of them."""
@@ -250,8 +245,10 @@ def _fingerprint(image: Multiscale, options: FusionOptions) -> dict[str, Any]:
         for name in names:
             stat = (Path(folder) / name).stat()
             files, size, newest = files + 1, size + stat.st_size, max(newest, stat.st_mtime_ns)
+    attributes = {k: v for k, v in read_attributes(image.path).items() if k != KEY}
     registration = (read_record(image.path) or {}).get("registration", {})
     return {
+        "attributes": digest_json(attributes),
         "tile_table": digest_tree(table_path(image.path, options.tile_table)),
         "registration": registration.get("request"),
         "files": files,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 from platefuse.blocks import Blend, Compositor, Paint
 from platefuse.errors import ConfigError
@@ -115,12 +115,6 @@ class FusionOptions:
                     f"fusion.shards on {axis} is {length}; expected a whole multiple of "
                     f"fusion.output_chunksize, which is {chunk} there."
                 )
-
-    @classmethod
-    def from_config(cls, section: Mapping[str, Any]) -> FusionOptions:
-        """Options from the config's section `fusion`, defaults where it has no key."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{key: value for key, value in section.items() if key in known})
 
     def compositor(self, extent: Box, spatial: int) -> Compositor:
         """What to do where fields overlap.

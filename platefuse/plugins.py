@@ -110,10 +110,8 @@ class Plugin:
 
 def _rounded(block: Pixels, dtype: np.dtype[Any], nodata: float) -> Pixels:
     """Pixels as `dtype`: rounded and clipped, whatever a function computes in."""
-    if block.dtype.kind in "iu" and dtype.kind in "iu":  # not by way of floats: ids may be large
-        limits = [np.iinfo(kind) for kind in (block.dtype, dtype)]
-        low, high = max(i.min for i in limits), min(i.max for i in limits)
-        return np.clip(block, low, high).astype(dtype)
+    if block.dtype.kind in "iu":  # not by way of floats: ids may be large
+        return to_dtype(block, dtype)
     return to_dtype(np.where(np.isnan(block), nodata, block), dtype)
 
 

@@ -8,6 +8,7 @@ finished job leaves; it is Snakemake's sentinel.
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,19 @@ def read_record(group: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def write_record(group: Path, record: dict[str, Any]) -> None:
-    """Put a record into the attributes of a Zarr group; every other attribute is kept.
+def forget_record(group: Path) -> None:
+    """Take from a copied Zarr group what holds for its source alone.
+
+    That is the record, and the copy of all metadata below it that zarr keeps in format 3.
+    """
+    file = group / "zarr.json"
+    consolidated = file.is_file() and "consolidated_metadata" in read_json(file)
+    if consolidated or read_record(group) is not None:
+        write_record(group, None)
+
+
+def write_record(group: Path, record: dict[str, Any] | None) -> None:
+    """Put a record into the attributes of a Zarr group, None to take it away; others are kept.
 
     Raises
     ------
@@ -38,7 +50,9 @@ def write_record(group: Path, record: dict[str, Any]) -> None:
     file, attributes = _attributes(group)
     if file is None:
         raise PlateError(f"{group}: not a Zarr group; expected `.zgroup` or `zarr.json` there.")
-    attributes = {**attributes, KEY: record}
+    attributes = {k: v for k, v in attributes.items() if k != KEY}
+    if record is not None:
+        attributes[KEY] = record
     if file.name == "zarr.json":
         content = read_json(file)
         content.pop("consolidated_metadata", None)  # of what was there before
@@ -73,6 +87,11 @@ def digest_tree(path: Path) -> str:
         total.update(file.relative_to(path).as_posix().encode() + b"\0")
         total.update(hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()
+
+
+def digest_json(content: Any) -> str:
+    """SHA-256 of something that can be written as JSON, in whatever order its keys are."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _attributes(group: Path) -> tuple[Path | None, dict[str, Any]]:

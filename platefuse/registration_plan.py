@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from platefuse.errors import RecordError
 from platefuse.geometry import Placement, Roi, match_rois, place
 from platefuse.moved_tables import check_moves
 from platefuse.ngff import Multiscale, check_axes, foreign_files, label_names
 from platefuse.plate import Well
 from platefuse.record import digest_tree, stamp
-from platefuse.request import RegistrationRequest
+from platefuse.request import RegistrationRequest, done_record
 from platefuse.safe_paths import check_tree
 from platefuse.tables import read_table, table_fates, table_path
 
@@ -54,6 +55,12 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
     for name in (image, reference_name):
         well.check_links(name)
     source, reference = well.image(image), well.image(reference_name)
+    if done_record(source, request) is not None:
+        raise RecordError(
+            f"{source}: this image has been registered in its place already, and now an image "
+            "beside it is asked for (overwrite_input: false). Its pixels will not be moved twice: "
+            "restore the original image, or set overwrite_input to true."
+        )
     multiscale = Multiscale.read(source)
     check_axes(multiscale, Multiscale.read(reference))
     tables = [read_table(folder, request.roi_table) for folder in (source, reference)]

@@ -13,7 +13,7 @@ from typing import Any
 from platefuse.attributes import read_json
 from platefuse.blocks import Compositor
 from platefuse.engine import Part, Target, finish_levels, write_views
-from platefuse.files import make_folder, write_json
+from platefuse.files import make_folder, remove_tree, share_file, write_json
 from platefuse.ngff import METADATA_FILES, Multiscale
 from platefuse.store import StoredArray
 from platefuse.views import View
@@ -65,6 +65,11 @@ class Scatter:
             written = [StoredArray.open(image.path / path) for path in image.paths]
             finish_levels(written, target, self.parts, threads=threads)
 
+    def remove_parts(self) -> None:
+        """Remove the parts, also those of another number of jobs."""
+        for folder in self.staged.parent.glob(f"{self.staged.name}.part*"):
+            remove_tree(folder)
+
     def mark_complete(self, wanted: dict[str, Any]) -> None:
         """Say that a part is complete, and for what it was asked."""
         write_json(self.target / _MARK, {"wanted": wanted, "parts": self.parts})
@@ -76,10 +81,10 @@ class Scatter:
 
 
 def _gather(part: Path, image: Multiscale) -> None:
-    """Move the chunks that a part has written into the image."""
+    """Give the image the chunks that a part has written; the part stays whole, for another try."""
     for path in image.paths:
         for chunk in sorted(p for p in (part / path).rglob("*") if p.is_file()):
             if chunk.name not in METADATA_FILES:
                 target = image.path / path / chunk.relative_to(part / path)
                 make_folder(target.parent)
-                chunk.rename(target)
+                share_file(chunk, target)

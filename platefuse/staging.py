@@ -26,11 +26,12 @@ from platefuse.ngff import (
     read_array_metadata,
 )
 from platefuse.plate import Well
-from platefuse.record import read_record, write_record
+from platefuse.record import forget_record, read_record, write_record
 from platefuse.registration_plan import RegistrationPlan, place_all, plan_registration
 from platefuse.request import ORDERS, RegistrationRequest, done_record
 from platefuse.sources import Source
 from platefuse.store import StoredArray
+from platefuse.swap import put_back
 from platefuse.tasks import Task, run_tasks
 from platefuse.views import ShiftedView
 
@@ -74,6 +75,8 @@ def register_image(
     """
     begun = time.perf_counter()
     with planning or nullcontext():
+        for listed in well.acquired_images:
+            put_back(well, listed.path)
         done = done_record(request.destination(well, image), request)
         plan = None if done is not None else plan_registration(well, image, request)
     if plan is None:
@@ -107,6 +110,7 @@ def stage_image(plan: RegistrationPlan, staged: Path, order: int, threads: int) 
     """Write a registered image with its labels to a new folder; returns its pixels' number."""
     image = Multiscale.read(plan.image)
     copy_metadata(plan.image, staged, image)
+    forget_record(staged)
     moves = [(image, replace(image, path=staged), plan.placements, mean, order)]
     if (plan.image / "labels").is_dir():
         copy_metadata_files(plan.image / "labels", staged / "labels")

@@ -128,9 +128,20 @@ class StoredArray:
                 for index in chunks:
                     self.decode(grid_box(index, self.chunk, self.shape))
             raise ImageError(
-                f"{self.chunk_path(chunks[0])}: the chunk cannot be read ({error}). Restore it "
-                "from a copy of the plate, or delete the file to go on with an empty chunk."
+                f"{self.chunk_path(chunks[0])}: the chunk cannot be read "
+                f"({str(error) or type(error).__name__}). {self._remedy(error)}"
             ) from error
+
+    def _remedy(self, error: Exception) -> str:
+        if isinstance(error, MemoryError):
+            return "Give the job more memory or fewer threads."
+        if isinstance(error, PermissionError):
+            return "Check its permissions."
+        if self.shard != self.chunk:
+            return "Restore the file, which holds several chunks, from a copy of the plate."
+        return (
+            "Restore it from a copy of the plate, or delete the file to go on with an empty chunk."
+        )
 
     def take_encoded(self, source: Any, original: Box, box: Box) -> bool:
         """Copy the file of a chunk or shard of another array, without decoding it.

@@ -12,7 +12,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,6 +41,20 @@ BACKUP_SUFFIX = ".original"
 def backup_path(well: Well, image: str) -> Path:
     """Where the old image is kept after the swap."""
     return well.staging / f"{image}{BACKUP_SUFFIX}"
+
+
+def is_away(well: Well, image: str) -> bool:
+    """Whether an image is in its backup alone: a run was killed between two renames."""
+    return not well.image(image).exists() and backup_path(well, image).exists()
+
+
+def put_back(well: Well, image: str) -> None:
+    """Put an image that is away back into its place; not while another job swaps it."""
+    if is_away(well, image):
+        live, backup = well.image(image), backup_path(well, image)
+        with suppress(FileNotFoundError):  # another job of the well has just done it
+            backup.rename(live)
+            logger.warning("%s: put back from %s", live, backup)
 
 
 def swap_image(well: Well, image: str, request: RegistrationRequest) -> dict[str, Any]:
@@ -72,7 +86,7 @@ def swap_image(well: Well, image: str, request: RegistrationRequest) -> dict[str
     if done is None:
         staged_record = done_record(staged, request)
         if staged_record is None:
-            _roll_back(live, backup)
+            put_back(well, image)
             raise RecordError(
                 f"{live}: no complete staged image at {staged}. Run `register_image` and "
                 "`copy_tables` for this image first (the workflow does)."
@@ -245,12 +259,6 @@ def _keep_or_remove(staged: Path, backup: Path, request: RegistrationRequest) ->
         staged.rename(backup)
     else:
         remove_tree(staged)
-
-
-def _roll_back(live: Path, backup: Path) -> None:
-    if not live.exists() and backup.exists():
-        backup.rename(live)
-        logger.warning("%s: put back from %s", live, backup)
 
 
 def _is_image(folder: Path) -> bool:

@@ -38,6 +38,10 @@ def run_tasks(tasks: Iterator[Task], threads: int) -> None:
                 raise
 
     with ThreadPoolExecutor(threads) as pool:
-        done, _ = wait([pool.submit(worker) for _ in range(threads)], return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
+        workers = [pool.submit(worker) for _ in range(threads)]
+        try:
+            for future in wait(workers, return_when=FIRST_EXCEPTION).done:
+                future.result()
+        except BaseException:  # an interrupt as well: the pool waits for what is begun, no more
+            failed.set()
+            raise

@@ -4,6 +4,7 @@ from typing import Any
 
 import _job
 from platefuse import fused_plate
+from platefuse.fusion_options import FusionOptions
 from platefuse.plate import Plate
 
 
@@ -14,7 +15,7 @@ def finish_fused_plate(
     return fused_plate.finish_fused_plate(
         Plate.open(plate, images),
         fused_plate.fused_plate_path(plate, output),
-        fused_plate.FusionOptions.from_config(options),
+        FusionOptions(**options),
     )
 
 

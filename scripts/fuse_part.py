@@ -4,6 +4,7 @@ from typing import Any
 
 import _job
 from platefuse import fused_plate
+from platefuse.fusion_options import FusionOptions
 from platefuse.plate import Plate
 from platefuse.request import RegistrationRequest
 
@@ -24,7 +25,7 @@ def fuse_part(
     return fused_plate.fuse_well_part(
         Plate.open(plate, images).well(row, column),
         fused_plate.fused_plate_path(plate, output),
-        fused_plate.FusionOptions.from_config(options),
+        FusionOptions(**options),
         int(part),
         scatter,
         request=RegistrationRequest(**request) if request else None,

@@ -11,12 +11,12 @@ import zarr
 
 from platefuse.example import AcquisitionSpec, PlateSpec
 from platefuse.fused_plate import (
-    FusionOptions,
     finish_fused_plate,
     fuse_well,
     fuse_well_part,
     fused_plate_path,
 )
+from platefuse.fusion_options import FusionOptions
 from platefuse.plate import Plate
 from platefuse.request import RegistrationRequest
 from tests.conftest import ExamplePlate

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
-from platefuse.fused_plate import FusionOptions
+from platefuse.fusion_options import FusionOptions
 from platefuse.request import RegistrationRequest
 
 CLONE = Path(__file__).parents[2]

@@ -140,3 +140,15 @@ def test_values_of_the_right_dtype_are_not_copied() -> None:
 def test_a_bool_is_the_nearer_of_the_two() -> None:
     values = np.array([-0.2, 0.1, 0.5, 0.6, 1.2])
     assert to_dtype(values, np.dtype(bool)).tolist() == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "int64", "uint64"])
+def test_integers_beyond_the_limits_of_a_dtype_are_clipped(dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    block = np.full((2, 2), limits.max, dtype)
+    np.testing.assert_array_equal(aggregate(np.sum)(block[:1], (1, 1), (1, 2)), block[:1])
+    if limits.bits < 64:  # NumPy's own sum would wrap around
+        np.testing.assert_array_equal(aggregate(np.sum)(block, (2, 2), (1, 1)), [[limits.max]])
+    extremes = np.array([np.iinfo(np.int64).min, -1, 0, np.iinfo(np.int64).max])
+    expected = [min(max(int(v), limits.min), limits.max) for v in extremes]
+    assert to_dtype(extremes, np.dtype(dtype)).tolist() == expected

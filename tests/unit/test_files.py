@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from platefuse import files
 from platefuse.files import (
     copy_tree,
     exchange,
@@ -21,6 +22,7 @@ from platefuse.files import (
     remove_empty_folders,
     remove_tree,
     same_filesystem,
+    share_file,
     write_json,
 )
 
@@ -231,3 +233,36 @@ def test_what_replaces_something_is_on_disk_before_it_is_moved(
 def test_filesystems_are_told_apart_by_their_device(tmp_path: Path) -> None:
     assert same_filesystem(tmp_path, folder(tmp_path / "a"))
     assert not same_filesystem(tmp_path, Path("/proc"))
+
+
+def test_a_folder_that_can_never_be_made_is_an_error() -> None:
+    with pytest.raises(OSError, match="nowhere"):
+        make_folder(Path("/proc/nowhere/folder"))
+
+
+def test_a_file_gets_a_second_name_or_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "chunk").write_text("pixels")
+    share_file(tmp_path / "chunk", tmp_path / "second")
+    assert (tmp_path / "second").samefile(tmp_path / "chunk")
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    share_file(tmp_path / "chunk", tmp_path / "third")
+    assert (tmp_path / "third").read_text() == "pixels"
+    assert not (tmp_path / "third").samefile(tmp_path / "chunk")
+
+
+def test_without_exchange_the_old_folder_is_set_aside_until_the_new_one_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("staged", "target"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    monkeypatch.setattr(files, "exchange", lambda one, other: False)
+    put_in_place(tmp_path / "staged", tmp_path / "target")
+    assert (tmp_path / "target" / "file").read_text() == "staged"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]

@@ -22,7 +22,8 @@ from platefuse.carry import copy_tables
 from platefuse.check import check_fusion
 from platefuse.errors import PlatefuseError, ViewError
 from platefuse.example import Truth
-from platefuse.fused_plate import FusionOptions, finish_fused_plate, fuse_well, fused_plate_path
+from platefuse.fused_plate import finish_fused_plate, fuse_well, fused_plate_path
+from platefuse.fusion_options import FusionOptions
 from platefuse.ngff import Multiscale
 from platefuse.plate import Plate
 from platefuse.record import read_record
@@ -379,7 +380,15 @@ def test_a_well_is_fused_anew_only_if_something_changed(example_plate: PlateFact
     assert fuse_well(well, fused, options)["action"] == "fused"
     new = fused / WELL / "0" / "tables" / "nuclei_features" / ".zattrs"
     assert json.loads(new.read_text())["note"] == "new"
-    assert fuse_well(well, fused, replace(options, method="max"))["action"] == "fused"
+    options = replace(options, method="max")
+    assert fuse_well(well, fused, options)["action"] == "fused"
+    shutil.rmtree(fused / WELL / "0")
+    assert fuse_well(well, fused, options)["action"] == "fused"
+    attributes = plate.path / WELL / "0" / ".zattrs"
+    corrected = attributes.read_text().replace('"DAPI"', '"Hoechst"')
+    assert corrected != attributes.read_text()
+    attributes.write_text(corrected)
+    assert fuse_well(well, fused, options)["action"] == "fused"
     assert not fused.with_name(f"{fused.name}.staging").exists()
 
 

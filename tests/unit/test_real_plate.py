@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from platefuse.carry import copy_tables
 from platefuse.check import check_plate
-from platefuse.fused_plate import FusionOptions, fuse_well
+from platefuse.fused_plate import fuse_well
+from platefuse.fusion_options import FusionOptions
 from platefuse.ngff import Multiscale
 from platefuse.plate import Plate
 from platefuse.record import digest_tree, read_record

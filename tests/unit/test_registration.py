@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from numcodecs import Blosc
 
 import platefuse
+from platefuse import staging
 from platefuse.carry import copy_tables
 from platefuse.check import check_plate
 from platefuse.downsample import mean, nearest
@@ -30,12 +31,12 @@ from platefuse.errors import ConfigError, ImageError, PlatefuseError, RecordErro
 from platefuse.example import AcquisitionSpec, PlateSpec, make_plate
 from platefuse.ngff import Multiscale
 from platefuse.plate import Plate
-from platefuse.record import digest_tree, read_record
+from platefuse.record import digest_tree, read_record, write_record
 from platefuse.registration import apply_registration_to_image, write_registered_zarr
 from platefuse.registration_plan import plan_registration
 from platefuse.request import RegistrationRequest
 from platefuse.staging import register_image
-from platefuse.swap import discard_backups, publish_registered, swap_image
+from platefuse.swap import backup_path, discard_backups, publish_registered, swap_image
 from platefuse.tables import read_table, write_roi_table
 from tests.conftest import SMALL, ExamplePlate, PlateFactory
 from tests.strategies import plate_specs
@@ -235,6 +236,62 @@ def test_pixels_that_were_moved_are_never_moved_again(
     with pytest.raises(RecordError, match="will not be moved twice"):
         check_plate(Plate.open(plate.path), other)
     assert state(plate.path.parent) == before
+
+
+def test_an_image_that_was_moved_in_place_is_not_moved_again_beside_it(
+    example_plate: PlateFactory,
+) -> None:
+    plate = example_plate(TINY)
+    register(plate.path)
+    before = state(plate.path.parent)
+    beside = replace(REQUEST, overwrite_input=False)
+    with pytest.raises(RecordError, match="registered in its place already"):
+        register_image(Plate.open(plate.path).wells[0], "1", beside)
+    with pytest.raises(RecordError, match="registered in its place already"):
+        check_plate(Plate.open(plate.path), beside)
+    assert state(plate.path.parent) == before
+
+
+def test_a_staged_image_has_no_record_before_it_is_complete(
+    example_plate: PlateFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its attributes are copied: a record among them would say that it is complete."""
+    plate = example_plate(TINY)
+    well = Plate.open(plate.path).wells[0]
+    write_record(well.image("1"), {"note": "this image was fused, say"})
+    found = []
+
+    def killed(*_: object) -> None:
+        found.append(read_record(well.staging / "1"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(staging, "run_tasks", killed)
+    plan = plan_registration(well, "1", replace(REQUEST, overwrite_input=False))
+    with pytest.raises(KeyboardInterrupt):
+        staging.stage_image(plan, well.staging / "1", 0, 1)
+    assert found == [None]
+
+
+@pytest.mark.parametrize("away", ["0", "1"])
+def test_images_that_a_kill_between_two_renames_took_away_come_back(
+    example_plate: PlateFactory, away: str
+) -> None:
+    """On a filesystem without exchange; each image may be the first that is asked for."""
+    plate = example_plate(TINY)
+    well = Plate.open(plate.path).wells[0]
+    for step in (register_image, copy_tables):
+        for image in well.images:
+            step(well, image.path, REQUEST)
+    well.image(away).rename(backup_path(well, away))
+    check_plate(Plate.open(plate.path), REQUEST)
+    assert not well.image(away).exists()
+    for image in reversed(well.images):
+        apply_registration_to_image(
+            zarr_url=str(well.image(image.path)), registered_roi_table=FIELDS
+        )
+    for image in well.images:
+        assert_registered(plate.path, plate.truth, "B/03", image.path)
+    assert not plate.path.with_name(f"{plate.path.name}.staging").exists()
 
 
 def test_each_step_says_which_one_is_missing_before_it(example_plate: PlateFactory) -> None:
@@ -456,6 +513,25 @@ def test_an_image_may_be_named_from_wherever_one_is(
     assert_registered(plate.path, plate.truth, "B/03", "1", path=where)
     assert [path.name for path in plate.path.parent.iterdir()] == [plate.path.name]
     assert not list(plate.path.rglob("*.staging"))
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+def test_a_new_image_says_nothing_of_what_was_done_to_the_old_one(
+    example_plate: PlateFactory, levels: int
+) -> None:
+    """Neither has its record, nor the copy of its metadata that zarr would believe."""
+    plate = example_plate(replace(TINY, ngff_version="0.5", levels=2))
+    image = plate.path / "B" / "03" / "1"
+    write_record(image, {"note": "registered, say"})
+    with pytest.warns(UserWarning, match="not part in the Zarr format 3"):
+        zarr.consolidate_metadata(image)
+    own, reference = (
+        anndata.read_zarr(image.with_name(name) / "tables" / FIELDS) for name in ("1", "0")
+    )
+    new = plate.path.with_name("new.zarr")
+    write_registered_zarr(str(image), str(new), own, reference, levels)
+    assert read_record(new) is None
+    assert sorted(zarr.open_group(new, mode="r").keys()) == [str(k) for k in range(levels)]
 
 
 @pytest.mark.parametrize("levels", [1, 2, 4])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from platefuse.fused_plate import FusionOptions, fuse_well
+from platefuse import fused_plate, scatter
+from platefuse.fused_plate import fuse_well, fuse_well_part
+from platefuse.fusion_options import FusionOptions
 from platefuse.plate import Plate
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.fused import BARE, SMALL_CHUNKS, TINY, WELL, fuse, number_fields_one_by_one
@@ -76,3 +79,40 @@ def test_parts_that_are_missing_are_made_by_the_job_that_finishes(
     fuse_well(well, fused, FusionOptions(**options), scatter=3)
     assert everything(fused / WELL) == everything(whole)
     assert not fused.with_name("3.zarr.staging").exists()
+
+
+def test_parts_are_used_again_if_the_job_that_finishes_is_interrupted(
+    example_plate: PlateFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plate = example_plate(replace(BARE, grid=(1, 3)))
+    whole = fuse(plate.path, output=tmp_path / "1.zarr") / WELL
+    well, fused = Plate.open(plate.path).wells[0], tmp_path / "3.zarr"
+    wanted = FusionOptions(output_chunksize=SMALL_CHUNKS)
+    for part in range(3):
+        fuse_well_part(well, fused, wanted, part, 3)
+    with monkeypatch.context() as full:
+        full.setattr(scatter, "finish_levels", refuse)
+        with pytest.raises(OSError, match="No space"):
+            fuse_well(well, fused, wanted, scatter=3)
+    monkeypatch.setattr(fused_plate, "fuse_well_part", refuse)  # no part is made again
+    fuse_well(well, fused, wanted, scatter=3)
+    assert everything(fused / WELL) == everything(whole)
+    assert not fused.with_name("3.zarr.staging").exists()
+
+
+def test_what_a_killed_job_has_left_goes_with_the_next(
+    example_plate: PlateFactory, tmp_path: Path
+) -> None:
+    plate = example_plate(replace(BARE, grid=(1, 3)))
+    well, fused = Plate.open(plate.path).wells[0], tmp_path / "3.zarr"
+    wanted = FusionOptions(output_chunksize=SMALL_CHUNKS)
+    fuse_well_part(well, fused, wanted, 4, 5)  # when there were to be five
+    fuse_well(well, fused, wanted, scatter=3)
+    assert not fused.with_name("3.zarr.staging").exists()
+    (fused.with_name("3.zarr.staging") / WELL).mkdir(parents=True)  # the old well, exchanged
+    assert fuse_well(well, fused, wanted, scatter=3)["action"] == "fused before"
+    assert not fused.with_name("3.zarr.staging").exists()
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -12,7 +12,8 @@ import pytest
 from platefuse.carry import copy_tables
 from platefuse.errors import PlateError, RecordError
 from platefuse.files import exchange
-from platefuse.fused_plate import FusionOptions, fuse_well
+from platefuse.fused_plate import fuse_well
+from platefuse.fusion_options import FusionOptions
 from platefuse.plate import Plate, Well
 from platefuse.record import read_record
 from platefuse.request import RegistrationRequest

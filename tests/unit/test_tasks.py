@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -68,3 +70,18 @@ def test_an_error_in_making_a_task_is_raised(threads: int) -> None:
 
     with pytest.raises(OSError, match="cannot be opened"):
         run_tasks(tasks(), threads)
+
+
+def test_an_interrupt_lets_no_further_task_begin() -> None:
+    done: list[int] = []
+
+    def work(number: int) -> None:
+        time.sleep(0.01)
+        done.append(number)
+
+    tasks = (partial(work, number) for number in range(400))
+    alarm = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
+    alarm.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks(tasks, 2)
+    assert len(done) < 200

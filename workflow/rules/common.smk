@@ -7,6 +7,7 @@ a function that is asked once per job looks its answer up.
 import re
 import sys
 from functools import cache
+from math import prod
 from pathlib import Path
 
 from jsonschema import ValidationError
@@ -159,15 +160,15 @@ def preflight():
         With the message of the first fault; no job has begun then.
     """
     from platefuse.check import check_fusion, check_plate
-    from platefuse.fused_plate import FusionOptions
-    from platefuse.registration import RegistrationRequest
+    from platefuse.fusion_options import FusionOptions
+    from platefuse.request import RegistrationRequest
 
     try:
         for plate in PLATES.values():
             if config["registration"]["enabled"]:
                 check_plate(plate, RegistrationRequest(**REQUEST))
             if config["fusion"]["enabled"]:
-                check_fusion(plate, FusionOptions.from_config(FUSION_OPTIONS))
+                check_fusion(plate, FusionOptions(**FUSION_OPTIONS))
     except PlatefuseError as error:
         raise WorkflowError(str(error)) from None
 
@@ -256,9 +257,10 @@ def job_priority(wildcards, rulename):
 
 
 @cache
-def image_bytes(folder):
-    """Size of an image's full-resolution level before compression, and of one chunk of it."""
+def image_bytes(well, image):
+    """Size of an image's finest level before compression, of one chunk of it, and of a pixel."""
     try:
+        folder = well.image(image)
         level = read_attributes(folder)["multiscales"][0]["datasets"][0]["path"]
         v3 = folder / level / "zarr.json"
         array = read_json(v3 if v3.is_file() else folder / level / ".zarray")
@@ -268,25 +270,18 @@ def image_bytes(folder):
         )
         item = int(bits_or_bytes[0]) / (8 if "data_type" in array else 1)
         chunk = grid.get("chunk_shape") or array["chunks"]
-        return product(array["shape"]) * item, product(chunk) * item
-    except (PlatefuseError, LookupError, TypeError, ValueError):
-        return 0, 0  # the preflight, or the job, says what is wrong with this image
-
-
-def product(numbers):
-    result = 1
-    for number in numbers:
-        result *= number
-    return result
+        return prod(array["shape"]) * item, prod(chunk) * item, item
+    except (PlatefuseError, OSError, LookupError, TypeError, ValueError):
+        return 0, 0, 0  # the preflight, or the job, says what is wrong with this image
 
 
 @cache
 def work_bytes(plate, row, column, image=None, part=None):
-    """Size of one image, or of a well's images together; and of their largest chunk."""
+    """Size of one image, or of a well's images together; of their largest chunk and pixel."""
     well = WELLS[plate, row, column]
     paths = [image] if image else [image.path for image in well.images]
-    sizes, chunks = zip(*(image_bytes(well.image(path)) for path in paths))
-    return sum(sizes), max(chunks)
+    sizes, chunks, items = zip(*(image_bytes(well, path) for path in paths))
+    return sum(sizes), max(chunks), max(items)
 
 
 def threads_of_a_job():
@@ -296,8 +291,10 @@ def threads_of_a_job():
     core at once, so a job that needs several would wait behind the smaller ones of later wells.
     """
     firsts = [plate.wells[0] for plate in PLATES.values()]
-    images = [well.image(well.images[0].path) for well in firsts if well.images]
-    largest = max((image_bytes(image)[0] for image in images), default=0)
+    sizes = [
+        image_bytes(well, well.images[0].path)[0] for well in firsts if well.images
+    ]
+    largest = max(sizes, default=0)
     return max(1, min(8, round(largest / GIB)))
 
 
@@ -306,17 +303,30 @@ THREADS = threads_of_a_job()
 
 def job_mem_mb(wildcards, threads, attempt):
     """Memory follows the chunks that are in work, not the size of the image."""
-    _, chunk = work_bytes(**wildcards)
+    _, chunk, _ = work_bytes(**wildcards)
     return round(attempt * (800 + 24 * threads * chunk / 2**20))
+
+
+def fusion_mem_mb(wildcards, threads, attempt):
+    """As `job_mem_mb`, or by the fused image's tiles; content-based weights filter these in float."""
+    _, chunk, item = work_bytes(**wildcards)
+    lengths = {
+        **config["fusion"]["output_chunksize"],
+        **(config["fusion"]["shards"] or {}),
+    }
+    tile = prod(lengths.values()) * item
+    weighs = config["fusion"]["weights"] == "content_based"
+    per_thread = max(24 * chunk, (100 if weighs else 24) * tile)
+    return round(attempt * (800 + threads * per_thread / 2**20))
 
 
 def job_disk_mb(wildcards):
     """The staged copy, were it not to compress at all."""
-    size, _ = work_bytes(**wildcards)
+    size, _, _ = work_bytes(**wildcards)
     return round(1.4 * size / 2**20) + 1
 
 
 def job_runtime(wildcards, threads, attempt):
     """Minutes: ten times what a thread needs for its GiB on a slow shared filesystem."""
-    size, _ = work_bytes(**wildcards)
+    size, _, _ = work_bytes(**wildcards)
     return round(attempt * (10 + 10 * size / GIB / threads))

@@ -14,7 +14,7 @@ rule fuse_part:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=job_mem_mb,
+        mem_mb=fusion_mem_mb,
         disk_mb=job_disk_mb,
         runtime=job_runtime,
     params:
@@ -51,7 +51,7 @@ rule fuse_well:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=job_mem_mb,
+        mem_mb=fusion_mem_mb,
         disk_mb=job_disk_mb,
         runtime=job_runtime,
     params:
