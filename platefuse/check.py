@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from platefuse.errors import PlateError
+from platefuse.fused_plate import NOT_OURS, check_fused_well
 from platefuse.fusion_options import FusionOptions
 from platefuse.layers import Layer, check_stackable
+from platefuse.ngff import METADATA_FILES
 from platefuse.plate import Plate, Well
 from platefuse.registration_plan import plan_registration
 from platefuse.request import RegistrationRequest, done_record
@@ -26,6 +31,12 @@ def check_plate(plate: Plate, request: RegistrationRequest) -> None:
     PlatefuseError
         The first thing that is wrong.
     """
+    for folder in (plate.path, plate.path.parent):
+        if not os.access(folder, os.W_OK):
+            raise PlateError(
+                f"{folder} cannot be written to: new images are made beside the plate and then "
+                "put into it. Change its permissions, or work on a copy of the plate."
+            )
     for well in plate.wells:
         check_well(well, request)
 
@@ -44,6 +55,33 @@ def check_well(well: Well, request: RegistrationRequest) -> None:
     for image in well.images:
         if done_record(request.destination(well, image.path), request) is None:
             plan_registration(well, image.path, request)
+
+
+def check_fused_plate(plate: Plate, fused: Path) -> None:
+    """Check that nothing lies where the fused plate goes but what platefuse has fused there.
+
+    Parameters
+    ----------
+    plate : Plate
+        The plate that is to be fused.
+    fused : Path
+        Folder of the fused plate.
+
+    Raises
+    ------
+    PlateError
+        If something else is there: it would be replaced.
+    """
+    if not os.path.lexists(fused):
+        return
+    rows = {well.row for well in plate.wells}
+    wells = {(well.row, well.column) for well in plate.wells}
+    if any((fused / name).exists() for name in METADATA_FILES):
+        wells |= {(well.row, well.column) for well in Plate.open(fused).wells}
+    elif not fused.is_dir() or _visible(fused) - rows:
+        raise PlateError(f"{fused} is not a fused plate. {NOT_OURS}")
+    for row, column in sorted(wells):
+        check_fused_well(fused / row / column)
 
 
 def check_fusion(plate: Plate, options: FusionOptions) -> None:
@@ -69,3 +107,7 @@ def check_fusion(plate: Plate, options: FusionOptions) -> None:
         ]
         if options.layout == "stacked":
             check_stackable(layers)
+
+
+def _visible(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}

@@ -26,7 +26,7 @@ SMALLEST_LEVEL = 512
 
 
 def write_group(path: Path, attributes: Mapping[str, Any], version: str) -> None:
-    """Write a Zarr group with OME-NGFF attributes (none: a plain group).
+    """Write a Zarr group with OME-NGFF attributes (none: a plain group); an old one is replaced.
 
     Parameters
     ----------
@@ -46,6 +46,8 @@ def write_group(path: Path, attributes: Mapping[str, Any], version: str) -> None
     else:
         write_json(path / ".zgroup", {"zarr_format": 2})
         write_json(path / ".zattrs", dict(attributes))
+    for name in (".zgroup", ".zattrs", ".zmetadata") if version == "0.5" else ("zarr.json",):
+        (path / name).unlink(missing_ok=True)  # readers would take the one or the other
 
 
 def create_image(

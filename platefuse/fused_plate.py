@@ -11,27 +11,25 @@ from typing import Any
 
 from platefuse.attributes import read_attributes
 from platefuse.create import write_group
-from platefuse.errors import ViewError
+from platefuse.errors import PlateError, ViewError
 from platefuse.files import put_in_place, remove_empty_folders, remove_tree
 from platefuse.fused_image import fuse_layers
 from platefuse.fusion_options import FusionOptions
 from platefuse.layers import Layer
 from platefuse.ngff import Multiscale
+from platefuse.places import staging_folder, staging_root
 from platefuse.plate import REGISTERED_SUFFIX, Plate, Well
 from platefuse.record import KEY, digest_json, digest_tree, read_record, stamp, write_record
 from platefuse.request import RegistrationRequest
 from platefuse.scatter import Scatter
-from platefuse.staging_folders import staging_folder, staging_root
 from platefuse.tables import table_path
 
 logger = logging.getLogger(__name__)
 
-
-def fused_plate_path(plate: str | Path, output: str | None = None) -> Path:
-    """Where the fused plate goes: `output`, or ``<plate>_fused.zarr`` beside the plate."""
-    path = Path(plate)
-    name = path.name.removesuffix(".zarr")
-    return Path(output) if output else path.with_name(f"{name}_fused.zarr")
+NOT_OURS = (
+    "It was not made by platefuse and would be replaced: move it away, or set `fusion.output` to "
+    "another path."
+)
 
 
 def fuse_well(
@@ -138,6 +136,18 @@ def fuse_well_part(
     return {**receipt, "action": "fused", "seconds": round(time.perf_counter() - begun, 3)}
 
 
+def check_fused_well(well: Path) -> None:
+    """Check that a folder, if it is there, is a well that was fused: it is to be replaced.
+
+    Raises
+    ------
+    PlateError
+        If it is anything else.
+    """
+    if os.path.lexists(well) and "fusion" not in (read_record(well) or {}):
+        raise PlateError(f"{well} is there and is not a fused well. {NOT_OURS}")
+
+
 @dataclass(frozen=True)
 class _Job:
     """What is fused, from what, and where it goes.
@@ -182,7 +192,9 @@ class _Job:
             else [(layer.name, [layer]) for layer in layers]
         )
         staged = staging_folder(fused, well.row, well.column)
-        return cls(images, options, wanted, fused / well.row / well.column, staged)
+        target = fused / well.row / well.column
+        check_fused_well(target)
+        return cls(images, options, wanted, target, staged)
 
     @property
     def receipt(self) -> dict[str, Any]:

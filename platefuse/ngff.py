@@ -67,7 +67,7 @@ class Multiscale:
 
         Raises
         ------
-        ImageError
+        PlatefuseError
             If there is no image, or its axes, levels or scales cannot be used.
         """
         try:
@@ -211,8 +211,8 @@ def label_names(image: Path) -> list[str]:
 
     Raises
     ------
-    ImageError
-        If a name is unsafe as a path, or a label that is listed is missing.
+    PlatefuseError
+        If the list cannot be read, a name is unsafe as a path, or a listed label is missing.
     """
     folder = image / "labels"
     if not folder.is_dir():

@@ -14,8 +14,8 @@ from typing import Any
 
 from platefuse.attributes import read_attributes
 from platefuse.errors import PlateError
+from platefuse.places import staging_folder
 from platefuse.safe_paths import check_folder, check_tree, entries, inside, safe_name
-from platefuse.staging_folders import staging_folder
 
 REGISTERED_SUFFIX = "_registered"
 

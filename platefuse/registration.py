@@ -77,13 +77,15 @@ def write_registered_zarr(
     tables = [Table.of_anndata(t, where) for t in (ROI_table, ROI_table_ref)]
     pairs = match_rois(*(table.rois(source.spatial) for table in tables), where=where)
     placements = place_all(pairs, source, where=where)
-    try:
-        new = derive_pyramid(source, target, num_levels, coarsening_xy)
-        tasks = move_tasks(source, new, placements, aggregate(aggregation_function), 0)
-        run_tasks(tasks, threads=1)
-    except BaseException:  # the caller's function, too, may raise what it likes
-        remove_tree(target)
-        raise
+    remedy = "Check the path, free space and permissions."
+    with system_errors(ImageError, f"{target}: the file system refused", remedy):
+        try:
+            new = derive_pyramid(source, target, num_levels, coarsening_xy)
+            tasks = move_tasks(source, new, placements, aggregate(aggregation_function), 0)
+            run_tasks(tasks, threads=1)
+        except BaseException:  # the caller's function, too, may raise what it likes
+            remove_tree(target)
+            raise
 
 
 def apply_registration_to_image(

@@ -14,7 +14,7 @@ from typing import Any
 
 from platefuse.attributes import read_attributes
 from platefuse.errors import PlatefuseError, RecordError
-from platefuse.fused_plate import fused_plate_path
+from platefuse.places import fused_plate_path
 from platefuse.plate import REGISTERED_SUFFIX, Plate, Well, WellImage
 from platefuse.record import read_record
 from platefuse.swap import backup_path

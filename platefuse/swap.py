@@ -28,9 +28,9 @@ from platefuse.files import (
     same_filesystem,
 )
 from platefuse.ngff import Multiscale, label_names, read_array_metadata
+from platefuse.places import staging_root
 from platefuse.plate import Well
 from platefuse.request import RegistrationRequest, done_record
-from platefuse.staging_folders import staging_root
 from platefuse.tables import table_path
 
 logger = logging.getLogger(__name__)
@@ -154,12 +154,12 @@ def discard_backups(
 
 
 def check_registered(image: Path, request: RegistrationRequest) -> None:
-    """Check that a live image is complete: its record, levels, labels and tables.
+    """Check that all parts of a live image are there: record, levels, labels, tables of the record.
 
     Raises
     ------
     PlatefuseError
-        If anything is missing or differs from the record.
+        If one is missing.
     """
     record = done_record(image, request)
     if record is None:

@@ -5,6 +5,7 @@ from typing import Any
 import _job
 from platefuse import fused_plate
 from platefuse.fusion_options import FusionOptions
+from platefuse.places import fused_plate_path
 from platefuse.plate import Plate
 
 
@@ -14,7 +15,7 @@ def finish_fused_plate(
     """Make the fused wells a plate; returns the receipt's content."""
     return fused_plate.finish_fused_plate(
         Plate.open(plate, images),
-        fused_plate.fused_plate_path(plate, output),
+        fused_plate_path(plate, output),
         FusionOptions(**options),
     )
 

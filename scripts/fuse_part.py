@@ -5,6 +5,7 @@ from typing import Any
 import _job
 from platefuse import fused_plate
 from platefuse.fusion_options import FusionOptions
+from platefuse.places import fused_plate_path
 from platefuse.plate import Plate
 from platefuse.request import RegistrationRequest
 
@@ -24,7 +25,7 @@ def fuse_part(
     """Write the part's chunks under staging; returns the receipt's content."""
     return fused_plate.fuse_well_part(
         Plate.open(plate, images).well(row, column),
-        fused_plate.fused_plate_path(plate, output),
+        fused_plate_path(plate, output),
         FusionOptions(**options),
         int(part),
         scatter,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from platefuse.fused_plate import (
     finish_fused_plate,
     fuse_well,
     fuse_well_part,
-    fused_plate_path,
 )
 from platefuse.fusion_options import FusionOptions
+from platefuse.places import fused_plate_path
 from platefuse.plate import Plate
 from platefuse.request import RegistrationRequest
 from tests.conftest import ExamplePlate
@@ -73,3 +74,16 @@ def number_fields_one_by_one(plate: ExamplePlate, image: str) -> None:
                 found = np.unique(pixels[place], return_inverse=True)[1]
                 pixels[place] = found.reshape(pixels[place].shape)
         array[...] = pixels
+
+
+def everything(folder: Path) -> dict[Path, Any]:
+    """Every file by its content; of records, all but the time."""
+    found: dict[Path, Any] = {}
+    for file in (file for file in folder.rglob("*") if file.is_file()):
+        found[file.relative_to(folder)] = file.read_bytes()
+        if file.name in (".zattrs", "zarr.json"):
+            content = json.loads(file.read_text())
+            record = content.get("platefuse", content.get("attributes", {}).get("platefuse", {}))
+            record.get("fusion", {}).pop("time", None)
+            found[file.relative_to(folder)] = content
+    return found

@@ -19,21 +19,31 @@ from ome_zarr_models import v04, v05
 
 from platefuse.attributes import read_attributes
 from platefuse.carry import copy_tables
-from platefuse.check import check_fusion
+from platefuse.check import check_fused_plate, check_fusion
 from platefuse.errors import PlatefuseError, ViewError
 from platefuse.example import Truth
-from platefuse.fused_plate import finish_fused_plate, fuse_well, fused_plate_path
+from platefuse.fused_plate import finish_fused_plate, fuse_well
 from platefuse.fusion_options import FusionOptions
 from platefuse.ngff import Multiscale
+from platefuse.places import fused_plate_path
 from platefuse.plate import Plate
-from platefuse.record import read_record
+from platefuse.record import read_record, write_record
 from platefuse.request import RegistrationRequest
 from platefuse.staging import register_image
 from platefuse.store import StoredArray
 from platefuse.swap import publish_registered, swap_image
 from platefuse.tables import read_table, table_names
 from tests.conftest import ExamplePlate, PlateFactory
-from tests.fused import BARE, FIELDS, SMALL_CHUNKS, TINY, WELL, fuse, number_fields_one_by_one
+from tests.fused import (
+    BARE,
+    FIELDS,
+    SMALL_CHUNKS,
+    TINY,
+    WELL,
+    everything,
+    fuse,
+    number_fields_one_by_one,
+)
 from tests.truth import assert_fused, assert_same_fused, assert_same_pixels, read_level
 
 
@@ -390,6 +400,59 @@ def test_a_well_is_fused_anew_only_if_something_changed(example_plate: PlateFact
     attributes.write_text(corrected)
     assert fuse_well(well, fused, options)["action"] == "fused"
     assert not fused.with_name(f"{fused.name}.staging").exists()
+
+
+@pytest.mark.parametrize("what", ["plate", "file", "folder", "well", "other well"])
+def test_what_platefuse_has_not_fused_is_never_replaced(
+    example_plate: PlateFactory, tmp_path: Path, what: str
+) -> None:
+    plate = example_plate(BARE)
+    found, fused = Plate.open(plate.path), tmp_path / "fused.zarr"
+    well = fused / ("C/05" if what == "other well" else WELL)
+    if what == "plate":
+        shutil.copytree(plate.path, fused)
+    elif what == "file":
+        fused.write_text("thesis")
+    elif what == "folder":
+        (fused / "thesis").mkdir(parents=True)
+    else:
+        fuse(plate.path, output=fused)
+        if what == "other well":
+            attributes = json.loads((fused / ".zattrs").read_text())
+            attributes["plate"]["wells"].append({"path": "C/05"})
+            (fused / ".zattrs").write_text(json.dumps(attributes))
+            shutil.copytree(fused / WELL, well)
+        write_record(well, None)
+    before = everything(tmp_path)
+    with pytest.raises(PlatefuseError, match=r"fused.zarr.* is not a fused .* move it away"):
+        check_fused_plate(found, fused)
+    if what in ("plate", "well"):
+        with pytest.raises(PlatefuseError, match=r"B/03 is there and is not a fused well"):
+            fuse_well(found.wells[0], fused, FusionOptions(method="max"))
+    assert everything(tmp_path) == before
+
+
+def test_what_platefuse_has_fused_may_be_replaced(
+    example_plate: PlateFactory, tmp_path: Path
+) -> None:
+    plate = example_plate(replace(BARE, wells=("B/03", "C/05")))
+    found, fused = Plate.open(plate.path), tmp_path / "fused.zarr"
+    check_fused_plate(found, fused)
+    fuse_well(found.wells[0], fused, FusionOptions())
+    check_fused_plate(found, fused)  # of an unfinished run
+    fuse(plate.path, output=fused)
+    check_fused_plate(found, fused)
+
+
+@pytest.mark.parametrize("first", ["0.4", "0.5"])
+def test_a_plate_that_is_fused_to_another_version_has_one_version(
+    example_plate: PlateFactory, tmp_path: Path, first: str
+) -> None:
+    plate, second = example_plate(BARE), {"0.4": "0.5", "0.5": "0.4"}[first]
+    changed = fuse(plate.path, output=tmp_path / "1" / "f.zarr", ngff_version=first)
+    fuse(plate.path, output=changed, ngff_version=second)
+    expected = fuse(plate.path, output=tmp_path / "2" / "f.zarr", ngff_version=second)
+    assert everything(changed).keys() == everything(expected).keys()
 
 
 def test_a_plate_is_finished_when_all_its_wells_are_there(example_plate: PlateFactory) -> None:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from platefuse.attributes import read_attributes
 from platefuse.errors import PlateError, PlatefuseError
+from platefuse.places import staging_root
 from platefuse.plate import Plate, Well
 from platefuse.safe_paths import safe_name
-from platefuse.staging_folders import staging_root
 
 UNSAFE = ["", ".", "..", "../x", "/etc", "a/b", "a\\b", ".hidden", "a\0b", "a\nb", None, 3, ["a"]]
 PLATE = {"plate": {"wells": [{"path": "B/03"}, {"path": "C/04"}], "version": "0.4"}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,9 @@ from platefuse.fused_plate import fuse_well, fuse_well_part
 from platefuse.fusion_options import FusionOptions
 from platefuse.plate import Plate
 from tests.conftest import ExamplePlate, PlateFactory
-from tests.fused import BARE, SMALL_CHUNKS, TINY, WELL, fuse, number_fields_one_by_one
+from tests.fused import BARE, SMALL_CHUNKS, TINY, WELL, everything, fuse, number_fields_one_by_one
 
 TABLES = ("FOV_ROI_table", "nuclei_ROI_table", "nuclei_features")
-
-
-def everything(folder: Path) -> dict[Path, Any]:
-    """Every file by its content; of records, all but the time."""
-    found: dict[Path, Any] = {}
-    for file in (file for file in folder.rglob("*") if file.is_file()):
-        found[file.relative_to(folder)] = file.read_bytes()
-        if file.name in (".zattrs", "zarr.json"):
-            content = json.loads(file.read_text())
-            record = content.get("platefuse", content.get("attributes", {}).get("platefuse", {}))
-            record.get("fusion", {}).pop("time", None)
-            found[file.relative_to(folder)] = content
-    return found
 
 
 @pytest.mark.parametrize("parts", [2, 3, 13])

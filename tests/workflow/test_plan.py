@@ -102,6 +102,31 @@ REFUSED = {
         ["config.fusion.output"],
     ),
     "results in a plate": ({"results": "tiny.zarr/results"}, ["config.results", "tiny.zarr"]),
+    "results in the fused plate": (
+        {"results": "tiny_fused.zarr"},
+        ["config.results", "config.fusion.output", "tiny_fused.zarr"],
+    ),
+    "results is a file": ({"results": "tiny.zarr/.zattrs"}, ["config.results", "is a file"]),
+    "output is the plate": (
+        {"fusion": {"output": "B/../tiny.zarr"}},
+        ["config.plates.tiny", "config.fusion.output", "Choose places apart"],
+    ),
+    "output in the plate": (
+        {"fusion": {"output": "tiny.zarr/B/f.zarr"}},
+        ["config.plates.tiny", "config.fusion.output", "Choose places apart"],
+    ),
+    "output around the plate": (
+        {"fusion": {"output": "."}},
+        ["config.plates.tiny", "config.fusion.output", "Choose places apart"],
+    ),
+    "plate in a plate": (
+        {"plates": {"tiny": "tiny.zarr", "again": "tiny.zarr/B/.."}},
+        ["config.plates.tiny", "config.plates.again", "Choose places apart"],
+    ),
+    "number as a name": (
+        {"plates": {20240101: "tiny.zarr"}},
+        ["config.plates", "20240101", "quotes"],
+    ),
     "reference absent": (
         {"registration": {"reference_acquisition": 7}},
         ["tiny.zarr/B/02", "acquisition 7", "[0, 1]"],
@@ -118,6 +143,23 @@ def test_refused_in_one_message(fresh: Folder, config: dict[str, Any], words: li
     assert "Traceback" not in output
     for word in words:
         assert word in output, output
+    assert fingerprint(fresh.plate) == before
+
+
+def test_two_plates_are_never_fused_to_one(fresh: Folder) -> None:
+    shutil.copytree(fresh.plate, fresh.path / "tiny")
+    fresh.configure(plates={"a": "tiny.zarr", "b": "tiny"})
+    output = fresh.fail("--dry-run")
+    assert "the fused plate of config.plates.a" in output
+    assert "the fused plate of config.plates.b" in output
+
+
+def test_a_plate_without_the_metadata_of_an_array_is_refused_in_one_message(fresh: Folder) -> None:
+    (fresh.plate / "B" / "02" / "0" / "0" / ".zarray").unlink()
+    before = fingerprint(fresh.plate)
+    output = fresh.fail("--cores", "1")
+    assert "Traceback" not in output
+    assert "B/02/0/0" in output
     assert fingerprint(fresh.plate) == before
 
 

@@ -7,6 +7,7 @@ a function that is asked once per job looks its answer up.
 import re
 import sys
 from functools import cache
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 
@@ -20,6 +21,7 @@ sys.path.insert(0, str(workflow.basedir))
 from platefuse.attributes import read_attributes, read_json
 from platefuse.errors import PlatefuseError
 from platefuse.plate import Plate, Well
+from platefuse.places import fused_plate_path, staging_root
 
 REQUEST_KEYS = (
     "roi_table",
@@ -63,6 +65,11 @@ def check_config(config):
         if not isinstance(cause, ValidationError):
             raise
         raise WorkflowError(config_message(cause)) from None
+    if numbers := [name for name in config["plates"] if not isinstance(name, str)]:
+        raise WorkflowError(
+            f"config.plates has the name {numbers[0]!r}, which YAML does not read as text. Write "
+            f"it in quotes: '{numbers[0]}'."
+        )
     if not (config["registration"]["enabled"] or config["fusion"]["enabled"]):
         raise WorkflowError(
             "config.registration.enabled and config.fusion.enabled are both false, so there is "
@@ -87,22 +94,45 @@ def config_message(error):
 def open_plates(paths):
     """The plates by their name in the config, checked for what can be seen without pixels."""
     plates = {name: Plate.open(path, config["images"]) for name, path in paths.items()}
-    names_by_path = {}
-    for name, plate in plates.items():
-        other = names_by_path.setdefault(plate.path.resolve(), name)
-        if other != name:
-            raise WorkflowError(
-                f"config.plates.{other} and config.plates.{name} are the same plate, {plate.path}. "
-                "Remove one of them."
-            )
-        if Path(config["results"]).resolve().is_relative_to(plate.path.resolve()):
-            raise WorkflowError(
-                f"config.results, {config['results']!r}, lies in the plate {plate.path}. "
-                "Choose a folder outside of it."
-            )
+    check_apart(plates)
+    for plate in plates.values():
         for well in plate.wells:
             check_well(well)
     return plates
+
+
+def check_apart(plates):
+    """End now if a folder that is written to is, holds, or lies in, another one of this run."""
+    results = Path(config["results"])
+    if results.exists() and not results.is_dir():
+        raise WorkflowError(
+            f"config.results, {str(results)!r}, is a file. Give a folder, or a new name."
+        )
+    places = [
+        ("config.results", results / part) for part in ("logs", "benchmarks", *plates)
+    ]
+    for name, plate in plates.items():
+        key = f"config.plates.{name}"
+        places += [
+            (key, plate.path),
+            (f"the staging of {key}", staging_root(plate.path)),
+        ]
+        if config["fusion"]["enabled"]:
+            fused = fused_plate_path(plate.path, config["fusion"]["output"])
+            places.append((f"the fused plate of {key} (config.fusion.output)", fused))
+            places.append(
+                (f"the staging of the fused plate of {key}", staging_root(fused))
+            )
+    resolved = sorted((place.resolve().parts, what, place) for what, place in places)
+    for (parts, what, place), (others, other_what, other) in pairwise(resolved):
+        if (
+            others[: len(parts)] == parts
+        ):  # sorted, what lies in a folder comes right after it
+            raise WorkflowError(
+                f"{what}, {str(place)!r}, and {other_what}, {str(other)!r}, are the same or one "
+                "lies in the other, and what is written to one would damage the other. Choose "
+                "places apart."
+            )
 
 
 def check_well(well):
@@ -159,7 +189,7 @@ def preflight():
     WorkflowError
         With the message of the first fault; no job has begun then.
     """
-    from platefuse.check import check_fusion, check_plate
+    from platefuse.check import check_fused_plate, check_fusion, check_plate
     from platefuse.fusion_options import FusionOptions
     from platefuse.request import RegistrationRequest
 
@@ -168,7 +198,9 @@ def preflight():
             if config["registration"]["enabled"]:
                 check_plate(plate, RegistrationRequest(**REQUEST))
             if config["fusion"]["enabled"]:
+                fused = fused_plate_path(plate.path, config["fusion"]["output"])
                 check_fusion(plate, FusionOptions(**FUSION_OPTIONS))
+                check_fused_plate(plate, fused)
     except PlatefuseError as error:
         raise WorkflowError(str(error)) from None
 

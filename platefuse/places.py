@@ -1,4 +1,4 @@
-"""Where images are made and kept before they are live: a folder beside the plate."""
+"""Where things go that are made from a plate: folders beside it."""
 
 from __future__ import annotations
 
@@ -34,3 +34,10 @@ def staging_folder(plate: Path, row: str, column: str) -> Path:
             "is replaced and removed; take the link away."
         )
     return folder
+
+
+def fused_plate_path(plate: str | Path, output: str | None = None) -> Path:
+    """Where the fused plate goes: `output`, or ``<plate>_fused.zarr`` beside the plate."""
+    path = Path(plate)
+    name = path.name.removesuffix(".zarr")
+    return Path(output) if output else path.with_name(f"{name}_fused.zarr")
