@@ -124,10 +124,10 @@ class Frame:
         low, high = pick[0](lows, axis=0), pick[1](highs, axis=0)
         begin = low if origin is None else np.asarray(origin, float)
         if shape is None:
-            counts = np.floor((high - begin) / step) + 1
+            counts = np.floor((high - low) / step) + 1
             if (counts < 1).any():
                 raise ViewError(
-                    f"the {mode} of the views is empty: it would begin at {begin.tolist()} and "
+                    f"the {mode} of the views is empty: it would begin at {low.tolist()} and "
                     f"end at {high.tolist()} ({axes}). Check the transforms, or use "
                     "output_stack_mode 'union'."
                 )

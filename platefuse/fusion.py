@@ -77,12 +77,13 @@ def fuse(
     output_stack_mode : str
         ``union``, ``intersection`` or ``sample`` (first planes).
     output_origin, output_shape : dict, optional
-        Position of the first pixel's centre, and number of pixels.
+        Position of the first pixel's centre, and number of pixels, each in place of what the
+        mode gives.
     output_stack_properties : dict, optional
         ``spacing``, ``origin`` and ``shape`` together; the other ``output_*`` are ignored.
     output_chunksize : int or dict, optional
-        Chunks of the fused image; by default those of the first view if it is a dask array,
-        else 2048 × 2048 or 256 × 256 × 256.
+        Chunks of the fused image, -1 for a whole axis; by default those of the first view if it
+        is a dask array, else 2048 × 2048 or 256 × 256 × 256.
     overlap_in_pixels : int, optional
         Margin around each block that `fusion_func` and `weights_func` get to see; at least
         what they say themselves.

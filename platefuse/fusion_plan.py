@@ -151,7 +151,8 @@ def choose_chunks(sim: Sim, frame: Frame, asked: int | Mapping[str, int] | None)
     else:
         sizes = [DEFAULT_CHUNKS[len(frame.axes)][a] for a in frame.axes]
     leading = len(sim.dims) - len(frame.axes)
-    return (1,) * leading + tuple(int(n) for n in sizes)
+    whole = zip(sizes, frame.shape, strict=True)
+    return (1,) * leading + tuple(n if size == -1 else int(size) for size, n in whole)
 
 
 def place_views(

@@ -45,20 +45,25 @@ _FOLDER = Expected(
     lambda v: isinstance(v, str | os.PathLike) and not re.search("://|\0", str(v)),
 )
 _STACK = {"spacing": by_axis(POSITIVE), "origin": by_axis(FINITE), "shape": by_axis(COUNT)}
+_CHUNK = Expected(
+    "a whole number above 0, or -1 for a whole axis", lambda v: is_whole(v, 1) or number(v) == -1
+)
+_IGNORED = Expected("anything", lambda v: True)
+"""`get_stack_properties_from_sim` of multiview-stitcher gives an image's transform, too."""
 _ARGUMENTS: dict[str, Expected] = {
     "fusion_func": FUNCTION,
     "fusion_method_kwargs": KEYWORDS.or_none,
     "weights_func": FUNCTION.or_none,
     "weights_func_kwargs": KEYWORDS.or_none,
-    "output_stack_properties": dict_of(_STACK).or_none,
+    "output_stack_properties": dict_of({**_STACK, "transform": _IGNORED}).or_none,
     "output_spacing": _STACK["spacing"].or_none,
     "output_origin": _STACK["origin"].or_none,
     "output_shape": _STACK["shape"].or_none,
     "output_stack_mode": one_of(*MODES),
     "output_chunksize": Expected(
-        "a whole number above 0, or a dict of one for each axis",
-        lambda v: isinstance(v, Mapping) or is_whole(v, 1),
-        by_axis(COUNT).parts,
+        f"{_CHUNK.words}, or a dict of one for each axis",
+        lambda v: isinstance(v, Mapping) or _CHUNK.holds(v),
+        by_axis(_CHUNK).parts,
     ).or_none,
     "overlap_in_pixels": Expected("a whole number of 0 or more", lambda v: is_whole(v, 0)).or_none,
     "interpolation_order": ORDER,

@@ -21,8 +21,6 @@ from platefuse.views import View
 
 Pixels = NDArray[Any]
 
-_OFFERED = ("blending_weights", "params", "fusion_weights")
-
 
 @dataclass(frozen=True)
 class Plugin:
@@ -52,8 +50,15 @@ class Plugin:
     copies = False
 
     def __post_init__(self) -> None:
-        _check_call("fusion_func", self.function, "fusion_method_kwargs", self.function_kwargs)
-        _check_call("weights_func", self.weights, "weights_func_kwargs", self.weights_kwargs)
+        offered: tuple[str, ...] = ("blending_weights", "params")
+        _check_call(
+            "weights_func", self.weights, offered, "weights_func_kwargs", self.weights_kwargs
+        )
+        if self.weights is not None:
+            offered = (*offered, "fusion_weights")
+        _check_call(
+            "fusion_func", self.function, offered, "fusion_method_kwargs", self.function_kwargs
+        )
 
     def compose(
         self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
@@ -85,8 +90,8 @@ class Plugin:
         return out
 
     def _call(self, views: Pixels, blending: Pixels, params: list[Any]) -> Pixels:
-        """One volume, or one plane: a single plane is handed over without its z axis."""
-        flat = len(self.margin_px) == 3 and views.shape[1] == 1
+        """One volume, or one plane: a single plane is handed over without z, if no view tilts."""
+        flat = len(self.margin_px) == 3 and views.shape[1] == 1 and not any(map(_tilts, params))
         if flat:
             views, blending = views[:, 0], blending[:, 0]
             params = [
@@ -116,12 +121,16 @@ def _rounded(block: Pixels, dtype: np.dtype[Any], nodata: float) -> Pixels:
 
 
 def _check_call(
-    what: str, function: Callable[..., Any] | None, of: str, kwargs: Mapping[str, Any]
+    what: str,
+    function: Callable[..., Any] | None,
+    offered: Sequence[str],
+    of: str,
+    kwargs: Mapping[str, Any],
 ) -> None:
     """Refuse arguments that a function does not have, and functions that want others."""
     if function is None:
         return
-    names = {"transformed_views", *kwargs, *(n for n in _OFFERED if accepts(function, n))}
+    names = {"transformed_views", *kwargs, *(n for n in offered if accepts(function, n))}
     try:
         signature(function).bind(**dict.fromkeys(names))
     except ValueError:  # some that are written in C do not say
@@ -148,6 +157,14 @@ def _fitting(what: str, function: Callable[..., Any], given: Any, shape: tuple[i
             f"{found.dtype}; expected numbers of shape {shape}."
         )
     return found
+
+
+def _tilts(affine: Any) -> bool:
+    """Whether a view's affine mixes z with the plane, which its plane alone does not show."""
+    if affine is None:
+        return False
+    mixed = [affine.sel(x_in=a, x_out=b).item() for p in "yx" for a, b in (("z", p), (p, "z"))]
+    return any(mixed)
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from platefuse.errors import ViewError
 
 _SINGULAR = 1e12
+_ROUNDING = 1e-9
 
 
 def read_transforms(number: int, image: Any, key: str | None, spatial: str) -> tuple[Any, ...]:
@@ -121,8 +122,9 @@ def _check(number: int, affine: NDArray[np.float64]) -> None:
             f"fuse: view {number} has a singular or non-finite affine, "
             f"{affine.tolist()}; expected one that can be inverted."
         )
-    if affine[-1].tolist() != last:
+    if not np.allclose(affine[-1], last, rtol=0, atol=_ROUNDING):
         raise ViewError(
             f"fuse: view {number} has an affine whose last row is {affine[-1].tolist()}; "
             f"expected {last}."
         )
+    affine[-1] = last  # to the bit, which least squares and pseudo-inverses miss

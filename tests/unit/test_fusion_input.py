@@ -270,6 +270,37 @@ def refused(sims: Any, options: dict[str, Any], folder: Path, said: tuple[str, .
     assert {p: p.is_file() and p.read_bytes() for p in folder.rglob("*")} == before
 
 
+def test_an_affine_by_least_squares_is_an_affine() -> None:
+    """Its last row is 0, 0, 1 but for what was rounded; that makes no difference."""
+    rounded = np.array([[0.9, 0.1, 2], [-0.1, 0.9, 3], [7.5e-18, 3.5e-13, 1 - 2e-11]])
+    exact = np.vstack([rounded[:2], [0, 0, 1]])
+    fused = [fuse([with_affine(affine)], KEY) for affine in (rounded, exact)]
+    xarray.testing.assert_equal(*fused)
+
+
+def test_stack_properties_as_multiview_stitcher_has_them_may_hold_a_transform() -> None:
+    properties = stack()["output_stack_properties"]
+    with_transform = {**properties, "transform": np.eye(3)}
+    xarray.testing.assert_equal(
+        fuse([sim()], KEY, output_stack_properties=with_transform),
+        fuse([sim()], KEY, output_stack_properties=properties),
+    )
+
+
+def test_a_chunk_may_span_an_axis() -> None:
+    assert fuse([sim()], KEY, output_chunksize=-1).data.chunks == ((20,), (24,))
+    fused = fuse([sim()], KEY, output_chunksize={"y": 8, "x": -1})
+    assert fused.data.chunks == ((8, 8, 4), (24,))
+
+
+def test_weights_that_nobody_gives_are_missed_at_once() -> None:
+    def needs(transformed_views: Array, fusion_weights: Array) -> Array:
+        return np.asarray(transformed_views[0] * fusion_weights[0])
+
+    with pytest.raises(PlatefuseError, match="'needs' cannot be called with"):
+        fuse([sim()], KEY, needs)
+
+
 @pytest.mark.parametrize("key", ["elsewhere", ["stage"], 0])
 def test_a_transform_that_is_not_there(key: Any) -> None:
     with pytest.raises(PlatefuseError, match=r"has no transform .*it has \['stage'\]"):

@@ -118,6 +118,21 @@ def test_a_single_plane_comes_without_its_z_axis() -> None:
             np.testing.assert_array_equal(params, np.eye(3))
 
 
+def test_a_single_plane_of_a_tilted_view_keeps_its_z_axis() -> None:
+    calls: list[dict[str, Any]] = []
+    function = spy(calls, "transformed_views, params", first_view_fusion)
+    tilted = np.eye(4)
+    tilted[0, 2] = 0.1
+    sims = [make_sim(SCENE, "zyx"), make_sim(SCENE, "zyx", affine=tilted)]
+    fuse(sims, KEY, function, output_chunksize={"z": 1, "y": 50, "x": 50}).compute()
+    for call in calls:
+        n, *shape = call["transformed_views"].shape
+        flat = n == 1 and np.array_equal(call["params"][0], np.eye(len(call["params"][0])))
+        assert len(shape) == (2 if flat else 3)
+        assert [len(params) for params in call["params"]] == [3 if flat else 4] * n
+    assert any(len(call["params"][0]) == 4 for call in calls)
+
+
 def test_every_time_and_channel_is_a_call_with_the_affines_of_its_time() -> None:
     affines = np.stack([np.eye(3), np.eye(3)])
     affines[1, 0, 2] = 4
