@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import pairwise, product
 from operator import iadd
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +108,7 @@ class Paint:
     """
 
     winner: Literal["first", "last", "label"] = "last"
-    margin_px: tuple[int, ...] = ()
+    margin_px: ClassVar[tuple[int, ...]] = ()
     nodata: float | None = None
 
     @property
@@ -138,7 +138,7 @@ class Blend:
     """
 
     method: Literal["weighted_average", "mean", "max"] = "weighted_average"
-    margin_px: tuple[int, ...] = ()
+    margin_px: ClassVar[tuple[int, ...]] = ()
     nodata: float | None = None
 
     @property

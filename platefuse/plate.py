@@ -258,12 +258,6 @@ class Plate:
             f"{self.path}: no well {row}/{column}; it has {[w.name for w in self.wells]}."
         )
 
-    @property
-    def acquisitions(self) -> tuple[int, ...]:
-        """All acquisitions that its wells' images belong to, sorted."""
-        numbers = {i.acquisition for well in self.wells for i in well.images}
-        return tuple(sorted(n for n in numbers if n is not None))
-
 
 def _section(group: Path, key: str) -> dict[str, Any]:
     section = read_attributes(group).get(key)

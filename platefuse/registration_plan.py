@@ -24,8 +24,8 @@ class RegistrationPlan:
 
     Attributes
     ----------
-    image, reference : Path
-        The image and the one it is moved onto.
+    image : Path
+        The image.
     pairs : list of (Roi, Roi)
         The ROIs of the acquisition and of the reference that show the same tissue.
     placements : list of Placement
@@ -35,7 +35,6 @@ class RegistrationPlan:
     """
 
     image: Path
-    reference: Path
     pairs: list[tuple[Roi, Roi]]
     placements: list[Placement]
     record: dict[str, Any]
@@ -96,7 +95,7 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
             for placement in placements
         ],
     }
-    return RegistrationPlan(source, reference, pairs, placements, record)
+    return RegistrationPlan(source, pairs, placements, record)
 
 
 def place_all(

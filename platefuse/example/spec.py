@@ -241,12 +241,6 @@ class PlateSpec:
         """The first acquisition that has the number `reference_acquisition`."""
         return next(a for a in self.acquisitions if a.number == self.reference_acquisition)
 
-    @property
-    def is_whole_pixel(self) -> bool:
-        """Whether every shift is a whole number of pixels."""
-        shifts = [s for a in self.acquisitions for s in (a.shift_px, *a.field_shifts_px)]
-        return all(float(value).is_integer() for shift in shifts for value in shift)
-
     def _check_plate(self) -> None:
         _require(bool(self.wells), "no well", "at least one")
         _require(len(set(self.wells)) == len(self.wells), f"wells {self.wells}", "different names")
