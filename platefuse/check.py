@@ -31,12 +31,6 @@ def check_plate(plate: Plate, request: RegistrationRequest) -> None:
     PlatefuseError
         The first thing that is wrong.
     """
-    for folder in (plate.path, plate.path.parent):
-        if not os.access(folder, os.W_OK):
-            raise PlateError(
-                f"{folder} cannot be written to: new images are made beside the plate and then "
-                "put into it. Change its permissions, or work on a copy of the plate."
-            )
     for well in plate.wells:
         check_well(well, request)
 
@@ -54,6 +48,7 @@ def check_well(well: Well, request: RegistrationRequest) -> None:
         return  # the well's first job puts it back; until then its images cannot be read
     for image in well.images:
         if done_record(request.destination(well, image.path), request) is None:
+            _check_writable(well.plate)
             plan_registration(well, image.path, request)
 
 
@@ -107,6 +102,15 @@ def check_fusion(plate: Plate, options: FusionOptions) -> None:
         ]
         if options.layout == "stacked":
             check_stackable(layers)
+
+
+def _check_writable(plate: Path) -> None:
+    for folder in (plate, plate.parent):
+        if not os.access(folder, os.W_OK):
+            raise PlateError(
+                f"{folder} cannot be written to: new images are made beside the plate and then "
+                "put into it. Change its permissions, or work on a copy of the plate."
+            )
 
 
 def _visible(folder: Path) -> set[str]:

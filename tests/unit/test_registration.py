@@ -411,6 +411,24 @@ def test_a_good_plate_passes_the_check_and_nothing_is_written(small_plate: Examp
     assert state(small_plate.path.parent) == before
 
 
+def test_a_plate_that_cannot_be_written_to_is_found_before_the_first_job(
+    example_plate: PlateFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Registered already, it may be protected from then on."""
+    plate = example_plate(TINY)
+
+    def readable(path: Path, mode: int) -> bool:
+        return mode == os.R_OK
+
+    with monkeypatch.context() as protected:
+        protected.setattr(os, "access", readable)
+        with pytest.raises(PlatefuseError, match="cannot be written to"):
+            check_plate(Plate.open(plate.path), REQUEST)
+    register(plate.path)
+    monkeypatch.setattr(os, "access", readable)
+    check_plate(Plate.open(plate.path), REQUEST)
+
+
 def test_a_broken_chunk_is_named_and_the_plate_stays_as_it_was(example_plate: PlateFactory) -> None:
     plate = example_plate(TINY)
     chunk = next(p for p in (plate.path / "B/03/1/0").rglob("*") if p.is_file() and p.name == "0")
