@@ -45,7 +45,7 @@ def backup_path(well: Well, image: str) -> Path:
 
 def is_away(well: Well, image: str) -> bool:
     """Whether an image is in its backup alone: a run was killed between two renames."""
-    return not well.image(image).exists() and backup_path(well, image).exists()
+    return backup_path(well, image).exists() and not well.image(image).exists()
 
 
 def put_back(well: Well, image: str) -> None:

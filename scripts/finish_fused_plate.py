@@ -3,9 +3,7 @@
 from typing import Any
 
 import _job
-from platefuse import fused_plate
-from platefuse.fusion_options import FusionOptions
-from platefuse.places import fused_plate_path
+from platefuse import fused_plate, fusion_options, places
 from platefuse.plate import Plate
 
 
@@ -15,8 +13,8 @@ def finish_fused_plate(
     """Make the fused wells a plate; returns the receipt's content."""
     return fused_plate.finish_fused_plate(
         Plate.open(plate, images),
-        fused_plate_path(plate, output),
-        FusionOptions(**options),
+        places.fused_plate_path(plate, output),
+        fusion_options.FusionOptions(**options),
     )
 
 

@@ -3,9 +3,7 @@
 from typing import Any
 
 import _job
-from platefuse import fused_plate
-from platefuse.fusion_options import FusionOptions
-from platefuse.places import fused_plate_path
+from platefuse import fused_plate, fusion_options, places
 from platefuse.plate import Plate
 from platefuse.request import RegistrationRequest
 
@@ -25,8 +23,8 @@ def fuse_part(
     """Write the part's chunks under staging; returns the receipt's content."""
     return fused_plate.fuse_well_part(
         Plate.open(plate, images).well(row, column),
-        fused_plate_path(plate, output),
-        FusionOptions(**options),
+        places.fused_plate_path(plate, output),
+        fusion_options.FusionOptions(**options),
         int(part),
         scatter,
         request=RegistrationRequest(**request) if request else None,

@@ -3,9 +3,7 @@
 from typing import Any
 
 import _job
-from platefuse import fused_plate
-from platefuse.fusion_options import FusionOptions
-from platefuse.places import fused_plate_path
+from platefuse import fused_plate, fusion_options, places
 from platefuse.plate import Plate
 from platefuse.request import RegistrationRequest
 
@@ -24,8 +22,8 @@ def fuse_well(
     """Fuse the well's images; returns the receipt's content."""
     return fused_plate.fuse_well(
         Plate.open(plate, images).well(row, column),
-        fused_plate_path(plate, output),
-        FusionOptions(**options),
+        places.fused_plate_path(plate, output),
+        fusion_options.FusionOptions(**options),
         request=RegistrationRequest(**request) if request else None,
         scatter=scatter,
         threads=threads,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from platefuse import tasks
 from platefuse.tasks import Task, run_tasks
 
 
@@ -72,16 +71,19 @@ def test_an_error_in_making_a_task_is_raised(threads: int) -> None:
         run_tasks(tasks(), threads)
 
 
-def test_an_interrupt_lets_no_further_task_begin() -> None:
+def test_an_interrupt_lets_no_further_task_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes to the thread that waits for the others."""
     done: list[int] = []
 
     def work(number: int) -> None:
         time.sleep(0.01)
         done.append(number)
 
-    tasks = (partial(work, number) for number in range(400))
-    alarm = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
-    alarm.start()
+    def interrupted(*_: object, **__: object) -> None:
+        time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tasks, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_tasks(tasks, 2)
+        run_tasks((partial(work, number) for number in range(400)), 2)
     assert len(done) < 200
