@@ -3,11 +3,40 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from platefuse.errors import PlateError
 from platefuse.files import write_json
+
+
+def all_attributes(group: Path) -> dict[str, Any]:
+    """All attributes of a Zarr group; none if it has no file for them.
+
+    Raises
+    ------
+    PlateError
+        If they are not a JSON object.
+    """
+    zarr_json, zattrs = group / "zarr.json", group / ".zattrs"
+    if not zarr_json.is_file():
+        return read_json(zattrs) if zattrs.is_file() else {}
+    attributes = read_json(zarr_json).get("attributes", {})
+    if not isinstance(attributes, dict):
+        raise PlateError(f"{zarr_json}: `attributes` is {attributes!r}; expected a JSON object.")
+    return attributes
+
+
+def replace_attributes(group: Path, attributes: Mapping[str, Any]) -> None:
+    """Write all attributes of a Zarr group anew."""
+    zarr_json = group / "zarr.json"
+    if zarr_json.is_file():
+        content = {**read_json(zarr_json), "attributes": dict(attributes)}
+        content.pop("consolidated_metadata", None)  # of what was there before
+        write_json(zarr_json, content)
+    else:
+        write_json(group / ".zattrs", dict(attributes))
 
 
 def read_attributes(group: Path) -> dict[str, Any]:
@@ -18,20 +47,21 @@ def read_attributes(group: Path) -> dict[str, Any]:
     PlateError
         If the group has no metadata file or it is not JSON.
     """
-    zarr_json, zattrs = group / "zarr.json", group / ".zattrs"
-    if zarr_json.is_file():
-        attributes = read_json(zarr_json).get("attributes", {})
-        if not isinstance(attributes, dict):
-            raise PlateError(
-                f"{zarr_json}: `attributes` is {attributes!r}; expected a JSON object."
-            )
-        ome = attributes.get("ome")
-        return ome if isinstance(ome, dict) else attributes
-    if zattrs.is_file():
-        return read_json(zattrs)
-    raise PlateError(
-        f"{group}: not an OME-Zarr group (neither `.zattrs` nor `zarr.json` is there)."
-    )
+    if not any((group / name).is_file() for name in ("zarr.json", ".zattrs")):
+        raise PlateError(
+            f"{group}: not an OME-Zarr group (neither `.zattrs` nor `zarr.json` is there)."
+        )
+    attributes = all_attributes(group)
+    ome = attributes.get("ome")
+    return ome if isinstance(ome, dict) and (group / "zarr.json").is_file() else attributes
+
+
+def update_attributes(group: Path, attributes: Mapping[str, Any]) -> None:
+    """Change OME-NGFF attributes of a Zarr group (under `ome` for 0.5); others are kept."""
+    old = all_attributes(group)
+    if "ome" in old and (group / "zarr.json").is_file():
+        attributes = {"ome": {**old["ome"], **attributes}}
+    replace_attributes(group, {**old, **attributes})
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -49,17 +79,3 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise PlateError(f"{file}: expected a JSON object, got {type(content).__name__}.")
     return content
-
-
-def update_attributes(group: Path, attributes: dict[str, Any]) -> None:
-    """Change OME-NGFF attributes of a Zarr group (under `ome` for 0.5); others are kept."""
-    if (group / "zarr.json").is_file():
-        content = read_json(group / "zarr.json")
-        content.pop("consolidated_metadata", None)  # of what was there before
-        old = content.get("attributes", {})
-        new = (
-            {**old, "ome": {**old["ome"], **attributes}} if "ome" in old else {**old, **attributes}
-        )
-        write_json(group / "zarr.json", {**content, "attributes": new})
-    else:
-        write_json(group / ".zattrs", {**read_attributes(group), **attributes})

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from platefuse.attributes import read_json
+from platefuse.attributes import all_attributes, read_json
 from platefuse.errors import TableError
 from platefuse.files import copy_tree, make_folder, write_json
 from platefuse.ngff import METADATA_FILES
-from platefuse.table_backends import group_attributes
 
 
 def copy_table(source: Path, target: Path, version: str) -> str | None:
@@ -37,7 +36,7 @@ def copy_table(source: Path, target: Path, version: str) -> str | None:
     if (source / "zarr.json").is_file() == (zarr_format == 3):
         copy_tree(source, target)
         return None
-    attributes = group_attributes(source)
+    attributes = all_attributes(source)
     if attributes.get("encoding-type") == "anndata":
         _convert_anndata(source, target, attributes, zarr_format)
         return None
@@ -71,7 +70,7 @@ def _convert_anndata(
 def _convert_groups(source: Path, target: Path, zarr_format: Literal[2, 3]) -> None:
     """Groups with files in them, as the backends that are no arrays have it."""
     make_folder(target)
-    attributes = group_attributes(source)
+    attributes = all_attributes(source)
     if zarr_format == 3:
         content = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
         write_json(target / "zarr.json", content)

@@ -13,17 +13,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from platefuse.attributes import all_attributes, replace_attributes
 from platefuse.convert_tables import copy_table
 from platefuse.frame import Frame
 from platefuse.geometry import Box
 from platefuse.layers import Layer, labels_of, unique_names
 from platefuse.moved_tables import Piece, move_table
 from platefuse.record import digest_tree, read_record
-from platefuse.table_backends import group_attributes
 from platefuse.tables import (
     has_boxes,
     is_standard_name,
-    replace_attributes,
     table_names,
     table_path,
     write_roi_table,
@@ -93,7 +92,7 @@ def write_fused_tables(
             move_table(target, table.name, pieces, frame.axes, enclose=bool(table.region))
         names.append(table.name)
     folder = target / "tables"
-    replace_attributes(folder, {**group_attributes(folder), "tables": names})
+    replace_attributes(folder, {**all_attributes(folder), "tables": names})
     return left_out
 
 
@@ -157,13 +156,13 @@ def _registered_table(image: Path) -> str | None:
 
 def _region(table: Path) -> str:
     """The label that a table is about: the last part of its region's path."""
-    region = group_attributes(table).get("region")
+    region = all_attributes(table).get("region")
     path = region.get("path") if isinstance(region, dict) else region
     return path.rpartition("/")[2] if isinstance(path, str) else ""
 
 
 def _rename_region(table: Path, old: str, new: str) -> None:
-    attributes = group_attributes(table)
+    attributes = all_attributes(table)
     region = attributes["region"]
     path = region["path"] if isinstance(region, dict) else region
     renamed = path.removesuffix(old) + new

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from platefuse.attributes import all_attributes, replace_attributes
 from platefuse.errors import TableError
 from platefuse.files import write_json
 from platefuse.geometry import Placement
-from platefuse.table_backends import backend_of, group_attributes, read_json_file
-from platefuse.tables import Table, TableFate, read_table, replace_attributes
+from platefuse.table_backends import backend_of, read_json_file
+from platefuse.tables import Table, TableFate, read_table
 
 Numbers = dict[str, NDArray[np.float64]]
 
@@ -121,7 +122,7 @@ def check_moves(fates: Mapping[str, TableFate], axes: str) -> None:
         try:
             _boxes(table, axes)
         except TableError as error:
-            kind = group_attributes(table.path).get("type")
+            kind = all_attributes(table.path).get("type")
             raise TableError(
                 f"{error} A table of the type {kind!r} is moved with the pixels: give it the "
                 "boxes, or another type if it has none."
@@ -217,7 +218,7 @@ def _write_csv(path: Path, numbers: Numbers, keep: NDArray[np.bool_]) -> None:
 
 def _write_json(path: Path, numbers: Numbers, keep: NDArray[np.bool_]) -> None:
     """Columns as the attributes of the group ``table``, as Fractal writes them, or a file."""
-    content: Any = group_attributes(path / "table")
+    content: Any = all_attributes(path / "table")
     in_group = bool(content)
     if not in_group:
         content = read_json_file(path / "table.json")

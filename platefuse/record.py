@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from platefuse import __version__
-from platefuse.attributes import read_json
+from platefuse.attributes import all_attributes, read_json, replace_attributes
 from platefuse.errors import PlateError
 from platefuse.files import write_json
 
@@ -22,10 +22,28 @@ KEY = "platefuse"
 
 
 def read_record(group: Path) -> dict[str, Any] | None:
-    """The record in the attributes of a Zarr group; None if it has none or is no group."""
-    file, attributes = _attributes(group)
-    record = attributes.get(KEY) if file is not None else None
+    """The record in the attributes of a Zarr group; None if it has none or is no group.
+
+    Raises
+    ------
+    PlateError
+        If the attributes are not a JSON object.
+    """
+    record = all_attributes(group).get(KEY)
     return record if isinstance(record, dict) else None
+
+
+def write_record(group: Path, record: dict[str, Any]) -> None:
+    """Put a record into the attributes of a Zarr group; every other attribute is kept.
+
+    Raises
+    ------
+    PlateError
+        If the group has no metadata.
+    """
+    if not any((group / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup")):
+        raise PlateError(f"{group}: not a Zarr group; expected `.zgroup` or `zarr.json` there.")
+    replace_attributes(group, {**all_attributes(group), KEY: record})
 
 
 def forget_record(group: Path) -> None:
@@ -36,29 +54,8 @@ def forget_record(group: Path) -> None:
     file = group / "zarr.json"
     consolidated = file.is_file() and "consolidated_metadata" in read_json(file)
     if consolidated or read_record(group) is not None:
-        write_record(group, None)
-
-
-def write_record(group: Path, record: dict[str, Any] | None) -> None:
-    """Put a record into the attributes of a Zarr group, None to take it away; others are kept.
-
-    Raises
-    ------
-    PlateError
-        If the group has no metadata.
-    """
-    file, attributes = _attributes(group)
-    if file is None:
-        raise PlateError(f"{group}: not a Zarr group; expected `.zgroup` or `zarr.json` there.")
-    attributes = {k: v for k, v in attributes.items() if k != KEY}
-    if record is not None:
-        attributes[KEY] = record
-    if file.name == "zarr.json":
-        content = read_json(file)
-        content.pop("consolidated_metadata", None)  # of what was there before
-        write_json(file, {**content, "attributes": attributes})
-    else:
-        write_json(file, attributes)
+        kept = {name: value for name, value in all_attributes(group).items() if name != KEY}
+        replace_attributes(group, kept)
 
 
 def stamp() -> dict[str, str]:
@@ -92,15 +89,3 @@ def digest_tree(path: Path) -> str:
 def digest_json(content: Any) -> str:
     """SHA-256 of something that can be written as JSON, in whatever order its keys are."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _attributes(group: Path) -> tuple[Path | None, dict[str, Any]]:
-    zarr_json, zattrs = group / "zarr.json", group / ".zattrs"
-    if zarr_json.is_file():
-        attributes = read_json(zarr_json).get("attributes", {})
-        return zarr_json, attributes if isinstance(attributes, dict) else {}
-    if zattrs.is_file():
-        return zattrs, read_json(zattrs)
-    if (group / ".zgroup").is_file():
-        return zattrs, {}
-    return None, {}

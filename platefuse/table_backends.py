@@ -9,32 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from platefuse.attributes import read_json
-from platefuse.errors import PlateError, TableError
+from platefuse.attributes import all_attributes
 
 Content = tuple[list[str], dict[str, list[float]]]
 
 
 def backend_of(group: Path) -> str:
     """Name of a table's backend, without its version."""
-    return str(group_attributes(group).get("backend") or "anndata").partition("_v")[0]
-
-
-def group_attributes(group: Path) -> dict[str, Any]:
-    """All attributes of a Zarr group, none if it has no metadata file.
-
-    Raises
-    ------
-    TableError
-        If they are not JSON.
-    """
-    try:
-        if (group / "zarr.json").is_file():
-            attributes = read_json(group / "zarr.json").get("attributes", {})
-            return attributes if isinstance(attributes, dict) else {}
-        return read_json(group / ".zattrs") if (group / ".zattrs").is_file() else {}
-    except PlateError as error:
-        raise TableError(str(error)) from error
+    return str(all_attributes(group).get("backend") or "anndata").partition("_v")[0]
 
 
 def read_json_file(file: Path) -> Any:
@@ -69,7 +51,7 @@ def _read_csv(path: Path, index_key: str | None) -> Content:
 
 def _read_json(path: Path, index_key: str | None) -> Content:
     """Columns as the attributes of the group ``table``, as Fractal writes them, or a file."""
-    content: Any = group_attributes(path / "table")
+    content: Any = all_attributes(path / "table")
     if not content:
         content = read_json_file(path / "table.json")
     if isinstance(content, dict):  # column-wise: {column: {row: value}} or {column: [values]}

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from platefuse.attributes import read_json
-from platefuse.errors import TableError
+from platefuse.attributes import all_attributes, replace_attributes
+from platefuse.errors import PlateError, TableError
 from platefuse.files import copy_tree, make_folder, remove_tree, write_json
 from platefuse.geometry import Roi
 from platefuse.ngff import METADATA_FILES, copy_metadata_files, others
 from platefuse.safe_paths import safe_name
-from platefuse.table_backends import READERS, backend_of, group_attributes
+from platefuse.table_backends import READERS, backend_of
 
 STANDARD_NAMES = ("FOV_ROI_table", "well_ROI_table")
 _ROI_TYPES = ("roi_table", "masking_roi_table")
@@ -124,7 +124,7 @@ def table_names(image: Path) -> list[str]:
     folder = image / "tables"
     if not folder.is_dir():
         return []
-    listed = group_attributes(folder).get("tables", [])
+    listed = all_attributes(folder).get("tables", [])
     if not isinstance(listed, list):
         raise TableError(f"{folder}: the list `tables` is {listed!r}; expected a list of names.")
     names = [safe_name(name, f"{folder}: a table") for name in listed]
@@ -164,7 +164,10 @@ def read_table(image: Path, name: str) -> Table:
             f"{image}: no table {name!r}; the image has {have}. Check the table's name in the "
             "config, and that the registration was computed for this acquisition."
         )
-    backend = backend_of(path)
+    try:
+        backend, index_key = backend_of(path), all_attributes(path).get("index_key")
+    except PlateError as error:
+        raise TableError(str(error)) from error
     reader = READERS.get(backend)
     if reader is None:
         raise TableError(
@@ -172,7 +175,7 @@ def read_table(image: Path, name: str) -> Table:
             f"{sorted(READERS)}."
         )
     try:
-        names, columns = reader(path, group_attributes(path).get("index_key"))
+        names, columns = reader(path, index_key)
     except Exception as error:  # codecs and parsers raise what they like: say which table it was
         raise TableError(
             f"{path}: the {backend} table cannot be read ({error!r}). Write it again."
@@ -237,7 +240,7 @@ def is_standard_name(name: str) -> bool:
 
 
 def _type(image: Path, name: str) -> object:
-    return group_attributes(table_path(image, name)).get("type")
+    return all_attributes(table_path(image, name)).get("type")
 
 
 def _same_rows(image: Path, reference: Path, name: str) -> bool:
@@ -298,7 +301,7 @@ def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, floa
     group[name].attrs.update(
         {"type": "roi_table", "fractal_table_version": "1", "backend": "anndata"}
     )
-    listed = [n for n in group_attributes(folder).get("tables", []) if n != name]
+    listed = [n for n in all_attributes(folder).get("tables", []) if n != name]
     _write_table_list(folder, [*listed, name])
 
 
@@ -306,17 +309,7 @@ def _write_table_list(folder: Path, names: Sequence[str]) -> None:
     if not any((folder / name).is_file() for name in ("zarr.json", ".zgroup")):
         make_folder(folder)
         write_json(folder / ".zgroup", {"zarr_format": 2})
-    replace_attributes(folder, {**group_attributes(folder), "tables": list(names)})
-
-
-def replace_attributes(group: Path, attributes: Mapping[str, Any]) -> None:
-    """Write all attributes of a Zarr group anew."""
-    if (group / "zarr.json").is_file():
-        content = read_json(group / "zarr.json")
-        content.pop("consolidated_metadata", None)  # of what was there before
-        write_json(group / "zarr.json", {**content, "attributes": dict(attributes)})
-    else:
-        write_json(group / ".zattrs", dict(attributes))
+    replace_attributes(folder, {**all_attributes(folder), "tables": list(names)})
 
 
 def _is_group(path: Path) -> bool:

@@ -27,7 +27,7 @@ from platefuse.fusion_options import FusionOptions
 from platefuse.ngff import Multiscale
 from platefuse.places import fused_plate_path
 from platefuse.plate import Plate
-from platefuse.record import read_record, write_record
+from platefuse.record import forget_record, read_record
 from platefuse.request import RegistrationRequest
 from platefuse.staging import register_image
 from platefuse.store import StoredArray
@@ -422,7 +422,7 @@ def test_what_platefuse_has_not_fused_is_never_replaced(
             attributes["plate"]["wells"].append({"path": "C/05"})
             (fused / ".zattrs").write_text(json.dumps(attributes))
             shutil.copytree(fused / WELL, well)
-        write_record(well, None)
+        forget_record(well)
     before = everything(tmp_path)
     with pytest.raises(PlatefuseError, match=r"fused.zarr.* is not a fused .* move it away"):
         check_fused_plate(found, fused)

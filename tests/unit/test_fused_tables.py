@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
+from platefuse.attributes import all_attributes
 from platefuse.convert_tables import copy_table
 from platefuse.create import write_group
 from platefuse.example import AcquisitionSpec, PlateSpec
@@ -19,7 +20,6 @@ from platefuse.fused_tables import write_fused_tables
 from platefuse.layers import Layer, frame_of
 from platefuse.plate import Plate
 from platefuse.record import digest_tree
-from platefuse.table_backends import group_attributes
 from platefuse.tables import read_table, table_names, write_roi_table
 from tests.conftest import ExamplePlate, PlateFactory
 
@@ -83,7 +83,7 @@ def test_feature_tables_are_the_same_bytes_and_masks_are_where_objects_are(
     assert_masks_hold_their_objects(plate, target)
     keys = ("type", "region", "instance_key")
     for table in ("nuclei_ROI_table", "nuclei_features"):
-        old, new = (group_attributes(f / table) for f in (source, target / "tables"))
+        old, new = (all_attributes(f / table) for f in (source, target / "tables"))
         assert {k: old[k] for k in keys} == {k: new[k] for k in keys}
 
 
@@ -121,7 +121,7 @@ def test_tables_are_written_in_the_format_of_the_fused_plate(
     assert_masks_hold_their_objects(plate, target)
     old, new = (read_table(i, "nuclei_features") for i in (image, target))
     assert (old.names, old.columns) == (new.names, new.columns)
-    attributes = [group_attributes(i / "tables" / "nuclei_features") for i in (image, target)]
+    attributes = [all_attributes(i / "tables" / "nuclei_features") for i in (image, target)]
     assert attributes[0] == attributes[1]
     if backend == "anndata":
         tables = [
@@ -228,7 +228,7 @@ def test_tables_of_stacked_acquisitions_are_told_apart(
         "nuclei_features_acq3",
     ]
     for number in (0, 3):
-        attributes = group_attributes(tmp_path / "new" / "tables" / f"nuclei_features_acq{number}")
+        attributes = all_attributes(tmp_path / "new" / "tables" / f"nuclei_features_acq{number}")
         assert attributes["region"] == {"path": f"../labels/nuclei_acq{number}"}
         assert attributes["instance_key"] == "label"
 
@@ -245,7 +245,7 @@ def test_a_table_of_one_acquisition_alone_keeps_its_name_and_follows_its_label(
     write(layers_of(plate), tmp_path / "new")
     carried = ["FOV_ROI_table", "well_ROI_table", "nuclei_features"]
     assert table_names(tmp_path / "new") == carried
-    attributes = group_attributes(tmp_path / "new" / "tables" / "nuclei_features")
+    attributes = all_attributes(tmp_path / "new" / "tables" / "nuclei_features")
     assert attributes["region"] == {"path": "../labels/nuclei_acq3"}
 
 
