@@ -146,6 +146,16 @@ def test_refused_in_one_message(fresh: Folder, config: dict[str, Any], words: li
     assert fingerprint(fresh.plate) == before
 
 
+def test_a_key_that_stands_twice_is_refused_in_one_message(fresh: Folder) -> None:
+    (fresh.path / "config.yaml").write_text(
+        "plates:\n  tiny: tiny.zarr\nfusion:\n  method: max\nplates:\n  other: other.zarr\n"
+    )
+    said = fresh.fail("--dry-run")
+    assert "config.plates stands in line 1 and again in line 5" in said
+    (fresh.path / "config.yaml").write_text("plates: {tiny: tiny.zarr, tiny: other.zarr}\n")
+    assert "config.plates.tiny stands in line 1 and again in line 1" in fresh.fail("--dry-run")
+
+
 def test_two_plates_are_never_fused_to_one(fresh: Folder) -> None:
     shutil.copytree(fresh.plate, fresh.path / "tiny")
     fresh.configure(plates={"a": "tiny.zarr", "b": "tiny"})

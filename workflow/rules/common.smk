@@ -11,6 +11,7 @@ from itertools import pairwise
 from math import prod
 from pathlib import Path
 
+import yaml
 from jsonschema import ValidationError
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
@@ -54,6 +55,29 @@ wildcard_constraints:
     column=NAME,
     image=NAME,
     part=r"[0-9]+",
+
+
+def check_keys_once(file):
+    """End if a key stands twice in a config file: YAML takes the last one and says nothing."""
+
+    def check(node, above):
+        if isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                check(item, above)
+        if not isinstance(node, yaml.MappingNode):
+            return
+        lines = {}
+        for key, value in node.value:
+            name, line = f"{above}.{key.value}", key.start_mark.line + 1
+            if key.value in lines:
+                raise WorkflowError(
+                    f"{file}: {name} stands in line {lines[key.value]} and again in line {line}, "
+                    "and only the last would count. Leave one, or give the other its own name."
+                )
+            lines[key.value] = line
+            check(value, name)
+
+    check(yaml.compose(Path(file).read_text()), "config")
 
 
 def check_config(config):
@@ -153,6 +177,8 @@ def check_well(well):
             well.reference_image(image.path, REQUEST["reference_acquisition"])
 
 
+for file in workflow.configfiles:
+    check_keys_once(file)
 check_config(config)
 
 REQUEST = {key: config["registration"][key] for key in REQUEST_KEYS}
