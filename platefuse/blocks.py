@@ -5,7 +5,8 @@ Where one view covers a pixel, the pixel is copied. Only where several do are th
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+import math
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import pairwise, product
@@ -171,20 +172,30 @@ class Blend:
         if self.method == "max":
             return _maximum(values, masks, painted)
         kind = float_dtype(dtype)
-        base = _first_covering(values, masks, painted)
         weights = [
             self._weights(part, cell, mask, kind) for part, mask in zip(parts, masks, strict=True)
         ]
         weight_sum = reduce(np.add, weights)
         if all(mask is not None for mask in masks):
             weight_sum = np.where(weight_sum == 0, kind.type(1), weight_sum)
+        shares = (weight / weight_sum for weight in weights)
+        if dtype.kind in "iu" and dtype.itemsize == 8:
+            return _mix_large(values, masks, shares, painted)
+        base = _first_covering(values, masks, painted)
         origin = base.astype(kind)
         differences = (
-            _difference(value, base, origin, mask, weight / weight_sum)
-            for value, weight, mask in zip(values, weights, masks, strict=True)
+            _difference(value, base, origin, mask, share)
+            for value, mask, share in zip(values, masks, shares, strict=True)
             if value is not base
         )
-        return _add(base, origin, reduce(iadd, differences), dtype)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinities of both signs
+            change = reduce(iadd, differences)
+            mixed = np.add(origin, change, out=origin)
+            if dtype.kind == "f" and not np.isfinite(change).all():  # infinite, or too far apart
+                shares = (weight / weight_sum for weight in weights)
+                there = (np.where(s > 0, v * s, 0) for v, s in zip(values, shares, strict=True))
+                np.copyto(mixed, reduce(iadd, there), where=~np.isfinite(change))
+        return to_dtype(mixed, dtype)
 
     def _weights(
         self, part: Part, cell: Box, mask: Mask | None, kind: np.dtype[Any]
@@ -303,18 +314,31 @@ def _maximum(values: Sequence[Pixels], masks: Sequence[Mask | None], painted: Pi
     return highest
 
 
-def _add(base: Pixels, origin: Pixels, difference: Pixels, dtype: np.dtype[Any]) -> Pixels:
-    """A value, which is also given as float, and a correction, as `dtype`.
+def _mix_large(
+    values: Sequence[Pixels],
+    masks: Sequence[Mask | None],
+    shares: Iterable[NDArray[np.floating[Any]]],
+    painted: Pixels,
+) -> Pixels:
+    """The weighted mean of integers of 64 bits, of which a float does not hold the last digits.
 
-    Exact for eight-byte integers, too.
+    They are mixed as the others are, from what they differ from the first, but differences are
+    taken, and added, as integers. Views that were interpolated are floats, with their precision.
     """
-    if base.dtype.kind == "f" or dtype.kind not in "iu" or dtype.itemsize < 8:
-        return to_dtype(np.add(difference, origin, out=difference), dtype)
-    # integers of 64 bits wrap around, and so may the way there: by two steps that int64 holds
-    step = np.rint(difference)
-    limit = float(2**63 - 2**10)
-    half = np.clip(np.rint(step / 2), -limit, limit)
-    rest = np.clip(step - half, -limit, limit)
-    return np.asarray(
-        base + half.astype(np.int64).astype(dtype) + rest.astype(np.int64).astype(dtype)
-    )
+    dtype = painted.dtype
+    base = _first_covering([to_dtype(value, dtype) for value in values], masks, painted)
+    bits, total = base.astype(np.uint64), np.zeros(base.shape)
+    for value, mask, share in zip(values, masks, shares, strict=True):
+        if value.dtype.kind == "f":
+            difference = value - base.astype(np.float64)
+        else:  # unsigned: it wraps around to the distance
+            more = value.astype(np.uint64) - bits
+            difference = np.where(
+                value >= base, more.astype(np.float64), -(np.uint64(0) - more).astype(np.float64)
+            )
+        difference *= share
+        total += difference if mask is None else np.where(mask, difference, 0)
+    lowest, highest = (np.uint64(n % 2**64) for n in (np.iinfo(dtype).min, np.iinfo(dtype).max))
+    step = np.minimum(np.abs(np.rint(total)), math.nextafter(2**64, 0)).astype(np.uint64)
+    up, down = np.minimum(step, highest - bits), np.minimum(step, bits - lowest)
+    return np.asarray(np.where(total >= 0, bits + up, bits - down)).astype(dtype)

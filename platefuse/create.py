@@ -65,6 +65,7 @@ def create_image(
     attributes: Mapping[str, Any] | None = None,
     creation: Mapping[str, Any] | None = None,
     origin: Sequence[float] | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> Multiscale:
     """Create the arrays and the metadata of a new image.
 
@@ -77,7 +78,7 @@ def create_image(
     axes : str
         Its axes, in array order.
     pixel_size : sequence of float
-        Pixel size on every axis: micrometres in space, 1 for others.
+        Pixel size on every axis: micrometres in space.
     shape : sequence of int
         Shape of the finest level.
     dtype : dtype
@@ -96,6 +97,8 @@ def create_image(
         Further arguments of `zarr.create_array`, such as `compressors`.
     origin : sequence of float, optional
         Position of the first pixel's centre on every axis.
+    units : mapping of str to str, optional
+        Units of axes that are not in space.
 
     Returns
     -------
@@ -106,7 +109,11 @@ def create_image(
 
     factors = tuple(2 if a in "yx" else 1 for a in axes)
     shapes = _shapes_until_small(shape, factors, levels)
-    entry = multiscales_metadata(name, axes, pixel_size, factors, len(shapes), origin=origin)
+    grown = [[1] * len(axes)]
+    for level_shape in shapes[:-1]:  # one pixel stays one pixel
+        steps = zip(grown[-1], factors, level_shape, strict=True)
+        grown.append([g * f if n > 1 else g for g, f, n in steps])
+    entry = multiscales_metadata(name, axes, pixel_size, grown, origin=origin, units=units)
     if version == "0.4":
         entry["version"] = "0.4"
     further = {k: v for k, v in (attributes or {}).items() if v is not None}
@@ -242,10 +249,10 @@ def multiscales_metadata(
     name: str,
     axes: str,
     pixel_size: Sequence[float],
-    factors: Sequence[int],
-    levels: int,
+    grown: Sequence[Sequence[int]],
     *,
     origin: Sequence[float] | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The entry of `multiscales` for a new image with levels ``"0"``, ``"1"`` and so on.
 
@@ -256,28 +263,33 @@ def multiscales_metadata(
     axes : str
         Its axes, in array order.
     pixel_size : sequence of float
-        Pixel size on every axis: micrometres in space, 1 for channels.
-    factors : sequence of int
-        Group size on every axis, the same from each level to the next.
-    levels : int
-        Number of levels.
+        Pixel size on every axis: micrometres in space.
+    grown : sequence of sequences of int
+        For each level, how many of the finest pixels one of its pixels stands for, on every axis.
     origin : sequence of float, optional
         Position of the first pixel's centre on every axis; written if given.
+    units : mapping of str to str, optional
+        Units of axes that are not in space.
     """
     datasets = []
-    for level in range(levels):
-        grown = [f**level for f in factors]
-        scale = [s * g for s, g in zip(pixel_size, grown, strict=True)]
+    for level, sizes in enumerate(grown):
+        scale = [s * g for s, g in zip(pixel_size, sizes, strict=True)]
         transforms: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
         if origin is not None:
             centre = [
-                o + (g - 1) / 2 * s for o, g, s in zip(origin, grown, pixel_size, strict=True)
+                o + (g - 1) / 2 * s for o, g, s in zip(origin, sizes, pixel_size, strict=True)
             ]
             transforms.append({"type": "translation", "translation": centre})
         datasets.append({"path": str(level), "coordinateTransformations": transforms})
-    return {"name": name, "axes": [_axis(a) for a in axes], "datasets": datasets}
+    described = [_axis(a, (units or {}).get(a)) for a in axes]
+    return {"name": name, "axes": described, "datasets": datasets}
 
 
-def _axis(name: str) -> dict[str, str]:
-    kinds = {"t": {"type": "time"}, "c": {"type": "channel"}}
-    return {"name": name} | kinds.get(name, {"type": "space", "unit": "micrometer"})
+def _axis(name: str, unit: str | None) -> dict[str, str]:
+    if name in "tc":
+        return {
+            "name": name,
+            "type": "time" if name == "t" else "channel",
+            **({"unit": unit} if unit else {}),
+        }
+    return {"name": name, "type": "space", "unit": "micrometer"}

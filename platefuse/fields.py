@@ -101,6 +101,12 @@ def find_fields(image: Path, multiscale: Multiscale, tile_table: str) -> list[Fi
         _check_inside(field, multiscale, table)
         if not field.box(multiscale, multiscale).empty:
             found.append(field)
+    twice = next((name for name in table.names if table.names.count(name) > 1), None)
+    if twice is not None:
+        raise TableError(
+            f"{table.path}: two fields have the name {twice!r}; expected each name once. "
+            "Rename one of them."
+        )
     if not found:
         raise TableError(
             f"{table.path}: no field of the table has data: each is smaller than a pixel, or does "

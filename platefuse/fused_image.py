@@ -108,7 +108,7 @@ class _Writer:
         attributes: dict[str, Any],
     ) -> Multiscale:
         """Create an image like another and write what this job has to write of it."""
-        options, size = self.options, frame.as_dict(frame.spacing)
+        options, size = self.options, {**like.steps, **frame.as_dict(frame.spacing)}
         first = like.path / like.paths[0]
         new = create_image(
             target,
@@ -123,6 +123,7 @@ class _Writer:
             levels=len(like.paths),
             attributes=attributes,
             creation={"compressors": compressor_like(first, options.ngff_version)},
+            units=like.other_units,
         )
         arrays = [StoredArray.open(target / p, mode="r+") for p in new.paths]
         levels = Target(arrays, new.factors, downsample)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -22,13 +23,14 @@ from platefuse.frame import Frame
 from platefuse.fusion_plan import Fusion
 from platefuse.fusion_request import FusionRequest, Storage
 from platefuse.geometry import Box, grid_box
-from platefuse.ngff import Multiscale, others, read_array_metadata
+from platefuse.ngff import METADATA_FILES, Multiscale, others, read_array_metadata
 from platefuse.sims import Sim
 from platefuse.sources import Source
 from platefuse.store import StoredArray
 from platefuse.views import ShiftedView
 
 Pixels = NDArray[Any]
+_CHUNK_KEY = re.compile(r"c|(c[./])?\d+([./]\d+)*")
 
 
 def write_fusion(
@@ -90,7 +92,12 @@ def _target(asked: FusionRequest) -> Path:
     target = Path(str(url))
     if not target.name or target.name == ".." or (target.exists() and not target.is_dir()):
         raise ConfigError(f"fuse: output_zarr_url is {url!r}; expected the path of a folder.")
-    target = target.resolve()  # a link stays a link
+    try:
+        target = target.resolve()  # a link stays a link
+    except RuntimeError as error:
+        raise ConfigError(
+            f"fuse: output_zarr_url {url!r} is a link that leads to itself."
+        ) from error
     if target.exists():
         if not (asked.zarr_options or {}).get("overwrite", True):
             raise ImageError(
@@ -107,13 +114,25 @@ def _target(asked: FusionRequest) -> Path:
 
 def _foreign(folder: Path) -> list[str]:
     """What a folder holds beside a Zarr array, or an image's levels."""
-    levels: set[str] = set()
     with suppress(PlatefuseError):
         read_array_metadata(folder)
-        return []
+        return _no_chunks(folder, folder)
     with suppress(PlatefuseError):
-        levels = Multiscale.read(folder).folders
-    return [path.name for path in others(folder, levels)]
+        image = Multiscale.read(folder)
+        found = [path.name for path in others(folder, image.folders)]
+        return found + [name for path in image.paths for name in _no_chunks(folder / path, folder)]
+    return [path.name for path in others(folder, ())]
+
+
+def _no_chunks(array: Path, within: Path) -> list[str]:
+    """Files in an array's folder that are neither its metadata nor, by their names, chunks."""
+    return sorted(
+        str(path.relative_to(within))
+        for path in array.rglob("*")
+        if not path.is_dir()
+        and not (path.parent == array and path.name in METADATA_FILES)
+        and not _CHUNK_KEY.fullmatch(path.relative_to(array).as_posix())
+    )
 
 
 def _create_ome_zarr(

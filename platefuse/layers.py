@@ -55,6 +55,13 @@ class Layer:
             If the image or its tile table cannot be used.
         """
         image = Multiscale.read(path)
+        for label in (Multiscale.read(path / "labels" / name) for name in label_names(path)):
+            if not set(label.spatial) <= set(image.spatial):
+                raise ViewError(
+                    f"{label.path}: the label has the axes {label.axes!r}, its image only "
+                    f"{image.axes!r}. A label must not have axes in space that its image lacks: "
+                    "write it without them."
+                )
         return cls(name, acquisition, image, find_fields(path, image, tile_table))
 
     @property

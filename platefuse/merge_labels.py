@@ -208,7 +208,7 @@ def consistent_ids(ids: Ids, joined: Nodes, label: str) -> Ids:
     ranked = smallest[order]
     late = order[1:][ranked[1:] == ranked[:-1]]
     late = late[np.argsort(begins[late])]
-    highest, limit = int(ids.max()), int(np.iinfo(ids.dtype).max)
+    highest, limit = max(0, int(ids.max())), int(np.iinfo(ids.dtype).max)  # 0 is no object
     if highest + len(late) > limit:
         raise ViewError(
             f"label {label!r}: fusion.merge_labels needs ids up to {highest + len(late)}, but its "

@@ -108,6 +108,21 @@ class Multiscale:
         sizes = zip(self.axes, self.scales[0], self.units, strict=True)
         return {axis: size * unit for axis, size, unit in sizes if axis in "zyx"}
 
+    @property
+    def steps(self) -> dict[str, float]:
+        """From one index of the finest level to the next on axes not in space, in their unit."""
+        return {a: s for a, s in zip(self.axes, self.scales[0], strict=True) if a not in "zyx"}
+
+    @property
+    def other_units(self) -> dict[str, str]:
+        """The units of axes that are not in space, where the metadata name them."""
+        described = [axis for axis in self.metadata["axes"] if isinstance(axis, dict)]
+        return {
+            axis["name"]: axis["unit"]
+            for axis in described
+            if axis.get("unit") and axis["name"] in self.axes and axis["name"] not in "zyx"
+        }
+
     @cached_property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """Shape of every level.

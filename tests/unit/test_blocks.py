@@ -311,3 +311,36 @@ def test_what_a_turned_view_shows_beside_its_box_counts_for_nothing(how: Composi
     assert got is not None
     assert (got[~covered] == 150).all()
     assert (got[covered] == 200).all()
+
+
+@given(
+    dtype=st.sampled_from(["int64", "uint64"]),
+    seeds=st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=5),
+    apart=st.sampled_from([10, 2**20, 2**40, 2**64]),
+)
+def test_large_integers_are_mixed_to_the_last_digit(
+    dtype: str, seeds: list[int], apart: int
+) -> None:
+    lowest, highest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    values = [lowest + (seeds[0] + (seed - seeds[0]) % apart) % 2**64 for seed in seeds]
+    views: list[View] = [
+        cut_out(np.full(SHAPE, value, dtype), Box.of_shape(SHAPE)) for value in values
+    ]
+    got = compose(Blend("mean"), views, dtype)
+    assert got is not None
+    assert (got == got[0, 0]).all()
+    distance = abs(int(got[0, 0]) - Fraction(sum(values), len(values)))
+    assert distance <= Fraction(1, 2) + Fraction(max(values) - min(values), 2**50)
+    assert lowest <= int(got[0, 0]) <= highest
+
+
+@pytest.mark.parametrize("values", [(np.inf, 5), (5, np.inf), (-np.inf, 5), (-3e38, 3e38), (2, 4)])
+@pytest.mark.parametrize("how", [Blend(nodata=0.0), Blend("mean", nodata=0.0)])
+def test_infinity_stays_and_values_far_apart_have_their_mean(
+    values: tuple[float, float], how: Blend
+) -> None:
+    views: list[View] = [
+        cut_out(np.full(SHAPE, value, np.float32), Box.of_shape(SHAPE)) for value in values
+    ]
+    got = compose(how, views, "float32")
+    np.testing.assert_array_equal(got, np.full(SHAPE, np.mean(values), np.float32))

@@ -84,6 +84,32 @@ def test_the_centre_of_the_first_pixel_of_every_level_is_where_it_is(
         assert scale["scale"] == [1.0, 2.0, 0.5 * 2**level, 0.25 * 2**level]
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_one_pixel_stays_one_pixel(tmp_path: Path, version: str) -> None:
+    image = create(
+        tmp_path / "i",
+        version,
+        levels=4,
+        shape=(1, 1, 3, 900),
+        chunks=(1, 1, 3, 900),
+        origin=[0.0] * 4,
+    )
+    assert [s[-2:] for s in image.shapes] == [(3, 900), (1, 450), (1, 225), (1, 112)]
+    scales = [d["coordinateTransformations"][0]["scale"] for d in image.metadata["datasets"]]
+    assert [s[-2:] for s in scales] == [[0.5, 0.25], [1.0, 0.5], [1.0, 1.0], [1.0, 2.0]]
+    assert image.factors == ((1, 1, 2, 2), (1, 1, 1, 2), (1, 1, 1, 2))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_axes_that_are_not_in_space_have_the_unit_they_are_given(
+    tmp_path: Path, version: str
+) -> None:
+    image = create(tmp_path / "i", version, axes="tzyx", units={"t": "second"})
+    assert image.metadata["axes"][0] == {"name": "t", "type": "time", "unit": "second"}
+    assert image.other_units == {"t": "second"}
+    assert create(tmp_path / "j", version).other_units == {}
+
+
 def test_big_endian_pixels_are_written_in_native_order(tmp_path: Path) -> None:
     create(tmp_path / "i", "0.4", dtype=np.dtype(">u2"))
     assert StoredArray.open(tmp_path / "i" / "0").dtype.isnative
@@ -135,7 +161,7 @@ def test_groups_are_read_by_zarr(tmp_path: Path, version: str, attributes: dict[
 
 
 def test_axes_have_types_and_units() -> None:
-    entry = multiscales_metadata("n", "tczyx", [1] * 5, [1] * 5, 1)
+    entry = multiscales_metadata("n", "tczyx", [1] * 5, [[1] * 5])
     space = {"type": "space", "unit": "micrometer"}
     assert entry["axes"] == [
         {"name": "t", "type": "time"},

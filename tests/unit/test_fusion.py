@@ -657,3 +657,17 @@ class TestContentBased:
             sims, KEY, weights_func=content_based, weights_func_kwargs=self.sigmas
         ).values
         np.testing.assert_array_equal(weighed, plain)
+
+
+def test_a_turned_view_changes_no_large_integer_that_another_view_alone_has() -> None:
+    value, turn = 2**53 + 1, np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]])
+    pixels = np.full((6, 6), value)
+    turned, upright = make_sim(pixels, "yx", affine=turn), make_sim(pixels, "yx")
+    where: Any = {"output_origin": {"y": 0.0, "x": 0.0}, "output_shape": {"y": 6, "x": 6}}
+    alone = fuse([turned], KEY, **where).values == 0
+    assert 0 < alone.sum() < alone.size
+    for views in ([turned, upright], [upright, turned]):
+        whole = fuse(views, KEY, **where).values
+        assert (whole[alone] == value).all()
+        in_pieces = fuse(views, KEY, output_chunksize=1, **where).values
+        np.testing.assert_array_equal(in_pieces, whole)

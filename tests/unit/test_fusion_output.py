@@ -194,6 +194,26 @@ class TestOverwrite:
         assert (path / other).is_dir()
         assert (path / ".zattrs").exists() == is_image
 
+    @pytest.mark.parametrize("other", ["masks/mine.txt", "notes.txt", "0/notes.txt"])
+    @pytest.mark.parametrize("is_image", [False, True])
+    def test_files_among_the_chunks_are_not_lost(
+        self, other: str, is_image: bool, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "f.zarr"
+        for _ in range(2):  # its own chunks are replaced
+            write(path, zarr_options={"ome_zarr": is_image})
+        file = path / "0" / other if is_image else path / other
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("data")
+        with pytest.raises(ImageError, match=rf"holds \['(0/)?{other}'\].*would be lost"):
+            write(path)
+        assert file.read_text() == "data"
+
+    def test_a_link_to_itself_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "f.zarr").symlink_to(tmp_path / "f.zarr")
+        with pytest.raises(PlatefuseError, match=r"output_zarr_url .*f.zarr"):
+            write(tmp_path / "f.zarr")
+
     def test_a_link_stays_a_link(self, tmp_path: Path) -> None:
         (tmp_path / "scratch").mkdir()
         (tmp_path / "f.zarr").symlink_to(tmp_path / "scratch")
