@@ -47,6 +47,11 @@ def read_attributes(group: Path) -> dict[str, Any]:
     PlateError
         If the group has no metadata file or it is not JSON.
     """
+    if not group.exists():
+        raise PlateError(
+            f"{group}: no such folder. If the metadata of the plate or the well above it list it, "
+            "restore it or take it off their list."
+        )
     if not any((group / name).is_file() for name in ("zarr.json", ".zattrs")):
         raise PlateError(
             f"{group}: not an OME-Zarr group (neither `.zattrs` nor `zarr.json` is there)."

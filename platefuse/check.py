@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from platefuse.errors import PlateError
+from platefuse.errors import PlateError, SwapError
+from platefuse.files import same_filesystem
 from platefuse.fused_plate import NOT_OURS, check_fused_well
 from platefuse.fusion_options import FusionOptions
 from platefuse.layers import Layer, check_stackable
 from platefuse.ngff import METADATA_FILES
+from platefuse.places import staging_root
 from platefuse.plate import Plate, Well
 from platefuse.registration_plan import plan_registration
 from platefuse.request import RegistrationRequest, done_record
@@ -48,7 +50,7 @@ def check_well(well: Well, request: RegistrationRequest) -> None:
         return  # the well's first job puts it back; until then its images cannot be read
     for image in well.images:
         if done_record(request.destination(well, image.path), request) is None:
-            _check_writable(well.plate)
+            _check_swappable(well.plate)
             plan_registration(well, image.path, request)
 
 
@@ -104,13 +106,20 @@ def check_fusion(plate: Plate, options: FusionOptions) -> None:
             check_stackable(layers)
 
 
-def _check_writable(plate: Path) -> None:
+def _check_swappable(plate: Path) -> None:
     for folder in (plate, plate.parent):
         if not os.access(folder, os.W_OK):
             raise PlateError(
                 f"{folder} cannot be written to: new images are made beside the plate and then "
                 "put into it. Change its permissions, or work on a copy of the plate."
             )
+    staging = staging_root(plate)
+    if not same_filesystem(plate, staging if staging.exists() else plate.parent):
+        raise SwapError(
+            f"{plate} and {staging}, where its new images are made, would be on different "
+            "filesystems, so one image could not take the other's place in one step. If the plate "
+            f"is a link, name the folder that it leads to: {plate.resolve()}."
+        )
 
 
 def _visible(folder: Path) -> set[str]:

@@ -86,12 +86,13 @@ def resample(
     """
     all_taps = [KERNELS[order](f) if f else ((0, 1.0),) for f in fractions]
     out = np.empty(shape, float_dtype(pixels.dtype))
+    kind = _working_dtype(pixels.dtype)
     for tile in _tiles(shape):
         part = pixels
         for axis, taps in enumerate(all_taps):
             start, stop = (first[axis] + at for at in (tile.start[axis], tile.stop[axis]))
             part = _extended(part, axis, start + taps[0][0], stop + taps[-1][0], order)
-        values = part.astype(out.dtype, copy=False)
+        values = part.astype(kind, copy=False)
         for axis, taps in enumerate(all_taps):
             values = _filter(values, axis, [weight for _, weight in taps])
         out[tile.slices] = values
@@ -170,12 +171,15 @@ def sample(
     out : ndarray
         The samples; for order 0 of the dtype of `pixels`, else float.
     """
-    kind = out.dtype
-    if order and pixels.dtype.kind == "f":  # so that the weighted mean of equal floats is theirs
-        kind = np.dtype(np.float64)
+    kind = np.result_type(out.dtype, _working_dtype(pixels.dtype)) if order else out.dtype
     for tile in _tiles(out.shape):
         start = matrix @ np.array(tile.start, float) + offset
         out[tile.slices] = _samples(pixels, matrix, start, order, tile.shape, kind)
+
+
+def _working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The float to interpolate in; float64 for floats, so that the mean of equal ones is theirs."""
+    return np.dtype(np.float64) if dtype.kind == "f" else float_dtype(dtype)
 
 
 def _samples(
@@ -230,6 +234,8 @@ def _weighed(
         if len(all_taps[0]) == 1:
             return part
         part *= weight
+        if part.dtype == np.float64 and not np.isfinite(part).all():  # a weight of 0 is none
+            np.copyto(part, 0, where=np.equal(weight, 0))
         total = part if total is None else np.add(total, part, out=total)
     assert total is not None
     return total

@@ -100,6 +100,8 @@ REFUSED = [
     ("fusion.merge_labels", 1.5),
     ("fusion.merge_labels", True),
     ("fusion.scatter", 0),
+    ("fusion.output", "s3://bucket/fused.zarr"),
+    ("fusion.output", "~/fused.zarr"),
     ("fusion.tile_tabel", "FOV_ROI_table"),
     ("fusion", None),
     ("unknown", 1),
@@ -120,6 +122,7 @@ ACCEPTED = [
     ("fusion.weights", "content_based"),
     ("fusion.merge_labels", 1),
     ("fusion.output", "fused/all.zarr"),
+    ("fusion.output", "fused~/all:1.zarr"),
 ]
 
 

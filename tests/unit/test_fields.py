@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,20 @@ def test_tables_that_cannot_be(image: Path, columns: dict[str, Any], message: st
     rewrite(image, **columns)
     with pytest.raises(TableError, match=message):
         fields_of(image, "tiles")
+
+
+def test_two_fields_of_one_name_are_an_error(image: Path) -> None:
+    rewrite(image)
+    table = image / "tables" / "twice"
+    table.mkdir()
+    (table / ".zgroup").write_text('{"zarr_format": 2}')
+    attributes = {"type": "roi_table", "backend": "csv", "index_key": "FieldIndex"}
+    (table / ".zattrs").write_text(json.dumps(attributes))
+    columns = [f"{kind}{axis}_micrometer" for kind in ("", "len_") for axis in "xyz"]
+    rows = ["FOV_1,0,0,0,20,15,6", "FOV_1,20,0,0,20,15,6"]
+    (table / "table.csv").write_text("\n".join([",".join(["FieldIndex", *columns]), *rows]))
+    with pytest.raises(TableError, match="two fields have the name 'FOV_1'"):
+        fields_of(image, "twice")
 
 
 def test_a_field_may_stick_out_by_a_pixel(image: Path) -> None:

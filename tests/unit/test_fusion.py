@@ -671,3 +671,27 @@ def test_a_turned_view_changes_no_large_integer_that_another_view_alone_has() ->
         assert (whole[alone] == value).all()
         in_pieces = fuse(views, KEY, output_chunksize=1, **where).values
         np.testing.assert_array_equal(in_pieces, whole)
+
+
+@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize("shift", [k / 20 for k in range(1, 20)])
+def test_equal_floats_at_fractional_places_keep_their_value(order: int, shift: float) -> None:
+    tenth = np.full((6, 6), 0.1, np.float32)
+    views = [make_sim(tenth, "yx"), make_sim(tenth, "yx", origin=[0, shift])]
+    fused = fuse(
+        views,
+        KEY,
+        output_origin={"y": 0, "x": 2},
+        output_shape={"y": 3, "x": 3},
+        interpolation_order=order,
+    )
+    np.testing.assert_array_equal(fused.values, tenth[:3, :3])
+
+
+def test_pixels_that_weigh_nothing_take_no_data_away() -> None:
+    view = make_sim(np.array([[1, np.nan, 3], [4, 5, 6]], np.float32), "yx")
+    fused = fuse([view], KEY, output_spacing={"y": 0.5, "x": 0.5}).values
+    np.testing.assert_array_equal(fused[:, 0], [1, 2.5, 4])
+    np.testing.assert_array_equal(fused[:, 4], [3, 4.5, 6])
+    assert not fused[:2, 1:4].any()
+    np.testing.assert_array_equal(fused[2], [4, 4.5, 5, 5.5, 6])

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platefuse.affine import AffineView
+from platefuse.create import create_image, write_group
 from platefuse.errors import ViewError
 from platefuse.example import AcquisitionSpec, PlateSpec
 from platefuse.fields import find_fields
@@ -157,3 +159,14 @@ def test_fields_without_pixels_in_a_label_have_no_view(example_plate: PlateFacto
     outside = replace(fields[0], array_um={**fields[0].array_um, "y": 500.0})
     layer = Layer("0", 0, image, [outside, *fields[1:]])
     assert layer.fields_in(image) == fields[1:]
+
+
+def test_a_label_with_an_axis_in_space_that_its_image_lacks_is_an_error(tmp_path: Path) -> None:
+    made: Any = {"dtype": np.dtype("u2"), "shards": None, "version": "0.4"}
+    image, label = tmp_path / "0", tmp_path / "0" / "labels" / "n"
+    create_image(image, name="0", axes="yx", pixel_size=[1, 1], shape=[5, 6], chunks=[5, 6], **made)
+    write_group(image / "labels", {"labels": ["n"]}, "0.4")
+    sizes: Any = {"pixel_size": [1] * 3, "shape": [1, 5, 6], "chunks": [1, 5, 6]}
+    create_image(label, name="n", axes="zyx", **sizes, **made)
+    with pytest.raises(ViewError, match=r"labels/n.* has the axes 'zyx', its image only 'yx'"):
+        Layer.read("0", 0, image, "FOV_ROI_table")

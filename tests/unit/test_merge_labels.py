@@ -89,6 +89,11 @@ def test_new_ids_lie_above_the_highest_and_are_given_in_order_of_the_fields() ->
     assert new.dtype == np.int32
 
 
+def test_no_new_id_is_the_background() -> None:
+    ids = np.array([-1, -1, -1], np.int16)
+    assert consistent_ids(ids, np.empty((0, 2), np.int64), "cells").tolist() == [-1, 1, 2]
+
+
 def test_a_dtype_without_room_for_new_ids_is_an_error() -> None:
     views: list[View] = [field(np.full((1, 4), 255, np.uint8), (0, x)) for x in (0, 4)]
     with pytest.raises(ViewError, match=r"'cells'.*ids up to 256.*uint8.*merge_labels: null"):

@@ -162,6 +162,8 @@ def test_a_missing_plate_and_what_is_no_plate_are_errors(tmp_path: Path) -> None
         Plate.open(tmp_path / "missing.zarr")
     with pytest.raises(PlateError, match="not an OME-Zarr group"):
         Plate.open(tmp_path)
+    with pytest.raises(PlateError, match=r"B/03: no such folder\. .*take it off"):
+        _ = Well(tmp_path, "B", "03").images
     write(tmp_path, {"well": {}})
     with pytest.raises(PlateError, match="not an OME-Zarr plate"):
         Plate.open(tmp_path)

@@ -23,11 +23,18 @@ from hypothesis import strategies as st
 from numcodecs import Blosc
 
 import platefuse
-from platefuse import staging
+from platefuse import check, staging
 from platefuse.carry import copy_tables
 from platefuse.check import check_plate
 from platefuse.downsample import mean, nearest
-from platefuse.errors import ConfigError, ImageError, PlatefuseError, RecordError, TableError
+from platefuse.errors import (
+    ConfigError,
+    ImageError,
+    PlatefuseError,
+    RecordError,
+    SwapError,
+    TableError,
+)
 from platefuse.example import AcquisitionSpec, PlateSpec, make_plate
 from platefuse.ngff import Multiscale
 from platefuse.plate import Plate
@@ -409,6 +416,16 @@ def test_a_good_plate_passes_the_check_and_nothing_is_written(small_plate: Examp
     before = state(small_plate.path.parent)
     check_plate(Plate.open(small_plate.path), REQUEST)
     assert state(small_plate.path.parent) == before
+
+
+def test_staging_on_another_filesystem_is_found_before_the_first_job(
+    example_plate: PlateFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plate = example_plate(TINY)
+    monkeypatch.setattr(check, "same_filesystem", lambda one, other: False)
+    with pytest.raises(SwapError, match=r"different filesystems.*name the folder"):
+        check_plate(Plate.open(plate.path), REQUEST)
+    assert not plate.path.with_name(f"{plate.path.name}.staging").exists()
 
 
 def test_a_plate_that_cannot_be_written_to_is_found_before_the_first_job(

@@ -89,6 +89,9 @@ def check_config(config):
         if not isinstance(cause, ValidationError):
             raise
         raise WorkflowError(config_message(cause)) from None
+    config["fusion"]["scatter"] = int(
+        config["fusion"]["scatter"]
+    )  # 2.0 is a whole number, too
     if numbers := [name for name in config["plates"] if not isinstance(name, str)]:
         raise WorkflowError(
             f"config.plates has the name {numbers[0]!r}, which YAML does not read as text. Write "
