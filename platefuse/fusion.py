@@ -51,8 +51,9 @@ def fuse(
 
     Views are placed by their affines and, where several cover a pixel, mixed by
     `fusion_func`. Integers are rounded to nearest and clipped; where all views agree the
-    result is their common value, exactly; where no view lies it is 0. No pixel depends on the
-    chunks or on the number of threads.
+    result is their common value, exactly (up to 2**53 where views are interpolated or
+    `fusion_func` is one of your own: both work in float64); where no view lies it is 0. No pixel
+    depends on the chunks or on the number of threads.
 
     Parameters
     ----------
