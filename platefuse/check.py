@@ -9,7 +9,7 @@ from platefuse.errors import PlateError, SwapError
 from platefuse.files import same_filesystem
 from platefuse.fused_plate import NOT_OURS, check_fused_well
 from platefuse.fusion_options import FusionOptions
-from platefuse.layers import Layer, check_stackable
+from platefuse.layers import Layer, check_stackable, choose_spacing
 from platefuse.ngff import METADATA_FILES
 from platefuse.places import staging_root
 from platefuse.plate import Plate, Well
@@ -102,6 +102,8 @@ def check_fusion(plate: Plate, options: FusionOptions) -> None:
             for image in well.images
             if not is_away(well, image.path)
         ]
+        for layer in layers:
+            choose_spacing(layer.image, options.output_spacing)
         if options.layout == "stacked":
             check_stackable(layers)
 

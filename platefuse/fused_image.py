@@ -17,7 +17,15 @@ from platefuse.fused_metadata import fused_image_label, fused_omero
 from platefuse.fused_tables import write_fused_tables
 from platefuse.fusion_options import FusionOptions
 from platefuse.geometry import Box
-from platefuse.layers import Layer, common_axes, frame_of, frame_on, labels_of, leading_shape
+from platefuse.layers import (
+    Layer,
+    choose_spacing,
+    common_axes,
+    frame_of,
+    frame_on,
+    labels_of,
+    leading_shape,
+)
 from platefuse.merge_labels import merge_labels
 from platefuse.ngff import Multiscale
 from platefuse.record import stamp, write_record
@@ -58,9 +66,7 @@ def fuse_layers(
     ViewError
         If the acquisitions do not fit together.
     """
-    image = layers[0].image
-    asked = options.output_spacing or {}
-    spacing = [asked.get(a, image.pixel_size_um[a]) for a in image.spatial]
+    spacing = choose_spacing(layers[0].image, options.output_spacing)
     frame = frame_of(layers, spacing, options.output_stack_mode)
     writer = _Writer(options, scatter, threads)
     new = _fuse_pixels(layers, target, frame, writer)

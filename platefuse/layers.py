@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.affine import AffineView
-from platefuse.errors import ViewError
+from platefuse.errors import ConfigError, ViewError
 from platefuse.fields import Field, find_fields, precision_px
 from platefuse.frame import Extent, Frame
 from platefuse.geometry import Box, snap
@@ -22,6 +22,8 @@ from platefuse.store import StoredArray, WithAxis
 from platefuse.views import ShiftedView, View
 
 _TOLERANCE_PX = 1e-6
+_FINEST = 100
+"""How many pixels of a fused image may lie side by side in one of a field."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,25 @@ def check_stackable(layers: Sequence[Layer]) -> None:
                     f"{layer.image.path}: its {what} is {got}, that of image {layers[0].name} "
                     f"is {expected}; they cannot be stacked. Set fusion.layout: per_acquisition."
                 )
+
+
+def choose_spacing(image: Multiscale, asked_um: Mapping[str, float] | None) -> list[float]:
+    """Pixel size of a fused image on its axes in space: as asked, else the image's. Micrometres.
+
+    Raises
+    ------
+    ConfigError
+        If it is so much finer than the image's that another unit must have been meant.
+    """
+    for axis, size in image.pixel_size_um.items():
+        asked = (asked_um or {}).get(axis, size)
+        if asked * _FINEST < size:
+            raise ConfigError(
+                f"fusion.output_spacing on {axis} is {asked:g}, and the pixels of {image.path} are "
+                f"{size:g} µm: {size / asked:.3g} times as many pixels. Give it in micrometres, at "
+                f"least {size / _FINEST:g}."
+            )
+    return [(asked_um or {}).get(a, image.pixel_size_um[a]) for a in image.spatial]
 
 
 def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) -> Frame:

@@ -20,7 +20,7 @@ from ome_zarr_models import v04, v05
 from platefuse.attributes import read_attributes
 from platefuse.carry import copy_tables
 from platefuse.check import check_fused_plate, check_fusion
-from platefuse.errors import PlatefuseError, ViewError
+from platefuse.errors import ConfigError, PlatefuseError, ViewError
 from platefuse.example import Truth
 from platefuse.fused_plate import finish_fused_plate, fuse_well
 from platefuse.fusion_options import FusionOptions
@@ -503,3 +503,13 @@ def test_acquisitions_without_a_number(example_plate: PlateFactory) -> None:
     plate = example_plate(replace(TINY, tables=BARE.tables, numbered_acquisitions=False))
     fused = fuse(plate.path, layout="stacked")
     assert read_attributes(fused / WELL / "0" / "labels")["labels"] == ["nuclei_0", "nuclei_2"]
+
+
+def test_a_spacing_in_another_unit_is_found_before_the_first_job(
+    example_plate: PlateFactory,
+) -> None:
+    plate = Plate.open(example_plate(TINY).path)
+    size = Multiscale.read(plate.path / WELL / "0").pixel_size_um["x"]
+    check_fusion(plate, FusionOptions(output_spacing={"x": size / 99}))
+    with pytest.raises(ConfigError, match=r"output_spacing on x is .*Give it in micrometres"):
+        check_fusion(plate, FusionOptions(output_spacing={"x": size / 1e6}))
