@@ -513,3 +513,17 @@ def test_a_spacing_in_another_unit_is_found_before_the_first_job(
     check_fusion(plate, FusionOptions(output_spacing={"x": size / 99}))
     with pytest.raises(ConfigError, match=r"output_spacing on x is .*Give it in micrometres"):
         check_fusion(plate, FusionOptions(output_spacing={"x": size / 1e6}))
+
+
+def test_the_time_axis_keeps_its_step_and_unit(example_plate: PlateFactory) -> None:
+    plate = example_plate(replace(TINY, axes="tczyx"))
+    for file in plate.path.glob(f"{WELL}/[0-9]/.zattrs"):
+        attributes = json.loads(file.read_text())
+        entry = attributes["multiscales"][0]
+        entry["axes"][0] = {"name": "t", "type": "time", "unit": "second"}
+        for dataset in entry["datasets"]:
+            dataset["coordinateTransformations"][0]["scale"][0] = 30.0
+        file.write_text(json.dumps(attributes))
+    fused = Multiscale.read(fuse(plate.path) / WELL / "0")
+    assert fused.metadata["axes"][0] == {"name": "t", "type": "time", "unit": "second"}
+    assert {scale[0] for scale in fused.scales} == {30.0}
