@@ -134,12 +134,14 @@ def put_in_place(staged: Path, target: Path, *, durable: bool = True) -> None:
     """Put a complete new folder where it belongs, in one step; one that is there is replaced.
 
     Where the filesystem cannot exchange folders, the old one is set aside for an instant. What is
-    in `staged` is on disk before it is moved, if it replaces something or `durable` is
-    asked for: nobody's work is to be lost to a power cut. The whole filesystem is flushed.
+    in `staged` is on disk before it is moved, and the move itself is on disk at the end, if it
+    replaces something or `durable` is asked for: nobody's work is to be lost to a power cut. The
+    whole filesystem is flushed.
     """
     old = target.with_name(f".{target.name}.replaced")
     make_folder(target.parent)
-    if durable or target.exists():
+    durable = durable or target.exists()
+    if durable:
         flush_filesystem(staged)
     if not target.exists():
         staged.rename(target)
@@ -150,7 +152,8 @@ def put_in_place(staged: Path, target: Path, *, durable: bool = True) -> None:
         target.rename(old)
         staged.rename(target)
     remove_tree(old)
-    flush_folder(target.parent)
+    if durable:
+        flush_folder(target.parent)
 
 
 def flush_filesystem(path: Path) -> None:

@@ -131,7 +131,7 @@ class _Writer:
             creation={"compressors": compressor_like(first, options.ngff_version)},
             units=like.other_units,
         )
-        arrays = [StoredArray.open(target / p, mode="r+") for p in new.paths]
+        arrays = [StoredArray.open(target / p, mode="r+", durable=True) for p in new.paths]
         levels = Target(arrays, new.factors, downsample)
         self.scatter.write(new, levels, views, how, self.threads)
         return new

@@ -140,7 +140,7 @@ def move_tasks(
     """
     source = Source(StoredArray.open(image.path / image.paths[0]))
     views = [_view(source, image.axes, p, order) for p in placements if not p.dst.empty]
-    levels = [StoredArray.open(new.path / path, mode="r+") for path in new.paths]
+    levels = [StoredArray.open(new.path / p, mode="r+", durable=True) for p in new.paths]
     yield from view_tasks(views, Target(levels, new.factors, downsample), Paint("last"))
 
 

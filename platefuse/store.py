@@ -45,10 +45,13 @@ class StoredArray:
         Data type of the pixels, in native byte order or not.
     chunk, shard : tuple of int
         What is decoded, and what is encoded at once; the same without sharding.
+    durable : bool
+        Whether writing to disk begins with each file: for what is flushed in the end.
     """
 
-    def __init__(self, path: Path, array: zarr.Array[Any]) -> None:
+    def __init__(self, path: Path, array: zarr.Array[Any], *, durable: bool = False) -> None:
         self.path = path
+        self.durable = durable
         self._array = array
         self.shape: tuple[int, ...] = array.shape
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
@@ -57,7 +60,9 @@ class StoredArray:
         self._per_shard = tuple(s // c for s, c in zip(self.shard, self.chunk, strict=True))
 
     @classmethod
-    def open(cls, path: Path, *, mode: Literal["r", "r+"] = "r") -> StoredArray:
+    def open(
+        cls, path: Path, *, mode: Literal["r", "r+"] = "r", durable: bool = False
+    ) -> StoredArray:
         """Open the array at `path` (``mode`` ``r`` or ``r+``).
 
         Raises
@@ -66,7 +71,7 @@ class StoredArray:
             If there is none, or its metadata or codecs cannot be used.
         """
         try:
-            return cls.over(path, zarr.open_array(path, mode=mode))
+            return cls.over(path, zarr.open_array(path, mode=mode), durable=durable)
         except (ValueError, TypeError, KeyError, OSError, ArithmeticError) as error:
             raise ImageError(
                 f"{path}: cannot be opened as a Zarr array ({error}). Check that the level "
@@ -74,7 +79,7 @@ class StoredArray:
             ) from error
 
     @classmethod
-    def over(cls, path: Path, array: zarr.Array[Any]) -> StoredArray:
+    def over(cls, path: Path, array: zarr.Array[Any], *, durable: bool = False) -> StoredArray:
         """An array that is open already."""
         in_order = getattr(array.metadata, "order", "C") == "C"
         if in_order and np.dtype(array.dtype).isnative:
@@ -82,13 +87,13 @@ class StoredArray:
             # loop would leave that with one thread, for all arrays and for good
             with _CONFIGURING, zarr.config.set(PIPELINE):
                 array = zarr.Array(zarr.AsyncArray(array.metadata, array.store_path))
-        return cls(path, array)
+        return cls(path, array, durable=durable)
 
     is_free = False
 
-    def __reduce__(self) -> tuple[Callable[..., StoredArray], tuple[Path, str]]:
+    def __reduce__(self) -> tuple[Callable[..., StoredArray], tuple[Path, str, bool]]:
         """What goes to another process: the path, to be opened there."""
-        return _open, (self.path, "r" if self._array.read_only else "r+")
+        return _open, (self.path, "r" if self._array.read_only else "r+", self.durable)
 
     @property
     def zarr_array(self) -> zarr.Array[Any]:
@@ -174,7 +179,7 @@ class StoredArray:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source._file(index), path)
-            begin_flush(path)
+            self._complete(target)
         except FileNotFoundError:  # not stored: there is nothing to copy
             return True
         except OSError as error:
@@ -206,9 +211,13 @@ class StoredArray:
         try:
             put(self._array, box.slices, pixels)
             for index in grid_indices(box, self.shard):
-                begin_flush(self._file(index))
+                self._complete(index)
         except Exception as error:  # as above
             raise self._refused(box, error) from error
+
+    def _complete(self, shard: tuple[int, ...]) -> None:
+        if self.durable:
+            begin_flush(self._file(shard))
 
     def _refused(self, box: Box, error: Exception) -> ImageError:
         return ImageError(
@@ -217,8 +226,8 @@ class StoredArray:
         )
 
 
-def _open(path: Path, mode: Literal["r", "r+"]) -> StoredArray:
-    return StoredArray.open(path, mode=mode)
+def _open(path: Path, mode: Literal["r", "r+"], durable: bool) -> StoredArray:
+    return StoredArray.open(path, mode=mode, durable=durable)
 
 
 class WithAxis:

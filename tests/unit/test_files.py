@@ -221,11 +221,10 @@ def test_what_replaces_something_is_on_disk_before_it_is_moved(
     if replaces:
         folder(target, a="old")
     flushed = []
-    monkeypatch.setattr(
-        "platefuse.files.flush_filesystem", lambda path: flushed.append(content(path))
-    )
+    for name in ("flush_filesystem", "flush_folder"):
+        monkeypatch.setattr(f"platefuse.files.{name}", lambda path: flushed.append(content(path)))
     put_in_place(staged, target, durable=durable)
-    assert flushed == ([{"a": "new"}] if durable or replaces else [])
+    assert flushed == ([{"a": "new"}, {"target/a": "new"}] if durable or replaces else [])
     assert content(target) == {"a": "new"}
     assert not staged.exists()
 

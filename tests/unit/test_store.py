@@ -71,6 +71,21 @@ def cells(unit: tuple[int, ...]) -> list[Box]:
     return [grid_box(index, unit, SHAPE) for index in every]
 
 
+@pytest.mark.parametrize("durable", [False, True])
+def test_writing_to_disk_begins_for_what_is_flushed_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, durable: bool
+) -> None:
+    begun: list[Path] = []
+    monkeypatch.setattr("platefuse.store.begin_flush", begun.append)
+    create(tmp_path, shards=(10, 16))
+    stored = StoredArray.open(tmp_path / "a", mode="r+", durable=durable)
+    stored = pickle.loads(pickle.dumps(stored))
+    first, second = cells(stored.shard)[:2]
+    stored.write(first, PIXELS.astype("uint16")[first.slices])
+    assert stored.take_encoded(stored, first, second)
+    assert begun == ([tmp_path / "a/c/0/0", tmp_path / "a/c/0/1"] if durable else [])
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_chunks_that_are_not_stored_are_known_to_be_zero(tmp_path: Path, form: str) -> None:
     create(tmp_path, **FORMS[form])
