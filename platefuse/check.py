@@ -7,9 +7,10 @@ from pathlib import Path
 
 from platefuse.errors import PlateError, SwapError
 from platefuse.files import same_filesystem
-from platefuse.fused_plate import NOT_OURS, check_fused_well
+from platefuse.fused_image import frame_for
+from platefuse.fused_plate import NOT_OURS, check_fused_well, fused_images
 from platefuse.fusion_options import FusionOptions
-from platefuse.layers import Layer, check_stackable, choose_spacing
+from platefuse.layers import Layer
 from platefuse.ngff import METADATA_FILES
 from platefuse.places import staging_root
 from platefuse.plate import Plate, Well
@@ -82,7 +83,7 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
 
 
 def check_fusion(plate: Plate, options: FusionOptions) -> None:
-    """Check that the fields of every image can be found, and images stacked. Writes nothing.
+    """Check that every well has fields that can be fused as asked. Writes nothing.
 
     Parameters
     ----------
@@ -102,10 +103,8 @@ def check_fusion(plate: Plate, options: FusionOptions) -> None:
             for image in well.images
             if not is_away(well, image.path)
         ]
-        for layer in layers:
-            choose_spacing(layer.image, options.output_spacing)
-        if options.layout == "stacked":
-            check_stackable(layers)
+        for _, together in fused_images(layers, options):
+            frame_for(together, options)
 
 
 def _check_swappable(plate: Path) -> None:

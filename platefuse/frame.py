@@ -128,7 +128,7 @@ class Frame:
             if (counts < 1).any():
                 raise ViewError(
                     f"the {mode} of the views is empty: it would begin at {low.tolist()} and "
-                    f"end at {high.tolist()} ({axes}). Check the transforms, or use "
+                    f"end at {high.tolist()} ({axes}). Check where they lie, or use "
                     "output_stack_mode 'union'."
                 )
             if not np.isfinite(counts).all():

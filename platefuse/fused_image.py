@@ -66,8 +66,7 @@ def fuse_layers(
     ViewError
         If the acquisitions do not fit together.
     """
-    spacing = choose_spacing(layers[0].image, options.output_spacing)
-    frame = frame_of(layers, spacing, options.output_stack_mode)
+    frame = frame_for(layers, options)
     writer = _Writer(options, scatter, threads)
     new = _fuse_pixels(layers, target, frame, writer)
     names, renumbered = _fuse_labels(layers, target, frame, writer)
@@ -90,6 +89,18 @@ def fuse_layers(
         }
         write_record(target, {"fusion": {**stamp(), **record}})
     return {"shape": list(new.shapes[0]), "origin_um": corner}
+
+
+def frame_for(layers: Sequence[Layer], options: FusionOptions) -> Frame:
+    """The frame of the image that some layers become.
+
+    Raises
+    ------
+    PlatefuseError
+        If they do not fit together, share nothing that was asked for, or the spacing is wrong.
+    """
+    spacing = choose_spacing(layers[0].image, options.output_spacing)
+    return frame_of(layers, spacing, options.output_stack_mode)
 
 
 @dataclass(frozen=True)

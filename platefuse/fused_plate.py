@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,15 @@ def fuse_well_part(
     return {**receipt, "action": "fused", "seconds": round(time.perf_counter() - begun, 3)}
 
 
+def fused_images(
+    layers: Sequence[Layer], options: FusionOptions
+) -> list[tuple[str, Sequence[Layer]]]:
+    """The images of a fused well: path, and the acquisitions that go into it."""
+    if options.layout == "stacked" and layers:
+        return [(layers[0].name, layers)]
+    return [(layer.name, [layer]) for layer in layers]
+
+
 def check_fused_well(well: Path) -> None:
     """Check that a folder, if it is there, is a well that was fused: it is to be replaced.
 
@@ -154,8 +164,8 @@ class _Job:
 
     Attributes
     ----------
-    images : list of (str, list of Layer)
-        The images of the fused well: path, and the acquisitions that go into it.
+    images : list of (str, sequence of Layer)
+        The images of the fused well: see `fused_images`.
     options : FusionOptions
         How to fuse.
     wanted : dict
@@ -164,7 +174,7 @@ class _Job:
         The fused well, and where it is made.
     """
 
-    images: list[tuple[str, list[Layer]]]
+    images: list[tuple[str, Sequence[Layer]]]
     options: FusionOptions
     wanted: dict[str, Any]
     target: Path
@@ -186,15 +196,10 @@ class _Job:
         ]
         states = {layer.name: _fingerprint(layer.image, options) for layer in layers}
         wanted = {"options": asdict(options), "sources": states}
-        images = (
-            [(layers[0].name, layers)]
-            if options.layout == "stacked" and layers
-            else [(layer.name, [layer]) for layer in layers]
-        )
         staged = staging_folder(fused, well.row, well.column)
         target = fused / well.row / well.column
         check_fused_well(target)
-        return cls(images, options, wanted, target, staged)
+        return cls(fused_images(layers, options), options, wanted, target, staged)
 
     @property
     def receipt(self) -> dict[str, Any]:

@@ -268,7 +268,7 @@ def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) ->
     Raises
     ------
     ViewError
-        If the layers cannot be stacked.
+        If the layers cannot be stacked, or have no pixel in common and should.
     """
     check_stackable(layers)
     extents = [extent for layer in layers for extent in layer.extents]
@@ -282,7 +282,10 @@ def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) ->
         return np.asarray(origin + np.array(steps) * size)
 
     snapped = [Extent(on_grid(e.low), on_grid(e.high), on_grid(e.front_high)) for e in extents]
-    frame = Frame.covering(first.spatial, snapped, spacing_um, mode=mode)
+    try:
+        frame = Frame.covering(first.spatial, snapped, spacing_um, mode=mode)
+    except ViewError as error:
+        raise ViewError(f"{first.path}: {error}") from error
     last = [e.front_high if mode == "sample" else e.high for e in snapped]
     high = np.min(last, axis=0) if mode == "intersection" else np.max(last, axis=0)
     counts = np.ceil((high + size / 2 - frame.origin) / frame.spacing - _TOLERANCE_PX)

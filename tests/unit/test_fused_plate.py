@@ -515,6 +515,16 @@ def test_a_spacing_in_another_unit_is_found_before_the_first_job(
         check_fusion(plate, FusionOptions(output_spacing={"x": size / 1e6}))
 
 
+def test_fields_without_an_intersection_are_found_before_the_first_job(
+    example_plate: PlateFactory,
+) -> None:
+    plate = Plate.open(example_plate(replace(TINY, grid=(1, 3))).path)
+    check_fusion(plate, FusionOptions())
+    with pytest.raises(ViewError, match="intersection of the views is empty") as raised:
+        check_fusion(plate, FusionOptions(output_stack_mode="intersection"))
+    assert str(plate.path / WELL / "0") in str(raised.value)
+
+
 def test_the_time_axis_keeps_its_step_and_unit(example_plate: PlateFactory) -> None:
     plate = example_plate(replace(TINY, axes="tczyx"))
     for file in plate.path.glob(f"{WELL}/[0-9]/.zattrs"):
