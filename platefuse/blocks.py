@@ -9,7 +9,6 @@ import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from itertools import pairwise, product
 from operator import iadd
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -210,37 +209,50 @@ class Blend:
 def overlaps(boxes: Sequence[Box]) -> Iterator[tuple[Box, tuple[int, ...]]]:
     """Cells that two or more boxes cover, and which do; together, all such pixels, once.
 
-    Each cell belongs to the first box that covers it, which is cut where others begin or end:
-    the work grows with the number of neighbours, not with the number of boxes.
+    Each cell belongs to the first box that covers it, which is cut where others begin or end,
+    and only as far as they reach: the work grows with the number of neighbours, not of boxes.
     """
-    if len(boxes) < 2:
-        return
     start = np.array([box.start for box in boxes])
     stop = np.array([box.stop for box in boxes])
-    for i, own in enumerate(boxes):
-        meets = np.all((start < own.stop) & (stop > own.start), axis=1)
-        meets[: i + 1] = False
-        later: list[int] = np.flatnonzero(meets).tolist()
-        if not later:
+    for number, box in enumerate(boxes):
+        meets = np.all((start < box.stop) & (stop > box.start), axis=1)
+        meets[number] = False
+        near: list[int] = np.flatnonzero(meets).tolist()
+        if near and near[-1] > number:
+            yield from _own_cells(number, boxes, near)
+
+
+def _own_cells(
+    own: int, boxes: Sequence[Box], near: list[int]
+) -> Iterator[tuple[Box, tuple[int, ...]]]:
+    """Cells of one box that boxes near it cover as well, but none that comes before it."""
+    uncut = [(boxes[own], near)]
+    while uncut:
+        cell, near = uncut.pop()
+        found = [(o, cut) for o in near if (cut := _cut(cell, boxes[o])) is not None]
+        if any(o < own and not cut for o, cut in found):
             continue
-        meets = np.all((start < own.stop) & (stop > own.start), axis=1)
-        earlier: list[int] = np.flatnonzero(meets[:i]).tolist()
-        for cell in _cut(own, [boxes[o] for o in earlier + later]):
-            if any(boxes[o].contains(cell) for o in earlier):
-                continue
-            covering = [o for o in later if boxes[o].contains(cell)]
-            if covering:
-                yield cell, (i, *covering)
+        near = [o for o, _ in found]
+        first = next((cut for _, cut in found if cut), None)
+        if first:
+            uncut += [(part, near) for part in cell.split(*first)]
+        elif near:
+            yield cell, (own, *near)
 
 
-def _cut(own: Box, others: Sequence[Box]) -> Iterator[Box]:
-    """The box, cut wherever another begins or ends in it."""
-    cuts = []
-    for axis, (a, b) in enumerate(zip(own.start, own.stop, strict=True)):
-        edges = {e for o in others for e in (o.start[axis], o.stop[axis]) if a < e < b}
-        cuts.append(sorted({a, b} | edges))
-    for cell in product(*map(pairwise, cuts)):
-        yield Box(tuple(a for a, _ in cell), tuple(b for _, b in cell))
+def _cut(cell: Box, box: Box) -> tuple[int, int] | tuple[()] | None:
+    """Axis and place at which a box begins or ends in a cell.
+
+    Empty if it covers all of the cell, None if nothing of it.
+    """
+    cut: tuple[int, int] | tuple[()] = ()
+    for axis, (a, b) in enumerate(zip(cell.start, cell.stop, strict=True)):
+        first, last = box.start[axis], box.stop[axis]
+        if first >= b or last <= a:
+            return None
+        if not cut and (a < first or last < b):
+            cut = axis, first if a < first else last
+    return cut
 
 
 def _paint(

@@ -79,6 +79,12 @@ class Box:
             for a, b, c, d in zip(self.start, self.stop, other.start, other.stop, strict=True)
         )
 
+    def split(self, axis: int, at: int) -> tuple[Box, Box]:
+        """The parts before and from a position on an axis."""
+        below, above = list(self.stop), list(self.start)
+        below[axis] = above[axis] = at
+        return Box(self.start, tuple(below)), Box(tuple(above), self.stop)
+
     def shifted(self, offset: Sequence[int]) -> Box:
         """The box moved by whole pixels."""
         return Box(

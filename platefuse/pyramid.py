@@ -185,7 +185,7 @@ class PyramidWriter:
 
 def _pack(pixels: Pixels) -> bytes:
     """Pixels of the coarser levels wait longest: compressed, so that memory stays flat."""
-    packed: bytes = blosc.compress(np.ascontiguousarray(pixels), b"lz4", 1, blosc.SHUFFLE)
+    packed: bytes = blosc.compress(np.ascontiguousarray(pixels), b"lz4", 1, blosc.BITSHUFFLE)
     return packed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache, reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -170,16 +170,25 @@ class ShiftedView:
     def weights(self, region: Box) -> NDArray[np.float32]:
         """See `View`."""
         ndim = len(region.start)
-        weights = np.ones((1,) * ndim, np.float32)
-        for axis, width in enumerate(self.widths_px):
-            if width > 0:
-                first, n = self.placed.start[axis], self.placed.shape[axis]
-                position = first - self.shift_px[axis] - self.box.start[axis]
-                ramp = _ramp(position, n, self.box.shape[axis], width)
-                ramp = ramp[region.start[axis] - first : region.stop[axis] - first]
-                if min(ramp[0], ramp[-1]) < 1:  # it rises and falls: nothing between is lower
-                    weights = weights * _along(ramp, axis, ndim)
-        return weights
+        along = []
+        for axis, ramp in self._ramps:
+            first = self.placed.start[axis]
+            part = ramp[region.start[axis] - first : region.stop[axis] - first]
+            if min(part[0], part[-1]) < 1:  # it rises and falls: nothing between is lower
+                along.append(_along(part, axis, ndim))
+        return reduce(np.multiply, along) if along else np.ones((1,) * ndim, np.float32)
+
+    @cached_property
+    def _ramps(self) -> list[tuple[int, NDArray[np.float32]]]:
+        """Weights along each axis on which there are any, for all of `placed`."""
+        shape, size = self.placed.shape, self.box.shape
+        starts = zip(self.placed.start, self.shift_px, self.box.start, strict=True)
+        position = [place - shift - start for place, shift, start in starts]
+        return [
+            (axis, _ramp(position[axis], shape[axis], size[axis], width))
+            for axis, width in enumerate(self.widths_px)
+            if width > 0
+        ]
 
 
 def clamped(start: Sequence[int], stop: Sequence[int], reach: Sequence[int], box: Box) -> Box:
