@@ -91,6 +91,14 @@ def test_the_work_for_overlaps_grows_with_the_neighbours() -> None:
     assert sum(1 for _ in overlaps(tiles)) < 6 * len(tiles)
 
 
+def test_a_field_is_cut_only_by_what_ends_inside_the_cut_part() -> None:
+    # Fields that lie a few pixels off their grid: all of their edges on one grid make 22 cells each.
+    rng = np.random.default_rng(0)
+    corners = [np.array(i) * 90 + rng.integers(-5, 6, 2) for i in np.ndindex(20, 20)]
+    tiles = [Box((int(y), int(x)), (int(y) + 100, int(x) + 100)) for y, x in corners]
+    assert sum(1 for _ in overlaps(tiles)) < 12 * len(tiles)
+
+
 @pytest.mark.parametrize("how", METHODS, ids=lambda how: f"{type(how).__name__}-{how}")
 @settings(max_examples=40)
 @given(
