@@ -92,7 +92,7 @@ def test_the_work_for_overlaps_grows_with_the_neighbours() -> None:
 
 
 def test_a_field_is_cut_only_by_what_ends_inside_the_cut_part() -> None:
-    # Fields that lie a few pixels off their grid: all of their edges on one grid make 22 cells each.
+    # Fields a few pixels off their places: all of their edges on one grid make 22 cells of each.
     rng = np.random.default_rng(0)
     corners = [np.array(i) * 90 + rng.integers(-5, 6, 2) for i in np.ndindex(20, 20)]
     tiles = [Box((int(y), int(x)), (int(y) + 100, int(x) + 100)) for y, x in corners]
