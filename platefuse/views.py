@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, reduce
+from functools import lru_cache, reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -171,24 +171,15 @@ class ShiftedView:
         """See `View`."""
         ndim = len(region.start)
         along = []
-        for axis, ramp in self._ramps:
-            first = self.placed.start[axis]
-            part = ramp[region.start[axis] - first : region.stop[axis] - first]
-            if min(part[0], part[-1]) < 1:  # it rises and falls: nothing between is lower
-                along.append(_along(part, axis, ndim))
+        for axis, width in enumerate(self.widths_px):
+            if width > 0:
+                first, start = self.placed.start[axis], self.box.start[axis]
+                n, size = self.placed.stop[axis] - first, self.box.stop[axis] - start
+                ramp = _ramp(first - self.shift_px[axis] - start, n, size, width)
+                ramp = ramp[region.start[axis] - first : region.stop[axis] - first]
+                if min(ramp[0], ramp[-1]) < 1:  # it rises and falls: nothing between is lower
+                    along.append(_along(ramp, axis, ndim))
         return reduce(np.multiply, along) if along else np.ones((1,) * ndim, np.float32)
-
-    @cached_property
-    def _ramps(self) -> list[tuple[int, NDArray[np.float32]]]:
-        """Weights along each axis on which there are any, for all of `placed`."""
-        shape, size = self.placed.shape, self.box.shape
-        starts = zip(self.placed.start, self.shift_px, self.box.start, strict=True)
-        position = [place - shift - start for place, shift, start in starts]
-        return [
-            (axis, _ramp(position[axis], shape[axis], size[axis], width))
-            for axis, width in enumerate(self.widths_px)
-            if width > 0
-        ]
 
 
 def clamped(start: Sequence[int], stop: Sequence[int], reach: Sequence[int], box: Box) -> Box:
@@ -203,11 +194,11 @@ def clamped(start: Sequence[int], stop: Sequence[int], reach: Sequence[int], box
     )
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def _ramp(position: float, n: int, size: int, width: float) -> NDArray[np.float32]:
     """Blending weights of `n` pixels, the first at a position in a box of `size`, on one axis.
 
-    The fields of an image have theirs in common, tile by tile.
+    Fields on whole pixels have theirs in common, tile by tile; what is kept is bounded.
     """
     ramp = border_weights(position + np.arange(n), 0, size, width)
     ramp.flags.writeable = False
