@@ -88,7 +88,7 @@ class Frame:
         *,
         mode: str = "union",
         origin: Sequence[float] | None = None,
-        shape: Sequence[int] | None = None,
+        shape: Sequence[float] | None = None,
     ) -> Frame:
         """The frame that views take up.
 

@@ -175,7 +175,7 @@ def _create_array(path: Path, fusion: Fusion, storage: Storage) -> Target:
         dtype=fusion.dtype,
         chunks=chunks,
         shards=shards,
-        zarr_format=storage.zarr_format,  # type: ignore[arg-type]  # 2 or 3
+        zarr_format=storage.zarr_format,
         **arguments,
     )
     return Target([StoredArray.open(path, mode="r+")], (), mean)

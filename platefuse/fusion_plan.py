@@ -105,7 +105,7 @@ def choose_frame(views: Sequence[Sim], asked: FusionRequest) -> Frame:
         along("output_spacing", asked.output_spacing, axes) or views[0].spacing.tolist(),
         mode=asked.output_stack_mode,
         origin=along("output_origin", asked.output_origin, axes),
-        shape=along("output_shape", asked.output_shape, axes),  # type: ignore[arg-type]  # whole numbers
+        shape=along("output_shape", asked.output_shape, axes),
     )
 
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from platefuse.errors import ConfigError
 from platefuse.expected import (
@@ -109,7 +109,7 @@ class Storage:
     """
 
     version: str | None
-    zarr_format: int
+    zarr_format: Literal[2, 3]
     chunks: tuple[int, ...]
     shards: tuple[int, ...] | None
     creation: dict[str, Any]
@@ -188,7 +188,8 @@ class FusionRequest:
             refuse(_argument("zarr_format"), zarr_format, f"one of {list(formats)}{here}")
         chunks = lengths(_argument("chunks"), rest.pop("chunks", chunks), len(chunks))
         shards = _shards(rest.pop("shards", None), chunks, zarr_format)
-        return Storage(version, int(zarr_format), chunks, shards, _renamed(rest, zarr_format))
+        stored: Literal[2, 3] = 2 if zarr_format == 2 else 3
+        return Storage(version, stored, chunks, shards, _renamed(rest, stored))
 
 
 def _argument(name: str) -> str:

@@ -120,7 +120,7 @@ def stage_image(plan: RegistrationPlan, staged: Path, order: int, threads: int) 
         copy_metadata(label.path, new.path, label)
         placements = place_all(plan.pairs, label, where=str(label.path))
         moves.append((label, new, placements, nearest, 0))
-    run_tasks(chain.from_iterable(move_tasks(*move) for move in moves), threads)
+    run_tasks(chain.from_iterable(move_tasks(*move, durable=True) for move in moves), threads)
     for path in foreign_files(plan.image):
         copy_tree(path, staged / path.relative_to(plan.image))
     finest = (read_array_metadata(old.path / old.paths[0])["shape"] for old, *_ in moves)
@@ -133,6 +133,8 @@ def move_tasks(
     placements: Sequence[Placement],
     downsample: Downsample,
     order: int,
+    *,
+    durable: bool = False,
 ) -> Iterator[Task]:
     """The work of moving the pixels of one image or label into a new one, all levels.
 
@@ -140,7 +142,7 @@ def move_tasks(
     """
     source = Source(StoredArray.open(image.path / image.paths[0]))
     views = [_view(source, image.axes, p, order) for p in placements if not p.dst.empty]
-    levels = [StoredArray.open(new.path / p, mode="r+", durable=True) for p in new.paths]
+    levels = [StoredArray.open(new.path / p, mode="r+", durable=durable) for p in new.paths]
     yield from view_tasks(views, Target(levels, new.factors, downsample), Paint("last"))
 
 

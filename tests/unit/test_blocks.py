@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from platefuse.affine import AffineView
-from platefuse.blocks import Blend, Compositor, Paint, overlaps
+from platefuse.blocks import Blend, Compositor, Paint
 from platefuse.geometry import Box
 from platefuse.sources import Slivers, Source
 from platefuse.views import ShiftedView, View
@@ -68,35 +68,6 @@ def compose(
     how: Compositor, views: list[View], dtype: str | np.dtype[Any], region: Box | None = None
 ) -> NDArray[Any] | None:
     return how.compose(region or Box.of_shape(SHAPE), views, np.dtype(dtype), "block")
-
-
-@settings(max_examples=150)
-@given(st.lists(boxes, max_size=7))
-def test_overlaps_are_the_pixels_with_two_boxes_or_more_once_each(found: list[Box]) -> None:
-    seen = np.zeros(SHAPE, int)
-    for cell, covering in overlaps(found):
-        assert not cell.empty
-        assert list(covering) == [i for i, box in enumerate(found) if box.contains(cell)]
-        assert len(covering) >= 2
-        seen[cell.slices] += 1
-    count = np.zeros(SHAPE, int)
-    for box in found:
-        count[box.slices] += 1
-    np.testing.assert_array_equal(seen, count >= 2)
-
-
-def test_the_work_for_overlaps_grows_with_the_neighbours() -> None:
-    # 900 fields in a grid: each meets 8 others, and no more than a few cells come of each.
-    tiles = [Box((9 * r, 9 * c), (9 * r + 10, 9 * c + 10)) for r in range(30) for c in range(30)]
-    assert sum(1 for _ in overlaps(tiles)) < 6 * len(tiles)
-
-
-def test_a_field_is_cut_only_by_what_ends_inside_the_cut_part() -> None:
-    # Fields a few pixels off their places: all of their edges on one grid make 22 cells of each.
-    rng = np.random.default_rng(0)
-    corners = [np.array(i) * 90 + rng.integers(-5, 6, 2) for i in np.ndindex(20, 20)]
-    tiles = [Box((int(y), int(x)), (int(y) + 100, int(x) + 100)) for y, x in corners]
-    assert sum(1 for _ in overlaps(tiles)) < 12 * len(tiles)
 
 
 @pytest.mark.parametrize("how", METHODS, ids=lambda how: f"{type(how).__name__}-{how}")

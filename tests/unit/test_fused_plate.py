@@ -525,6 +525,22 @@ def test_fields_without_an_intersection_are_found_before_the_first_job(
     assert str(plate.path / WELL / "0") in str(raised.value)
 
 
+def test_chunks_that_are_flushed_in_the_end_begin_to_be_written_at_once(
+    example_plate: PlateFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plate = example_plate(TINY)
+    begun: set[Path] = set()
+    monkeypatch.setattr("platefuse.store.begin_flush", begun.add)
+    well = Plate.open(plate.path).wells[0]
+    register_image(well, "2", RegistrationRequest(FIELDS))
+    staged = well.staging / "2"
+    assert any(staged / "0" in path.parents for path in begun)
+    assert any(staged / "labels" in path.parents for path in begun)
+    begun.clear()
+    fuse(plate.path)
+    assert begun
+
+
 def test_the_time_axis_keeps_its_step_and_unit(example_plate: PlateFactory) -> None:
     plate = example_plate(replace(TINY, axes="tczyx"))
     for file in plate.path.glob(f"{WELL}/[0-9]/.zattrs"):

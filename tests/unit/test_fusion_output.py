@@ -337,3 +337,16 @@ def test_options_that_cannot_be_used(options: dict[str, Any], said: str, tmp_pat
 def test_only_folders_are_written_to() -> None:
     with pytest.raises(PlatefuseError, match=r"s3://bucket/f\.zarr"):
         fuse(sims(), KEY, output_zarr_url="s3://bucket/f.zarr")
+
+
+def test_a_new_output_is_not_flushed_and_one_that_replaces_another_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for name in ("store.begin_flush", "files.flush_filesystem", "files.flush_folder"):
+        monkeypatch.setattr(f"platefuse.{name}", lambda path, name=name: asked.append(name))
+    path = str(tmp_path / "fused.zarr")
+    fuse(sims(), transform_key=KEY, output_zarr_url=path, zarr_options={"ome_zarr": True})
+    assert asked == []
+    fuse(sims(), transform_key=KEY, output_zarr_url=path, zarr_options={"ome_zarr": True})
+    assert asked == ["files.flush_filesystem", "files.flush_folder"]
