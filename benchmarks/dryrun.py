@@ -11,7 +11,7 @@ from statistics import median
 from benchmarks.data import cached, run_folder
 from benchmarks.measure import ROOT, run_process
 from benchmarks.tables import Section, Table, megabytes, seconds
-from platefuse.example import AcquisitionSpec, PlateSpec, make_plate
+from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
 
 ROWS = "ABCDEFGHIJKLMNOP"
 CASE = PlateSpec(

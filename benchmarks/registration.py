@@ -15,7 +15,7 @@ from benchmarks.data import cached, last_run, lend, run_folder, warm
 from benchmarks.envs import FRACTAL
 from benchmarks.measure import Job, Result
 from benchmarks.tables import Section
-from platefuse.example import AcquisitionSpec, PlateSpec, make_plate
+from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
 
 TABLE = "registered_FOV_ROI_table"
 SHIFT_PX = (7, -12)

@@ -16,8 +16,8 @@ import zarr
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from platefuse.example import PlateSpec, Scene, Window
-from platefuse.example.camera import add_noise, to_counts
+from platefuse.testing import PlateSpec, Scene, Window
+from platefuse.testing.camera import add_noise, to_counts
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[Any]

@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from platefuse.fusion import fuse
-    from platefuse.registration import apply_registration_to_image, write_registered_zarr
+    from platefuse.fusion.api import fuse
+    from platefuse.registration.api import apply_registration_to_image, write_registered_zarr
 
 __version__ = "0.1.0"
 
 __all__ = ["apply_registration_to_image", "fuse", "write_registered_zarr"]
 
 _HOMES = {
-    "apply_registration_to_image": "platefuse.registration",
-    "fuse": "platefuse.fusion",
-    "write_registered_zarr": "platefuse.registration",
+    "apply_registration_to_image": "platefuse.registration.api",
+    "fuse": "platefuse.fusion.api",
+    "write_registered_zarr": "platefuse.registration.api",
 }
 
 

@@ -18,7 +18,7 @@ from platefuse.errors import PlatefuseError
 from platefuse.terminal import aligned, shift_text
 
 if TYPE_CHECKING:
-    from platefuse.status import PlateStatus
+    from platefuse.workflow.status import PlateStatus
 
 _INTERRUPTED = 130
 
@@ -83,7 +83,7 @@ def _parser(*, for_example: bool) -> argparse.ArgumentParser:
     example = commands.add_parser("example", help="write an example plate with known shifts")
     example.set_defaults(run=_example)
     if for_example:  # its defaults live in a package that needs numpy
-        from platefuse.example import add_example_arguments
+        from platefuse.testing import add_example_arguments
 
         add_example_arguments(example)
     return parser
@@ -96,14 +96,14 @@ def _demo(args: argparse.Namespace) -> None:
 
 
 def _example(args: argparse.Namespace) -> None:
-    from platefuse.example import run_example
+    from platefuse.testing import run_example
 
     run_example(args)
     print(f"Wrote the example plate {args.path}.")
 
 
 def _status(args: argparse.Namespace) -> None:
-    from platefuse.status import plate_status
+    from platefuse.workflow.status import plate_status
 
     status = plate_status(args.plate, args.fused)
     if args.json:

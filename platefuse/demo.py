@@ -21,11 +21,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
 
-from platefuse.attributes import read_attributes
 from platefuse.errors import ConfigError, PlatefuseError, RecordError
-from platefuse.files import remove_tree, write_json
-from platefuse.status import ImageStatus, PlateStatus, plate_status
+from platefuse.ngff.metadata import read_attributes
+from platefuse.storage.files import remove_tree, write_json
 from platefuse.terminal import aligned, shift_text, signed
+from platefuse.workflow.status import ImageStatus, PlateStatus, plate_status
 
 PLATE = Path("example/demo.zarr")
 RESULTS = Path("results/demo")
@@ -201,7 +201,7 @@ def _make_plate(out: TextIO) -> bool:
     """Make the plate if it is not there; returns whether it was made."""
     if PLATE.exists():
         return False
-    from platefuse.example import PlateSpec, make_plate
+    from platefuse.testing import PlateSpec, make_plate
 
     out.write(f"Writing the example plate {PLATE}\n")
     out.flush()

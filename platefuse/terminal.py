@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from platefuse.status import ShiftRange
+    from platefuse.workflow.status import ShiftRange
 
 
 def shift_text(shifts: ShiftRange | None, axis: str) -> str:
@@ -14,7 +14,7 @@ def shift_text(shifts: ShiftRange | None, axis: str) -> str:
 
     Examples
     --------
-    >>> from platefuse.status import ShiftRange
+    >>> from platefuse.workflow.status import ShiftRange
     >>> shift_text(ShiftRange("yx", (7.0, -2.5), (7.0, -2.25), rois=4), "x")
     '-2.5 … -2.25'
     """

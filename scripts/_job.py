@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, unused here: they spin as it starts
 
 from platefuse.errors import PlatefuseError
-from platefuse.memory import reuse_blocks
-from platefuse.record import write_receipt
+from platefuse.records import write_receipt
+from platefuse.storage.threads import reuse_blocks
 
 reuse_blocks()  # at import: the scripts import what starts threads afterwards
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import _job
-from platefuse import carry
-from platefuse.plate import Plate
-from platefuse.request import RegistrationRequest
+from platefuse.ngff.plate import Plate
+from platefuse.registration import tables
+from platefuse.registration.request import RegistrationRequest
 
 
 def copy_tables(
@@ -13,7 +13,7 @@ def copy_tables(
 ) -> dict[str, Any]:
     """Copy the reference's ROI tables and the image's others; returns the receipt's content."""
     well = Plate.open(plate, images).well(row, column)
-    return carry.copy_tables(well, image, RegistrationRequest(**request))
+    return tables.copy_tables(well, image, RegistrationRequest(**request))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 from typing import Any
 
 import _job
-from platefuse import swap
-from platefuse.plate import Plate
-from platefuse.request import RegistrationRequest
+from platefuse.ngff.plate import Plate
+from platefuse.registration import swap
+from platefuse.registration.request import RegistrationRequest
 
 
 def discard_backups(

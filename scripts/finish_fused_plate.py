@@ -3,17 +3,19 @@
 from typing import Any
 
 import _job
-from platefuse import fused_plate, fusion_options, places
-from platefuse.plate import Plate
+from platefuse.fusion import options as fusion_options
+from platefuse.fusion import well as fused_wells
+from platefuse.ngff import paths
+from platefuse.ngff.plate import Plate
 
 
 def finish_fused_plate(
     plate: str, images: list[str] | None, output: str | None, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Make the fused wells a plate; returns the receipt's content."""
-    return fused_plate.finish_fused_plate(
+    return fused_wells.finish_fused_plate(
         Plate.open(plate, images),
-        places.fused_plate_path(plate, output),
+        paths.fused_plate_path(plate, output),
         fusion_options.FusionOptions(**options),
     )
 

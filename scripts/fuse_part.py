@@ -3,9 +3,11 @@
 from typing import Any
 
 import _job
-from platefuse import fused_plate, fusion_options, places
-from platefuse.plate import Plate
-from platefuse.request import RegistrationRequest
+from platefuse.fusion import options as fusion_options
+from platefuse.fusion import well as fused_wells
+from platefuse.ngff import paths
+from platefuse.ngff.plate import Plate
+from platefuse.registration.request import RegistrationRequest
 
 
 def fuse_part(
@@ -21,9 +23,9 @@ def fuse_part(
     threads: int,
 ) -> dict[str, Any]:
     """Write the part's chunks under staging; returns the receipt's content."""
-    return fused_plate.fuse_well_part(
+    return fused_wells.fuse_well_part(
         Plate.open(plate, images).well(row, column),
-        places.fused_plate_path(plate, output),
+        paths.fused_plate_path(plate, output),
         fusion_options.FusionOptions(**options),
         int(part),
         scatter,

@@ -3,9 +3,11 @@
 from typing import Any
 
 import _job
-from platefuse import fused_plate, fusion_options, places
-from platefuse.plate import Plate
-from platefuse.request import RegistrationRequest
+from platefuse.fusion import options as fusion_options
+from platefuse.fusion import well as fused_wells
+from platefuse.ngff import paths
+from platefuse.ngff.plate import Plate
+from platefuse.registration.request import RegistrationRequest
 
 
 def fuse_well(
@@ -20,9 +22,9 @@ def fuse_well(
     threads: int,
 ) -> dict[str, Any]:
     """Fuse the well's images; returns the receipt's content."""
-    return fused_plate.fuse_well(
+    return fused_wells.fuse_well(
         Plate.open(plate, images).well(row, column),
-        places.fused_plate_path(plate, output),
+        paths.fused_plate_path(plate, output),
         fusion_options.FusionOptions(**options),
         request=RegistrationRequest(**request) if request else None,
         scatter=scatter,

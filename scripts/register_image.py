@@ -3,9 +3,9 @@
 from typing import Any
 
 import _job
-from platefuse import staging
-from platefuse.plate import Plate
-from platefuse.request import RegistrationRequest
+from platefuse.ngff.plate import Plate
+from platefuse.registration import stage
+from platefuse.registration.request import RegistrationRequest
 
 
 def register_image(
@@ -20,7 +20,7 @@ def register_image(
     """Stage the registered image; returns the receipt's content."""
     well = Plate.open(plate, images).well(row, column)
     asked = RegistrationRequest(**request)
-    return staging.register_image(well, image, asked, threads=threads)
+    return stage.register_image(well, image, asked, threads=threads)
 
 
 if __name__ == "__main__":

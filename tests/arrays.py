@@ -17,7 +17,7 @@ Index = tuple[int, ...]
 
 @dataclass
 class ArrayStore:
-    """An array to read from, as a `platefuse.sources.ChunkStore`, perhaps with empty chunks."""
+    """An array to read from, as a `ChunkStore` of the engine, perhaps with empty chunks."""
 
     array: Array
     chunk: Index
@@ -41,7 +41,7 @@ class ArrayStore:
 
 @dataclass
 class ArrayLevel:
-    """An array to write to, as a `platefuse.pyramid.LevelArray`; takes whole units only."""
+    """An array to write to, as a `platefuse.engine.pyramid.LevelArray`; takes whole units only."""
 
     shape: Index
     shard: Index

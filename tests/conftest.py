@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from platefuse.example import AcquisitionSpec, PlateSpec, Truth, make_plate
+from platefuse.testing import AcquisitionSpec, PlateSpec, Truth, make_plate
 
 REAL_PLATE = Path(__file__).parents[2] / "shared" / "data" / "imagexpress_9987.zarr"
 

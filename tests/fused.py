@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import zarr
 
-from platefuse.example import AcquisitionSpec, PlateSpec
-from platefuse.fused_plate import (
+from platefuse.fusion.options import FusionOptions
+from platefuse.fusion.well import (
     finish_fused_plate,
     fuse_well,
     fuse_well_part,
 )
-from platefuse.fusion_options import FusionOptions
-from platefuse.places import fused_plate_path
-from platefuse.plate import Plate
-from platefuse.request import RegistrationRequest
+from platefuse.ngff.paths import fused_plate_path
+from platefuse.ngff.plate import Plate
+from platefuse.registration.request import RegistrationRequest
+from platefuse.testing import AcquisitionSpec, PlateSpec
 from tests.conftest import ExamplePlate
 
 FIELDS = "registered_FOV_ROI_table"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from platefuse.tiles import Index, TileTree
+from platefuse.engine.pyramid import Index, TileTree
 from tests.arrays import ArrayLevel
 
 

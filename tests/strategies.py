@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from platefuse.example import AcquisitionSpec, PlateSpec
+from platefuse.testing import AcquisitionSpec, PlateSpec
 
 AXES = ("yx", "zyx", "cyx", "czyx", "tyx", "tzyx", "tcyx", "tczyx")
 DTYPES = ("uint8", "int16", "uint16", "uint32", "int64", "float32", "float64")

@@ -10,7 +10,7 @@ import zarr
 from anndata import AnnData, settings
 from anndata.io import write_elem
 
-from platefuse.create import write_group
+from platefuse.ngff.create import write_group
 
 BACKENDS = ("anndata", "csv", "json", "parquet")
 BOX = [f"{part}{axis}_micrometer" for part in ("", "len_") for axis in "zyx"]

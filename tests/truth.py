@@ -9,7 +9,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from platefuse.example import Fused, Truth
+from platefuse.testing import Fused, Truth
 
 Array = NDArray[Any]
 

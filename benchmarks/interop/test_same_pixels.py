@@ -136,7 +136,7 @@ def test_their_fusion_functions_run_as_plug_ins(placing: str, name: str) -> None
 @pytest.mark.parametrize("name", ["max_fusion", "simple_average_fusion", "weighted_average_fusion"])
 @pytest.mark.parametrize("axes", ["yx", "zyx"])
 def test_their_fusion_functions_give_what_ours_give(axes: str, name: str) -> None:
-    from platefuse import methods
+    from platefuse.fusion import methods
 
     sims = mosaic("turned", axes, "uint16")
     plugged = platefuse.fuse(sims, transform_key=KEY, fusion_func=getattr(fusion, name)).compute()

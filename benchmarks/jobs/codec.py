@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.jobs.protocol import run_job
-from platefuse.tasks import run_tasks
-from platefuse.zarr_calls import get, put
+from platefuse.storage.arrays import get, put
+from platefuse.storage.threads import run_tasks
 
 Slices = tuple[slice, ...]
 
@@ -99,7 +99,7 @@ def _boxes(array: Any) -> Iterator[Slices]:
 
 
 def prepare(**arguments: Any) -> Callable[[], object]:
-    from platefuse.memory import reuse_blocks
+    from platefuse.storage.threads import reuse_blocks
 
     reuse_blocks()  # what helps platefuse helps the limit
     return Copying(**arguments)

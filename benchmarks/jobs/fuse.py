@@ -11,10 +11,10 @@ from benchmarks.jobs.sims import KEY, load_sims
 
 
 def prepare(fields: str, output: str, chunks: dict[str, int], threads: int) -> Callable[[], object]:
-    from platefuse.memory import reuse_blocks
+    from platefuse.storage.threads import reuse_blocks
 
     reuse_blocks()  # as the workflow's jobs do, before anything starts a thread
-    from platefuse.fusion import fuse
+    from platefuse.fusion.api import fuse
 
     sims: list[Any] = load_sims(Path(fields))
     return lambda: fuse(

@@ -8,10 +8,10 @@ from benchmarks.jobs.protocol import run_job
 
 
 def prepare(image: str, table: str, threads: int) -> Callable[[], object]:
-    from platefuse.memory import reuse_blocks
+    from platefuse.storage.threads import reuse_blocks
 
     reuse_blocks()  # as the workflow's jobs do, before anything starts a thread
-    from platefuse.registration import apply_registration_to_image
+    from platefuse.registration.api import apply_registration_to_image
 
     return lambda: apply_registration_to_image(
         zarr_url=image, registered_roi_table=table, threads=threads

@@ -19,10 +19,10 @@ from platefuse import demo
 from platefuse.cli import main
 from platefuse.demo import KNOWN_SHIFTS, Progress, run_demo, run_snakemake, summary
 from platefuse.errors import ConfigError, PlatefuseError, RecordError
-from platefuse.files import write_json
-from platefuse.plate import Plate
-from platefuse.registration import apply_registration_to_image
-from platefuse.status import plate_status
+from platefuse.ngff.plate import Plate
+from platefuse.registration.api import apply_registration_to_image
+from platefuse.storage.files import write_json
+from platefuse.workflow.status import plate_status
 
 CLONE = Path(__file__).parents[2]
 

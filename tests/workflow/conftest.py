@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from platefuse.example import Truth
+from platefuse.testing import Truth
 from tests.conftest import SMALL, ExamplePlate
 from tests.truth import assert_fused, assert_registered
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from platefuse.example import PlateSpec, make_plate
+from platefuse.testing import PlateSpec, make_plate
 from tests.workflow.conftest import CLONE, Folder, fingerprint
 
 

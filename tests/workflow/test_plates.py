@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from platefuse.example import AcquisitionSpec, PlateSpec, Truth, make_plate
+from platefuse.testing import AcquisitionSpec, PlateSpec, Truth, make_plate
 from tests.truth import read_level
 from tests.workflow.conftest import TINY, Folder
 

@@ -19,10 +19,10 @@ from snakemake.utils import validate
 # The package of this clone, whether another one is installed or not.
 sys.path.insert(0, str(workflow.basedir))
 
-from platefuse.attributes import read_attributes, read_json
+from platefuse.ngff.metadata import read_attributes, read_json
 from platefuse.errors import PlatefuseError
-from platefuse.plate import Plate, Well
-from platefuse.places import fused_plate_path, staging_root
+from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.paths import fused_plate_path, staging_root
 
 REQUEST_KEYS = (
     "roi_table",
@@ -218,9 +218,9 @@ def preflight():
     WorkflowError
         With the message of the first fault; no job has begun then.
     """
-    from platefuse.check import check_fused_plate, check_fusion, check_plate
-    from platefuse.fusion_options import FusionOptions
-    from platefuse.request import RegistrationRequest
+    from platefuse.workflow.preflight import check_fused_plate, check_fusion, check_plate
+    from platefuse.fusion.options import FusionOptions
+    from platefuse.registration.request import RegistrationRequest
 
     try:
         for plate in PLATES.values():

@@ -1,0 +1,1 @@
+"""Views into blocks, blocks into a pyramid; knows no file format."""

@@ -1,0 +1,314 @@
+"""All levels of an image, written in one pass.
+
+Each level is cut into *tiles*: the units in which it is written, whole chunks or shards. A tile
+of level *l* is made of the tiles of level *l - 1* that it covers. Finished tiles are written
+and poured into their parent; the last child to arrive finishes the parent. Nothing is read
+back, and with the leaves taken depth first only a few parents are ever open.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+from numcodecs import blosc
+from numpy.typing import NDArray
+
+from platefuse.engine.downsample import Downsample
+from platefuse.geometry import Box, grid_box
+
+Index = tuple[int, ...]
+
+
+class TileTree:
+    """How the tiles of each level cover those of the level below. Pure.
+
+    Parameters
+    ----------
+    shapes : sequence of tuple of int
+        Shape of every level, finest first.
+    units : sequence of tuple of int
+        What is written at once on every level (chunks or shards).
+    factors : sequence of tuple of int
+        Group size from each level to the next; one fewer than levels.
+    """
+
+    def __init__(
+        self, shapes: Sequence[Index], units: Sequence[Index], factors: Sequence[Index]
+    ) -> None:
+        self.shapes = [tuple(shape) for shape in shapes]
+        self.factors = [tuple(f) for f in factors]
+        per_axis = [
+            _tile_sizes([s[d] for s in shapes], [u[d] for u in units], [f[d] for f in factors])
+            for d in range(len(shapes[0]))
+        ]
+        self.tiles: list[Index] = [
+            tuple(sizes[level] for sizes in per_axis) for level in range(len(shapes))
+        ]
+        self.counts: list[Index] = [
+            tuple(-(-n // t) for n, t in zip(shape, tile, strict=True))
+            for shape, tile in zip(self.shapes, self.tiles, strict=True)
+        ]
+
+    def region(self, level: int, index: Index) -> Box:
+        """The pixels of a tile."""
+        return grid_box(index, self.tiles[level], self.shapes[level])
+
+    def parent(self, level: int, index: Index) -> Index:
+        """The tile of the next level that a tile is poured into."""
+        return tuple(
+            min(i * t // (up * f), n - 1)
+            for i, t, up, f, n in zip(
+                index,
+                self.tiles[level],
+                self.tiles[level + 1],
+                self.factors[level],
+                self.counts[level + 1],
+                strict=True,
+            )
+        )
+
+    def children(self, level: int, index: Index) -> list[Index]:
+        """The tiles of the level below whose parent a tile is."""
+        ranges = []
+        for i, up, f, t, n_up, n in zip(
+            index,
+            self.tiles[level],
+            self.factors[level - 1],
+            self.tiles[level - 1],
+            self.counts[level],
+            self.counts[level - 1],
+            strict=True,
+        ):
+            first = -(-i * up * f // t)
+            last = n if i == n_up - 1 else -(-(i + 1) * up * f // t)
+            ranges.append(range(first, last))
+        return list(product(*ranges))
+
+    def path(self, leaf: Index) -> tuple[Index, ...]:
+        """The tiles that a leaf belongs to, coarsest first; compares as leaves are taken."""
+        path = [leaf]
+        for level in range(len(self.shapes) - 1):
+            path.append(self.parent(level, path[-1]))
+        return tuple(reversed(path))
+
+    def leaves(self, level: int | None = None, index: Index | None = None) -> Iterator[Index]:
+        """Tiles of the finest level, depth first, below one tile or in the whole tree."""
+        return self._tiles_of(0, len(self.shapes) - 1 if level is None else level, index)
+
+    def subtrees(self, at_least: int) -> tuple[int, list[Index]]:
+        """The coarsest level with enough tiles to share out, and its tiles, depth first.
+
+        Parameters
+        ----------
+        at_least : int
+            Number of tiles wanted; the finest level is taken if no level has as many.
+        """
+        level = len(self.shapes) - 1
+        while level and math.prod(self.counts[level]) < at_least:
+            level -= 1
+        return level, list(self._tiles_of(level, len(self.shapes) - 1, None))
+
+    def _tiles_of(self, level: int, at: int, index: Index | None) -> Iterator[Index]:
+        indices = np.ndindex(*self.counts[at]) if index is None else (index,)
+        for tile in indices:
+            if at == level:
+                yield tile
+            else:
+                for child in self.children(at, tile):
+                    yield from self._tiles_of(level, at - 1, child)
+
+
+def _tile_sizes(shapes: list[int], units: list[int], factors: list[int]) -> list[int]:
+    """Tile size on one axis for every level: whole units, so that tiles nest.
+
+    A tile must begin and end where the tiles below it do, and on whole groups of the pixels
+    above it. One tile that spans the axis always fits.
+    """
+    sizes: list[int] = []
+    for level, (n, unit) in enumerate(zip(shapes, units, strict=True)):
+        size = unit
+        if level:
+            f = factors[level - 1]
+            size = math.lcm(size, sizes[-1] // math.gcd(sizes[-1], f))
+        if level < len(factors):
+            size = math.lcm(size, factors[level])
+        sizes.append(min(size, -(-n // unit) * unit))
+    return sizes
+
+
+Pixels = NDArray[Any]
+
+
+class LevelArray(Protocol):
+    """An array on disk that takes one level."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in pixels."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the pixels."""
+
+    @property
+    def shard(self) -> tuple[int, ...]:
+        """Shape of what is encoded at once, in pixels: a shard, or a chunk without shards."""
+
+    @property
+    def zero_is_fill(self) -> bool:
+        """Whether pixels that are not written read as zero."""
+
+    def write(self, box: Box, pixels: Pixels) -> None:
+        """Write whole units."""
+
+    def take_encoded(self, source: Any, original: Box, box: Box) -> bool:
+        """Copy a stored unit of another array as it is; False if the two are not alike."""
+
+
+@dataclass
+class _OpenTile:
+    """A tile of which some children are still to come; those that came wait here."""
+
+    waiting: int
+    packed: bool
+    pieces: list[tuple[Box, np.dtype[Any], Pixels | bytes]] = field(default_factory=list)
+
+    def add(self, box: Box, pixels: Pixels) -> None:
+        """Take in the pixels of one child; a part of a larger array is copied and lets it go."""
+        kept: Pixels | bytes = pixels
+        if self.packed:
+            kept = _pack(pixels)
+        elif pixels.base is not None:
+            kept = pixels.copy()
+        self.pieces.append((box, pixels.dtype, kept))
+
+    def joined(self, region: Box, dtype: np.dtype[Any]) -> Pixels | None:
+        """The pixels of the whole tile; None if no child had any."""
+        if not self.pieces:
+            return None
+        if len(self.pieces) == 1 and not self.packed and self.pieces[0][0] == region:
+            return np.asarray(self.pieces[0][2])
+        whole = sum(box.size for box, _, _ in self.pieces) == region.size
+        tile = np.empty(region.shape, dtype) if whole else np.zeros(region.shape, dtype)
+        while self.pieces:
+            box, own, piece = self.pieces.pop()
+            pixels = _unpack(piece, own, box.shape) if isinstance(piece, bytes) else piece
+            tile[box.within(region)] = pixels
+        return tile
+
+
+class PyramidWriter:
+    """Writes tiles and makes their parents.
+
+    Parameters
+    ----------
+    tree : TileTree
+        The tiles.
+    arrays : sequence of LevelArray
+        One array per level, finest first.
+    downsample : Downsample
+        Makes the pixels of a level from those of the level below.
+    top : int, optional
+        The last level to write; by default the coarsest.
+    """
+
+    def __init__(
+        self,
+        tree: TileTree,
+        arrays: Sequence[LevelArray],
+        downsample: Downsample,
+        *,
+        top: int | None = None,
+    ) -> None:
+        self._tree = tree
+        self._top = len(arrays) - 1 if top is None else top
+        self._arrays = arrays
+        self._downsample = downsample
+        self._open: dict[tuple[int, Index], _OpenTile] = {}
+        self._lock = Lock()
+
+    def put(
+        self, index: Index, pixels: Pixels | None, level: int = 0, *, written: bool = False
+    ) -> None:
+        """Write a finished tile (None: all zero), and the parents that it completes.
+
+        Parameters
+        ----------
+        index : tuple of int
+            The tile.
+        pixels : ndarray or None
+            Its pixels.
+        level : int
+            Its level.
+        written : bool
+            Whether it is on disk already.
+        """
+        while True:  # not by recursion, which would hold the tiles of all levels
+            if not written:
+                self._write(index, pixels, level)
+            if level == self._top:
+                return
+            parent = self._tree.parent(level, index)
+            tile = self._opened(level + 1, parent)
+            if pixels is not None:
+                self._pour(level, self._tree.region(level, index), pixels, parent, tile)
+                pixels = None
+            if not self._is_last(level + 1, parent, tile):
+                return
+            index, level, written = parent, level + 1, False
+            pixels = tile.joined(self._tree.region(level, index), self._arrays[0].dtype)
+
+    def _write(self, index: Index, pixels: Pixels | None, level: int) -> None:
+        region = self._tree.region(level, index)
+        array = self._arrays[level]
+        if pixels is not None:
+            array.write(region, pixels)
+        elif not array.zero_is_fill:
+            array.write(region, np.zeros(region.shape, array.dtype))
+
+    def _opened(self, level: int, index: Index) -> _OpenTile:
+        with self._lock:
+            tile = self._open.get((level, index))
+            if tile is None:
+                children = len(self._tree.children(level, index))
+                tile = _OpenTile(children, packed=level > 1)
+                self._open[level, index] = tile
+        return tile
+
+    def _is_last(self, level: int, index: Index, tile: _OpenTile) -> bool:
+        """Count a child that has come; whether all have."""
+        with self._lock:
+            tile.waiting -= 1
+            complete = tile.waiting == 0
+            if complete:
+                del self._open[level, index]
+        return complete
+
+    def _pour(
+        self, level: int, region: Box, pixels: Pixels, parent: Index, tile: _OpenTile
+    ) -> None:
+        target = self._tree.region(level + 1, parent)
+        factors = self._tree.factors[level]
+        covered = target & Box(
+            tuple(a // f for a, f in zip(region.start, factors, strict=True)),
+            tuple(-(-b // f) for b, f in zip(region.stop, factors, strict=True)),
+        )
+        if covered.empty:
+            return
+        tile.add(covered, self._downsample(pixels, factors, covered.shape))
+
+
+def _pack(pixels: Pixels) -> bytes:
+    """Pixels of the coarser levels wait longest: compressed, so that memory stays flat."""
+    packed: bytes = blosc.compress(np.ascontiguousarray(pixels), b"lz4", 1, blosc.BITSHUFFLE)
+    return packed
+
+
+def _unpack(packed: bytes, dtype: np.dtype[Any], shape: Index) -> Pixels:
+    return np.frombuffer(blosc.decompress(packed), dtype).reshape(shape)

@@ -1,0 +1,1 @@
+"""Fuse overlapping views, or the fields of a well, into one image."""

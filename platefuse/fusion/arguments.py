@@ -1,0 +1,308 @@
+"""What is asked of `fuse`, beside the images: every argument is checked before anything is done."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn, SupportsFloat
+
+import numpy as np
+
+from platefuse.errors import ConfigError
+from platefuse.fusion.frame import MODES
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an argument must be.
+
+    Attributes
+    ----------
+    words : str
+        How an error says it.
+    holds : callable
+        Whether a value is that.
+    parts : mapping, optional
+        If the value is a dict: which keys it may have, and what their values must be.
+    """
+
+    words: str
+    holds: Callable[[Any], bool]
+    parts: Mapping[str, Expected] = field(default_factory=dict)
+
+    @property
+    def or_none(self) -> Expected:
+        """The same, or None."""
+        return Expected(f"{self.words}, or None", lambda v: v is None or self.holds(v), self.parts)
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise a `ConfigError` that names the argument if its value is not as expected."""
+        if not self.holds(value):
+            refuse(name, value, self.words)
+        if not self.parts or not isinstance(value, Mapping):
+            return
+        if unknown := [key for key in value if key not in self.parts]:
+            raise ConfigError(f"{name} has unknown keys {unknown}; known are {list(self.parts)}.")
+        for key, part in value.items():
+            where = f"{name} on {key}" if len(key) == 1 else f"{name}[{key!r}]"
+            self.parts[key].check(where, part)
+
+
+def refuse(name: str, value: Any, expected: str) -> NoReturn:
+    """Raise the error that a value is not what was expected of it."""
+    raise ConfigError(f"{name} is {value!r}; expected {expected}.")
+
+
+def number(value: Any) -> float:
+    """A finite number as such, all else as NaN."""
+    if isinstance(value, str | bytes | bool | np.bool_) or not isinstance(value, SupportsFloat):
+        return math.nan
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):  # an array of several, for instance
+        return math.nan
+    return found if math.isfinite(found) else math.nan
+
+
+def is_whole(value: Any, least: int) -> bool:
+    """Whether a value is a whole number, `least` or more."""
+    found = number(value)
+    return found >= least and found == int(found)
+
+
+def one_of(*values: str) -> Expected:
+    """One of some words."""
+    return Expected(f"one of {list(values)}", lambda v: isinstance(v, str) and v in values)
+
+
+def dict_of(parts: Mapping[str, Expected]) -> Expected:
+    """A dict with some of the keys of `parts`."""
+    words = f"a dict with some of the keys {list(parts)}"
+    return Expected(words, lambda v: isinstance(v, Mapping), parts)
+
+
+def by_axis(part: Expected, axes: str = "tczyx") -> Expected:
+    """A dict with the same kind of value for every axis."""
+    words = f"a dict of {part.words} for each axis"
+    return Expected(words, lambda v: isinstance(v, Mapping), dict.fromkeys(axes, part))
+
+
+def lengths(name: str, given: Any, ndim: int) -> tuple[int, ...]:
+    """A length for each axis of an array."""
+    if (
+        not isinstance(given, Sequence | np.ndarray)
+        or len(given) != ndim
+        or not all(is_whole(n, 1) for n in given)
+    ):
+        refuse(name, given, f"a whole number above 0 for each of the {ndim} axes")
+    return tuple(int(n) for n in given)
+
+
+POSITIVE = Expected("a finite number above 0", lambda v: number(v) > 0)
+NOT_NEGATIVE = Expected("a finite number of 0 or more", lambda v: number(v) >= 0)
+FINITE = Expected("a finite number", lambda v: math.isfinite(number(v)))
+COUNT = Expected("a whole number above 0", lambda v: is_whole(v, 1))
+ORDER = Expected("0, 1 or 3", lambda v: number(v) in (0, 1, 3))
+FLAG = Expected("True or False", lambda v: isinstance(v, bool | np.bool_))
+FUNCTION = Expected("a function, such as those of platefuse.fusion.methods", callable)
+KEYWORDS = Expected(
+    "a dict of keyword arguments",
+    lambda v: isinstance(v, Mapping) and all(isinstance(key, str) for key in v),
+)
+
+
+BLENDING_WIDTHS = {"z": 3.0, "y": 10.0, "x": 10.0}
+FORMATS = {"0.4": 2, "0.5": 3}
+"""The Zarr format of each NGFF version."""
+_OF_ARRAY = "zarr_array_creation_kwargs"
+_OWN = ("store", "path", "name", "shape", "dtype", "data", "overwrite", "write_data")
+"""Arguments of `zarr.create_array` that follow from what is fused."""
+
+_CREATION = Expected(
+    f"a dict of arguments for zarr.create_array, but none of {', '.join(_OWN)}",
+    lambda v: KEYWORDS.holds(v) and not any(key in _OWN for key in v),
+).or_none
+_FOLDER = Expected(
+    "the path of a folder of this machine: others are not written to",
+    lambda v: isinstance(v, str | os.PathLike) and not re.search("://|\0", str(v)),
+)
+_STACK = {"spacing": by_axis(POSITIVE), "origin": by_axis(FINITE), "shape": by_axis(COUNT)}
+_CHUNK = Expected(
+    "a whole number above 0, or -1 for a whole axis", lambda v: is_whole(v, 1) or number(v) == -1
+)
+_IGNORED = Expected("anything", lambda v: True)
+"""`get_stack_properties_from_sim` of multiview-stitcher gives an image's transform, too."""
+_ARGUMENTS: dict[str, Expected] = {
+    "fusion_func": FUNCTION,
+    "fusion_method_kwargs": KEYWORDS.or_none,
+    "weights_func": FUNCTION.or_none,
+    "weights_func_kwargs": KEYWORDS.or_none,
+    "output_stack_properties": dict_of({**_STACK, "transform": _IGNORED}).or_none,
+    "output_spacing": _STACK["spacing"].or_none,
+    "output_origin": _STACK["origin"].or_none,
+    "output_shape": _STACK["shape"].or_none,
+    "output_stack_mode": one_of(*MODES),
+    "output_chunksize": Expected(
+        f"{_CHUNK.words}, or a dict of one for each axis",
+        lambda v: isinstance(v, Mapping) or _CHUNK.holds(v),
+        by_axis(_CHUNK).parts,
+    ).or_none,
+    "overlap_in_pixels": Expected("a whole number of 0 or more", lambda v: is_whole(v, 0)).or_none,
+    "interpolation_order": ORDER,
+    "blending_widths": by_axis(NOT_NEGATIVE, "zyx").or_none,
+    "output_zarr_url": _FOLDER.or_none,
+    "zarr_options": dict_of(
+        {
+            "ome_zarr": FLAG,
+            "ngff_version": Expected("'0.4' or '0.5'", lambda v: str(v) in FORMATS),
+            _OF_ARRAY: _CREATION,
+            "overwrite": FLAG,
+        }
+    ).or_none,
+    "batch_options": dict_of(
+        {
+            "batch_func": Expected("a function", callable).or_none,
+            "n_batch": COUNT,
+            "batch_func_kwargs": KEYWORDS.or_none,
+            _OF_ARRAY: _CREATION,
+        }
+    ).or_none,
+    "threads": COUNT.or_none,
+    "nan_is_missing": FLAG,
+}
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How a fused image is stored.
+
+    Attributes
+    ----------
+    version : str or None
+        NGFF version of an OME-Zarr image; None for a plain array.
+    zarr_format : int
+        2 or 3.
+    chunks : tuple of int
+        Its chunks on all axes, perhaps larger than the image.
+    shards : tuple of int or None
+        Its shards, whole multiples of the chunks.
+    creation : dict
+        Further arguments for `zarr.create_array`.
+    """
+
+    version: str | None
+    zarr_format: Literal[2, 3]
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None
+    creation: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionRequest:
+    """The arguments of `platefuse.fuse`, where each is described, but the images.
+
+    Raises
+    ------
+    ConfigError
+        If one of them cannot be used: it is named, with what it is and what was expected.
+    """
+
+    fusion_func: Callable[..., Any]
+    fusion_method_kwargs: Mapping[str, Any] | None
+    weights_func: Callable[..., Any] | None
+    weights_func_kwargs: Mapping[str, Any] | None
+    output_spacing: Mapping[str, float] | None
+    output_stack_mode: str
+    output_origin: Mapping[str, float] | None
+    output_shape: Mapping[str, int] | None
+    output_stack_properties: Mapping[str, Mapping[str, Any]] | None
+    output_chunksize: int | Mapping[str, int] | None
+    overlap_in_pixels: int | None
+    interpolation_order: int
+    blending_widths: Mapping[str, float] | None
+    output_zarr_url: str | os.PathLike[str] | None
+    zarr_options: Mapping[str, Any] | None
+    batch_options: Mapping[str, Any] | None
+    threads: int | None
+    nan_is_missing: bool
+
+    def __post_init__(self) -> None:
+        stack = self.output_stack_properties
+        ignored = {f"output_{name}" for name in _STACK} if stack is not None else set()
+        for name, expected in _ARGUMENTS.items():
+            if name not in ignored:
+                expected.check(f"fuse: {name}", getattr(self, name))
+        if stack is None:
+            return
+        if lacking := sorted(set(_STACK) - set(stack)):
+            raise ConfigError(
+                f"fuse: output_stack_properties lacks {lacking}; expected spacing, origin "
+                "and shape together, or one of output_spacing, output_origin, output_shape."
+            )
+        for name in _STACK:
+            object.__setattr__(self, f"output_{name}", stack[name])
+
+    @property
+    def widths(self) -> dict[str, float]:
+        """Blending widths on the axes in space, in physical units."""
+        return {**BLENDING_WIDTHS, **(self.blending_widths or {})}
+
+    def storage(self, chunks: Sequence[int]) -> Storage:
+        """How the fused image is to be stored.
+
+        Parameters
+        ----------
+        chunks : sequence of int
+            Its chunks on all axes, if the arguments for its Zarr array name no others.
+
+        Raises
+        ------
+        ConfigError
+            If these arguments contradict each other.
+        """
+        options, batch = self.zarr_options or {}, self.batch_options or {}
+        rest = {**(batch.get(_OF_ARRAY) or {}), **(options.get(_OF_ARRAY) or {})}
+        version = str(options.get("ngff_version", "0.4")) if options.get("ome_zarr") else None
+        formats = (2, 3) if version is None else (FORMATS[version],)
+        zarr_format = rest.pop("zarr_format", formats[-1])
+        if number(zarr_format) not in formats:
+            here = "" if version is None else f", as ngff_version {version!r} says"
+            refuse(_argument("zarr_format"), zarr_format, f"one of {list(formats)}{here}")
+        chunks = lengths(_argument("chunks"), rest.pop("chunks", chunks), len(chunks))
+        shards = _shards(rest.pop("shards", None), chunks, zarr_format)
+        stored: Literal[2, 3] = 2 if zarr_format == 2 else 3
+        return Storage(version, stored, chunks, shards, _renamed(rest, stored))
+
+
+def _argument(name: str) -> str:
+    """How errors call an argument for the Zarr array."""
+    return f"fuse: {_OF_ARRAY}[{name!r}]"
+
+
+def _shards(given: Any, chunks: tuple[int, ...], zarr_format: int) -> tuple[int, ...] | None:
+    """Shards that go with chunks and format, if any are given."""
+    if given is None:
+        return None
+    if zarr_format == 2:
+        only = "None: only Zarr v3, and so ngff_version '0.5', has shards"
+        refuse(_argument("shards"), given, only)
+    shards = lengths(_argument("shards"), given, len(chunks))
+    if any(s % c for s, c in zip(shards, chunks, strict=True)):
+        refuse(_argument("shards"), given, f"whole multiples of the chunks, {chunks}")
+    return shards
+
+
+def _renamed(creation: dict[str, Any], zarr_format: int) -> dict[str, Any]:
+    """Arguments of the older `zarr.create` by the names of `zarr.create_array`."""
+    rest = dict(creation)
+    if "compressor" in rest:
+        rest["compressors"] = rest.pop("compressor")
+    if "dimension_separator" in rest:
+        separator = rest.pop("dimension_separator")
+        one_of("/", ".").check(_argument("dimension_separator"), separator)
+        name = "v2" if zarr_format == 2 else "default"
+        rest["chunk_key_encoding"] = {"name": name, "separator": separator}
+    return rest

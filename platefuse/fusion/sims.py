@@ -1,0 +1,319 @@
+"""Images of the multiview-stitcher data model, read and made.
+
+An image ("sim") is an xarray.DataArray with dims among ``t c z y x``, in this order, physical
+coordinates of pixel centres on the axes in space, and affines in
+``attrs["transforms"][transform_key]``: arrays with dims ``x_in``, ``x_out`` (and perhaps ``t``)
+that take physical coordinates to the world, homogeneous, in the order ``z y x 1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platefuse.errors import ViewError
+from platefuse.fusion.frame import Extent, Frame
+from platefuse.fusion.transforms import make_affine, read_transforms
+from platefuse.storage.arrays import StoredArray
+
+DIMS = "tczyx"
+_UNEVEN_PX = 0.1
+_WHOLE_PX = 1e-5
+"""What a view may be turned by, in pixels over its whole width, and still count as not turned."""
+
+
+@dataclass(frozen=True)
+class Sim:
+    """What one image says of itself.
+
+    Attributes
+    ----------
+    image : xarray.DataArray
+        The image.
+    number : int
+        Its place in the list, for messages.
+    spatial : str
+        Its axes in space, in array order.
+    origin, spacing : ndarray of float64, shape (n,)
+        Physical position of the first pixel's centre, and pixel size, on these axes.
+    affines : ndarray of float64, shape (1 or times, n + 1, n + 1)
+        World from physical coordinates, for all times or for each.
+    params : tuple
+        The affines as they came: one, or one for each time.
+    """
+
+    image: Any
+    number: int
+    spatial: str
+    origin: NDArray[np.float64]
+    spacing: NDArray[np.float64]
+    affines: NDArray[np.float64]
+    params: tuple[Any, ...]
+
+    @property
+    def shape(self) -> NDArray[np.int64]:
+        """Number of pixels on the axes in space."""
+        return np.array(self.image.shape[-len(self.spatial) :])
+
+    @property
+    def dims(self) -> str:
+        """All its axes."""
+        return "".join(self.image.dims)
+
+    @property
+    def extents(self) -> list[Extent]:
+        """What the image takes up in the world, at all times or at each."""
+        last = self.shape - 1
+        front = np.where([a == "z" for a in self.spatial], 0, last)
+        found = []
+        for affine in self.affines:
+            low, high = self._span(last, affine)
+            sides = np.abs(affine[:-1, :-1]) * self.spacing
+            turned = (sides > _WHOLE_PX * self.spacing.min() / self.shape.max()).sum(axis=1) > 1
+            reach = np.where(turned, 0.0, sides.sum(axis=1) / 2)
+            found.append(Extent(low, high, self._span(front, affine)[1], reach))
+        return found
+
+    def in_frame(
+        self, frame: Frame, affine: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The affine (linear part, offset) from the image's pixels to those of a frame."""
+        spacing, linear = np.array(frame.spacing), affine[:-1, :-1]
+        matrix = linear * self.spacing / spacing[:, None]
+        offset = (linear @ self.origin + affine[:-1, -1] - np.array(frame.origin)) / spacing
+        return matrix, offset
+
+    def _span(
+        self, last: NDArray[np.int64], affine: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        corners = self.origin + np.array(list(product(*((0, n) for n in last)))) * self.spacing
+        world = corners @ affine[:-1, :-1].T + affine[:-1, -1]
+        return world.min(axis=0), world.max(axis=0)
+
+
+def read_sims(
+    images: Any,
+    transform_key: str | None,
+    spacing: Mapping[str, float] | None = None,
+) -> list[Sim]:
+    """Read the images that are to be fused, and check that they fit together.
+
+    Parameters
+    ----------
+    images : sequence of xarray.DataArray
+        The images.
+    transform_key : str or None
+        Which of their transforms is meant; None: the identity.
+    spacing : mapping of str to float, optional
+        Pixel size on axes on which every image has but one pixel, and so says none; 1 otherwise.
+
+    Raises
+    ------
+    ViewError
+        If there are none, or they differ in dims, dtype, channels or times, or one has no such
+        transform or no usable geometry.
+    """
+    if not isinstance(images, Sequence) or isinstance(images, str | bytes):
+        raise ViewError(
+            f"fuse: sims is a {type(images).__name__}; expected a list of xarray.DataArray."
+        )
+    if not images:
+        raise ViewError("fuse: no views were given; expected a list of at least one image.")
+    sims = [_read(number, image, transform_key) for number, image in enumerate(images)]
+    first = sims[0]
+    for sim in sims[1:]:
+        for what, got, expected in (
+            ("dims", sim.dims, first.dims),
+            ("dtype", sim.image.dtype, first.image.dtype),
+            ("channels", _coords(sim, "c"), _coords(first, "c")),
+            ("times", _coords(sim, "t"), _coords(first, "t")),
+        ):
+            if got != expected:
+                raise ViewError(
+                    f"fuse: view {sim.number} has {what} {got}, view 0 has {expected}. "
+                    "All views of one image must agree; select or convert before fusing."
+                )
+    return _with_spacing_of_others(sims, spacing or {})
+
+
+def make_sim(
+    data: Any, like: Sim, spacing: Mapping[str, float], origin: Mapping[str, float], key: str | None
+) -> Any:
+    """An image of the data model, with the identity as its transform.
+
+    Parameters
+    ----------
+    data : array-like
+        Its pixels, with the axes of `like`.
+    like : Sim
+        The image whose channels and times it has.
+    spacing, origin : mapping of str to float
+        Pixel size, and position of the first pixel's centre, on the axes in space.
+    key : str or None
+        Transform key.
+    """
+    import xarray
+
+    coords: dict[str, Any] = {}
+    for axis, n in zip(like.dims, data.shape, strict=True):
+        if axis in like.spatial:
+            coords[axis] = origin[axis] + spacing[axis] * np.arange(n)
+        elif axis in like.image.coords:
+            coords[axis] = like.image.coords[axis].values
+    sim = xarray.DataArray(data, dims=list(like.dims), coords=coords, name="image")
+    sim.attrs["transforms"] = {key: make_affine(np.eye(len(like.spatial) + 1), like.spatial)}
+    return sim
+
+
+class SimStore:
+    """The pixels of an image, as a `ChunkStore` of the engine: dask, NumPy or lazily backed.
+
+    Parameters
+    ----------
+    image : xarray.DataArray
+        The image.
+    number : int
+        Its place in the list of views, for messages.
+    """
+
+    def __init__(self, image: Any, number: int = 0) -> None:
+        self._number = number
+        self._variable = image.variable
+        self.shape: tuple[int, ...] = image.shape
+        self.dtype: np.dtype[Any] = np.dtype(image.dtype)
+        self._in_memory = isinstance(image.variable._data, np.ndarray)
+        self._stored = _zarr_behind(image.variable._data)
+        chunks = image.chunks or [(n,) for n in self._preferred(image)]
+        self.chunk = tuple(max(1, *sizes) for sizes in chunks)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether reading a part costs no more than its own pixels."""
+        return self._in_memory
+
+    def is_empty(self, index: tuple[int, ...]) -> bool:
+        """Nothing is known without reading."""
+        return False
+
+    def decode(self, box: Any) -> NDArray[Any]:
+        """The pixels of a box.
+
+        Raises
+        ------
+        ViewError
+            If they cannot be read.
+        """
+        try:
+            if self._stored is not None:
+                return self._stored.decode(box)
+            part = self._variable[box.slices]
+            if part.chunks is not None:
+                return np.asarray(part.data.compute(scheduler="single-threaded"))
+            return np.asarray(part.values)
+        except Exception as error:  # whatever the store, the codec or the task behind it raises
+            axes = zip(self._variable.dims, box.slices, strict=True)
+            where = {axis: (along.start, along.stop) for axis, along in axes}
+            raise ViewError(
+                f"fuse: pixels {where} of view {self._number} cannot be read "
+                f"({type(error).__name__}: {error}). Repair or leave out this view."
+            ) from error
+
+    def _preferred(self, image: Any) -> Sequence[int]:
+        preferred = image.encoding.get("preferred_chunks", {})
+        return [preferred.get(d, n) for d, n in zip(image.dims, image.shape, strict=True)]
+
+
+def _zarr_behind(data: Any) -> StoredArray | None:
+    """The Zarr array that a dask array shows as it is; None for any other, or none on this disk.
+
+    Reading it without dask saves its scheduling, and brings the faster codecs.
+    """
+    layers = getattr(getattr(data, "dask", None), "layers", {})
+    origin = layers.get(f"original-{getattr(data, 'name', '')}")
+    if origin is None or len(layers) != 2 or len(origin) != 1:
+        return None
+    import zarr
+    from zarr.storage import LocalStore
+
+    (array,) = origin.values()
+    array = getattr(array, "value", array)
+    if not isinstance(array, zarr.Array) or not isinstance(array.store, LocalStore):
+        return None
+    if (array.shape, array.dtype, array.chunks) != (data.shape, data.dtype, data.chunksize):
+        return None
+    return StoredArray.over(array.store.root / array.path, array)
+
+
+def _read(number: int, image: Any, key: str | None) -> Sim:
+    import xarray
+
+    if not isinstance(image, xarray.DataArray):
+        raise ViewError(
+            f"fuse: view {number} is a {type(image).__name__}; expected an xarray.DataArray with "
+            "dims among t, c, z, y, x."
+        )
+    dims = "".join(map(str, image.dims))
+    if dims != "".join(d for d in DIMS if d in dims) or dims[-2:] != "yx":
+        raise ViewError(
+            f"fuse: view {number} has dims {image.dims}; expected some of t, c, z, y, x, in this "
+            "order, y and x among them. Transpose it."
+        )
+    if image.dtype.kind not in "biuf" or image.dtype.itemsize > 8:
+        raise ViewError(
+            f"fuse: view {number} has dtype {image.dtype}; expected booleans, integers or floats "
+            "of at most 64 bits. Convert it."
+        )
+    spatial = "".join(d for d in dims if d in "zyx")
+    grid = [_grid(number, image, axis) for axis in spatial]
+    params = read_transforms(number, image, key, spatial)
+    affines = np.array([p.values for p in params])
+    origin, spacing = np.array(grid).T
+    return Sim(image, number, spatial, origin, spacing, affines, params)
+
+
+def _grid(number: int, image: Any, axis: str) -> tuple[float, float]:
+    """Position of the first pixel of an image on an axis, and distance from pixel to pixel."""
+    try:
+        positions = np.asarray(image.coords[axis].values if axis in image.coords else np.nan, float)
+    except (TypeError, ValueError):  # text, for instance
+        positions = np.array(np.nan)
+    if not np.isfinite(positions).all():
+        raise ViewError(
+            f"fuse: view {number} has no finite coordinates on {axis}; expected the physical "
+            "position of every pixel."
+        )
+    if not len(positions):
+        raise ViewError(f"fuse: view {number} has no pixels: its length on {axis} is 0.")
+    step = (positions[-1] - positions[0]) / (len(positions) - 1) if len(positions) > 1 else 1.0
+    if step <= 0:
+        raise ViewError(
+            f"fuse: view {number} has spacing {step:g} on {axis}; expected a number above 0."
+        )
+    even = positions[0] + step * np.arange(len(positions))
+    if np.abs(positions - even).max() > _UNEVEN_PX * step:
+        raise ViewError(
+            f"fuse: view {number} has uneven coordinates on {axis}; expected one distance from "
+            f"pixel to pixel, about {step:g}."
+        )
+    return float(positions[0]), float(step)
+
+
+def _with_spacing_of_others(sims: Sequence[Sim], otherwise: Mapping[str, float]) -> list[Sim]:
+    """One position has no spacing: views of one pixel on an axis take that of the first longer."""
+    known = np.array([float(otherwise.get(a, 1.0)) for a in sims[0].spatial])
+    for sim in reversed(sims):
+        known = np.where(sim.shape > 1, sim.spacing, known)
+    return [replace(sim, spacing=np.where(sim.shape > 1, sim.spacing, known)) for sim in sims]
+
+
+def _coords(sim: Sim, axis: str) -> list[Any]:
+    if axis not in sim.image.dims:
+        return []
+    if axis not in sim.image.coords:
+        return list(range(sim.image.sizes[axis]))
+    return list(sim.image.coords[axis].values.tolist())

@@ -1,0 +1,1 @@
+"""OME-Zarr metadata on disk: plates, wells, images; JSON only, no array library."""

@@ -1,0 +1,295 @@
+"""New OME-Zarr groups and images, in NGFF 0.4 (Zarr v2) or 0.5 (Zarr v3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from platefuse.errors import ConfigError
+from platefuse.ngff.image import (
+    Multiscale,
+    copy_metadata,
+    copy_metadata_files,
+    level_shapes,
+    read_array_metadata,
+)
+from platefuse.ngff.metadata import read_json, update_attributes
+from platefuse.records import forget_record
+from platefuse.storage.files import make_folder, write_json
+
+SMALLEST_LEVEL = 512
+"""A new pyramid goes on until its plane is at most this many pixels wide and high."""
+
+
+def write_group(path: Path, attributes: Mapping[str, Any], version: str) -> None:
+    """Write a Zarr group with OME-NGFF attributes (none: a plain group); an old one is replaced.
+
+    Parameters
+    ----------
+    path : Path
+        The group's folder.
+    attributes : mapping
+        What NGFF 0.4 has at the top, and 0.5 under `ome`.
+    version : str
+        ``"0.4"`` or ``"0.5"``.
+    """
+    make_folder(path)
+    if version == "0.5":
+        content = {"ome": {"version": version, **attributes}} if attributes else {}
+        write_json(
+            path / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": content}
+        )
+    else:
+        write_json(path / ".zgroup", {"zarr_format": 2})
+        write_json(path / ".zattrs", dict(attributes))
+    for name in (".zgroup", ".zattrs", ".zmetadata") if version == "0.5" else ("zarr.json",):
+        (path / name).unlink(missing_ok=True)  # readers would take the one or the other
+
+
+def create_image(
+    path: Path,
+    *,
+    name: str,
+    axes: str,
+    pixel_size: Sequence[float],
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    chunks: Sequence[int],
+    shards: Sequence[int] | None,
+    version: str,
+    levels: int = 1,
+    attributes: Mapping[str, Any] | None = None,
+    creation: Mapping[str, Any] | None = None,
+    origin: Sequence[float] | None = None,
+    units: Mapping[str, str] | None = None,
+) -> Multiscale:
+    """Create the arrays and the metadata of a new image.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the image.
+    name : str
+        Its name.
+    axes : str
+        Its axes, in array order.
+    pixel_size : sequence of float
+        Pixel size on every axis: micrometres in space.
+    shape : sequence of int
+        Shape of the finest level.
+    dtype : dtype
+        Data type of the pixels.
+    chunks : sequence of int
+        Shape of a chunk; cut to the level's shape.
+    shards : sequence of int or None
+        Shape of a shard, for version 0.5.
+    version : str
+        ``"0.4"`` or ``"0.5"``.
+    levels : int
+        Number of levels at least; there are more until the plane is small.
+    attributes : mapping, optional
+        Further OME-NGFF attributes, such as `omero`; those that are None are left out.
+    creation : mapping, optional
+        Further arguments of `zarr.create_array`, such as `compressors`.
+    origin : sequence of float, optional
+        Position of the first pixel's centre on every axis.
+    units : mapping of str to str, optional
+        Units of axes that are not in space.
+
+    Returns
+    -------
+    Multiscale
+        The new image.
+    """
+    import zarr
+
+    factors = tuple(2 if a in "yx" else 1 for a in axes)
+    shapes = _shapes_until_small(shape, factors, levels)
+    grown = [[1] * len(axes)]
+    for level_shape in shapes[:-1]:  # one pixel stays one pixel
+        steps = zip(grown[-1], factors, level_shape, strict=True)
+        grown.append([g * f if n > 1 else g for g, f, n in steps])
+    entry = multiscales_metadata(name, axes, pixel_size, grown, origin=origin, units=units)
+    if version == "0.4":
+        entry["version"] = "0.4"
+    further = {k: v for k, v in (attributes or {}).items() if v is not None}
+    write_group(path, {"multiscales": [entry], **further}, version)
+    for level, level_shape in enumerate(shapes):
+        chunk, shard = fit_chunks(chunks, shards, level_shape)
+        arguments = {
+            "dtype": dtype.newbyteorder("="),
+            "chunks": chunk,
+            "shards": shard,
+            "compressors": blosc(version),
+            "fill_value": 0,
+            "chunk_key_encoding": {
+                "name": "v2" if version == "0.4" else "default",
+                "separator": "/",
+            },
+            "dimension_names": list(axes) if version == "0.5" else None,
+            **(creation or {}),
+        }
+        zarr_format: Literal[2, 3] = 3 if version == "0.5" else 2
+        zarr.create_array(
+            path / str(level), shape=level_shape, zarr_format=zarr_format, **arguments
+        )
+    return Multiscale.read(path)
+
+
+def _shapes_until_small(
+    shape: Sequence[int], factors: Sequence[int], at_least: int
+) -> list[tuple[int, ...]]:
+    shapes = level_shapes(shape, factors, at_least)
+    while max(shapes[-1][-2:]) > SMALLEST_LEVEL:
+        shapes = level_shapes(shape, factors, len(shapes) + 1)
+    return shapes
+
+
+def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy: int) -> Multiscale:
+    """Give `target` the metadata of an image like `source`, perhaps with other levels.
+
+    Parameters
+    ----------
+    source : Multiscale
+        The image whose shape, chunks, codecs and attributes the new one has.
+    target : Path
+        Folder of the new image.
+    levels : int
+        Number of levels.
+    coarsening_xy : int
+        Factor between levels in y and x.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such pyramid; nothing has been written.
+    """
+    options: dict[str, object] = {"num_levels": levels, "coarsening_xy": coarsening_xy}
+    for name, value in options.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ConfigError(f"{name} is {value!r}; expected a whole number of at least 1.")
+    axes = source.axes
+    factors = tuple(coarsening_xy if a in "yx" else 1 for a in axes)
+    if levels == len(source.paths) and all(f == factors for f in source.factors):
+        copy_metadata(source.path, target, source)
+        forget_record(target)
+        return replace(source, path=target)
+    copy_metadata_files(source.path, target)
+    forget_record(target)
+    paths = [source.paths[k] if k < len(source.paths) else str(k) for k in range(levels)]
+    datasets = []
+    for level, (path, shape) in enumerate(
+        zip(paths, level_shapes(source.shapes[0], factors, levels), strict=True)
+    ):
+        copy_metadata_files(source.path / source.paths[0], target / path)
+        for name in ("zarr.json", ".zarray"):
+            if (target / path / name).is_file():
+                content = read_json(target / path / name)
+                write_json(target / path / name, {**content, "shape": list(shape)})
+        scale = [s * f**level for s, f in zip(source.scales[0], factors, strict=True)]
+        transforms = [{"type": "scale", "scale": scale}]
+        datasets.append({"path": path, "coordinateTransformations": transforms})
+    entry = {k: v for k, v in source.metadata.items() if k != "coordinateTransformations"}
+    update_attributes(target, {"multiscales": [{**entry, "datasets": datasets}]})
+    return Multiscale.read(target)
+
+
+def compressor_like(array: Path, version: str) -> Any:
+    """The compressor of a stored array where it is Blosc, as the new Zarr format wants it.
+
+    Otherwise LZ4 with shuffling, which costs least time.
+    """
+    metadata = read_array_metadata(array)
+    if metadata["zarr_format"] == 2:
+        found = metadata.get("compressor") or {}
+        found = found if found.get("id") == "blosc" else {}
+    else:
+        found = _find_blosc(metadata.get("codecs", []))
+    return blosc(version, found.get("cname", "lz4"), int(found.get("clevel", 5)))
+
+
+def blosc(version: str, cname: str = "lz4", level: int = 5) -> Any:
+    """Blosc with byte shuffling, as the arrays of an NGFF version want it."""
+    if version == "0.5":
+        from zarr.codecs import BloscCname, BloscCodec, BloscShuffle
+
+        return BloscCodec(cname=BloscCname(cname), clevel=level, shuffle=BloscShuffle.shuffle)
+    from numcodecs import Blosc
+
+    return Blosc(cname=cname, clevel=level, shuffle=Blosc.SHUFFLE)
+
+
+def _find_blosc(codecs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    for codec in codecs:
+        configuration = codec.get("configuration", {})
+        if codec.get("name") == "blosc":
+            return dict(configuration)
+        if codec.get("name") == "sharding_indexed":
+            return _find_blosc(configuration.get("codecs", []))
+    return {}
+
+
+def fit_chunks(
+    chunks: Sequence[int], shards: Sequence[int] | None, shape: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Chunk and shard of a level: no larger than its shape needs, shards of whole chunks."""
+    chunk = tuple(min(c, n) for c, n in zip(chunks, shape, strict=True))
+    if shards is None:
+        return chunk, None
+    return chunk, tuple(
+        max(1, min(s, n + c - 1) // c) * c for s, c, n in zip(shards, chunk, shape, strict=True)
+    )
+
+
+def multiscales_metadata(
+    name: str,
+    axes: str,
+    pixel_size: Sequence[float],
+    grown: Sequence[Sequence[int]],
+    *,
+    origin: Sequence[float] | None = None,
+    units: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The entry of `multiscales` for a new image with levels ``"0"``, ``"1"`` and so on.
+
+    Parameters
+    ----------
+    name : str
+        Name of the image.
+    axes : str
+        Its axes, in array order.
+    pixel_size : sequence of float
+        Pixel size on every axis: micrometres in space.
+    grown : sequence of sequences of int
+        For each level, how many of the finest pixels one of its pixels stands for, on every axis.
+    origin : sequence of float, optional
+        Position of the first pixel's centre on every axis; written if given.
+    units : mapping of str to str, optional
+        Units of axes that are not in space.
+    """
+    datasets = []
+    for level, sizes in enumerate(grown):
+        scale = [s * g for s, g in zip(pixel_size, sizes, strict=True)]
+        transforms: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        if origin is not None:
+            centre = [
+                o + (g - 1) / 2 * s for o, g, s in zip(origin, sizes, pixel_size, strict=True)
+            ]
+            transforms.append({"type": "translation", "translation": centre})
+        datasets.append({"path": str(level), "coordinateTransformations": transforms})
+    described = [_axis(a, (units or {}).get(a)) for a in axes]
+    return {"name": name, "axes": described, "datasets": datasets}
+
+
+def _axis(name: str, unit: str | None) -> dict[str, str]:
+    if name in "tc":
+        return {
+            "name": name,
+            "type": "time" if name == "t" else "channel",
+            **({"unit": unit} if unit else {}),
+        }
+    return {"name": name, "type": "space", "unit": "micrometer"}

@@ -1,0 +1,148 @@
+"""Paths that stay in the plate, whatever names and links a plate holds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platefuse.errors import PlateError
+
+
+def staging_root(plate: Path) -> Path:
+    """The folder beside a plate where its images are made and kept before they are live."""
+    return plate.parent / f"{plate.name}.staging"
+
+
+def staging_folder(plate: Path, row: str, column: str) -> Path:
+    """The folder beside a plate for what is made of one of its wells.
+
+    Raises
+    ------
+    PlateError
+        If a file lies in its place, or a link leads out of the plate's staging folder.
+    """
+    root = staging_root(plate)
+    folder = root / row / column
+    for part in (root, root / row, folder):
+        if part.is_file():
+            raise PlateError(
+                f"{part} is a file, and has the name of the folder where new images are made "
+                "before they are live. Move it away or give it another name."
+            )
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise PlateError(
+            f"{folder} leads out of the staging folder {root} through a link. What lies there "
+            "is replaced and removed; take the link away."
+        )
+    return folder
+
+
+def fused_plate_path(plate: str | Path, output: str | None = None) -> Path:
+    """Where the fused plate goes: `output`, or ``<plate>_fused.zarr`` beside the plate."""
+    path = Path(plate)
+    name = path.name.removesuffix(".zarr")
+    return Path(output) if output else path.with_name(f"{name}_fused.zarr")
+
+
+def safe_name(name: object, what: str) -> str:
+    """`name` if it is one path component that stays where it is put.
+
+    Parameters
+    ----------
+    name : object
+        A name that came from a file.
+    what : str
+        What the name is for; begins the error message.
+
+    Raises
+    ------
+    PlateError
+        If it is not a string, is empty, hidden, ``.`` or ``..``, or has a separator.
+    """
+    if (
+        not isinstance(name, str)
+        or not name
+        or name.startswith(".")
+        or any(c in name for c in "/\\\0\n\r")
+    ):
+        raise PlateError(
+            f"{what} is named {name!r}, which is not safe as a path. Expected one non-empty "
+            "path component that does not begin with a dot and has no slash."
+        )
+    return name
+
+
+def inside(path: Path, plate: Path) -> Path:
+    """`path` if it leads nowhere but into the plate, whatever links are on its way.
+
+    Raises
+    ------
+    PlateError
+        If a link leads out of the plate, or in a circle.
+    """
+    try:
+        end = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise PlateError(
+            f"{path} is a link that leads nowhere ({error}). Replace it by what it stands for."
+        ) from error
+    if not end.is_relative_to(plate.resolve()):
+        raise PlateError(
+            f"{path} is a link that leads out of the plate to {end}. platefuse uses nothing "
+            "outside the plate; replace the link by what it leads to."
+        )
+    return path
+
+
+def check_folder(folder: Path, plate: Path) -> None:
+    """Check the links that lie in a folder itself; no matter if there is no such folder.
+
+    Raises
+    ------
+    PlateError
+        If one leads out of the plate, or in a circle.
+    """
+    for entry in entries(folder):
+        if entry.is_symlink():
+            inside(Path(entry.path), plate)
+
+
+def check_tree(top: Path, plate: Path) -> None:
+    """Check every link in a folder that is to be copied with all that it holds.
+
+    Links that stay inside the plate are followed, as copying does.
+
+    Parameters
+    ----------
+    top : Path
+        The folder, or a file; it need not be there.
+    plate : Path
+        The plate.
+
+    Raises
+    ------
+    PlateError
+        If a link leads out of the plate, nowhere, or to a folder that it lies in itself.
+    """
+    pending: list[tuple[Path, tuple[Path, ...]]] = [(top, (top.parent.resolve(),))]
+    while pending:
+        path, above = pending.pop()
+        real = above[-1] / path.name
+        if path.is_symlink():
+            real = inside(path, plate).resolve()
+            if real in above or not real.exists():
+                end = "which holds the link itself" if real in above else "which is not there"
+                raise PlateError(
+                    f"{path} is a link to {real}, {end}. Replace it by what it stands for."
+                )
+        if path.is_dir():
+            pending += [(Path(entry.path), (*above, real)) for entry in entries(path)]
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, without a look at each; nothing if there is no such folder."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:  # perhaps moved away by a swap in this instant
+        return []

@@ -1,0 +1,159 @@
+"""Registration: every image and label moved onto the reference, as ROI tables say.
+
+Semantics of ``apply_registration_to_image`` of fractal-tasks-core (BSD-3-Clause, University of
+Zurich), with the differences that `docs/design` records.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from platefuse.engine.downsample import aggregate
+from platefuse.errors import ImageError, PlateError, SwapError
+from platefuse.geometry import match_rois
+from platefuse.ngff.create import derive_pyramid
+from platefuse.ngff.image import Multiscale
+from platefuse.ngff.plate import Well
+from platefuse.registration.plan import place_all
+from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.stage import move_tasks, register_image
+from platefuse.registration.swap import (
+    discard_backup,
+    publish_image,
+    swap_image,
+    well_lock,
+)
+from platefuse.registration.tables import copy_tables
+from platefuse.storage.files import remove_tree, system_errors
+from platefuse.storage.threads import run_tasks
+from platefuse.tables.table import Table
+
+
+def write_registered_zarr(
+    zarr_url: str,
+    new_zarr_url: str,
+    ROI_table: Any,  # noqa: N803  # the seed's name
+    ROI_table_ref: Any,  # noqa: N803  # the seed's name
+    num_levels: int,
+    coarsening_xy: int = 2,
+    aggregation_function: Callable[..., Any] = np.mean,
+) -> None:
+    """Write a registered image or label to a new OME-Zarr group.
+
+    The new image has the shape of the old one. The pixels of each ROI of `ROI_table` are
+    written where `ROI_table_ref` has it; all others are 0. Where ROIs overlap the later one
+    wins. Signature and meaning as in fractal-tasks-core.
+
+    Parameters
+    ----------
+    zarr_url : str
+        Path of the OME-Zarr image or label, with any axes of OME-NGFF.
+    new_zarr_url : str
+        Path of the new group. It must not exist.
+    ROI_table, ROI_table_ref : anndata.AnnData
+        ROI tables of the acquisition and of the reference; boxes in micrometres.
+    num_levels : int
+        Number of levels of the new pyramid.
+    coarsening_xy : int
+        Factor between levels in y and x.
+    aggregation_function : callable
+        Called as ``f(block, axis=axes)`` to make a level from the one below. ``np.mean`` is
+        rounded to nearest for integers.
+
+    Raises
+    ------
+    PlatefuseError
+        If the image or the tables cannot be used; there is no new image then.
+    """
+    source, target = Multiscale.read(Path(zarr_url)), Path(new_zarr_url)
+    if target.exists():
+        raise ImageError(f"{target} exists already; give the path of a new image or remove it.")
+    where = f"{zarr_url}: ROI_table"
+    tables = [Table.of_anndata(t, where) for t in (ROI_table, ROI_table_ref)]
+    pairs = match_rois(*(table.rois(source.spatial) for table in tables), where=where)
+    placements = place_all(pairs, source, where=where)
+    remedy = "Check the path, free space and permissions."
+    with system_errors(ImageError, f"{target}: the file system refused", remedy):
+        try:
+            new = derive_pyramid(source, target, num_levels, coarsening_xy)
+            tasks = move_tasks(source, new, placements, aggregate(aggregation_function), 0)
+            run_tasks(tasks, threads=1)
+        except BaseException:  # the caller's function, too, may raise what it likes
+            remove_tree(target)
+            raise
+
+
+def apply_registration_to_image(
+    *,
+    zarr_url: str,
+    registered_roi_table: str,
+    reference_acquisition: int = 0,
+    overwrite_input: bool = True,
+    interpolation: str = "nearest",
+    threads: int = 1,
+) -> dict[str, list[dict[str, str]]]:
+    """Apply registration to an image by using a registered ROI table.
+
+    Writes the image and all its labels aligned to the reference acquisition, with zeros
+    outside the registered ROIs; carries the tables along; puts the new image in the place of
+    the old one, or beside it. Does for one image what the workflow does in four rules.
+
+    Safe to call for all images of a well at once, from several processes: the calls take a
+    lock for the well (``flock`` on a file in the plate's staging folder) while they change
+    it. Calling it again for an image that is registered does nothing.
+
+    Parameters
+    ----------
+    zarr_url : str
+        Path of the image, ``plate.zarr/row/column/image``.
+    registered_roi_table : str
+        Name of the registered ROI table, in this image and in the reference's.
+    reference_acquisition : int
+        Acquisition to register to, as the well's metadata numbers it.
+    overwrite_input : bool
+        Whether the new image takes the place of the old one. If not, it becomes
+        ``<image>_registered`` and is entered in the well's metadata.
+    interpolation : str
+        ``nearest``, ``linear`` or ``cubic``, for intensity images.
+    threads : int
+        Number of threads.
+
+    Returns
+    -------
+    dict
+        ``{"image_list_updates": [{"zarr_url": …}]}``, with ``origin`` for a new image.
+
+    Raises
+    ------
+    PlatefuseError
+        If the input cannot be used; the plate is as it was.
+
+    Notes
+    -----
+    Follows the task of the same name of fractal-tasks-core 1.6.
+    """
+    path = Path(os.path.normpath(Path.cwd() / zarr_url))  # one name, and so one lock, for a well
+    well = Well(path.parent.parent.parent, path.parent.parent.name, path.parent.name)
+    if not well.path.is_dir():
+        raise PlateError(
+            f"{zarr_url}: there is no well {well.path}; expected plate/row/column/image."
+        )
+    request = RegistrationRequest(
+        registered_roi_table, reference_acquisition, interpolation, overwrite_input
+    )
+    remedy = "No image is lost: check free space and permissions, then call again to go on."
+    with system_errors(SwapError, f"{path}: the file system refused", remedy):
+        register_image(well, path.name, request, threads=threads, planning=well_lock(well))
+        with well_lock(well):
+            copy_tables(well, path.name, request)
+            if not overwrite_input:
+                new = Path(zarr_url).with_name(publish_image(well, path.name, request).name)
+                return {"image_list_updates": [{"zarr_url": str(new), "origin": zarr_url}]}
+            swap_image(well, path.name, request)
+            discard_backup(well, path.name, request)
+    return {"image_list_updates": [{"zarr_url": zarr_url}]}

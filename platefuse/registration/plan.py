@@ -1,0 +1,111 @@
+"""What a registration will do, read and checked before a pixel is moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platefuse.errors import RecordError
+from platefuse.geometry import Placement, Roi, match_rois, place
+from platefuse.ngff.image import Multiscale, check_axes, foreign_files, label_names
+from platefuse.ngff.paths import check_tree
+from platefuse.ngff.plate import Well
+from platefuse.records import digest_tree, stamp
+from platefuse.registration.request import RegistrationRequest, done_record
+from platefuse.tables.move import check_moves
+from platefuse.tables.table import read_table, table_fates, table_path
+
+
+@dataclass(frozen=True)
+class RegistrationPlan:
+    """Everything that must be known before a pixel is moved.
+
+    Attributes
+    ----------
+    image : Path
+        The image.
+    pairs : list of (Roi, Roi)
+        The ROIs of the acquisition and of the reference that show the same tissue.
+    placements : list of Placement
+        Where the pixels of the image go.
+    record : dict
+        The record of the new image, without its tables.
+    """
+
+    image: Path
+    pairs: list[tuple[Roi, Roi]]
+    placements: list[Placement]
+    record: dict[str, Any]
+
+
+def plan_registration(well: Well, image: str, request: RegistrationRequest) -> RegistrationPlan:
+    """Read and check everything that decides where the pixels of an image go.
+
+    Raises
+    ------
+    PlatefuseError
+        If anything is missing or does not fit. Nothing has been written.
+    """
+    reference_name = well.reference_image(image, request.reference_acquisition)
+    if not request.overwrite_input:
+        well.check_listed(image)
+    for name in (image, reference_name):
+        well.check_links(name)
+    source, reference = well.image(image), well.image(reference_name)
+    if done_record(source, request) is not None:
+        raise RecordError(
+            f"{source}: this image has been registered in its place already, and now an image "
+            "beside it is asked for (overwrite_input: false). Its pixels will not be moved twice: "
+            "restore the original image, or set overwrite_input to true."
+        )
+    multiscale = Multiscale.read(source)
+    check_axes(multiscale, Multiscale.read(reference))
+    tables = [read_table(folder, request.roi_table) for folder in (source, reference)]
+    labels = [Multiscale.read(source / "labels" / name) for name in label_names(source)]
+    axes, where = multiscale.spatial, str(tables[0].path)
+    # A label of a flat image may have an axis z all the same.
+    every = "".join(a for a in "zyx" if any(a in part.spatial for part in (multiscale, *labels)))
+    pairs = match_rois(*(table.rois(every) for table in tables), where=where)
+    placements = place_all(pairs, multiscale, where=where)
+    for label in labels:
+        place_all(pairs, label, where=f"{where}, on {label.path}")
+    for part in (multiscale, *labels):
+        part.check_levels()
+    check_moves(table_fates(source, reference), axes)
+    for path in foreign_files(source):
+        check_tree(path, well.plate)
+    record = {
+        **stamp(),
+        "request": request.identity,
+        "reference": reference.name,
+        "digests": {
+            "acquisition_table": digest_tree(table_path(source, request.roi_table)),
+            "reference_table": digest_tree(table_path(reference, request.roi_table)),
+        },
+        "axes": axes,
+        "rois": [
+            {
+                "name": placement.name,
+                "shift_px": list(placement.shift_px),
+                "start_px": list(placement.dst.start),
+                "size_px": list(placement.dst.shape),
+            }
+            for placement in placements
+        ],
+    }
+    return RegistrationPlan(source, pairs, placements, record)
+
+
+def place_all(
+    pairs: Sequence[tuple[Roi, Roi]], multiscale: Multiscale, *, where: str
+) -> list[Placement]:
+    """Place every pair of ROIs on the pixel grid of an image or a label."""
+    axes, size = multiscale.spatial, multiscale.pixel_size_um
+    shape = [multiscale.shapes[0][multiscale.axes.index(a)] for a in axes]
+    pixel_size = [size[a] for a in axes]
+    return [
+        place(acquired, reference, axes=axes, pixel_size_um=pixel_size, shape=shape, where=where)
+        for acquired, reference in pairs
+    ]

@@ -1,0 +1,84 @@
+"""Carrying the tables: into the staged image, which is complete with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from platefuse.errors import RecordError
+from platefuse.ngff.image import Multiscale
+from platefuse.ngff.plate import Well
+from platefuse.records import digest_tree, read_record, write_record
+from platefuse.registration.plan import plan_registration
+from platefuse.registration.request import RegistrationRequest, done_record
+from platefuse.tables.move import Piece, move_table
+from platefuse.tables.table import TableFate, copy_table_groups, table_fates, table_path
+
+
+def copy_tables(well: Well, image: str, request: RegistrationRequest) -> dict[str, Any]:
+    """Carry all tables of an image into its staged image, and complete the record.
+
+    Tables that say where the fields or the well are come from the reference. Other ROI tables
+    of the image are moved with its pixels. All others are copied byte for byte.
+
+    Parameters
+    ----------
+    well : Well
+        The well.
+    image : str
+        Path of the image in the well.
+    request : RegistrationRequest
+        What is asked.
+
+    Returns
+    -------
+    dict
+        The receipt: what was done to each table.
+
+    Raises
+    ------
+    PlatefuseError
+        If the image is neither staged nor registered, or a listed table is missing.
+    """
+    receipt = {"well": well.name, "image": image}
+    done = done_record(request.destination(well, image), request)
+    if done is not None:
+        return {**receipt, "action": "registered before", "tables": done["tables"]}
+    staged = well.staging / image
+    record = read_record(staged) if staged.is_dir() else None
+    if record is None:
+        raise RecordError(
+            f"{well.image(image)}: there is no staged image at {staged}. Run `register_image` "
+            "for this image first (the workflow does)."
+        )
+    source = well.image(image)
+    reference = well.image(well.reference_image(image, request.reference_acquisition))
+    fates = table_fates(source, reference)
+    copy_table_groups(fates, source, staged)
+    multiscale = Multiscale.read(source)
+    pieces: list[Piece] = []
+    if any(fate.moves for fate in fates.values()):
+        size = [multiscale.pixel_size_um[a] for a in multiscale.spatial]
+        placements = plan_registration(well, image, request).placements
+        pieces = [Piece.of(p, size) for p in placements if not p.dst.empty]
+    tables = {
+        name: _carried(staged, name, fate, source, pieces, multiscale.spatial)
+        for name, fate in fates.items()
+    }
+    registration = {**record["registration"], "tables": tables}
+    write_record(staged, {**record, "registration": registration})
+    return {**receipt, "action": "carried", "tables": tables}
+
+
+def _carried(
+    staged: Path, name: str, fate: TableFate, image: Path, pieces: Sequence[Piece], axes: str
+) -> dict[str, Any]:
+    """What is recorded of a table, after it was moved if that is its fate."""
+    done: dict[str, Any] = {
+        "from": "image" if fate.origin == image else "reference",
+        "action": "moved" if fate.moves else "copied",
+    }
+    if fate.moves:
+        done["rows_dropped"] = move_table(staged, name, pieces, axes)
+    return {**done, "sha256": digest_tree(table_path(staged, name))}

@@ -1,0 +1,1 @@
+"""Files, arrays and threads of one machine; knows no OME."""

@@ -1,0 +1,1 @@
+"""Tables of an image, as Fractal writes them."""

@@ -1,0 +1,316 @@
+"""Tables of an image: ROI tables are read, every table is carried along byte for byte."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from platefuse.errors import PlateError, TableError
+from platefuse.geometry import Roi
+from platefuse.ngff.image import METADATA_FILES, copy_metadata_files, others
+from platefuse.ngff.metadata import all_attributes, replace_attributes
+from platefuse.ngff.paths import safe_name
+from platefuse.storage.files import copy_tree, make_folder, remove_tree, write_json
+from platefuse.tables.backends import READERS, backend_of
+
+STANDARD_NAMES = ("FOV_ROI_table", "well_ROI_table")
+_ROI_TYPES = ("roi_table", "masking_roi_table")
+_NOISE_UM = 1e-4  # what arithmetic in float32 may leave below zero
+
+
+@dataclass(frozen=True)
+class Table:
+    """The numbers of a table on disk.
+
+    Attributes
+    ----------
+    path : Path
+        The table's group.
+    names : tuple of str
+        Row names.
+    columns : mapping of str to tuple of float
+        Numeric columns by name; each as long as `names`.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    columns: Mapping[str, tuple[float, ...]]
+
+    @classmethod
+    def of_anndata(cls, table: Any, where: str) -> Table:
+        """The numbers of an AnnData object; `where` stands in messages for its path.
+
+        Raises
+        ------
+        TableError
+            If it is none.
+        """
+        if any(not hasattr(table, name) for name in ("X", "var_names", "obs_names")):
+            raise TableError(f"{where} is a {type(table).__name__}; expected an AnnData object.")
+        values = table.X.toarray() if hasattr(table.X, "toarray") else table.X  # sparse
+        columns = {
+            str(name): tuple(float(v) for v in values[:, k])
+            for k, name in enumerate(table.var_names)
+        }
+        return cls(Path(where), tuple(map(str, table.obs_names)), columns)
+
+    def column(self, name: str) -> tuple[float, ...]:
+        """One column.
+
+        Raises
+        ------
+        TableError
+            If the table has no such column, or a value in it is not finite.
+        """
+        if name not in self.columns:
+            raise TableError(
+                f"{self.path}: the table has no column {name!r}; it has {sorted(self.columns)}. "
+                "Columns that hold text are not counted."
+            )
+        values = self.columns[name]
+        for row, value in zip(self.names, values, strict=True):
+            if not math.isfinite(value):
+                raise TableError(
+                    f"{self.path}: {name} of row {row!r} is {value}; expected a finite number."
+                )
+        return values
+
+    def rois(self, axes: str) -> list[Roi]:
+        """The boxes on the given axes in space.
+
+        Parameters
+        ----------
+        axes : str
+            Some of ``"zyx"``.
+
+        Raises
+        ------
+        TableError
+            If the table is empty, lacks a column, or a box is negative or not finite.
+        """
+        if not self.names:
+            raise TableError(f"{self.path}: the table is empty; expected a row for every ROI.")
+        start = {a: self.column(f"{a}_micrometer") for a in axes}
+        length = {a: self.column(f"len_{a}_micrometer") for a in axes}
+        for axis in axes:
+            for row, a, n in zip(self.names, start[axis], length[axis], strict=True):
+                if a < -_NOISE_UM or n <= 0:
+                    raise TableError(
+                        f"{self.path}: ROI {row!r} begins at {a:g} µm in {axis} and is {n:g} µm "
+                        "long; expected a start of 0 or more and a length above 0."
+                    )
+        return [
+            Roi(name, {a: max(start[a][i], 0.0) for a in axes}, {a: length[a][i] for a in axes})
+            for i, name in enumerate(self.names)
+        ]
+
+
+def table_path(image: Path, name: str) -> Path:
+    """The group of a table of an image (whether or not it is there)."""
+    return image / "tables" / safe_name(name, f"{image}: a table")
+
+
+def table_names(image: Path) -> list[str]:
+    """Names of an image's tables: those listed, then others that are there.
+
+    Raises
+    ------
+    TableError
+        If a table that is listed is missing.
+    """
+    folder = image / "tables"
+    if not folder.is_dir():
+        return []
+    listed = all_attributes(folder).get("tables", [])
+    if not isinstance(listed, list):
+        raise TableError(f"{folder}: the list `tables` is {listed!r}; expected a list of names.")
+    names = [safe_name(name, f"{folder}: a table") for name in listed]
+    for name in names:
+        if not (folder / name).is_dir():
+            raise TableError(
+                f"{folder}: the table {name!r} is listed but is not there. "
+                "Restore it or take it off the list `tables`."
+            )
+    present = sorted(c.name for c in folder.iterdir() if c.is_dir() and _is_group(c))
+    return names + [name for name in present if name not in names]
+
+
+def read_table(image: Path, name: str) -> Table:
+    """Read a table of an image, whatever its backend.
+
+    Parameters
+    ----------
+    image : Path
+        The image's folder.
+    name : str
+        The table's name.
+
+    Raises
+    ------
+    TableError
+        If there is no such table, or it cannot be read.
+    """
+    path = table_path(image, name)
+    if not path.is_dir():
+        have = (
+            sorted(c.name for c in path.parent.iterdir() if c.is_dir())
+            if path.parent.is_dir()
+            else []
+        )
+        raise TableError(
+            f"{image}: no table {name!r}; the image has {have}. Check the table's name in the "
+            "config, and that the registration was computed for this acquisition."
+        )
+    try:
+        backend, index_key = backend_of(path), all_attributes(path).get("index_key")
+    except PlateError as error:
+        raise TableError(str(error)) from error
+    reader = READERS.get(backend)
+    if reader is None:
+        raise TableError(
+            f"{path}: the table's backend {backend!r} is unknown; a ROI table must be one of "
+            f"{sorted(READERS)}."
+        )
+    try:
+        names, columns = reader(path, index_key)
+    except Exception as error:  # codecs and parsers raise what they like: say which table it was
+        raise TableError(
+            f"{path}: the {backend} table cannot be read ({error!r}). Write it again."
+        ) from error
+    return Table(path, tuple(names), {k: tuple(v) for k, v in columns.items()})
+
+
+@dataclass(frozen=True)
+class TableFate:
+    """What happens to a table when its image is registered.
+
+    Attributes
+    ----------
+    origin : Path
+        The image that it comes from.
+    moves : bool
+        Whether its boxes are moved with the pixels of the image.
+    """
+
+    origin: Path
+    moves: bool
+
+
+def table_fates(image: Path, reference: Path) -> dict[str, TableFate]:
+    """What happens to each table of an image, and to those of its reference.
+
+    Standard ROI tables say where the fields or the well are: in a registered image, where the
+    reference has them. A table is standard by its name (the rule of Fractal 1.x) or if it is of
+    type ``roi_table`` and the reference has one with the same rows (as in Fractal 2.x). Any
+    other ROI table of the image is moved with its pixels; everything else is copied.
+
+    Raises
+    ------
+    TableError
+        If a listed table is missing, or its attributes are broken.
+    """
+    fates = {name: TableFate(image, has_boxes(image, name)) for name in table_names(image)}
+    for name in table_names(reference):
+        if is_standard_name(name) or (
+            _type(reference, name) == "roi_table"
+            and (name not in fates or _same_rows(image, reference, name))
+        ):
+            fates[name] = TableFate(reference, moves=False)
+    return fates
+
+
+def has_boxes(image: Path, name: str) -> bool:
+    """Whether a table is one of ROIs: by its type or, if it has none, by its columns."""
+    kind = _type(image, name)
+    if kind is not None:
+        return kind in _ROI_TYPES
+    try:
+        columns = read_table(image, name).columns
+    except TableError:  # of a backend that we do not know: it is copied as it is
+        return False
+    return "x_micrometer" in columns and "len_x_micrometer" in columns
+
+
+def is_standard_name(name: str) -> bool:
+    """Whether a ROI table says, by its name, where the fields or the well are."""
+    return any(standard in name for standard in STANDARD_NAMES)
+
+
+def _type(image: Path, name: str) -> object:
+    return all_attributes(table_path(image, name)).get("type")
+
+
+def _same_rows(image: Path, reference: Path, name: str) -> bool:
+    return read_table(image, name).names == read_table(reference, name).names
+
+
+def copy_table_groups(fates: Mapping[str, TableFate], image: Path, target: Path) -> None:
+    """Write the ``tables`` group of `target`: each table byte for byte from its origin.
+
+    Parameters
+    ----------
+    fates : mapping of str to TableFate
+        Where each table comes from, in the order of the new list.
+    image, target : Path
+        The old image, whose group metadata is kept, and the new one.
+    """
+    folder, own = target / "tables", image / "tables"
+    remove_tree(folder)
+    if not fates and not own.is_dir():
+        return
+    model = own if _is_group(own) or not fates else next(iter(fates.values())).origin / "tables"
+    copy_metadata_files(model, folder)
+    for path in others(own, fates):
+        copy_tree(path, folder / path.name)
+    for name, fate in fates.items():
+        copy_tree(table_path(fate.origin, name), folder / name)
+    _write_table_list(folder, list(fates))
+
+
+def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, float]]) -> None:
+    """Write a ROI table as AnnData, as Fractal does, and enter it in the list of tables.
+
+    Parameters
+    ----------
+    image : Path
+        The image's folder; its Zarr format decides the table's.
+    name : str
+        Name of the table.
+    rows : mapping of str to mapping
+        For each ROI its columns, all of the same names.
+    """
+    import anndata
+    import numpy as np
+    import pandas as pd
+    import zarr
+
+    frame = pd.DataFrame.from_dict(dict(rows), orient="index")
+    table = anndata.AnnData(
+        X=frame.to_numpy(np.float32),
+        obs=pd.DataFrame(index=pd.Index(frame.index.astype(str), name="FieldIndex")),
+        var=pd.DataFrame(index=frame.columns.astype(str)),
+    )
+    zarr_format: Literal[2, 3] = 3 if (image / "zarr.json").is_file() else 2
+    folder = image / "tables"
+    group = zarr.open_group(folder, mode="a", zarr_format=zarr_format)
+    with anndata.settings.override(auto_shard_zarr_v3=False):
+        anndata.io.write_elem(group, name, table)
+    group[name].attrs.update(
+        {"type": "roi_table", "fractal_table_version": "1", "backend": "anndata"}
+    )
+    listed = [n for n in all_attributes(folder).get("tables", []) if n != name]
+    _write_table_list(folder, [*listed, name])
+
+
+def _write_table_list(folder: Path, names: Sequence[str]) -> None:
+    if not any((folder / name).is_file() for name in ("zarr.json", ".zgroup")):
+        make_folder(folder)
+        write_json(folder / ".zgroup", {"zarr_format": 2})
+    replace_attributes(folder, {**all_attributes(folder), "tables": list(names)})
+
+
+def _is_group(path: Path) -> bool:
+    return any((path / name).is_file() for name in METADATA_FILES)

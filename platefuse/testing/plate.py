@@ -1,0 +1,138 @@
+"""Writes an example plate."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platefuse.errors import PlateError
+from platefuse.testing import metadata
+from platefuse.testing.arrays import Pyramid
+from platefuse.testing.camera import add_noise, to_counts
+from platefuse.testing.layout import field_origins, field_shifts, stage_positions
+from platefuse.testing.scene import Scene, Window
+from platefuse.testing.spec import AcquisitionSpec, PlateSpec
+from platefuse.testing.tables import TableWriter, zarr_format
+from platefuse.testing.truth import Truth
+
+
+def make_plate(path: str | Path, spec: PlateSpec | None = None) -> Truth:
+    """Write a plate whose truth is known.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder of the plate, ``something.zarr``; it must not exist.
+    spec : PlateSpec, optional
+        What to write; the demo if None.
+
+    Returns
+    -------
+    Truth
+        What registration and fusion have to find. ``Truth(spec)`` gives the same without
+        writing anything.
+
+    Raises
+    ------
+    PlateError
+        If `path` exists.
+    """
+    spec = PlateSpec() if spec is None else spec
+    path = Path(path)
+    if path.exists():
+        raise PlateError(
+            f"{path} exists already: an example plate is only written to a new folder. "
+            "Delete it or give another path."
+        )
+    _write_group(spec, path, metadata.plate_document(spec))
+    for row in sorted({well.split("/")[0] for well in spec.wells}):
+        _write_group(spec, path / row, None)
+    tables = TableWriter(spec)
+    for index, well in enumerate(spec.wells):
+        _write_group(spec, path / well, metadata.well_document(spec))
+        scene = Scene(spec, index)
+        for acquisition in spec.acquisitions:
+            image = path / well / acquisition.path
+            _write_image(image, scene, acquisition)
+            tables.write(image, well, acquisition)
+    return Truth(spec)
+
+
+def _write_image(path: Path, scene: Scene, acquisition: AcquisitionSpec) -> None:
+    spec = scene.spec
+    name = f"{spec.wells[scene.well].replace('/', '')}_{acquisition.path}"
+    group = _write_group(spec, path, metadata.image_document(spec, name))
+    group.attrs.update(dict(spec.extra_attributes))
+    pyramid = Pyramid(spec, spec.axes, spec.dtype, is_label=False)
+    arrays = pyramid.create(group)
+    if spec.pixels:
+        pyramid.write(arrays, functools.partial(_image_plane, scene, acquisition))
+    if spec.labels:
+        _write_labels(path / "labels", scene, acquisition)
+
+
+def _write_labels(path: Path, scene: Scene, acquisition: AcquisitionSpec) -> None:
+    spec = scene.spec
+    _write_group(spec, path, {"labels": list(spec.labels)})
+    for index, label in enumerate(spec.labels):
+        group = _write_group(spec, path / label, metadata.label_document(spec, label))
+        pyramid = Pyramid(spec, spec.axes_of_labels, spec.label_dtype, is_label=True)
+        arrays = pyramid.create(group)
+        if spec.pixels:
+            pyramid.write(arrays, functools.partial(_label_plane, scene, acquisition, index))
+
+
+def _write_group(spec: PlateSpec, path: Path, document: dict[str, Any] | None) -> Any:
+    import zarr
+
+    group = zarr.open_group(path, mode="a", zarr_format=zarr_format(spec))
+    if document is not None:
+        group.attrs.update(metadata.attributes(spec, document))
+    return group
+
+
+def _image_plane(
+    scene: Scene, acquisition: AcquisitionSpec, at: Mapping[str, int]
+) -> NDArray[np.generic]:
+    """One plane of the array: what the camera saw of every field, side by side."""
+    spec = scene.spec
+    plane = np.empty((spec.lengths["y"], spec.lengths["x"]), spec.dtype)
+    t, c, z = (at.get(axis, 0) for axis in "tcz")
+    number = spec.acquisitions.index(acquisition)
+    for index, (place, window) in enumerate(_fields(spec, acquisition, z)):
+        counts = scene.counts(window, channel=c, timepoint=t)
+        if spec.noise:
+            rng = np.random.default_rng([spec.seed, 3, scene.well, number, t, c, z, index])
+            counts = add_noise(counts, spec.read_noise, rng)
+        plane[place] = to_counts(counts, spec.dtype)
+    return plane
+
+
+def _label_plane(
+    scene: Scene, acquisition: AcquisitionSpec, index: int, at: Mapping[str, int]
+) -> NDArray[np.generic]:
+    spec = scene.spec
+    plane = np.empty((spec.lengths["y"], spec.lengths["x"]), spec.label_dtype)
+    flat = "z" not in spec.axes_of_labels
+    for place, window in _fields(spec, acquisition, at.get("z", 0)):
+        plane[place] = scene.label(window, index=index, flat=flat)
+    return plane
+
+
+def _fields(
+    spec: PlateSpec, acquisition: AcquisitionSpec, z: int
+) -> list[tuple[tuple[slice, slice], Window]]:
+    """Every field's place in the array and the piece of the scene that its camera sees."""
+    origins, shape = field_origins(spec), spec.field_shape
+    seen = stage_positions(spec) + field_shifts(spec, acquisition)[:, 1:]
+    depths = z + field_shifts(spec, acquisition)[:, 0]
+    fields = []
+    for (row, column), (y, x), depth in zip(origins, seen, depths, strict=True):
+        place = slice(row, row + shape[0]), slice(column, column + shape[1])
+        fields.append((place, Window((float(depth), float(y), float(x)), shape)))
+    return fields

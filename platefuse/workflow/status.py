@@ -1,0 +1,273 @@
+"""What has been done to a plate so far, as its folders and records tell it.
+
+Only reads, and takes no lock: safe at any moment of a run. A plate that is being worked on has no
+state as a whole, so each image is told as it was when it was looked at, and an image that is
+swapped meanwhile is told as it was before or after.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from platefuse.errors import PlatefuseError, RecordError
+from platefuse.ngff.metadata import read_attributes
+from platefuse.ngff.paths import fused_plate_path
+from platefuse.ngff.plate import REGISTERED_SUFFIX, Plate, Well, WellImage
+from platefuse.records import read_record
+from platefuse.registration.swap import backup_path
+
+STATES = {
+    "raw": "as it was acquired",
+    "staging": "its new image is being written, or its job was killed",
+    "staged": "its new image is complete and not yet live",
+    "registered": "the live image (or <image>_registered) carries the record of its registration",
+    "missing": "listed by the well, but there is no folder",
+    "unreadable": "its metadata or record cannot be used; `problem` says why",
+}
+
+
+@dataclass(frozen=True)
+class ShiftRange:
+    """How far the ROIs of one image were moved onto the reference.
+
+    Attributes
+    ----------
+    axes : str
+        Axes in space, in the order of the shifts, for example ``"zyx"``.
+    lowest_px, highest_px : tuple of float
+        Smallest and largest shift of all ROIs, pixels of the full-resolution level.
+    rois : int
+        Number of ROIs.
+    """
+
+    axes: str
+    lowest_px: tuple[float, ...]
+    highest_px: tuple[float, ...]
+    rois: int
+
+    @classmethod
+    def of_record(cls, registration: dict[str, Any]) -> ShiftRange | None:
+        """The range of a registration's record; None if it moved no ROI.
+
+        Raises
+        ------
+        RecordError
+            If the record is not as platefuse writes it.
+
+        Examples
+        --------
+        >>> rois = [{"shift_px": [7.0, -12.0]}, {"shift_px": [6.5, -12.5]}]
+        >>> ShiftRange.of_record({"axes": "yx", "rois": rois})
+        ShiftRange(axes='yx', lowest_px=(6.5, -12.5), highest_px=(7.0, -12.0), rois=2)
+        """
+        try:
+            axes = str(registration["axes"])
+            shifts = [tuple(float(s) for s in roi["shift_px"]) for roi in registration["rois"]]
+            by_axis = list(zip(*shifts, strict=True))
+        except (LookupError, TypeError, ValueError) as error:
+            raise RecordError(f"the record of the registration is damaged ({error!r})") from error
+        if not shifts:
+            return None
+        if len(by_axis) != len(axes):
+            raise RecordError(
+                f"the record of the registration is damaged: {len(by_axis)} shifts, axes {axes!r}"
+            )
+        lowest, highest = tuple(map(min, by_axis)), tuple(map(max, by_axis))
+        return cls(axes, lowest, highest, len(shifts))
+
+    def of_axis(self, axis: str) -> tuple[float, float] | None:
+        """Smallest and largest shift along one axis, pixels; None for an axis it has not."""
+        if axis not in self.axes:
+            return None
+        i = self.axes.index(axis)
+        return self.lowest_px[i], self.highest_px[i]
+
+
+@dataclass(frozen=True)
+class ImageStatus:
+    """The state of one acquired image.
+
+    Attributes
+    ----------
+    image : str
+        Path of the image in the well.
+    acquisition : int or None
+        Its acquisition; None where the metadata does not say.
+    state : str
+        One of `STATES`.
+    registered_image : str or None
+        Path in the well of the registered image: `image` itself, or ``<image>_registered``
+        beside it.
+    backup : str or None
+        Folder of the original, if it is kept or not yet removed.
+    shifts : ShiftRange or None
+        How far it was moved, or will be if it is staged.
+    problem : str or None
+        What is wrong, if it is unreadable.
+    """
+
+    image: str
+    acquisition: int | None
+    state: str
+    registered_image: str | None = None
+    backup: str | None = None
+    shifts: ShiftRange | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class WellStatus:
+    """The state of one well.
+
+    Attributes
+    ----------
+    well : str
+        Its name, for example ``"B/03"``.
+    fused : bool
+        Whether the fused plate has this well.
+    images : tuple of ImageStatus
+        Its acquired images, in the order of its metadata.
+    problem : str or None
+        What is wrong, if its metadata cannot be used; `images` is empty then.
+    """
+
+    well: str
+    fused: bool
+    images: tuple[ImageStatus, ...]
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class PlateStatus:
+    """The state of a plate.
+
+    Attributes
+    ----------
+    plate, fused_plate : str
+        The two folders; the second need not exist.
+    wells : tuple of WellStatus
+        Its wells, in the order of its metadata.
+    """
+
+    plate: str
+    fused_plate: str
+    wells: tuple[WellStatus, ...]
+
+    @property
+    def images(self) -> list[ImageStatus]:
+        """All images of all wells."""
+        return [image for well in self.wells for image in well.images]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of images in each state that occurs, in the order of `STATES`."""
+        found = Counter(image.state for image in self.images)
+        return {state: found[state] for state in STATES if found[state]}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every image is registered and every well fused."""
+        return all(w.fused and w.problem is None for w in self.wells) and all(
+            image.state == "registered" for image in self.images
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return {**asdict(self), "counts": self.counts, "complete": self.complete}
+
+
+def plate_status(path: str | Path, fused: str | Path | None = None) -> PlateStatus:
+    """Look at every image of a plate. Writes nothing.
+
+    Parameters
+    ----------
+    path : str or Path
+        The plate.
+    fused : str or Path, optional
+        The fused plate; ``<plate>_fused.zarr`` beside the plate if it is not given.
+
+    Returns
+    -------
+    PlateStatus
+        What was found. An image or a well that cannot be read is reported, not raised.
+
+    Raises
+    ------
+    PlateError
+        If there is no plate at `path`.
+    """
+    plate = Plate.open(path)
+    fused = fused_plate_path(plate.path, None if fused is None else str(fused))
+    wells = tuple(well_status(well, fused) for well in plate.wells)
+    return PlateStatus(str(plate.path), str(fused), wells)
+
+
+def well_status(well: Well, fused: Path) -> WellStatus:
+    """Look at every image of a well; `fused` is the fused plate."""
+    try:
+        is_fused = _record(fused / well.row / well.column, "fusion") is not None
+        return WellStatus(well.name, is_fused, tuple(image_status(well, i) for i in well.images))
+    except (PlatefuseError, OSError) as error:
+        return WellStatus(well.name, False, (), str(error))
+
+
+def image_status(well: Well, image: WellImage) -> ImageStatus:
+    """Look at one image: its staged copy first, so that a swap meanwhile is never missed."""
+    try:
+        return _image_status(well, image)
+    except (PlatefuseError, OSError) as error:
+        return ImageStatus(image.path, image.acquisition, "unreadable", problem=str(error))
+
+
+def _image_status(well: Well, image: WellImage) -> ImageStatus:
+    staged = well.staging / image.path
+    in_staging, staged_record = staged.is_dir(), _record(staged, "registration")
+    name, record = _registered_image(well, image.path)
+    live = well.image(image.path)
+    if record is not None:
+        state = "registered"
+    elif not live.is_dir():
+        state = "missing"
+    elif in_staging:
+        complete = staged_record is not None and "tables" in staged_record
+        state, record = ("staged" if complete else "staging"), staged_record
+    else:
+        state = "raw"
+    if live.is_dir():
+        read_attributes(live)  # raises if this is no image
+    return ImageStatus(
+        image.path,
+        image.acquisition,
+        state,
+        registered_image=name,
+        backup=_backup(well, image.path, registered_in_place=name == image.path),
+        shifts=None if record is None else ShiftRange.of_record(record),
+    )
+
+
+def _registered_image(well: Well, image: str) -> tuple[str | None, dict[str, Any] | None]:
+    for name in (image, image + REGISTERED_SUFFIX):
+        record = _record(well.image(name), "registration")
+        if record is not None:
+            return name, record
+    return None, None
+
+
+def _backup(well: Well, image: str, *, registered_in_place: bool) -> str | None:
+    backup, staged = backup_path(well, image), well.staging / image
+    if backup.is_dir():
+        return str(backup)
+    # Killed between the exchange and the renaming: the original still has the staged image's name.
+    exchanged = registered_in_place and staged.is_dir() and _record(staged, "registration") is None
+    return str(staged) if exchanged else None
+
+
+def _record(folder: Path, part: str) -> dict[str, Any] | None:
+    try:
+        found = (read_record(folder) or {}).get(part)
+    except FileNotFoundError:  # removed or moved between two looks
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platefuse.errors import TableError
+from platefuse.fusion.fields import Field, find_fields, precision_px
+from platefuse.geometry import Box
+from platefuse.ngff.image import Multiscale
+from platefuse.records import write_record
+from platefuse.tables.table import write_roi_table
+from platefuse.testing import AcquisitionSpec, PlateSpec
+from tests.conftest import PlateFactory
+
+SPEC = PlateSpec(
+    wells=("B/03",),
+    acquisitions=(AcquisitionSpec(0),),
+    grid=(1, 2),
+    field_shape=(30, 40),
+    overlap=6,
+    pixel_size_um=(2.0, 0.5, 0.5),
+    planes=3,
+    noise=False,
+    levels=1,
+    tables=("FOV_ROI_table",),
+    pixels=False,
+)
+
+
+@pytest.fixture
+def image(example_plate: PlateFactory) -> Path:
+    return example_plate(SPEC).path / "B" / "03" / "0"
+
+
+def registered(image: Path, *rois: tuple[str, list[int], list[int]], axes: str = "zyx") -> None:
+    """Leave the record of a registration: ROIs by name, start and size in pixels."""
+    entries = [{"name": n, "start_px": start, "size_px": size} for n, start, size in rois]
+    write_record(image, {"registration": {"axes": axes, "rois": entries}})
+
+
+def fields_of(image: Path, table: str = "FOV_ROI_table") -> list[Field]:
+    return find_fields(image, Multiscale.read(image), table)
+
+
+def boxes(image: Path) -> list[Box]:
+    found = Multiscale.read(image)
+    return [field.box(found, found) for field in fields_of(image)]
+
+
+def rewrite(image: Path, **columns: list[float]) -> None:
+    """A table `tiles` like the tile table, with some columns changed."""
+    rows: dict[str, dict[str, float]] = {
+        f"FOV_{k + 1}": {
+            "x_micrometer": 20.0 * k,
+            "y_micrometer": 0.0,
+            "z_micrometer": 0.0,
+            "len_x_micrometer": 20.0,
+            "len_y_micrometer": 15.0,
+            "len_z_micrometer": 6.0,
+            **{name: values[k] for name, values in columns.items()},
+        }
+        for k in range(2)
+    }
+    write_roi_table(image, "tiles", rows)
+
+
+def test_whole_fields_where_nothing_was_registered(image: Path) -> None:
+    assert boxes(image) == [Box((0, 0, 0), (3, 30, 40)), Box((0, 0, 40), (3, 30, 80))]
+    first, second = fields_of(image)
+    assert (first.name, first.data) == ("FOV_1", None)
+    assert second.array_um == {"z": 0.0, "y": 0.0, "x": 20.0}
+    assert second.stage_um["x"] == pytest.approx(840.25 + 17)
+    found = Multiscale.read(image)
+    assert second.shift_um(found) == pytest.approx((0, -1250.5, 837.25))
+
+
+def test_a_registered_field_is_what_its_own_roi_shows(image: Path) -> None:
+    registered(image, ("FOV_2", [0, 2, 43], [3, 25, 37]), ("FOV_1", [1, 0, 0], [2, 30, 35]))
+    assert boxes(image) == [Box((1, 0, 0), (3, 30, 35)), Box((0, 2, 43), (3, 27, 80))]
+
+
+def test_a_well_table_s_one_box_holds_for_all_fields(image: Path) -> None:
+    registered(image, ("well_1", [0, 3, 5], [3, 20, 70]))
+    assert boxes(image) == [Box((0, 3, 5), (3, 23, 40)), Box((0, 3, 40), (3, 23, 75))]
+
+
+def test_rois_of_other_names_go_by_their_order(image: Path) -> None:
+    registered(image, ("a", [0, 0, 1], [3, 30, 39]), ("b", [0, 0, 42], [3, 30, 38]))
+    assert [box.start[2] for box in boxes(image)] == [1, 42]
+
+
+def test_a_field_without_data_is_left_out(image: Path) -> None:
+    registered(image, ("well_1", [0, 0, 0], [3, 30, 40]))
+    assert [field.name for field in fields_of(image)] == ["FOV_1"]
+    registered(image, ("well_1", [0, 0, 80], [3, 30, 0]))
+    with pytest.raises(TableError, match="does not meet its registered ROI"):
+        fields_of(image)
+
+
+def test_a_label_with_larger_pixels_has_its_share_of_the_field(
+    example_plate: PlateFactory, image: Path
+) -> None:
+    registered(image, ("FOV_1", [0, 4, 0], [3, 26, 40]), ("FOV_2", [0, 0, 46], [3, 30, 34]))
+    coarse = replace(
+        SPEC,
+        name="coarse",
+        axes="cyx",
+        planes=1,
+        pixel_size_um=(2.0, 1.0, 1.0),
+        field_shape=(15, 20),
+    )
+    label = Multiscale.read(example_plate(coarse, "coarse.zarr").path / "B" / "03" / "0")
+    first, second = fields_of(image)
+    finest = Multiscale.read(image)
+    assert first.box(label, finest) == Box((2, 0), (15, 20))
+    assert second.box(label, finest) == Box((0, 23), (15, 40))
+
+
+def test_without_stage_columns_the_array_is_the_stage(image: Path) -> None:
+    rewrite(image)
+    for field in fields_of(image, "tiles"):
+        assert field.stage_um == field.array_um
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"x_micrometer": [0.0, 21.0]}, r"'FOV_2' covers pixels 42 to 82 in x, but .* has 80"),
+        ({"len_z_micrometer": [6.0, 12.0]}, r"'FOV_2' covers pixels 0 to 6 in z, but .* has 3"),
+        ({"len_y_micrometer": [0.0, 15.0]}, r"'FOV_1' .* is 0 µm long"),
+        ({"x_micrometer_original": [0.0, float("nan")]}, "x_micrometer_original of row 'FOV_2'"),
+    ],
+)
+def test_tables_that_cannot_be(image: Path, columns: dict[str, Any], message: str) -> None:
+    rewrite(image, **columns)
+    with pytest.raises(TableError, match=message):
+        fields_of(image, "tiles")
+
+
+def test_two_fields_of_one_name_are_an_error(image: Path) -> None:
+    rewrite(image)
+    table = image / "tables" / "twice"
+    table.mkdir()
+    (table / ".zgroup").write_text('{"zarr_format": 2}')
+    attributes = {"type": "roi_table", "backend": "csv", "index_key": "FieldIndex"}
+    (table / ".zattrs").write_text(json.dumps(attributes))
+    columns = [f"{kind}{axis}_micrometer" for kind in ("", "len_") for axis in "xyz"]
+    rows = ["FOV_1,0,0,0,20,15,6", "FOV_1,20,0,0,20,15,6"]
+    (table / "table.csv").write_text("\n".join([",".join(["FieldIndex", *columns]), *rows]))
+    with pytest.raises(TableError, match="two fields have the name 'FOV_1'"):
+        fields_of(image, "twice")
+
+
+def test_a_field_may_stick_out_by_a_pixel(image: Path) -> None:
+    rewrite(image, x_micrometer=[0.0, 20.5])
+    found = Multiscale.read(image)
+    assert fields_of(image, "tiles")[1].box(found, found) == Box((0, 0, 41), (3, 30, 80))
+
+
+def test_records_that_do_not_fit(image: Path) -> None:
+    registered(image, ("FOV_1", [0, 0], [30, 40]), axes="yx")
+    with pytest.raises(TableError, match="ROIs on the axes yx, the image zyx"):
+        fields_of(image)
+    rois = [(name, [0, 0, 0], [3, 30, 40]) for name in ("a", "b", "c")]
+    registered(image, *rois)
+    with pytest.raises(TableError, match=r"'FOV_1' has no registered ROI; .*\['a', 'b', 'c'\]"):
+        fields_of(image)
+
+
+def test_positions_are_as_precise_as_float32(image: Path) -> None:
+    found = Multiscale.read(image)
+    near = fields_of(image)
+    far = [replace(field, stage_um={**field.stage_um, "x": 200000.0}) for field in near]
+    assert precision_px(near, found) == pytest.approx(4 * 2501 * 1.1920929e-07, rel=1e-3)
+    assert precision_px(far, found) == pytest.approx(4 * 400000 * 1.1920929e-07, rel=1e-3)
+    here = [replace(field, stage_um=dict.fromkeys("zyx", 0.0)) for field in near]
+    assert precision_px(here, found) == 1e-3

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from platefuse.errors import ViewError
+from platefuse.fusion.frame import Extent, Frame, along
+
+
+def extent(low: Any, high: Any, front: Any = None, reach: Any = None) -> Extent:
+    first = np.array(high if front is None else front, float)
+    beyond = None if reach is None else np.array(reach, float)
+    return Extent(np.array(low, float), np.array(high, float), first, beyond)
+
+
+positions = st.integers(-2000, 2000).map(lambda v: v / 16)
+lengths = st.integers(1, 60)
+steps = st.sampled_from([0.0625, 0.325, 1.0, 2.5])
+
+
+@given(start=positions, n=lengths, step=steps)
+def test_the_frame_of_one_view_is_its_own_grid(start: float, n: int, step: float) -> None:
+    frame = Frame.covering("x", [extent([start], [start + (n - 1) * step])], [step])
+    assert frame.shape == (n,)
+    assert frame.origin == (start,)
+
+
+@given(
+    views=st.lists(st.tuples(positions, lengths), min_size=1, max_size=6),
+    own=steps,
+    step=steps,
+)
+def test_a_union_holds_every_pixel_that_a_view_covers_and_none_beyond(
+    views: list[tuple[float, int]], own: float, step: float
+) -> None:
+    ends = [(a, a + (n - 1) * own) for a, n in views]
+    extents = [extent([a], [b], reach=[own / 2]) for a, b in ends]
+    frame = Frame.covering("x", extents, [step])
+    first, top = min(a for a, _ in ends), max(b for _, b in ends)
+    assert frame.origin == (first,)
+    last = first + (frame.shape[0] - 1) * step
+    assert last <= top + own / 2
+    assert last + step >= top + own / 2 - 2e-6 * step
+
+
+@given(a=positions, b=positions, n=lengths, m=lengths)
+def test_an_intersection_lies_in_both(a: float, b: float, n: int, m: int) -> None:
+    ends = [(a, a + n - 1.0), (b, b + m - 1.0)]
+    views = [extent([low], [high]) for low, high in ends]
+    low, high = max(a, b), min(high for _, high in ends)
+    if high + 0.5 - low < 1e-6:
+        with pytest.raises(ViewError, match="intersection of the views is empty"):
+            Frame.covering("x", views, [1.0], mode="intersection")
+        return
+    if high < low:  # by less than half a pixel: either is right
+        return
+    frame = Frame.covering("x", views, [1.0], mode="intersection")
+    assert frame.origin == (low,)
+    assert frame.shape == (math.ceil(high - low + 0.5 - 1e-6),)
+
+
+def test_a_sample_holds_the_first_planes() -> None:
+    views = [
+        extent([0, 0, 0], [9, 5, 5], [0, 5, 5]),
+        extent([3, 2, 2], [12, 8, 8], [3, 8, 8]),
+    ]
+    frame = Frame.covering("zyx", views, [1, 1, 1], mode="sample")
+    assert frame.shape == (4, 9, 9)
+
+
+@pytest.mark.parametrize("noise", [-1e-9, 1e-9])
+def test_noise_of_floats_adds_no_row(noise: float) -> None:
+    for reach in (None, [0.5], [0.0]):
+        view = extent([0.1 + 0.2], [0.1 + 0.2 + 9 + noise], reach=reach)
+        assert Frame.covering("x", [view], [1.0]).shape == (10,)
+
+
+def test_asked_origin_and_shape_are_taken() -> None:
+    view = extent([0, 0], [9, 9])
+    frame = Frame.covering("yx", [view], [1, 1], origin=[2, 3])
+    assert (frame.origin, frame.shape) == ((2, 3), (10, 10))
+    frame = Frame.covering("yx", [view], [1, 1], origin=[2, 3], shape=[100, 1])
+    assert (frame.origin, frame.shape) == ((2, 3), (100, 1))
+    assert frame.as_dict(frame.origin) == {"y": 2.0, "x": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ({"spacing": [0]}, "spacing on x is 0; expected a finite number above 0"),
+        ({"spacing": [-1]}, "spacing on x is -1"),
+        ({"spacing": [math.nan]}, "spacing on x is nan"),
+        ({"shape": [0]}, "shape on x is 0; expected a whole number above 0"),
+        ({"shape": [2.5]}, "shape on x is 2.5"),
+        ({"origin": [math.inf], "shape": [3]}, "origin on x is inf; expected a finite number"),
+        ({"mode": "onion"}, "unknown output_stack_mode 'onion'"),
+    ],
+)
+def test_what_cannot_be_a_frame_says_why(what: dict[str, Any], said: str) -> None:
+    given = {"spacing": [1.0], **what}
+    with pytest.raises(ViewError) as caught:
+        Frame.covering("x", [extent([0], [9])], **given)
+    assert said in str(caught.value)
+
+
+def test_values_are_put_in_the_order_of_axes() -> None:
+    assert along("spacing", {"x": 1, "z": 3, "y": 2}, "zyx") == [3, 2, 1]
+    assert along("spacing", None, "zyx") is None
+    with pytest.raises(ViewError, match=r"lacks \['z'\]"):
+        along("spacing", {"x": 1, "y": 2}, "zyx")

@@ -1,0 +1,465 @@
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from platefuse.errors import PlatefuseError, RecordError, SwapError
+from platefuse.ngff.plate import Well
+from platefuse.records import read_record, write_record
+from platefuse.registration import swap
+from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.swap import (
+    backup_path,
+    check_registered,
+    discard_backup,
+    discard_backups,
+    publish_image,
+    publish_registered,
+    swap_image,
+    well_lock,
+)
+
+REQUEST = RegistrationRequest("registered_FOV_ROI_table")
+BESIDE = RegistrationRequest("registered_FOV_ROI_table", overwrite_input=False)
+OTHER = RegistrationRequest("registered_well_ROI_table")
+ROOT = Path(__file__).parents[3]
+
+
+def make_image(path: Path, content: str, request: RegistrationRequest | None = None) -> None:
+    """The least that counts as an image; with a complete record if it is registered."""
+    (path / "0" / "0").mkdir(parents=True)
+    (path / "0" / "0" / "0").write_text(content)
+    (path / "0" / ".zarray").write_text('{"shape": [8, 8], "dtype": "|u1", "zarr_format": 2}')
+    (path / ".zgroup").write_text('{"zarr_format": 2}')
+    scale = {"coordinateTransformations": [{"type": "scale", "scale": [1, 1]}]}
+    entry = {"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "0", **scale}]}
+    (path / ".zattrs").write_text(json.dumps({"multiscales": [entry]}))
+    if request is not None:
+        (path / "tables" / "t").mkdir(parents=True)
+        record = {"request": request.identity, "tables": {"t": {}}}
+        write_record(path, {"registration": record})
+
+
+def make_well(root: Path, images: tuple[str, ...] = ("0",)) -> Well:
+    well = Well(root / "p.zarr", "B", "03")
+    well.path.mkdir(parents=True)
+    entries = [{"path": path, "acquisition": int(path)} for path in images]
+    (well.path / ".zattrs").write_text(json.dumps({"well": {"images": entries}}))
+    (well.path / ".zgroup").write_text('{"zarr_format": 2}')
+    return well
+
+
+def content(image: Path) -> str | None:
+    """What an image shows; None if it is not there or not whole."""
+    whole = all((image / name).is_file() for name in ("0/.zarray", ".zattrs", "0/0/0"))
+    return (image / "0" / "0" / "0").read_text() if whole else None
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
+
+
+def put(well: Well, live: str, staged: str, backup: str) -> None:
+    places = {well.path / "0": live, well.staging / "0": staged, backup_path(well, "0"): backup}
+    for path, what in places.items():
+        if what != "absent":
+            make_image(path, what, REQUEST if what == "new" else None)
+
+
+@pytest.fixture(params=["exchange", "two renames"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """With the exchange, and on a filesystem that has none."""
+    if request.param == "two renames":
+        monkeypatch.setattr(swap, "exchange", lambda one, other: False)
+    return str(request.param)
+
+
+STATES = list(itertools.product(("absent", "old", "new"), repeat=3))
+
+
+@pytest.mark.parametrize("state", STATES, ids="-".join)
+def test_from_every_state_the_live_image_is_old_or_new_and_calling_again_completes(
+    tmp_path: Path, state: tuple[str, str, str], way: str
+) -> None:
+    well = make_well(tmp_path)
+    put(well, *state)
+    live, staged, backup = state
+    for _ in range(3):
+        receipt = None
+        with contextlib.suppress(PlatefuseError):
+            receipt = swap_image(well, "0", REQUEST)
+        if {"new", "old"} & {live, backup} or staged == "new":
+            assert content(well.path / "0") in ("old", "new")
+    now = content(well.path / "0")
+    put_back_by_hand = live == "old" and backup != "absent"
+    if "new" in (live, staged) and not put_back_by_hand:
+        assert now == "new"
+        assert receipt is not None
+        assert receipt["action"] == "swapped before"
+    elif live == "old":
+        assert now == "old"
+    # Whatever was old is still there until the backup is discarded. (A backup is never new.)
+    if "old" in state and backup != "new":
+        everywhere = [well.path / "0", well.staging / "0", backup_path(well, "0")]
+        assert "old" in [content(path) for path in everywhere]
+
+
+def test_a_backup_beside_an_image_that_is_not_registered_is_never_lost(
+    tmp_path: Path, way: str
+) -> None:
+    # Its originals were kept, and somebody copied one of them back.
+    well = make_well(tmp_path)
+    put(well, "old", "new", "old")
+    before = tree(tmp_path)
+    for _ in range(2):
+        with pytest.raises(SwapError, match=r"there is a backup of .* already"):
+            swap_image(well, "0", REQUEST)
+        assert tree(tmp_path) == before
+    shutil.rmtree(backup_path(well, "0"))
+    assert swap_image(well, "0", REQUEST)["action"] == "swapped"
+
+
+def test_one_swap_makes_new_live_and_old_the_backup(tmp_path: Path, way: str) -> None:
+    well = make_well(tmp_path)
+    put(well, "old", "new", "absent")
+    receipt = swap_image(well, "0", REQUEST)
+    assert (receipt["well"], receipt["image"], receipt["action"]) == ("B/03", "0", "swapped")
+    assert receipt["record"]["request"] == REQUEST.identity
+    assert content(well.path / "0") == "new"
+    assert content(backup_path(well, "0")) == "old"
+    assert not (well.staging / "0").exists()
+    before = tree(tmp_path)
+    assert swap_image(well, "0", REQUEST)["action"] == "swapped before"
+    assert tree(tmp_path) == before
+
+
+def test_a_filesystem_without_exchange_is_named_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(swap, "exchange", lambda one, other: False)
+    well = make_well(tmp_path)
+    put(well, "old", "new", "absent")
+    with caplog.at_level(logging.WARNING):
+        swap_image(well, "0", REQUEST)
+    assert "cannot exchange folders in one step" in caplog.text
+
+
+def test_the_live_path_is_never_empty_during_an_exchange(tmp_path: Path) -> None:
+    wells = [make_well(tmp_path / str(n)) for n in range(20)]
+    for well in wells:
+        put(well, "old", "new", "absent")
+    stop, looks, missing = threading.Event(), [0], []
+
+    def watch() -> None:
+        while not stop.is_set():
+            for well in wells:
+                looks[0] += 1
+                if not (well.path / "0" / ".zattrs").is_file():
+                    missing.append(well.plate)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for well in wells:
+        swap_image(well, "0", REQUEST)
+    stop.set()
+    watcher.join()
+    assert looks[0] > 0
+    assert not missing
+
+
+@pytest.mark.parametrize("place", ["live", "staged"])
+def test_an_image_that_another_request_made_is_never_touched(
+    tmp_path: Path, place: str, way: str
+) -> None:
+    well = make_well(tmp_path)
+    make_image(well.path / "0", "live", OTHER if place == "live" else None)
+    make_image(well.staging / "0", "staged", OTHER if place == "staged" else REQUEST)
+    before = tree(tmp_path)
+    for request in (REQUEST, RegistrationRequest(REQUEST.roi_table, 1)):
+        with pytest.raises(RecordError, match="registered already, by roi_table='registered_well"):
+            swap_image(well, "0", request)
+    assert tree(tmp_path) == before
+    assert content(well.path / "0") == "live"
+
+
+def test_a_staged_image_without_its_tables_is_not_complete(tmp_path: Path, way: str) -> None:
+    well = make_well(tmp_path)
+    put(well, "old", "old", "absent")
+    write_record(well.staging / "0", {"registration": {"request": REQUEST.identity}})
+    with pytest.raises(RecordError, match="no complete staged image"):
+        swap_image(well, "0", REQUEST)
+    assert content(well.path / "0") == "old"
+
+
+def test_a_failed_exchange_is_an_error_and_the_image_is_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(one: Path, other: Path) -> bool:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(one))
+
+    monkeypatch.setattr(swap, "exchange", refuse)
+    well = make_well(tmp_path)
+    put(well, "old", "new", "absent")
+    with pytest.raises(OSError, match="Permission denied"):
+        swap_image(well, "0", REQUEST)
+    assert (content(well.path / "0"), content(well.staging / "0")) == ("old", "new")
+
+
+def test_two_filesystems_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swap, "same_filesystem", lambda one, other: False)
+    well = make_well(tmp_path)
+    put(well, "old", "new", "absent")
+    with pytest.raises(SwapError, match="different filesystems"):
+        swap_image(well, "0", REQUEST)
+    assert content(well.path / "0") == "old"
+    staged_beside = make_well(tmp_path / "second")
+    make_image(staged_beside.path / "0", "old")
+    make_image(staged_beside.staging / "0", "new", BESIDE)
+    with pytest.raises(SwapError, match="different filesystems"):
+        publish_image(staged_beside, "0", BESIDE)
+
+
+def spoil_level(image: Path) -> None:
+    (image / "0" / ".zarray").unlink()
+
+
+def spoil_table(image: Path) -> None:
+    shutil.rmtree(image / "tables" / "t")
+
+
+def spoil_record(image: Path) -> None:
+    write_record(image, {})
+
+
+def spoil_metadata(image: Path) -> None:
+    (image / ".zattrs").write_text(
+        json.dumps({"platefuse": json.loads((image / ".zattrs").read_text())["platefuse"]})
+    )
+
+
+def spoil_label(image: Path) -> None:
+    (image / "labels").mkdir()
+    (image / "labels" / ".zattrs").write_text('{"labels": ["nuclei"]}')
+
+
+@pytest.mark.parametrize(
+    "spoil", [spoil_level, spoil_table, spoil_record, spoil_metadata, spoil_label]
+)
+def test_backups_stay_if_a_live_image_is_not_as_its_record_says(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    well = make_well(tmp_path, ("0", "1"))
+    for image in ("0", "1"):
+        make_image(well.path / image, "old")
+        make_image(well.staging / image, "new", REQUEST)
+        swap_image(well, image, REQUEST)
+    spoil(well.path / "1")
+    with pytest.raises(PlatefuseError, match="B/03/1"):
+        discard_backups(well, REQUEST)
+    for image in ("0", "1"):
+        assert content(backup_path(well, image)) == "old"
+    with pytest.raises(PlatefuseError):
+        check_registered(well.path / "1", REQUEST)
+    with pytest.raises(PlatefuseError):
+        discard_backup(well, "1", REQUEST)
+    assert content(backup_path(well, "1")) == "old"
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_backups_go_when_all_images_are_checked_unless_they_are_kept(
+    tmp_path: Path, keep: bool
+) -> None:
+    well = make_well(tmp_path, ("0", "1"))
+    for image in ("0", "1"):
+        make_image(well.path / image, "old")
+        make_image(well.staging / image, "new", REQUEST)
+        swap_image(well, image, REQUEST)
+    for _ in range(2):
+        receipt = discard_backups(well, REQUEST, keep_originals=keep)
+        assert len(receipt["backups_kept"]) == (2 if keep else 0)
+        assert receipt["images"] == ["0", "1"]
+    assert (tmp_path / "p.zarr.staging").exists() == keep
+    for image in ("0", "1"):
+        assert content(well.path / image) == "new"
+        assert content(backup_path(well, image)) == ("old" if keep else None)
+
+
+def test_published_images_stand_beside_the_originals_and_in_the_well(tmp_path: Path) -> None:
+    well = make_well(tmp_path, ("0", "1"))
+    for image in ("0", "1"):
+        make_image(well.path / image, "old")
+        make_image(well.staging / image, "new", BESIDE)
+    for _ in range(2):
+        receipt = publish_registered(Well(well.plate, "B", "03"), BESIDE)
+        assert receipt["images"] == ["0_registered", "1_registered"]
+    for image in ("0", "1"):
+        assert content(well.path / image) == "old"
+        assert content(well.path / f"{image}_registered") == "new"
+    listed = Well(well.plate, "B", "03").listed_images
+    assert [(i.path, i.acquisition) for i in listed] == [
+        ("0", 0),
+        ("1", 1),
+        ("0_registered", 0),
+        ("1_registered", 1),
+    ]
+    assert not (tmp_path / "p.zarr.staging").exists()
+
+
+def test_publishing_never_replaces_what_somebody_else_put_there(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    make_image(well.path / "0", "old")
+    make_image(well.path / "0_registered", "theirs")
+    make_image(well.staging / "0", "new", BESIDE)
+    with pytest.raises(SwapError, match="was not made by platefuse"):
+        publish_image(well, "0", BESIDE)
+    assert content(well.path / "0_registered") == "theirs"
+    with pytest.raises(RecordError, match="no complete staged image"):
+        publish_image(make_well(tmp_path / "second"), "0", BESIDE)
+
+
+def test_a_published_image_that_a_kill_left_unlisted_is_listed(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    make_image(well.path / "0", "old")
+    make_image(well.path / "0_registered", "new", BESIDE)
+    publish_image(well, "0", BESIDE)
+    assert [i.path for i in Well(well.plate, "B", "03").listed_images] == ["0", "0_registered"]
+
+
+def test_the_lock_of_a_well_is_held_by_one_at_a_time_and_leaves_nothing(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    inside, most, done = [0], [0], [0]
+
+    def work() -> None:
+        for _ in range(20):
+            with well_lock(well):
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                done[0] += 1
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, done) == ([1], [80])
+    assert not (tmp_path / "p.zarr.staging").exists()
+    with pytest.raises(ZeroDivisionError), well_lock(well):
+        _ = 1 / 0
+    assert not (tmp_path / "p.zarr.staging").exists()
+
+
+SCRIPT = """
+import ctypes, json, os, sys
+from pathlib import Path
+from platefuse.registration import swap
+from platefuse.ngff.plate import Well
+from platefuse.registration.request import RegistrationRequest
+
+# strace counts the calls of each process: so many in vain, and the next is the one to die at.
+libc = ctypes.CDLL(None)
+vain = {
+    "renameat2": lambda: libc.renameat2(-1, b"", -1, b"", 2),
+    "rename": lambda: libc.rename(b"", b""),
+    "fsync": lambda: libc.fsync(-1),
+    "syncfs": lambda: libc.syncfs(-1),
+    "unlinkat": lambda: libc.unlinkat(-1, b"", 0),
+    "rmdir": lambda: libc.rmdir(b""),
+}
+way, last, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+request = RegistrationRequest("registered_FOV_ROI_table")
+if way == "two renames":
+    swap.exchange = lambda one, other: False
+for plate in sorted(folder.iterdir()):
+    child = os.fork()
+    if child == 0:
+        name, number = plate.name.split("_")
+        for _ in range(last - int(number)):
+            vain[name]()
+        well = Well(plate / "p.zarr", "B", "03")
+        swap.swap_image(well, "0", request)
+        swap.discard_backups(well, request)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print(plate.name, os.waitstatus_to_exitcode(status), flush=True)
+"""
+CALLS = ("renameat2", "rename", "fsync", "syncfs", "unlinkat", "rmdir")
+
+
+@pytest.mark.strace
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("chosen", ["exchange", "two renames"])
+def test_a_kill_at_any_call_leaves_old_or_new_and_a_second_run_completes(
+    tmp_path: Path, chosen: str
+) -> None:
+    names = [f"{call}_{number}" for call in CALLS for number in range(1, 10)]
+    for name in names:
+        put(make_well(tmp_path / "plates" / name), "old", "new", "absent")
+    ended = die_at_calls(chosen, tmp_path / "plates")
+    assert ended.keys() == set(names)
+    killed = [name for name, code in ended.items() if code == -signal.SIGKILL]
+    assert set(ended.values()) == {0, -signal.SIGKILL}
+    expected = {
+        "rename_1",
+        "rename_2",
+        "fsync_1",
+        "fsync_2",
+        "syncfs_1",
+        "unlinkat_1",
+        "unlinkat_5",
+    }
+    assert expected <= set(killed)
+    assert ("renameat2_1" in killed) == (chosen == "exchange")
+    seen = set()
+    for name in names:
+        well = Well(tmp_path / "plates" / name / "p.zarr", "B", "03")
+        live, staged, backup = (
+            content(path) for path in (well.path / "0", well.staging / "0", backup_path(well, "0"))
+        )
+        seen.add(live)
+        if live is None:  # only in the gap between two renames, and both are still there
+            assert chosen == "two renames"
+            assert (staged, backup) == ("new", "old")
+        if live == "old":
+            assert staged == "new"
+        assert swap_image(well, "0", REQUEST)["action"] in ("swapped", "swapped before")
+        discard_backups(well, REQUEST)
+        assert content(well.path / "0") == "new"
+        assert not well.plate.with_name("p.zarr.staging").exists()
+    assert seen == ({"old", "new"} if chosen == "exchange" else {"old", "new", None})
+
+
+def die_at_calls(way: str, folder: Path, last: int = 50) -> dict[str, int]:
+    """Swap in each plate of a folder, named after the call to die at; gives the exit codes."""
+    calls = ",".join(CALLS)
+    trace = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={calls}"]
+    inject = ["-e", f"inject={calls}:signal=KILL:when={last}"]
+    script = [sys.executable, "-B", "-c", SCRIPT, way, str(last), str(folder)]
+    done = subprocess.run(
+        [*trace, *inject, *script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = (line.split() for line in done.stdout.splitlines())
+    return {name: int(code) for name, code in lines}
+
+
+def test_a_record_says_what_was_swapped(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    put(well, "old", "new", "absent")
+    swap_image(well, "0", REQUEST)
+    record = read_record(well.path / "0")
+    assert record is not None
+    assert record["registration"]["request"] == REQUEST.identity

@@ -1,0 +1,106 @@
+"""Calls of zarr in the thread that makes them, and in zarr's own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from platefuse.storage.arrays import get, put
+from platefuse.storage.threads import calls_in_this_thread
+
+ALL = (slice(0, 8),)
+
+
+@pytest.fixture
+def array(tmp_path: Path) -> zarr.Array[Any]:
+    return zarr.create_array(tmp_path / "a", shape=(8,), chunks=(3,), dtype="u2", fill_value=7)
+
+
+def _write_and_read(array: zarr.Array[Any]) -> None:
+    put(array, (slice(3, 6),), np.array([1, 2, 3], np.uint16))
+    assert get(array, ALL).tolist() == [7, 7, 7, 1, 2, 3, 7, 7]
+    assert get(array, (slice(4, 7),)).tolist() == [2, 3, 7]
+
+
+def test_pixels_come_back_in_any_thread(array: zarr.Array[Any]) -> None:
+    _write_and_read(array)
+    with calls_in_this_thread():
+        _write_and_read(array)
+    _write_and_read(array)
+
+
+def test_codecs_run_in_the_thread_that_asks(
+    array: zarr.Array[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = set()
+    pipeline = type(array.async_array.codec_pipeline)
+    read = pipeline.read
+
+    async def watched(*args: Any, **kwargs: Any) -> None:
+        threads.add(threading.current_thread())
+        await asyncio.to_thread(lambda: threads.add(threading.current_thread()))
+        await read(*args, **kwargs)
+
+    monkeypatch.setattr(pipeline, "read", watched)
+    with calls_in_this_thread():
+        get(array, ALL)
+    assert threads == {threading.current_thread()}
+    get(array, ALL)
+    assert len(threads) > 1
+
+
+def test_errors_come_out_and_the_next_call_works(array: zarr.Array[Any], tmp_path: Path) -> None:
+    put(array, ALL, np.arange(8, dtype=np.uint16))
+    stored = sorted(p for p in (tmp_path / "a").rglob("*") if p.is_file() and p.suffix != ".json")
+    content = stored[0].read_bytes()
+    stored[0].write_bytes(b"no chunk")
+    with calls_in_this_thread():
+        with pytest.raises(Exception, match=r".+"):
+            get(array, ALL)
+        stored[0].write_bytes(content)
+        assert get(array, ALL).tolist() == list(range(8))
+
+
+def test_many_threads_at_once(array: zarr.Array[Any]) -> None:
+    put(array, ALL, np.arange(8, dtype=np.uint16))
+
+    def read(_: int) -> list[int]:
+        with calls_in_this_thread():
+            return list(get(array, ALL))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(found == list(range(8)) for found in pool.map(read, range(40)))
+
+
+def test_within_a_running_event_loop_calls_are_zarrs_own(array: zarr.Array[Any]) -> None:
+    async def as_in_a_notebook() -> None:
+        with calls_in_this_thread():
+            _write_and_read(array)
+
+    asyncio.run(as_in_a_notebook())
+
+
+def test_one_may_begin_within_another(array: zarr.Array[Any]) -> None:
+    with calls_in_this_thread():
+        with calls_in_this_thread():
+            _write_and_read(array)
+        _write_and_read(array)
+
+
+def test_the_event_loop_of_the_caller_stays_his(array: zarr.Array[Any]) -> None:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        with calls_in_this_thread():
+            _write_and_read(array)
+        assert asyncio.get_event_loop() is loop
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()

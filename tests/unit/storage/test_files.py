@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platefuse.storage import files
+from platefuse.storage.files import (
+    copy_tree,
+    exchange,
+    flush_filesystem,
+    flush_folder,
+    make_folder,
+    put_in_place,
+    remove_empty_folders,
+    remove_tree,
+    same_filesystem,
+    share_file,
+    write_json,
+)
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def folder(path: Path, **files_: str) -> Path:
+    path.mkdir(parents=True)
+    for name, text in files_.items():
+        (path / name).write_text(text)
+    return path
+
+
+def test_json_is_written_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "a.json"
+    write_json(file, {"µm": [1, None]})
+    write_json(file, {"µm": 2})
+    assert file.read_text(encoding="utf-8") == '{\n  "µm": 2\n}\n'
+    assert [p.name for p in file.parent.iterdir()] == ["a.json"]
+
+
+def test_json_is_readable_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    umask = os.umask(0o027)
+    try:
+        write_json(tmp_path / "a.json", {})
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    write_json(file, {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(file, {"new": object()})
+    assert json.loads(file.read_text()) == {"old": 1}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_failed_replacement_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "disk full")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="disk full"):
+        write_json(tmp_path / "a.json", {"new": 1})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_made_while_another_process_removes_empty_ones(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def remove() -> None:
+        while not stop.is_set():
+            remove_empty_folders(tmp_path / "a" / "b" / "c", tmp_path / "a")
+
+    other = threading.Thread(target=remove)
+    other.start()
+    try:
+        for _ in range(200):
+            make_folder(tmp_path / "a" / "b" / "c")
+    finally:
+        stop.set()
+        other.join()
+
+
+def test_a_file_in_the_way_of_a_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(OSError, match=r"exists|directory"):
+        make_folder(tmp_path / "a")
+    with pytest.raises(OSError, match="Not a directory"):
+        make_folder(tmp_path / "a" / "b")
+
+
+def test_a_tree_is_removed_and_what_a_kill_left_of_it_too(tmp_path: Path) -> None:
+    tree = folder(tmp_path / "image", a="1")
+    remove_tree(tree)
+    remove_tree(tree)
+    assert not list(tmp_path.iterdir())
+    folder(tmp_path / ".image.removed", b="2")  # killed between renaming and removing
+    remove_tree(tree)
+    assert not list(tmp_path.iterdir())
+    folder(tmp_path / ".image.removed", b="2")
+    folder(tree, a="1")
+    remove_tree(tree)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tree_has_lost_its_name_before_its_first_file_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = folder(tmp_path / "image", a="1", b="2")
+    seen = []
+
+    def look(path: Any) -> None:
+        seen.append((Path(path).name, tree.exists(), content(Path(path))))
+
+    monkeypatch.setattr(shutil, "rmtree", look)
+    remove_tree(tree)
+    assert seen == [(".image.removed", False, {"a": "1", "b": "2"})]
+
+
+def test_links_are_not_followed_when_a_tree_is_removed(tmp_path: Path) -> None:
+    precious = folder(tmp_path / "precious", a="1")
+    tree = folder(tmp_path / "image")
+    (tree / "link").symlink_to(precious)
+    remove_tree(tree)
+    assert content(precious) == {"a": "1"}
+
+
+def test_empty_folders_are_removed_up_to_the_last_and_no_further(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    remove_empty_folders(tmp_path / "a" / "b" / "c", tmp_path / "a" / "b")
+    assert (tmp_path / "a").is_dir()
+    assert not (tmp_path / "a" / "b").exists()
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    (tmp_path / "a" / "file").write_text("")
+    remove_empty_folders(tmp_path / "a" / "b" / "c", tmp_path / "a")
+    assert content(tmp_path) == {"a/file": ""}
+    assert not (tmp_path / "a" / "b").exists()
+    remove_empty_folders(tmp_path, tmp_path / "a")  # not below: nothing happens
+    assert tmp_path.is_dir()
+
+
+def test_trees_and_files_are_copied_byte_for_byte(tmp_path: Path) -> None:
+    tree = folder(tmp_path / "image", a="1")
+    folder(tree / "deep", b="2")
+    (tree / ".hidden").write_bytes(b"\0\xff")
+    copy_tree(tree, tmp_path / "copy")
+    copy_tree(tree / "a", tmp_path / "copy" / "file")
+    assert (tmp_path / "copy" / ".hidden").read_bytes() == b"\0\xff"
+    assert (tmp_path / "copy" / "deep" / "b").read_text() == "2"
+    assert (tmp_path / "copy" / "file").read_text() == "1"
+
+
+def test_two_folders_are_exchanged_in_one_step(tmp_path: Path) -> None:
+    one, other = folder(tmp_path / "one", a="1"), folder(tmp_path / "other", b="2")
+    if not exchange(one, other):
+        pytest.skip("this filesystem cannot exchange folders")
+    assert (content(one), content(other)) == ({"b": "2"}, {"a": "1"})
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
+def test_a_filesystem_that_cannot_exchange_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    one, other = folder(tmp_path / "one", a="1"), folder(tmp_path / "other", b="2")
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Refusing())
+    monkeypatch.setattr(ctypes, "get_errno", lambda: number)
+    assert exchange(one, other) is False
+    assert (content(one), content(other)) == ({"a": "1"}, {"b": "2"})
+
+
+class Refusing:
+    """A C library whose renameat2 always fails."""
+
+    def renameat2(self, *_: object) -> int:
+        return -1
+
+
+def test_an_old_system_without_the_call_cannot_exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
+    assert exchange(tmp_path, tmp_path) is False
+
+
+def test_other_refusals_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="missing"):
+        exchange(folder(tmp_path / "one"), tmp_path / "missing")
+
+
+def test_flushing_leaves_everything_as_it_is(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    tree = folder(tmp_path / "image", a="1")
+    flush_folder(tree)
+    flush_filesystem(tree)
+    assert content(tree) == {"a": "1"}
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("replaces", [False, True])
+def test_what_replaces_something_is_on_disk_before_it_is_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, durable: bool, replaces: bool
+) -> None:
+    staged, target = folder(tmp_path / "staged", a="new"), tmp_path / "x" / "target"
+    if replaces:
+        folder(target, a="old")
+    flushed = []
+    for name in ("flush_filesystem", "flush_folder"):
+        monkeypatch.setattr(
+            f"platefuse.storage.files.{name}", lambda path: flushed.append(content(path))
+        )
+    put_in_place(staged, target, durable=durable)
+    assert flushed == ([{"a": "new"}, {"target/a": "new"}] if durable or replaces else [])
+    assert content(target) == {"a": "new"}
+    assert not staged.exists()
+
+
+def test_filesystems_are_told_apart_by_their_device(tmp_path: Path) -> None:
+    assert same_filesystem(tmp_path, folder(tmp_path / "a"))
+    assert not same_filesystem(tmp_path, Path("/proc"))
+
+
+def test_a_folder_that_can_never_be_made_is_an_error() -> None:
+    with pytest.raises(OSError, match="nowhere"):
+        make_folder(Path("/proc/nowhere/folder"))
+
+
+def test_a_file_gets_a_second_name_or_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "chunk").write_text("pixels")
+    share_file(tmp_path / "chunk", tmp_path / "second")
+    assert (tmp_path / "second").samefile(tmp_path / "chunk")
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    share_file(tmp_path / "chunk", tmp_path / "third")
+    assert (tmp_path / "third").read_text() == "pixels"
+    assert not (tmp_path / "third").samefile(tmp_path / "chunk")
+
+
+def test_without_exchange_the_old_folder_is_set_aside_until_the_new_one_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("staged", "target"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    monkeypatch.setattr(files, "exchange", lambda one, other: False)
+    put_in_place(tmp_path / "staged", tmp_path / "target")
+    assert (tmp_path / "target" / "file").read_text() == "staged"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]

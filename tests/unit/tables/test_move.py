@@ -1,0 +1,111 @@
+"""Boxes go where their pixels went."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from platefuse.ngff.image import Multiscale
+from platefuse.ngff.plate import Plate
+from platefuse.records import read_record
+from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.stage import register_image
+from platefuse.registration.swap import swap_image
+from platefuse.registration.tables import copy_tables
+from platefuse.tables.move import Piece, move_boxes
+from platefuse.tables.table import read_table
+from platefuse.testing import PlateSpec
+from tests.conftest import SMALL
+
+REQUEST = RegistrationRequest("registered_FOV_ROI_table")
+
+
+def test_a_box_moves_with_the_piece_that_holds_most_of_it_and_is_cut_to_it() -> None:
+    left = Piece((0.0, 0.0), (10.0, 10.0), (1.0, 2.0))
+    right = Piece((0.0, 12.0), (10.0, 20.0), (-3.0, 0.5))
+    start = np.array([[2.0, 2.0], [2.0, 8.0], [4.0, 9.0], [0.0, 10.5]])
+    length = np.array([[3.0, 3.0], [3.0, 6.0], [3.0, 9.0], [5.0, 1.0]])
+    moved, kept = move_boxes(start, length, [left, right])
+    np.testing.assert_allclose(moved[:3], np.array([[3, 4], [3, 10], [1, 12.5]]))
+    np.testing.assert_allclose(kept, np.array([[3, 3], [3, 2], [3, 6], [0, 0]]))
+
+
+def test_a_box_encloses_what_all_pieces_hold_of_it() -> None:
+    # Fields of 10 that overlap by 4: the second is moved by -4. An object at 5 to 11 of the
+    # scene is at 5 to 10 of the first and at 10 to 15 of the second.
+    fields = [Piece((0.0,), (10.0,), (0.0,)), Piece((10.0,), (20.0,), (-4.0,))]
+    start, length = np.array([[5.0], [12.0], [30.0]]), np.array([[10.0], [3.0], [5.0]])
+    moved, kept = move_boxes(start, length, fields, enclose=True)
+    np.testing.assert_allclose(moved[:2], [[5], [8]])
+    np.testing.assert_allclose(kept, [[6], [3], [0]])
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 90), st.floats(1, 10)), min_size=1, max_size=5),
+    st.floats(-20, 20),
+)
+def test_a_box_inside_its_piece_keeps_its_size(
+    boxes: list[tuple[float, float]], shift: float
+) -> None:
+    start, length = (np.array([[b[k]] for b in boxes]) for k in (0, 1))
+    moved, kept = move_boxes(start, length, [Piece((0.0,), (100.0,), (shift,))])
+    np.testing.assert_allclose(moved, start + shift)
+    np.testing.assert_allclose(kept, length)
+
+
+@pytest.mark.parametrize("backend", ["anndata", "csv", "json", "parquet"])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_masking_tables_fit_the_registered_label(
+    example_plate: object, backend: str, version: str
+) -> None:
+    spec = PlateSpec(
+        noise=False,
+        wells=("A/01",),
+        grid=(1, 1),
+        field_shape=(90, 110),
+        nucleus_diameter_um=6.0,
+        acquisitions=SMALL.acquisitions,
+        ngff_version=version,
+        tables=("FOV_ROI_table", "registered_FOV_ROI_table", "nuclei_ROI_table", "nuclei_features"),
+        table_backends={"nuclei_ROI_table": backend, "nuclei_features": backend},
+    )
+    plate = example_plate(spec)  # type: ignore[operator]
+    (well,) = Plate.open(plate.path).wells
+    features = [(p, p.read_bytes()) for p in _files(well.image("1") / "tables/nuclei_features")]
+    images = [image.path for image in well.images]
+    for image in images:
+        register_image(well, image, REQUEST)
+    for image in images:
+        copy_tables(well, image, REQUEST)
+    for image in images:
+        swap_image(well, image, REQUEST)
+    for image in images:
+        path = well.image(image)
+        table = read_table(path, "nuclei_ROI_table")
+        label = Multiscale.read(path / "labels" / "nuclei")
+        ids = zarr.open_array(label.path / label.paths[0])[:]
+        size = label.pixel_size_um
+        assert set(table.names) == {str(i) for i in np.unique(ids) if i}
+        for row, name in enumerate(table.names):
+            where = np.argwhere(ids == int(name))[:, -2:]
+            for k, axis in enumerate("yx"):
+                start = table.column(f"{axis}_micrometer")[row] / size[axis]
+                stop = start + table.column(f"len_{axis}_micrometer")[row] / size[axis]
+                # a nucleus that was cut may be narrower than its cut box
+                assert start <= where[:, k].min() + 0.01
+                assert stop >= where[:, k].max() + 0.99
+        record = read_record(path)
+        assert record is not None
+        assert record["registration"]["tables"]["nuclei_ROI_table"]["action"] == "moved"
+    assert features == [
+        (p, p.read_bytes()) for p in _files(well.image("1") / "tables/nuclei_features")
+    ]
+
+
+def _files(folder: Path) -> list[Path]:
+    found = sorted(p for p in folder.rglob("*") if p.is_file())
+    assert found
+    return found
