@@ -1,0 +1,61 @@
+"""The plates that platefuse 0.1.0 left on disk; `tests/fixtures/make_0_1_0.py` made them."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from platefuse.testing import AcquisitionSpec, PlateSpec, Truth
+
+FIXTURES = Path(__file__).parent / "fixtures"
+PLATES = ("in_place", "beside", "half")
+
+# What the images of the plates `in_place` and `half` show; no other parameter decides pixels.
+SPEC = PlateSpec(
+    wells=("B/03",),
+    acquisitions=(AcquisitionSpec(0), AcquisitionSpec(1, shift_px=(2, -3))),
+    grid=(1, 2),
+    field_shape=(24, 28),
+    overlap=4,
+    channels=("DAPI",),
+    nucleus_diameter_um=6.0,
+    noise=False,
+    levels=2,
+)
+WELLS_OF_HALF = ("A/01", "A/02", "A/03", "A/04")
+
+
+def truth_of_half() -> Truth:
+    """What is true about the plate `half`."""
+    return Truth(replace(SPEC, wells=WELLS_OF_HALF))
+
+
+def extract(plate: str, folder: Path) -> Path:
+    """Extract one plate with its fused plate, staging folder, config and receipts.
+
+    Parameters
+    ----------
+    plate : str
+        One of `PLATES`.
+    folder : Path
+        Where to; files keep the modification times that they had.
+
+    Returns
+    -------
+    Path
+        The plate.
+    """
+    parts = (f"{plate}.", f"{plate}_fused.", f"results/{plate}/")
+    with tarfile.open(FIXTURES / "plates_0.1.0.tar.xz") as tar:
+        # Python 3.11.2 has no filters yet, and 3.12 warns without one.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(folder, [m for m in tar.getmembers() if m.name.startswith(parts)])
+    return folder / f"{plate}.zarr"
+
+
+def status_then(plate: str) -> Any:
+    """What ``platefuse status --json`` of 0.1.0 reported, called in the plate's folder."""
+    return json.loads((FIXTURES / "plates_0.1.0.status.json").read_text())[f"{plate}.zarr"]
