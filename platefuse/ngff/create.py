@@ -21,6 +21,8 @@ from platefuse.ngff.metadata import read_json, update_attributes
 from platefuse.records import forget_record
 from platefuse.storage.files import make_folder, write_json
 
+BloscName = Literal["lz4", "lz4hc", "blosclz", "snappy", "zlib", "zstd"]
+"""The compressors of Blosc that Zarr v3 knows."""
 SMALLEST_LEVEL = 512
 """A new pyramid goes on until its plane is at most this many pixels wide and high."""
 
@@ -212,12 +214,12 @@ def compressor_like(array: Path, version: str) -> Any:
     return blosc(version, found.get("cname", "lz4"), int(found.get("clevel", 5)))
 
 
-def blosc(version: str, cname: str = "lz4", level: int = 5) -> Any:
+def blosc(version: str, cname: BloscName = "lz4", level: int = 5) -> Any:
     """Blosc with byte shuffling, as the arrays of an NGFF version want it."""
     if version == "0.5":
-        from zarr.codecs import BloscCname, BloscCodec, BloscShuffle
+        from zarr.codecs import BloscCodec
 
-        return BloscCodec(cname=BloscCname(cname), clevel=level, shuffle=BloscShuffle.shuffle)
+        return BloscCodec(cname=cname, clevel=level, shuffle="shuffle")
     from numcodecs import Blosc
 
     return Blosc(cname=cname, clevel=level, shuffle=Blosc.SHUFFLE)

@@ -10,6 +10,7 @@ import zarr
 from ome_zarr_models import v04, v05
 
 from platefuse.ngff.create import (
+    BloscName,
     blosc,
     compressor_like,
     create_image,
@@ -125,7 +126,7 @@ def test_big_endian_pixels_are_written_in_native_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", VERSIONS)
 @pytest.mark.parametrize("cname", ["zstd", "lz4", "zlib"])
 def test_compression_is_the_source_s_where_it_is_blosc(
-    tmp_path: Path, source: str, target: str, cname: str
+    tmp_path: Path, source: str, target: str, cname: BloscName
 ) -> None:
     create(tmp_path / "a", source, creation={"compressors": blosc(source, cname, 3)})
     found = compressor_like(tmp_path / "a" / "0", target)
