@@ -13,6 +13,7 @@ from platefuse.errors import TableError
 from platefuse.ngff.image import METADATA_FILES
 from platefuse.ngff.metadata import all_attributes, read_json
 from platefuse.storage.files import copy_tree, make_folder, write_json
+from platefuse.tables.anndata_format import read_index, write_anndata
 
 
 def copy_table(source: Path, target: Path, version: str) -> str | None:
@@ -59,8 +60,7 @@ def _convert_anndata(
     try:
         table = anndata.io.read_elem(zarr.open_group(source, mode="r"))
         group = zarr.open_group(target.parent, mode="a", zarr_format=zarr_format)
-        with anndata.settings.override(auto_shard_zarr_v3=False):
-            anndata.io.write_elem(group, target.name, table)
+        write_anndata(group, target.name, table)
     except Exception as error:  # anndata raises what it likes: say which table it was
         raise TableError(
             f"{source}: the table cannot be written as Zarr v{zarr_format} ({error!r}). "
@@ -112,17 +112,9 @@ def _read_anndata(path: Path, index_key: str | None) -> Content:
 
     group: Any = zarr.open_group(path, mode="r")
     values = group["X"][:]
-    rows, columns = (_read_index(group[axis]) for axis in ("obs", "var"))
+    rows, columns = (read_index(group[axis], path / axis) for axis in ("obs", "var"))
     numbers = {c: [float(v) for v in values[:, k]] for k, c in enumerate(columns)}
     return rows, numbers
-
-
-def _read_index(frame: Any) -> list[str]:
-    values = frame[frame.attrs.get("_index", "_index")]
-    if hasattr(values, "keys"):  # a categorical: codes into categories
-        categories = [str(v) for v in values["categories"][:]]
-        return [categories[int(code)] for code in values["codes"][:]]
-    return [v.decode() if isinstance(v, bytes) else str(v) for v in values[:]]
 
 
 def _read_csv(path: Path, index_key: str | None) -> Content:

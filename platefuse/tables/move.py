@@ -19,6 +19,7 @@ from platefuse.errors import TableError
 from platefuse.geometry import Placement
 from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.storage.files import write_json
+from platefuse.tables.anndata_format import write_anndata
 from platefuse.tables.backends import backend_of, read_json_file
 from platefuse.tables.table import Table, TableFate, read_table
 
@@ -200,8 +201,7 @@ def _write_anndata(path: Path, numbers: Numbers, keep: NDArray[np.bool_]) -> Non
     for column, values in numbers.items():
         table.X[:, names.index(column)] = values
     group = zarr.open_group(path.parent, mode="r+")
-    with anndata.settings.override(auto_shard_zarr_v3=False):
-        anndata.io.write_elem(group, path.name, table[keep].copy())
+    write_anndata(group, path.name, table[keep].copy())
     group[path.name].attrs.update(attributes)
 
 

@@ -14,6 +14,7 @@ from platefuse.ngff.image import METADATA_FILES, copy_metadata_files, others
 from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.ngff.paths import safe_name
 from platefuse.storage.files import copy_tree, make_folder, remove_tree, write_json
+from platefuse.tables.anndata_format import write_anndata
 from platefuse.tables.backends import READERS, backend_of
 
 STANDARD_NAMES = ("FOV_ROI_table", "well_ROI_table")
@@ -176,6 +177,8 @@ def read_table(image: Path, name: str) -> Table:
         )
     try:
         names, columns = reader(path, index_key)
+    except TableError:
+        raise
     except Exception as error:  # codecs and parsers raise what they like: say which table it was
         raise TableError(
             f"{path}: the {backend} table cannot be read ({error!r}). Write it again."
@@ -290,14 +293,13 @@ def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, floa
     frame = pd.DataFrame.from_dict(dict(rows), orient="index")
     table = anndata.AnnData(
         X=frame.to_numpy(np.float32),
-        obs=pd.DataFrame(index=pd.Index(frame.index.astype(str), name="FieldIndex")),
+        obs=pd.DataFrame(index=frame.index.astype(str).rename("FieldIndex")),
         var=pd.DataFrame(index=frame.columns.astype(str)),
     )
     zarr_format: Literal[2, 3] = 3 if (image / "zarr.json").is_file() else 2
     folder = image / "tables"
     group = zarr.open_group(folder, mode="a", zarr_format=zarr_format)
-    with anndata.settings.override(auto_shard_zarr_v3=False):
-        anndata.io.write_elem(group, name, table)
+    write_anndata(group, name, table)
     group[name].attrs.update(
         {"type": "roi_table", "fractal_table_version": "1", "backend": "anndata"}
     )

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+
+from platefuse import apply_registration_to_image
+from platefuse.errors import TableError
+from platefuse.ngff.metadata import all_attributes
+from platefuse.tables.anndata_format import read_index, write_anndata
+from platefuse.tables.backends import backend_of, copy_table
+from platefuse.tables.table import read_table, table_names, write_roi_table
+from platefuse.testing.spec import TABLES
+from tests.conftest import SMALL, PlateFactory
+
+VERSIONS = ("0.4", "0.5")
+ROWS = {
+    name: {f"{p}{a}_micrometer": float(k + 1) for p in ("", "len_") for a in "xyz"}
+    for k, name in enumerate(("FOV_1", "FOV_2", "FOV_3"))
+}
+
+
+def encode(frame: Any, encoding: str, missing: int | None = None) -> None:
+    """Write the index of a frame anew, in an encoding of the specification of AnnData."""
+    name = str(frame.attrs["_index"])
+    texts = np.array(read_index(frame, Path(frame.path)), object)
+    numbers = np.arange(len(texts))
+    parts = {"values": texts, "mask": numbers == missing}
+    attributes: dict[str, Any] = {"encoding-version": "0.1.0"}
+    if encoding == "categorical":
+        codes = np.where(numbers == missing, -1, numbers).astype(np.int8)
+        parts = {"codes": codes, "categories": texts}
+        attributes = {"encoding-version": "0.2.0", "ordered": False}
+    del frame[name]
+    group = frame.create_group(name)
+    group.attrs.update({"encoding-type": encoding, **attributes})
+    with anndata.settings.override(auto_shard_zarr_v3=False):
+        for part, values in parts.items():
+            anndata.io.write_elem(group, part, values)
+
+
+def table_with(path: Path, version: str) -> Path:
+    path.mkdir()
+    (path / ("zarr.json" if version == "0.5" else ".zgroup")).write_text("{}")
+    write_roi_table(path, "t", ROWS)
+    return path / "tables" / "t"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("encoding", ["categorical", "nullable-string-array"])
+def test_names_are_read_in_every_encoding(tmp_path: Path, version: str, encoding: str) -> None:
+    path = table_with(tmp_path / "image", version)
+    expected = read_table(tmp_path / "image", "t")
+    group: Any = zarr.open_group(path, mode="r+")
+    for axis in ("obs", "var"):
+        encode(group[axis], encoding)
+    assert read_table(tmp_path / "image", "t") == expected
+    theirs = anndata.io.read_elem(zarr.open_group(path, mode="r"))
+    assert tuple(theirs.obs_names) == expected.names == tuple(ROWS)
+    assert set(theirs.var_names) == set(expected.columns)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("encoding", ["categorical", "nullable-string-array"])
+@pytest.mark.parametrize(("axis", "entry"), [("obs", "row 1"), ("var", "column 1")])
+def test_a_missing_name_is_an_error_that_names_the_row(
+    tmp_path: Path, version: str, encoding: str, axis: str, entry: str
+) -> None:
+    path = table_with(tmp_path / "image", version)
+    group: Any = zarr.open_group(path, mode="r+")
+    encode(group[axis], encoding, missing=1)
+    with pytest.raises(TableError, match=f"tables/t/{axis}: {entry} .* has no name"):
+        read_table(tmp_path / "image", "t")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_index_is_written_in_the_encoding_that_old_programs_read(
+    tmp_path: Path, version: str
+) -> None:
+    group: Any = zarr.open_group(tmp_path, mode="w", zarr_format=3 if version == "0.5" else 2)
+    names = pd.Index(["a", "b"], dtype="string")
+    frames = (pd.DataFrame(index=names.rename("FieldIndex")), pd.DataFrame(index=names))
+    write_anndata(group, "t", anndata.AnnData(np.eye(2, dtype=np.float32), *frames))
+    for array in ("t/obs/FieldIndex", "t/var/_index"):
+        assert group[array].attrs["encoding-type"] == "string-array"
+
+
+def test_an_index_with_missing_names_is_written_as_it_is(tmp_path: Path) -> None:
+    group: Any = zarr.open_group(tmp_path / "a", mode="w", zarr_format=2)
+    names = pd.Index(["a", "b"])
+    table = anndata.AnnData(np.eye(2), pd.DataFrame(index=names), pd.DataFrame(index=names))
+    write_anndata(group, "t", table)
+    group["t"].attrs["backend"] = "anndata"
+    encode(group["t/obs"], "nullable-string-array", missing=0)
+    assert copy_table(tmp_path / "a" / "t", tmp_path / "b" / "t", "0.5") is None
+    copied: Any = zarr.open_group(tmp_path / "b" / "t", mode="r")
+    assert copied["obs/_index/mask"][:].tolist() == [True, False]
+
+
+def with_new_index(plate: Path) -> None:
+    """All tables of a plate as anndata 0.13 writes them with pandas 3."""
+    for obs in plate.rglob("tables/*/obs"):
+        for frame in (obs, obs.with_name("var")):
+            group: Any = zarr.open_group(frame, mode="r+")
+            if not isinstance(group[str(group.attrs["_index"])], zarr.Group):
+                encode(group, "nullable-string-array")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_plate_of_a_new_anndata_is_registered_as_one_of_an_old(
+    example_plate: PlateFactory, version: str
+) -> None:
+    spec = replace(
+        SMALL,
+        ngff_version=version,
+        wells=("A/1",),
+        acquisitions=SMALL.acquisitions[:2],
+        field_shape=(40, 44),
+        levels=1,
+        tables=TABLES,
+        table_backends=dict.fromkeys(TABLES, "anndata"),
+    )
+    old, new = (example_plate(spec, f"{k}.zarr").path / "A" / "1" / "1" for k in range(2))
+    with_new_index(new.parents[2])
+    for image in (old, new):
+        apply_registration_to_image(
+            zarr_url=str(image), registered_roi_table="registered_FOV_ROI_table"
+        )
+    assert table_names(new) == table_names(old)
+    kinds = set()
+    for name in table_names(new):
+        if backend_of(new / "tables" / name) == "anndata":
+            kinds.add(all_attributes(new / "tables" / name).get("type"))
+            a, b = (read_table(image, name) for image in (old, new))
+            assert (a.names, a.columns) == (b.names, b.columns)
+    assert kinds >= {"roi_table", "masking_roi_table", "feature_table"}
