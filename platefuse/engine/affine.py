@@ -1,4 +1,4 @@
-"""Views that are turned, scaled or sheared."""
+"""Views that are rotated, scaled or sheared."""
 
 from __future__ import annotations
 
@@ -7,32 +7,26 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.engine.blending import falling, float_dtype
 from platefuse.engine.sampling import REACH, is_whole, sample
-from platefuse.engine.sources import Source
-from platefuse.engine.views import Mask, Pixels, clamped
+from platefuse.engine.views import Mask, Pixels, View, clamped
 from platefuse.geometry import Box
 
 _GRAIN = 2.0**-34
 """Coefficients of affines are whole multiples of this, so that float64 adds them exactly and no
-pixel depends on the block it was computed in; over 100,000 pixels they are 3e-6 pixels off."""
+pixel depends on the region it was computed in; over 100,000 pixels they are 3e-6 pixels off."""
 
 
 @dataclass(frozen=True)
-class AffineView:
-    """A view that is turned, scaled or sheared in space.
+class AffineView(View):
+    """A view that is rotated, scaled or sheared in space; attributes of `View`, and these.
 
     Attributes
     ----------
-    source : Source
-        The array it is read from.
-    box : Box
-        Its pixels in the source.
     matrix : ndarray of float64, shape (n, n)
         Linear part: output pixels from source pixels, on the last n axes, which are in space.
     offset : tuple of float
@@ -43,19 +37,18 @@ class AffineView:
         Interpolation order: 0, 1 or 3.
     widths_px : tuple of float
         Blending width on each of the last n axes of the source, in its pixels.
-    params : object
-        The affine as the caller gave it, for plug-ins that want it.
+    inverse : ndarray of float64, shape (n, n)
+        Linear part of the map from output pixels to source pixels.
+    origin : ndarray of float64, shape (n,)
+        Source position of output position 0.
     """
 
-    source: Source
-    box: Box
+    placed: Box = field(init=False)
     matrix: NDArray[np.float64]
     offset: tuple[float, ...]
     leading: Box
     order: int = 1
     widths_px: tuple[float, ...] = ()
-    params: Any = None
-    placed: Box = field(init=False)
     inverse: NDArray[np.float64] = field(init=False)
     origin: NDArray[np.float64] = field(init=False)
 
@@ -80,8 +73,8 @@ class AffineView:
         start = [math.floor(a) for a in found.min(axis=0)]
         stop = [math.ceil(b) + 1 for b in found.max(axis=0)]
         lead = len(self.leading.start)
-        moved = [b - a for a, b in zip(self.leading.start, self.box.start[:lead], strict=True)]
-        first = Box(region.start[:lead], region.stop[:lead]).shifted(moved)
+        back = [b - a for a, b in zip(self.leading.start, self.box.start[:lead], strict=True)]
+        first = Box(region.start[:lead], region.stop[:lead]).shifted(back)
         axes = zip(self.inverse, self.origin, strict=True)
         reach = [0 if is_whole(row, origin) else REACH[self.order] for row, origin in axes]
         inner = clamped(start, stop, reach, self._source_box)
@@ -91,32 +84,28 @@ class AffineView:
         """See `View`."""
         n = len(self.offset)
         low, high = self._forward(_in_space(box, n), margin=REACH[self.order] + 1)
-        # a turned region requests the upright box around itself: more than it is made of
+        # a rotated region requests its bounding box in the source: more pixels than it needs
         spread = np.abs(self.matrix) @ np.abs(self.inverse) - np.eye(n)
         slack = spread @ np.array(tile[-n:]) / 2
         low, high = low - slack, high + slack
         lead = len(self.leading.start)
-        moved = [a - b for a, b in zip(self.leading.start, self.box.start[:lead], strict=True)]
-        first = Box(box.start[:lead], box.stop[:lead]).shifted(moved)
+        shift = [a - b for a, b in zip(self.leading.start, self.box.start[:lead], strict=True)]
+        first = Box(box.start[:lead], box.stop[:lead]).shifted(shift)
         return self.placed & Box(
             (*first.start, *(math.floor(a) for a in low)),
             (*first.stop, *(math.ceil(b) + 1 for b in high)),
         )
 
-    def original(self, region: Box) -> Box | None:
-        """Nothing is a copy."""
-        return None
-
-    def fetch(self, region: Box, who: Hashable) -> Pixels | None:
+    def fetch(self, region: Box, reader: Hashable) -> Pixels | None:
         """See `View`."""
         n = len(self.offset)
         request = self.request(region)
-        pixels = None if request.empty else self.source.read(request, who)
+        pixels = None if request.empty else self.source.read(request, reader)
         if pixels is None:
             return None
         start = np.array(_in_space(region, n).start)
         offset = self.inverse @ start + self.origin - np.array(_in_space(request, n).start)
-        # nearest pixels keep their dtype: a float would round large ids
+        # nearest pixels keep their dtype: floats do not hold large ids exactly
         dtype = float_dtype(pixels.dtype) if self.order else pixels.dtype
         out = np.empty(region.shape, dtype)
         for index in np.ndindex(region.shape[:-n]):
@@ -130,7 +119,7 @@ class AffineView:
         if all(
             (start - 0.5 <= at).all() and (at < stop - 0.5).all()
             for at, start, stop in zip(corners.T, box.start, box.stop, strict=True)
-        ):  # a box has no dents: what holds its corners holds all of it
+        ):  # boxes are convex: if the view holds all corners, it holds the whole region
             return None
         inside = np.ones(space.shape, bool)
         edges = zip(self._terms(space), corners.T, box.start, box.stop, strict=True)
@@ -166,7 +155,7 @@ class AffineView:
         return _in_space(self.box, len(self.offset))
 
     def _terms(self, space: Box) -> Iterator[list[NDArray[np.float64]]]:
-        """For each axis of the source: what, added up, is the position of a box's pixels there."""
+        """For each source axis, terms whose sum is the position of a region's pixels on it."""
         grid = np.ogrid[space.slices]
         for row, origin in zip(self.inverse, self.origin, strict=True):
             first, *others = (c * g for c, g in zip(row, grid, strict=True))
@@ -175,7 +164,7 @@ class AffineView:
     def _misses(self, corners: NDArray[np.float64]) -> bool:
         """Whether a box with these corners in the source has no pixel of the view.
 
-        So it is, for instance, at the corners of `placed`.
+        This happens, for example, at the corners of `placed`.
         """
         box = self._source_box
         edges = zip(corners.min(axis=0), corners.max(axis=0), box.start, box.stop, strict=True)
@@ -190,15 +179,15 @@ class AffineView:
         """Lowest and highest output position of a box of source pixels, widened by a margin."""
         edges = zip(box.start, box.stop, strict=True)
         corners = np.array(list(product(*((a - margin, b - 1 + margin) for a, b in edges))))
-        moved = corners @ self.matrix.T + np.asarray(self.offset)
-        return np.array([moved.min(axis=0), moved.max(axis=0)])
+        mapped = corners @ self.matrix.T + np.asarray(self.offset)
+        return np.array([mapped.min(axis=0), mapped.max(axis=0)])
 
 
 def _distance(
     terms: Sequence[NDArray[np.float64]], edge: float, sign: float
 ) -> NDArray[np.float32]:
-    """How far behind an edge (before it, if `sign` is -1) on one axis the pixels of a box lie."""
-    *others, last = terms  # all sums are exact, and the large one is made once
+    """Distance of pixels from an edge on one axis: behind it, or before it if `sign` is -1."""
+    *others, last = terms  # all sums are exact; only the last one has the size of the region
     ahead = sign * (sum(others) - edge)
     shape = np.broadcast_shapes(np.shape(ahead), last.shape)
     return np.add(ahead, sign * last, out=np.empty(shape, np.float32), casting="same_kind")

@@ -1,4 +1,4 @@
-"""Blending weights: how much of which view. Pure functions of positions.
+"""Blending weights of views: pure functions of positions.
 
 Positions are in pixels of a view's own array; distances are measured from the outer edge of
 its border pixels, so that every pixel of a view has a weight above zero.
@@ -46,7 +46,7 @@ def border_weights(position: NDArray[Any], start: float, stop: float, width: flo
 
 
 def falling(distance: Weights, width: float) -> Weights:
-    """Weight at a distance from the outer edge of a view, as `border_weights` has it.
+    """Weights at distances from the outer edge of a view: see `border_weights`.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def falling(distance: Weights, width: float) -> Weights:
     distance *= np.float32(1 / width)
     np.clip(distance, 1e-3, 1.0, out=distance)
     distance *= np.float32(np.pi / 2)
-    np.sin(distance, out=distance)  # its square is the raised cosine, without its cancellation
+    np.sin(distance, out=distance)  # its square is the raised cosine, without cancellation
     return np.multiply(distance, distance, out=distance)
 
 

@@ -1,6 +1,6 @@
-"""Blocks: the pixels of one region of the output, composed from the views that cover it.
+"""Compositors: compute the pixels of an output region from the views that touch it.
 
-Where one view covers a pixel, the pixel is copied. Only where several do are they weighed.
+A pixel that one view covers is copied. Only pixels that several views cover are weighted.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from platefuse.geometry import Box
 
 
 def overlaps(boxes: Sequence[Box]) -> Iterator[tuple[Box, tuple[int, ...]]]:
-    """Cells that two or more boxes cover, and which do; together, all such pixels, once.
+    """Cells that two or more boxes cover, with the numbers of these boxes.
 
-    Each cell belongs to the first box that covers it, which is cut where others begin or end,
-    and only as far as they reach: the work grows with the number of neighbours, not of boxes.
+    Together the cells are all such pixels, each once. A cell belongs to the first box that covers
+    it. That box is cut where others begin or end, and only as far as they reach: the work grows
+    with the number of neighbours, not with that of all boxes.
     """
     start = np.array([box.start for box in boxes])
     stop = np.array([box.stop for box in boxes])
@@ -40,15 +41,15 @@ def overlaps(boxes: Sequence[Box]) -> Iterator[tuple[Box, tuple[int, ...]]]:
 def _own_cells(
     own: int, boxes: Sequence[Box], near: list[int]
 ) -> Iterator[tuple[Box, tuple[int, ...]]]:
-    """Cells of one box that boxes near it cover as well, but none that comes before it."""
+    """Cells of one box that boxes near it cover as well, but no box before it in the list."""
     uncut = [(boxes[own], near)]
     while uncut:
         cell, near = uncut.pop()
-        found = [(o, cut) for o in near if (cut := _cut(cell, boxes[o])) is not None]
-        if any(o < own and not cut for o, cut in found):
+        cuts = [(o, cut) for o in near if (cut := _cut(cell, boxes[o])) is not None]
+        if any(o < own and not cut for o, cut in cuts):
             continue
-        near = [o for o, _ in found]
-        first = next((cut for _, cut in found if cut), None)
+        near = [o for o, _ in cuts]
+        first = next((cut for _, cut in cuts if cut), None)
         if first:
             uncut += [(part, near) for part in cell.split(*first)]
         elif near:
@@ -56,9 +57,9 @@ def _own_cells(
 
 
 def _cut(cell: Box, box: Box) -> tuple[int, int] | tuple[()] | None:
-    """Axis and place at which a box begins or ends in a cell.
+    """Axis and position at which a box begins or ends in a cell.
 
-    Empty if it covers all of the cell, None if nothing of it.
+    Empty if it covers the whole cell, None if it does not touch it.
     """
     cut: tuple[int, int] | tuple[()] = ()
     for axis, (a, b) in enumerate(zip(cell.start, cell.stop, strict=True)):
@@ -74,38 +75,50 @@ Pixels = NDArray[Any]
 
 
 class Compositor(Protocol):
-    """Makes the pixels of a block from the views that touch it."""
+    """Computes the block of a region from the views that touch it."""
 
     @property
     def margin_px(self) -> tuple[int, ...]:
-        """Pixels around a block that its own pixels depend on, for each of the last axes."""
+        """Pixels around a region that its own pixels depend on, for each of the last axes."""
 
     @property
     def copies(self) -> bool:
-        """Whether pixels that one view alone covers are that view's, whatever they are."""
+        """Whether a pixel that one view alone covers is always that view's pixel."""
 
     def compose(
-        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
+        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], reader: Hashable
     ) -> Pixels | None:
         """The pixels of a region; None if all are zero and no view stores any.
 
         Parameters
         ----------
         region : Box
-            The output pixels wanted.
+            The output pixels to compute.
         views : sequence of View
-            Views in order; those that do not touch the region are passed over.
+            Views in order; those that do not touch the region are skipped.
         dtype : dtype
             Data type of the result. Integers are rounded to nearest and clipped.
-        who : hashable
+        reader : hashable
             Name of the region for the sources' book-keeping: views are read as
-            ``(who, id(view))``.
+            ``(reader, id(view))``.
         """
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one view has to say on a region: its pixels there, None if all are zero."""
+class Contribution:
+    """The pixels of one view on the part of a region that it touches.
+
+    Attributes
+    ----------
+    view : View
+        The view.
+    box : Box
+        The output pixels.
+    pixels : ndarray or None
+        The view's pixels there; None if all are zero.
+    nan_is_missing : bool
+        Whether NaN pixels count as not covered.
+    """
 
     view: View
     box: Box
@@ -113,13 +126,13 @@ class Part:
     nan_is_missing: bool = False
 
     def values(self, cell: Box, dtype: np.dtype[Any]) -> Pixels:
-        """Its pixels on a part of its box; zeros where it stores none."""
+        """The pixels of a cell of its box; zeros if none are stored."""
         if self.pixels is None:
             return np.zeros(cell.shape, dtype)
         return self.pixels[cell.within(self.box)]
 
     def covers(self, cell: Box) -> Mask | None:
-        """Where it has data on a part of its box; None: everywhere."""
+        """Which pixels of a cell of its box have data; None: all of them."""
         mask = None if self._mask is None else self._mask[cell.within(self.box)]
         return None if mask is None or mask.all() else mask
 
@@ -128,17 +141,17 @@ class Part:
         mask = self.view.covers(self.box)
         if not self.nan_is_missing or self.pixels is None:
             return mask
-        there = ~np.isnan(self.pixels)
-        return there if mask is None else mask & there
+        valid = ~np.isnan(self.pixels)
+        return valid if mask is None else mask & valid
 
 
-def fetch_parts(
-    region: Box, views: Sequence[View], who: Hashable, *, nan_is_missing: bool = False
-) -> list[Part]:
-    """Read every view that touches a region."""
+def read_views(
+    region: Box, views: Sequence[View], reader: Hashable, *, nan_is_missing: bool = False
+) -> list[Contribution]:
+    """Read all views that touch a region."""
     boxes = [(view, view.placed & region) for view in views]
     return [
-        Part(view, box, view.fetch(box, (who, id(view))), nan_is_missing)
+        Contribution(view, box, view.fetch(box, (reader, id(view))), nan_is_missing)
         for view, box in boxes
         if not box.empty
     ]
@@ -146,83 +159,83 @@ def fetch_parts(
 
 @dataclass(frozen=True)
 class Paint:
-    """One view for each pixel: no pixel is mixed from two.
+    """Every pixel is that of one view: overwritten, never mixed.
 
     Attributes
     ----------
     winner : str
-        ``last`` or ``first`` of the views' order; ``label``: the first that is not zero.
-    nodata : float, optional
-        For float images: NaN pixels of a view are no data, and pixels without data get this
-        value. By default NaN is a value as any other, and pixels without data are 0.
+        ``last`` or ``first`` in the order of views; ``label``: the first that is not zero.
+    fill : float, optional
+        For float images: NaN pixels of a view are missing, and pixels without data get this
+        value. None: NaN is a value like any other, and pixels without data are 0.
     """
 
     winner: Literal["first", "last", "label"] = "last"
     margin_px: ClassVar[tuple[int, ...]] = ()
-    nodata: float | None = None
+    fill: float | None = None
 
     @property
     def copies(self) -> bool:
         """See `Compositor`."""
-        return self.nodata is None
+        return self.fill is None
 
     def compose(
-        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
+        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], reader: Hashable
     ) -> Pixels | None:
         """See `Compositor`."""
         ordered = views if self.winner == "last" else views[::-1]
-        parts = fetch_parts(region, ordered, who, nan_is_missing=self.nodata is not None)
-        return _paint(region, parts, dtype, skip_zero=self.winner == "label", nodata=self.nodata)
+        inputs = read_views(region, ordered, reader, nan_is_missing=self.fill is not None)
+        return _paint(region, inputs, dtype, skip_zero=self.winner == "label", fill=self.fill)
 
 
 @dataclass(frozen=True)
 class Blend:
-    """Pixels that several views cover are mixed.
+    """Pixels that several views cover are averaged, or their maximum is taken.
 
     Attributes
     ----------
     method : str
-        ``weighted_average`` by the views' blending weights, ``mean``, or ``max``.
-    nodata : float, optional
-        As for `Paint`.
+        ``weighted_average`` with the views' blending weights, ``mean``, or ``max``.
+    fill : float, optional
+        See `Paint`.
     """
 
     method: Literal["weighted_average", "mean", "max"] = "weighted_average"
     margin_px: ClassVar[tuple[int, ...]] = ()
-    nodata: float | None = None
+    fill: float | None = None
 
     @property
     def copies(self) -> bool:
         """See `Compositor`."""
-        return self.nodata is None
+        return self.fill is None
 
     def compose(
-        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
+        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], reader: Hashable
     ) -> Pixels | None:
         """See `Compositor`."""
-        parts = fetch_parts(region, views, who, nan_is_missing=self.nodata is not None)
-        block = _paint(region, parts, dtype, nodata=self.nodata)
+        inputs = read_views(region, views, reader, nan_is_missing=self.fill is not None)
+        block = _paint(region, inputs, dtype, fill=self.fill)
         if block is None:
             return None
-        for cell, covering in overlaps([part.box for part in parts]):
-            painted = block[cell.within(region)]
-            painted[...] = self._merge([parts[i] for i in covering], cell, painted)
+        for cell, covering in overlaps([one.box for one in inputs]):
+            target = block[cell.within(region)]
+            target[...] = self._merge([inputs[i] for i in covering], cell, target)
         return block
 
-    def _merge(self, parts: Sequence[Part], cell: Box, painted: Pixels) -> Pixels:
-        """One value from several, computed from what the others differ from the first.
+    def _merge(self, inputs: Sequence[Contribution], cell: Box, painted: Pixels) -> Pixels:
+        """Weighted mean of overlapping views: first + Σ wᵢ (vᵢ − first).
 
-        Where all agree every difference is zero and the result is the common value exactly,
-        for every dtype and whatever the weights.
+        Equal views give their value exactly, for every dtype and any weights. `painted` holds
+        the pixels of the cell after all views were copied into it, one over the other.
         """
         dtype = painted.dtype
-        values = [part.values(cell, dtype) for part in parts]
-        masks = [part.covers(cell) for part in parts]
+        values = [one.values(cell, dtype) for one in inputs]
+        masks = [one.covers(cell) for one in inputs]
         if self.method == "max":
             return _maximum(values, masks, painted)
         kind = float_dtype(dtype)
         weights = [
-            self._weights(part, cell, mask, kind) for part, mask in zip(parts, masks, strict=True)
+            self._weights(one, cell, mask, kind) for one, mask in zip(inputs, masks, strict=True)
         ]
         weight_sum = reduce(np.add, weights)
         if all(mask is not None for mask in masks):
@@ -242,44 +255,45 @@ class Blend:
             mixed = np.add(origin, change, out=origin)
             if dtype.kind == "f" and not np.isfinite(change).all():  # infinite, or too far apart
                 shares = (weight / weight_sum for weight in weights)
-                there = (np.where(s > 0, v * s, 0) for v, s in zip(values, shares, strict=True))
-                np.copyto(mixed, reduce(iadd, there), where=~np.isfinite(change))
+                sums = (np.where(s > 0, v * s, 0) for v, s in zip(values, shares, strict=True))
+                np.copyto(mixed, reduce(iadd, sums), where=~np.isfinite(change))
         return to_dtype(mixed, dtype)
 
     def _weights(
-        self, part: Part, cell: Box, mask: Mask | None, kind: np.dtype[Any]
+        self, one: Contribution, cell: Box, mask: Mask | None, kind: np.dtype[Any]
     ) -> NDArray[np.floating[Any]]:
+        """Weights of a view on a cell; 0 where it has no data."""
         if self.method == "mean":
             weights = np.ones((1,) * len(cell.start), kind)
         else:
-            weights = part.view.weights(cell).astype(kind, copy=False)
+            weights = one.view.weights(cell).astype(kind, copy=False)
         return weights if mask is None else np.where(mask, weights, kind.type(0))
 
 
 def _paint(
     region: Box,
-    parts: Sequence[Part],
+    inputs: Sequence[Contribution],
     dtype: np.dtype[Any],
     *,
     skip_zero: bool = False,
-    nodata: float | None = None,
+    fill: float | None = None,
 ) -> Pixels | None:
-    """Each part over those before it."""
-    if not nodata and all(part.pixels is None for part in parts):
+    """The block of a region: each view overwrites those before it."""
+    if (fill is None or not math.isnan(fill)) and all(one.pixels is None for one in inputs):
         return None
-    if len(parts) == 1 and parts[0].box == region and parts[0].covers(region) is None:
-        return to_dtype(parts[0].values(region, dtype), dtype)
-    whole = any(part.box == region and part.covers(region) is None for part in parts)
+    if len(inputs) == 1 and inputs[0].box == region and inputs[0].covers(region) is None:
+        return to_dtype(inputs[0].values(region, dtype), dtype)
+    whole = any(one.box == region and one.covers(region) is None for one in inputs)
     if whole and not skip_zero:
         block = np.empty(region.shape, dtype)
     else:
-        block = np.full(region.shape, nodata or 0, dtype)
-    for part in parts:
-        if part.pixels is None and skip_zero:
+        block = np.full(region.shape, 0 if fill is None else fill, dtype)
+    for one in inputs:
+        if one.pixels is None and skip_zero:
             continue
-        target = block[part.box.within(region)]
-        values = to_dtype(part.values(part.box, dtype), dtype)
-        mask = part.covers(part.box)
+        target = block[one.box.within(region)]
+        values = to_dtype(one.values(one.box, dtype), dtype)
+        mask = one.covers(one.box)
         if skip_zero:
             mask = values != 0 if mask is None else mask & (values != 0)
         np.copyto(target, values, where=True if mask is None else mask)
@@ -293,7 +307,7 @@ def _difference(
     mask: Mask | None,
     share: NDArray[np.floating[Any]],
 ) -> NDArray[np.floating[Any]]:
-    """What a value adds to the base by its share; nothing where it is equal or has no data.
+    """The difference of a value from the base, times its share; 0 where it has no data.
 
     `origin` is the base as float, in which the difference is computed.
     """
@@ -333,10 +347,10 @@ def _mix_large(
     shares: Iterable[NDArray[np.floating[Any]]],
     painted: Pixels,
 ) -> Pixels:
-    """The weighted mean of integers of 64 bits, of which a float does not hold the last digits.
+    """Weighted mean of 64-bit integers, whose last digits a float does not hold.
 
-    They are mixed as the others are, from what they differ from the first, but differences are
-    taken, and added, as integers. Views that were interpolated are floats, with their precision.
+    Computed from differences, as for other dtypes, but these are taken and added as integers.
+    Interpolated views are floats, with their precision.
     """
     dtype = painted.dtype
     base = _first_covering([to_dtype(value, dtype) for value in values], masks, painted)
@@ -344,7 +358,7 @@ def _mix_large(
     for value, mask, share in zip(values, masks, shares, strict=True):
         if value.dtype.kind == "f":
             difference = value - base.astype(np.float64)
-        else:  # unsigned: it wraps around to the distance
+        else:  # unsigned differences wrap around: they are distances
             more = value.astype(np.uint64) - bits
             difference = np.where(
                 value >= base, more.astype(np.float64), -(np.uint64(0) - more).astype(np.float64)

@@ -1,8 +1,8 @@
-"""From a level of the pyramid to the next: pure functions of arrays.
+"""Downsample a level of a pyramid to the next: pure functions of arrays.
 
-The pixel at index ``i`` of the coarser level stands for the pixels ``i * f`` to ``(i + 1) * f``
-of the finer one on each axis, for the factor ``f`` of that axis. Where the coarser level has a
-pixel for an incomplete group (shapes rounded up), it stands for the pixels that are there.
+The pixel at index ``i`` of the coarser level is computed from the pixels ``i * f`` to
+``(i + 1) * f`` of the finer one on each axis, for the factor ``f`` of that axis. An incomplete
+group at the end (shapes rounded up) is computed from the pixels that it has.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from platefuse.errors import ConfigError
 Pixels = NDArray[Any]
 Downsample = Callable[[Pixels, tuple[int, ...], tuple[int, ...]], Pixels]
 
-_STRIP_BYTES = 2**20  # a strip of rows that stays in the cache
+_STRIP_BYTES = 2**20  # a strip of rows of this size stays in the cache
 
 
 def nearest(block: Pixels, factors: tuple[int, ...], shape: tuple[int, ...]) -> Pixels:
-    """The first pixel of every group: an existing value, so ids are never invented.
+    """The first pixel of every group: an existing value, so no new ids appear.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def aggregate(function: Callable[..., Any]) -> Downsample:
     Raises
     ------
     ConfigError
-        When it is used, if the function returns another shape than ``np.max`` would.
+        On use, if the function returns another shape than ``np.max`` would.
     """
     if function is np.mean:
         return mean
@@ -97,7 +97,7 @@ def to_dtype(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
         own = np.iinfo(values.dtype)
         return values.clip(max(limits.min, own.min), min(limits.max, own.max)).astype(dtype)
     highest = float(limits.max)
-    if highest > limits.max:  # float64 has no 2**64 - 1: the next lower one fits
+    if highest > limits.max:  # float64 has no 2**64 - 1: take the next lower float
         highest = math.nextafter(highest, 0)
     if values.dtype == np.float32 and dtype.itemsize > 2:
         values = values.astype(np.float64)
@@ -136,7 +136,7 @@ def _integer_mean(block: Pixels, factors: tuple[int, ...], shape: tuple[int, ...
     if block.dtype.itemsize < 8:
         totals = _group_sums(block.astype(np.int64), factors)
         whole, rest = np.divmod(totals, counts)
-    else:  # a sum of eight-byte integers overflows: add quotients and remainders apart
+    else:  # sums of eight-byte integers overflow: add quotients and remainders separately
         spread = np.broadcast_to(counts, shape)
         for axis, f in enumerate(factors):
             spread = np.repeat(spread, f, axis=axis)

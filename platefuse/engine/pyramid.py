@@ -1,9 +1,9 @@
-"""All levels of an image, written in one pass.
+"""Write all levels of an image in one pass.
 
-Each level is cut into *tiles*: the units in which it is written, whole chunks or shards. A tile
-of level *l* is made of the tiles of level *l - 1* that it covers. Finished tiles are written
-and poured into their parent; the last child to arrive finishes the parent. Nothing is read
-back, and with the leaves taken depth first only a few parents are ever open.
+Each level is divided into *tiles* of whole shards. A tile of level *l* is computed from the tiles
+of level *l - 1* that it covers. A finished tile is written and downsampled into its parent; the
+last child finishes the parent. Nothing is read back, and with the leaves taken depth first only
+a few parents are open at any time.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ Index = tuple[int, ...]
 
 
 class TileTree:
-    """How the tiles of each level cover those of the level below. Pure.
+    """The tiles of all levels, and which tiles of the level below each covers. Pure.
 
     Parameters
     ----------
     shapes : sequence of tuple of int
         Shape of every level, finest first.
-    units : sequence of tuple of int
-        What is written at once on every level (chunks or shards).
+    shards : sequence of tuple of int
+        Shard of every level.
     factors : sequence of tuple of int
         Group size from each level to the next; one fewer than levels.
     """
 
     def __init__(
-        self, shapes: Sequence[Index], units: Sequence[Index], factors: Sequence[Index]
+        self, shapes: Sequence[Index], shards: Sequence[Index], factors: Sequence[Index]
     ) -> None:
         self.shapes = [tuple(shape) for shape in shapes]
         self.factors = [tuple(f) for f in factors]
         per_axis = [
-            _tile_sizes([s[d] for s in shapes], [u[d] for u in units], [f[d] for f in factors])
+            _tile_sizes([s[d] for s in shapes], [s[d] for s in shards], [f[d] for f in factors])
             for d in range(len(shapes[0]))
         ]
         self.tiles: list[Index] = [
@@ -60,7 +60,7 @@ class TileTree:
         return grid_box(index, self.tiles[level], self.shapes[level])
 
     def parent(self, level: int, index: Index) -> Index:
-        """The tile of the next level that a tile is poured into."""
+        """The tile of the next level that a tile is downsampled into."""
         return tuple(
             min(i * t // (up * f), n - 1)
             for i, t, up, f, n in zip(
@@ -74,7 +74,7 @@ class TileTree:
         )
 
     def children(self, level: int, index: Index) -> list[Index]:
-        """The tiles of the level below whose parent a tile is."""
+        """The tiles of the level below that a tile is the parent of."""
         ranges = []
         for i, up, f, t, n_up, n in zip(
             index,
@@ -91,23 +91,23 @@ class TileTree:
         return list(product(*ranges))
 
     def path(self, leaf: Index) -> tuple[Index, ...]:
-        """The tiles that a leaf belongs to, coarsest first; compares as leaves are taken."""
+        """A leaf and its ancestors, coarsest first; sorts in the order of `leaves`."""
         path = [leaf]
         for level in range(len(self.shapes) - 1):
             path.append(self.parent(level, path[-1]))
         return tuple(reversed(path))
 
     def leaves(self, level: int | None = None, index: Index | None = None) -> Iterator[Index]:
-        """Tiles of the finest level, depth first, below one tile or in the whole tree."""
+        """Tiles of the finest level, depth first: those below one tile, or all."""
         return self._tiles_of(0, len(self.shapes) - 1 if level is None else level, index)
 
     def subtrees(self, at_least: int) -> tuple[int, list[Index]]:
-        """The coarsest level with enough tiles to share out, and its tiles, depth first.
+        """The coarsest level with enough tiles to distribute, and its tiles, depth first.
 
         Parameters
         ----------
         at_least : int
-            Number of tiles wanted; the finest level is taken if no level has as many.
+            Least number of tiles; the finest level is taken if no level has as many.
         """
         level = len(self.shapes) - 1
         while level and math.prod(self.counts[level]) < at_least:
@@ -124,21 +124,21 @@ class TileTree:
                     yield from self._tiles_of(level, at - 1, child)
 
 
-def _tile_sizes(shapes: list[int], units: list[int], factors: list[int]) -> list[int]:
-    """Tile size on one axis for every level: whole units, so that tiles nest.
+def _tile_sizes(shapes: list[int], shards: list[int], factors: list[int]) -> list[int]:
+    """Tile size on one axis for every level: whole shards, so that tiles nest.
 
     A tile must begin and end where the tiles below it do, and on whole groups of the pixels
     above it. One tile that spans the axis always fits.
     """
     sizes: list[int] = []
-    for level, (n, unit) in enumerate(zip(shapes, units, strict=True)):
-        size = unit
+    for level, (n, shard) in enumerate(zip(shapes, shards, strict=True)):
+        size = shard
         if level:
             f = factors[level - 1]
             size = math.lcm(size, sizes[-1] // math.gcd(sizes[-1], f))
         if level < len(factors):
             size = math.lcm(size, factors[level])
-        sizes.append(min(size, -(-n // unit) * unit))
+        sizes.append(min(size, -(-n // shard) * shard))
     return sizes
 
 
@@ -146,7 +146,7 @@ Pixels = NDArray[Any]
 
 
 class LevelArray(Protocol):
-    """An array on disk that takes one level."""
+    """An array that one level is written to."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -158,29 +158,29 @@ class LevelArray(Protocol):
 
     @property
     def shard(self) -> tuple[int, ...]:
-        """Shape of what is encoded at once, in pixels: a shard, or a chunk without shards."""
+        """Shape of a shard, in pixels: what is encoded at once."""
 
     @property
     def zero_is_fill(self) -> bool:
         """Whether pixels that are not written read as zero."""
 
     def write(self, box: Box, pixels: Pixels) -> None:
-        """Write whole units."""
+        """Write a box of whole shards."""
 
     def take_encoded(self, source: Any, original: Box, box: Box) -> bool:
-        """Copy a stored unit of another array as it is; False if the two are not alike."""
+        """Copy a stored shard of another array without decoding; False if formats differ."""
 
 
 @dataclass
 class _OpenTile:
-    """A tile of which some children are still to come; those that came wait here."""
+    """A tile that waits for some of its children, with the pixels of the others."""
 
     waiting: int
     packed: bool
     pieces: list[tuple[Box, np.dtype[Any], Pixels | bytes]] = field(default_factory=list)
 
     def add(self, box: Box, pixels: Pixels) -> None:
-        """Take in the pixels of one child; a part of a larger array is copied and lets it go."""
+        """Add the pixels of one child; a view of a larger array is copied, which frees that."""
         kept: Pixels | bytes = pixels
         if self.packed:
             kept = _pack(pixels)
@@ -188,8 +188,8 @@ class _OpenTile:
             kept = pixels.copy()
         self.pieces.append((box, pixels.dtype, kept))
 
-    def joined(self, region: Box, dtype: np.dtype[Any]) -> Pixels | None:
-        """The pixels of the whole tile; None if no child had any."""
+    def assemble(self, region: Box, dtype: np.dtype[Any]) -> Pixels | None:
+        """The pixels of the whole tile; None if no child had pixels."""
         if not self.pieces:
             return None
         if len(self.pieces) == 1 and not self.packed and self.pieces[0][0] == region:
@@ -204,7 +204,7 @@ class _OpenTile:
 
 
 class PyramidWriter:
-    """Writes tiles and makes their parents.
+    """Writes tiles and computes their parents.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ class PyramidWriter:
     arrays : sequence of LevelArray
         One array per level, finest first.
     downsample : Downsample
-        Makes the pixels of a level from those of the level below.
+        Computes the pixels of a level from those of the level below.
     top : int, optional
         The last level to write; by default the coarsest.
     """
@@ -236,20 +236,20 @@ class PyramidWriter:
     def put(
         self, index: Index, pixels: Pixels | None, level: int = 0, *, written: bool = False
     ) -> None:
-        """Write a finished tile (None: all zero), and the parents that it completes.
+        """Write a finished tile and the parents that it completes.
 
         Parameters
         ----------
         index : tuple of int
             The tile.
         pixels : ndarray or None
-            Its pixels.
+            Its pixels; None: all zero.
         level : int
             Its level.
         written : bool
             Whether it is on disk already.
         """
-        while True:  # not by recursion, which would hold the tiles of all levels
+        while True:  # no recursion, which would hold the tiles of all levels
             if not written:
                 self._write(index, pixels, level)
             if level == self._top:
@@ -257,12 +257,12 @@ class PyramidWriter:
             parent = self._tree.parent(level, index)
             tile = self._opened(level + 1, parent)
             if pixels is not None:
-                self._pour(level, self._tree.region(level, index), pixels, parent, tile)
+                self._add_to_parent(level, self._tree.region(level, index), pixels, parent, tile)
                 pixels = None
             if not self._is_last(level + 1, parent, tile):
                 return
             index, level, written = parent, level + 1, False
-            pixels = tile.joined(self._tree.region(level, index), self._arrays[0].dtype)
+            pixels = tile.assemble(self._tree.region(level, index), self._arrays[0].dtype)
 
     def _write(self, index: Index, pixels: Pixels | None, level: int) -> None:
         region = self._tree.region(level, index)
@@ -282,7 +282,7 @@ class PyramidWriter:
         return tile
 
     def _is_last(self, level: int, index: Index, tile: _OpenTile) -> bool:
-        """Count a child that has come; whether all have."""
+        """Count a finished child; whether all are finished."""
         with self._lock:
             tile.waiting -= 1
             complete = tile.waiting == 0
@@ -290,7 +290,7 @@ class PyramidWriter:
                 del self._open[level, index]
         return complete
 
-    def _pour(
+    def _add_to_parent(
         self, level: int, region: Box, pixels: Pixels, parent: Index, tile: _OpenTile
     ) -> None:
         target = self._tree.region(level + 1, parent)
@@ -305,7 +305,7 @@ class PyramidWriter:
 
 
 def _pack(pixels: Pixels) -> bytes:
-    """Pixels of the coarser levels wait longest: compressed, so that memory stays flat."""
+    """Compress pixels: those of coarser levels wait longest, and memory must stay flat."""
     packed: bytes = blosc.compress(np.ascontiguousarray(pixels), b"lz4", 1, blosc.BITSHUFFLE)
     return packed
 

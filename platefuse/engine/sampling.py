@@ -1,7 +1,7 @@
-"""Interpolation: an array at positions between its pixels. Pure.
+"""Interpolation: sample an array at positions between its pixels. Pure.
 
-Beyond its border an array goes on with its border pixels; for cubic interpolation with two pixels
-more, on the parabola of the last three.
+Out-of-bounds samples repeat the border pixel. For cubic interpolation, two pixels more are added
+at each border, on the parabola of the last three.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Pixels = NDArray[Any]
 Taps = Sequence[tuple[int, Any]]
 
 _AT_ONCE = 2**18
-"""Samples that are taken at once: few enough to stay in the caches, and enough that threads do not
-wait for the interpreter between them."""
+"""Samples computed at once: few enough for the caches, enough that threads do not wait for the
+interpreter between them."""
 
 
 def linear_kernel(fraction: Any) -> tuple[tuple[int, Any], ...]:
@@ -64,7 +64,7 @@ def resample(
 ) -> NDArray[Any]:
     """Sample an array on a grid that is shifted against its own by fractions of a pixel.
 
-    Beyond its border the array goes on as the module says.
+    For samples beyond the border see the head of the module.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def resample(
     first : sequence of int
         Index of the pixel at or before the first sample, on every axis.
     fractions : sequence of float
-        How far behind that pixel the first sample lies: at least 0, less than 1.
+        Position of the first sample behind that pixel: at least 0, less than 1.
     shape : sequence of int
         Number of samples on every axis, at distance 1.
     order : int
@@ -87,15 +87,15 @@ def resample(
     all_taps = [KERNELS[order](f) if f else ((0, 1.0),) for f in fractions]
     out = np.empty(shape, float_dtype(pixels.dtype))
     kind = _working_dtype(pixels.dtype)
-    for tile in _tiles(shape):
+    for box in _boxes(shape):
         part = pixels
         for axis, taps in enumerate(all_taps):
-            start, stop = (first[axis] + at for at in (tile.start[axis], tile.stop[axis]))
+            start, stop = (first[axis] + at for at in (box.start[axis], box.stop[axis]))
             part = _extended(part, axis, start + taps[0][0], stop + taps[-1][0], order)
         values = part.astype(kind, copy=False)
         for axis, taps in enumerate(all_taps):
             values = _filter(values, axis, [weight for _, weight in taps])
-        out[tile.slices] = values
+        out[box.slices] = values
     return out
 
 
@@ -113,7 +113,7 @@ def _filter(values: NDArray[Any], axis: int, weights: Sequence[float]) -> NDArra
 
 
 def _extended(values: Pixels, axis: int, start: int, stop: int, order: int) -> Pixels:
-    """Part of an array on one axis, also beyond its border: see the module."""
+    """Part of an array on one axis, also beyond its border: see the head of the module."""
     n = values.shape[axis]
     if order == 3 and n > 2 and (start < 0 or stop > n):
         begin = min(max(start, 0), n - 3)
@@ -132,9 +132,9 @@ def _extended(values: Pixels, axis: int, start: int, stop: int, order: int) -> P
 
 
 def _continued(values: Pixels, axis: int) -> Pixels:
-    """An array with two more pixels at both ends of an axis: on the parabola of the last three.
+    """An array with two more pixels at both ends of an axis, on the parabola of the last three.
 
-    Keys' boundary condition, with which cubic convolution is as exact there as elsewhere.
+    This is Keys' boundary condition: cubic convolution is as exact there as elsewhere.
     """
     values = values.astype(float_dtype(values.dtype), copy=False)
     for end in (0, -1):
@@ -156,7 +156,7 @@ def sample(
     order: int,
     out: Pixels,
 ) -> None:
-    """Fill `out` with samples of `pixels`; beyond its border the array goes on as the module says.
+    """Fill `out` with samples of `pixels`. For those beyond the border see the head of the module.
 
     Parameters
     ----------
@@ -172,13 +172,13 @@ def sample(
         The samples; for order 0 of the dtype of `pixels`, else float.
     """
     kind = np.result_type(out.dtype, _working_dtype(pixels.dtype)) if order else out.dtype
-    for tile in _tiles(out.shape):
-        start = matrix @ np.array(tile.start, float) + offset
-        out[tile.slices] = _samples(pixels, matrix, start, order, tile.shape, kind)
+    for box in _boxes(out.shape):
+        start = matrix @ np.array(box.start, float) + offset
+        out[box.slices] = _samples(pixels, matrix, start, order, box.shape, kind)
 
 
 def _working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The float to interpolate in; float64 for floats, so that the mean of equal ones is theirs."""
+    """Float dtype for interpolation; float64 for floats, so that equal ones give their value."""
     return np.dtype(np.float64) if dtype.kind == "f" else float_dtype(dtype)
 
 
@@ -190,7 +190,7 @@ def _samples(
     shape: Sequence[int],
     dtype: np.dtype[Any],
 ) -> Pixels:
-    """The samples on one box, taken by their index in the part of the array that they need."""
+    """The samples on one box, by flat index in the part of the array that they need."""
     part, place, all_taps = pixels, [], []
     for axis, (row, start) in enumerate(zip(matrix, offset, strict=True)):
         ends = [c * (n - 1) for c, n in zip(row, shape, strict=True)]
@@ -212,13 +212,13 @@ def _samples(
         index *= stride
     flat = reduce(np.add, place)
     flat = flat.astype(np.intp)
-    if flat.shape != tuple(shape):  # as a view, which may not be written to, it would be copied ...
-        flat = np.ascontiguousarray(np.broadcast_to(flat, shape))  # ... each time it is used
+    if flat.shape != tuple(shape):  # copied once here: NumPy copies a read-only index at each use
+        flat = np.ascontiguousarray(np.broadcast_to(flat, shape))
     return _weighed(part.astype(dtype, copy=False).ravel(), flat, strides, all_taps)
 
 
 def is_whole(row: NDArray[np.float64], start: float) -> bool:
-    """Whether a map takes whole pixels to whole pixels on one axis: nothing to interpolate."""
+    """Whether a map takes whole pixels to whole pixels on one axis: no interpolation."""
     return all(float(c).is_integer() for c in (*row, start))
 
 
@@ -234,7 +234,7 @@ def _weighed(
         if len(all_taps[0]) == 1:
             return part
         part *= weight
-        if part.dtype == np.float64 and not np.isfinite(part).all():  # a weight of 0 is none
+        if part.dtype == np.float64 and not np.isfinite(part).all():  # 0 × infinity is 0 here
             np.copyto(part, 0, where=np.equal(weight, 0))
         total = part if total is None else np.add(total, part, out=total)
     assert total is not None
@@ -250,8 +250,8 @@ def _positions(row: NDArray[np.float64], start: float, shape: Sequence[int]) -> 
     return total
 
 
-def _tiles(shape: Sequence[int]) -> Iterator[Box]:
-    """Boxes of a shape, its longest sides halved until each is small enough to be taken at once."""
+def _boxes(shape: Sequence[int]) -> Iterator[Box]:
+    """Boxes that cover a shape: its longest sides are halved until a box is small enough."""
     sides = list(shape)
     while math.prod(sides) > _AT_ONCE:
         longest = sides.index(max(sides))

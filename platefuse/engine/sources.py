@@ -1,9 +1,9 @@
-"""Where pixels come from: arrays that are read by boxes, each stored chunk decoded once.
+"""Sources: read boxes of chunked arrays, decoding each stored chunk once.
 
-The chunks of a source and the blocks of an output rarely coincide: after a shift by three
-pixels a block needs one chunk and slivers of its neighbours. When a chunk is decoded, the
-slivers that other blocks will ask for are cut out and kept, and the chunk itself is let go.
-What is kept is bounded: beyond that, what is needed last is let go and decoded again.
+The chunks of a source and the tiles of an output rarely coincide: after a shift by three pixels
+a tile needs one chunk and slivers of its neighbours. When a chunk is decoded, the slivers that
+other tiles will read are copied and kept, and the chunk itself is freed. The memory for slivers
+is bounded: beyond it, those that are needed last are freed, and their chunks decoded again.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Pixels = NDArray[Any]
 Consumers = Callable[[Box], Iterable[tuple[Any, Hashable, Box]]]
 
 KEPT_BYTES = 32 * 2**20
-"""Slivers kept for later blocks, of all sources of one image together."""
+"""Most bytes of slivers that all sources of one image keep together."""
 
 
 class Slivers:
-    """Pixels that are kept for later readers: at most `KEPT_BYTES`, those that are needed first."""
+    """Pixels kept for later readers: at most `KEPT_BYTES`; those that are needed first stay."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[Hashable, Box], tuple[Any, Pixels]] = {}
@@ -33,48 +33,48 @@ class Slivers:
         self._lock = Lock()
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of slivers."""
         return len(self._kept)
 
-    def keep(self, who: Hashable, box: Box, rank: Any, pixels: Pixels) -> None:
-        """Keep a copy for a reader; readers read in the order of their ranks, more or less."""
+    def keep(self, reader: Hashable, box: Box, rank: Any, pixels: Pixels) -> None:
+        """Keep a copy for a reader; readers read roughly in the order of their ranks."""
         with self._lock:
-            if (who, box) in self._kept or not self._make_room(pixels.nbytes, rank):
+            if (reader, box) in self._kept or not self._make_room(pixels.nbytes, rank):
                 return
             self.nbytes += pixels.nbytes
         kept = pixels.copy()
         with self._lock:
-            self._kept[who, box] = rank, kept
+            self._kept[reader, box] = rank, kept
 
     def _make_room(self, nbytes: int, rank: Any) -> bool:
-        """Let go what is needed after `rank`, last first, if so many bytes fit then."""
+        """Free slivers needed after `rank`, last first, if `nbytes` fit then; whether they do."""
         missing = self.nbytes + nbytes - KEPT_BYTES
         if missing <= 0:
             return True
-        let_go = []
+        freed = []
         by_rank = sorted(self._kept.items(), key=lambda item: item[1][0], reverse=True)
         for key, (other, pixels) in by_rank:
             if missing <= 0 or other <= rank:
                 break
             missing -= pixels.nbytes
-            let_go.append(key)
+            freed.append(key)
         if missing > 0:
             return False
-        for key in let_go:
+        for key in freed:
             self.nbytes -= self._kept.pop(key)[1].nbytes
         return True
 
-    def take(self, who: Hashable, box: Box) -> Pixels | None:
-        """What was kept for a reader, which reads it once; None if it was let go."""
+    def take(self, reader: Hashable, box: Box) -> Pixels | None:
+        """The pixels kept for a reader, which reads them once; None if they were freed."""
         with self._lock:
-            _, pixels = self._kept.pop((who, box), (None, None))
+            _, pixels = self._kept.pop((reader, box), (None, None))
             if pixels is not None:
                 self.nbytes -= pixels.nbytes
         return pixels
 
 
 class ChunkStore(Protocol):
-    """An array in chunks: what a `Source` needs to know of it."""
+    """A chunked array that a `Source` reads from."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -86,21 +86,21 @@ class ChunkStore(Protocol):
 
     @property
     def chunk(self) -> tuple[int, ...]:
-        """Shape of what is decoded at once, in pixels."""
+        """Shape of a chunk, in pixels: what is decoded at once."""
 
     @property
     def is_free(self) -> bool:
-        """Whether reading a part costs no more than its own pixels, as from memory."""
+        """Whether reading a box costs no more than its own pixels, as from memory."""
 
     def is_empty(self, index: tuple[int, ...]) -> bool:
-        """Whether a chunk holds nothing but zeros, known without decoding it."""
+        """Whether a chunk is known to be all zeros without decoding it."""
 
     def decode(self, box: Box) -> Pixels:
         """The pixels of one chunk."""
 
 
 class Source:
-    """Reads boxes of a chunked array; decodes a chunk once for all who want parts of it.
+    """Reads boxes of a chunked array; decodes a chunk once for all its readers.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class Source:
         self.decoded = 0
 
     def __reduce__(self) -> tuple[type[Source], tuple[ChunkStore]]:
-        """What goes to another process: the array, without locks and slivers."""
+        """Pickled as the array alone, without locks and slivers."""
         return Source, (self.store,)
 
     @property
@@ -133,40 +133,40 @@ class Source:
 
     @property
     def chunk(self) -> tuple[int, ...]:
-        """Shape of what is decoded at once, in pixels."""
+        """Shape of a chunk, in pixels: what is decoded at once."""
         return self.store.chunk
 
     def expect(self, consumers: Consumers, slivers: Slivers) -> None:
-        """Tell who will read.
+        """Announce the readers.
 
         Parameters
         ----------
         consumers : callable
-            Called with the box of a chunk, gives (rank, who, box) for each reader of some of it:
-            when it reads, compared with others; its name; and all that it reads at once.
+            Called with the box of a chunk, returns (rank, reader, box) for each reader of some of
+            it: when it reads, compared with others; its name; and all that it reads at once.
         slivers : Slivers
-            What is kept for them.
+            Where pixels are kept for them.
         """
         self._consumers, self.slivers = consumers, slivers
 
-    def read(self, box: Box, who: Hashable) -> Pixels | None:
+    def read(self, box: Box, reader: Hashable) -> Pixels | None:
         """Pixels of a box; None if all of them are zero and none is stored.
 
         Parameters
         ----------
         box : Box
             Part of the array, not empty.
-        who : hashable
-            The reader, as its `consumers` name it. Each reader reads each box once.
+        reader : hashable
+            The reader, as `consumers` names it. Each reader reads each box once.
         """
-        if self._consumers is None or self.store.is_free:  # nobody to keep anything for
+        if self._consumers is None or self.store.is_free:  # no reason to keep pixels
             return self.store.decode(box)
         out: Pixels | None = None
         empty = []
         for index in grid_indices(box, self.chunk):
             chunk = grid_box(index, self.chunk, self.shape)
             part = box & chunk
-            pixels = self._part(index, chunk, part, who)
+            pixels = self._part(index, chunk, part, reader)
             if pixels is None:
                 empty.append(part)
                 continue
@@ -180,38 +180,40 @@ class Source:
                 out[part.within(box)] = 0
         return out
 
-    def _part(self, index: tuple[int, ...], chunk: Box, part: Box, who: Hashable) -> Pixels | None:
+    def _part(
+        self, index: tuple[int, ...], chunk: Box, part: Box, reader: Hashable
+    ) -> Pixels | None:
         if self.store.is_empty(index):
             return None
         with self._lock:
             decoding = self._decoding.setdefault(index, Lock())
         with decoding:
-            pixels = self.slivers.take(who, part)
+            pixels = self.slivers.take(reader, part)
             if pixels is None:
-                pixels = self._decode(index, chunk, part, who)
+                pixels = self._decode(index, chunk, part, reader)
             waiting = self._waiting.get(index, set())
-            waiting.discard(who)
-            if not waiting:  # nobody will come again: nothing of the chunk is remembered
+            waiting.discard(reader)
+            if not waiting:  # no reader is left: forget the chunk
                 self._waiting.pop(index, None)
                 with self._lock:
                     self._decoding.pop(index, None)
         return pixels
 
-    def _decode(self, index: tuple[int, ...], chunk: Box, part: Box, who: Hashable) -> Pixels:
-        """The pixels of a part, after slivers were kept for all others that wait for theirs."""
+    def _decode(self, index: tuple[int, ...], chunk: Box, part: Box, reader: Hashable) -> Pixels:
+        """The pixels of a part of a chunk; slivers are kept for all readers still to come."""
         pixels = self.store.decode(chunk)
         with self._lock:
             self.decoded += 1
         others = [
             (rank, other, box & chunk)
             for rank, other, box in (self._consumers(chunk) if self._consumers else ())
-            if other != who and not (box & chunk).empty
+            if other != reader and not (box & chunk).empty
         ]
         waiting = self._waiting.setdefault(index, {other for _, other, _ in others})
-        for rank, other, wanted in others:
+        for rank, other, needed in others:
             if other in waiting:
-                self.slivers.keep(other, wanted, rank, pixels[wanted.within(chunk)])
+                self.slivers.keep(other, needed, rank, pixels[needed.within(chunk)])
         if part == chunk:
             return pixels
-        asked = pixels[part.within(chunk)]
-        return asked.copy() if 2 * asked.size < pixels.size else asked  # lets the chunk go
+        own = pixels[part.within(chunk)]
+        return own.copy() if 2 * own.size < pixels.size else own  # a copy frees the chunk

@@ -1,12 +1,13 @@
-"""Views: boxes of source pixels, each with its place in the output."""
+"""Views: boxes of source pixels with their place in the output; shifted views."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, reduce
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,37 +17,49 @@ from platefuse.engine.sampling import REACH, resample
 from platefuse.engine.sources import Source
 from platefuse.geometry import Box
 
+if TYPE_CHECKING:
+    import xarray
+
 Pixels = NDArray[Any]
 Mask = NDArray[np.bool_]
 
 
-class View(Protocol):
-    """What the engine needs to know of a view."""
+@dataclass(frozen=True)
+class View(ABC):
+    """A box of source pixels with its place in the output.
 
-    @property
-    def source(self) -> Source:
-        """The array it is read from."""
+    By default a view covers all pixels of `placed`, with equal weights, and is nowhere a plain
+    copy of its source.
 
-    @property
-    def box(self) -> Box:
-        """The source pixels that hold data, on all axes. Pixels outside are never used."""
+    Attributes
+    ----------
+    source : Source
+        The array that it is read from.
+    box : Box
+        The source pixels that hold data, on all axes. Pixels outside are never used.
+    placed : Box
+        The output pixels that the view covers or, if it is rotated, may cover.
+    params : xarray.DataArray or None
+        The affine as the caller gave it, for plug-ins.
+    """
 
-    @property
-    def placed(self) -> Box:
-        """The output pixels that the view covers or, if it is turned, may cover."""
+    source: Source
+    box: Box
+    placed: Box
+    params: xarray.DataArray | None = field(default=None, kw_only=True)
 
-    @property
-    def params(self) -> Any:
-        """The affine as the caller gave it, for plug-ins that want it."""
-
+    @abstractmethod
     def request(self, region: Box) -> Box:
-        """The source pixels that a region of the output, inside `placed`, is made of.
+        """The source pixels that a region inside `placed` is computed from.
 
-        Empty where the view, turned, covers none of it.
+        Empty where the view, rotated, covers no pixel of it.
         """
 
+    @abstractmethod
     def footprint(self, box: Box, tile: Sequence[int]) -> Box:
-        """Where output regions that request some of a box of source pixels lie (rather too much).
+        """A box that holds all output regions whose `request` meets a box of source pixels.
+
+        It may be larger than needed.
 
         Parameters
         ----------
@@ -56,54 +69,56 @@ class View(Protocol):
             Shape of the largest region that is requested.
         """
 
-    def original(self, region: Box) -> Box | None:
-        """The source pixels that a region of the output is a copy of; None if it is none."""
+    @abstractmethod
+    def fetch(self, region: Box, reader: Hashable) -> Pixels | None:
+        """The view's pixels on a region inside `placed`.
 
-    def fetch(self, region: Box, who: Hashable) -> Pixels | None:
-        """The view's pixels on a region of the output inside `placed`.
+        In the source's dtype if they are copied or the nearest pixels are taken, else float.
+        None if all of them are zero, or the view covers none.
 
-        In the source's dtype where placing is copying, else float. None if all are zero, or
-        none is covered.
+        Parameters
+        ----------
+        region : Box
+            The region.
+        reader : hashable
+            Name of the reader: see `Source.read`.
         """
+
+    def original(self, region: Box) -> Box | None:
+        """The source pixels that a region is a plain copy of; None if it is not a copy."""
+        return None
 
     def covers(self, region: Box) -> Mask | None:
         """Which pixels of a region inside `placed` the view covers; None: all of them."""
+        return None
 
     def weights(self, region: Box) -> NDArray[np.float32]:
-        """Blending weights on a region inside `placed`, above zero where it covers.
+        """Blending weights on a region inside `placed`; above zero where the view covers.
 
         Of length 1 on axes along which they do not vary.
         """
+        return np.ones((1,) * len(region.start), np.float32)
 
 
 @dataclass(frozen=True)
-class ShiftedView:
-    """A view that is moved, by whole pixels or not.
+class ShiftedView(View):
+    """A view that is shifted, by whole pixels or fractions; attributes of `View`, and these.
+
+    Interpolation also uses pixels of `box` that are not placed.
 
     Attributes
     ----------
-    source : Source
-        The array it is read from.
-    box, placed : Box
-        Its pixels in the source, and what it covers of the output. Interpolation also uses pixels
-        of `box` that are not placed.
     shift_px : tuple of float
         Output position = source position + shift, on all axes.
     order : int
         Interpolation order for shifts that are not whole: 0 nearest, 1 linear, 3 cubic.
     widths_px : tuple of float
         Blending width on each axis, in pixels; 0 where nothing is blended.
-    params : object
-        The affine as the caller gave it, for plug-ins that want it.
     """
 
-    source: Source
-    box: Box
-    placed: Box
     shift_px: tuple[float, ...]
     order: int = 0
     widths_px: tuple[float, ...] = ()
-    params: Any = None
 
     @classmethod
     def at(
@@ -114,20 +129,21 @@ class ShiftedView:
         *,
         order: int = 0,
         widths_px: Sequence[float] = (),
-        params: Any = None,
+        params: xarray.DataArray | None = None,
     ) -> ShiftedView:
-        """The view of a box that is moved by a shift, rounded to whole pixels if `order` is 0.
+        """The view of a shifted box; the shift is rounded to whole pixels if `order` is 0.
 
-        It covers the output pixels whose centres lie in the moved box: as many as it has.
+        It covers the output pixels whose centres lie in the shifted box: as many as the box has.
         """
         shift = tuple(_half_down(s) if order == 0 else s for s in shift_px)
         start = tuple(_half_down(a + s) for a, s in zip(box.start, shift, strict=True))
         placed = Box(start, tuple(a + n for a, n in zip(start, box.shape, strict=True)))
-        return cls(source, box, placed, tuple(map(float, shift)), order, tuple(widths_px), params)
+        whole = tuple(map(float, shift))
+        return cls(source, box, placed, whole, order, tuple(widths_px), params=params)
 
     @property
     def is_whole(self) -> bool:
-        """Whether its pixels fall on output pixels, so that placing it is copying."""
+        """Whether its pixels lie on output pixels, so that placing it copies them."""
         return all(float(s).is_integer() for s in self.shift_px)
 
     def request(self, region: Box) -> Box:
@@ -142,30 +158,26 @@ class ShiftedView:
     def footprint(self, box: Box, tile: Sequence[int]) -> Box:
         """See `View`."""
         spread = [0 if float(s).is_integer() else REACH[self.order] + 1 for s in self.shift_px]
-        moved = list(zip(box.start, box.stop, self.shift_px, spread, strict=True))
+        axes = list(zip(box.start, box.stop, self.shift_px, spread, strict=True))
         return self.placed & Box(
-            tuple(math.floor(a + s) - w for a, _, s, w in moved),
-            tuple(math.ceil(b + s) + w for _, b, s, w in moved),
+            tuple(math.floor(a + s) - w for a, _, s, w in axes),
+            tuple(math.ceil(b + s) + w for _, b, s, w in axes),
         )
 
     def original(self, region: Box) -> Box | None:
         """See `View`."""
         return self.request(region) if self.is_whole and self.placed.contains(region) else None
 
-    def fetch(self, region: Box, who: Hashable) -> Pixels | None:
+    def fetch(self, region: Box, reader: Hashable) -> Pixels | None:
         """See `View`."""
         request = self.request(region)
-        pixels = self.source.read(request, who)
+        pixels = self.source.read(request, reader)
         if pixels is None or self.is_whole:
             return pixels
         whole = [math.floor(-s) for s in self.shift_px]
         fractions = [-s - w for s, w in zip(self.shift_px, whole, strict=True)]
         first = [a + w - r for a, w, r in zip(region.start, whole, request.start, strict=True)]
         return resample(pixels, first, fractions, region.shape, self.order)
-
-    def covers(self, region: Box) -> Mask | None:
-        """All pixels of `placed`."""
-        return None
 
     def weights(self, region: Box) -> NDArray[np.float32]:
         """See `View`."""
@@ -177,15 +189,15 @@ class ShiftedView:
                 n, size = self.placed.stop[axis] - first, self.box.stop[axis] - start
                 ramp = _ramp(first - self.shift_px[axis] - start, n, size, width)
                 ramp = ramp[region.start[axis] - first : region.stop[axis] - first]
-                if min(ramp[0], ramp[-1]) < 1:  # it rises and falls: nothing between is lower
+                if min(ramp[0], ramp[-1]) < 1:  # a ramp has its lowest weights at its ends
                     along.append(_along(ramp, axis, ndim))
         return reduce(np.multiply, along) if along else np.ones((1,) * ndim, np.float32)
 
 
 def clamped(start: Sequence[int], stop: Sequence[int], reach: Sequence[int], box: Box) -> Box:
-    """A box widened by the reach of a kernel and kept inside `box`, at least one pixel of it.
+    """A box widened by the reach of a kernel and clamped to `box`: at least one pixel of it.
 
-    Clamped, not cut: a sample just outside the box takes its border pixels.
+    A sample just outside `box` takes its border pixels.
     """
     axes = list(zip(start, stop, reach, box.start, box.stop, strict=True))
     return Box(
@@ -198,7 +210,7 @@ def clamped(start: Sequence[int], stop: Sequence[int], reach: Sequence[int], box
 def _ramp(position: float, n: int, size: int, width: float) -> NDArray[np.float32]:
     """Blending weights of `n` pixels, the first at a position in a box of `size`, on one axis.
 
-    Fields on whole pixels have theirs in common, tile by tile; what is kept is bounded.
+    Cached: they are the same for all fields on whole pixels, and for all tiles.
     """
     ramp = border_weights(position + np.arange(n), 0, size, width)
     ramp.flags.writeable = False
@@ -210,5 +222,5 @@ def _along(values: NDArray[np.float32], axis: int, ndim: int) -> NDArray[np.floa
 
 
 def _half_down(value: float) -> int:
-    """Nearest whole number; halves go down, so that moved boxes that abut still do."""
+    """Nearest whole number; halves go down, so that adjacent boxes stay adjacent when shifted."""
     return math.ceil(value - 0.5)

@@ -1,7 +1,6 @@
-"""The one engine: place views into blocks, and write the blocks with their pyramid.
+"""Compose the tiles of an image from its views and write them with their pyramid.
 
-Registering and fusing both end here; they differ in their views and in what happens where
-several views cover a pixel.
+Registration and fusion both use it; they differ in their views and in their compositor.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ StoredLevels = Sequence[ChunkStore]
 
 @dataclass(frozen=True)
 class Target:
-    """The arrays of a pyramid that is to be written.
+    """The arrays that a pyramid is written to.
 
     Attributes
     ----------
@@ -34,7 +33,7 @@ class Target:
     factors : sequence of tuple of int
         Group size from each level to the next, on every axis; one fewer than levels.
     downsample : Downsample
-        Makes a level from the level below.
+        Computes a level from the level below.
     """
 
     levels: Sequence[LevelArray]
@@ -43,28 +42,28 @@ class Target:
 
     @property
     def tree(self) -> TileTree:
-        """The tiles in which it is written."""
+        """The tiles of all levels."""
         shapes = [level.shape for level in self.levels]
         return TileTree(shapes, [level.shard for level in self.levels], self.factors)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One of several disjoint parts of an image, written by a job of its own.
+    """One of several disjoint parts of an image, each written by a job of its own.
 
     Attributes
     ----------
     number : int
-        Which part, counted from 0.
+        Index of the part, from 0.
     of : int
-        How many parts there are.
+        Number of parts.
     """
 
     number: int
     of: int
 
     def share(self, tiles: Sequence[Index]) -> Sequence[Index]:
-        """The part's share of some tiles: neighbours, and every tile in just one part."""
+        """The tiles of this part: neighbours; every tile is in exactly one part."""
         first, last = (len(tiles) * k // self.of for k in (self.number, self.number + 1))
         return tiles[first:last]
 
@@ -72,51 +71,52 @@ class Part:
 def write_views(
     views: Sequence[View],
     target: Target,
-    how: Compositor,
+    compositor: Compositor,
     *,
     threads: int = 1,
     part: Part | None = None,
 ) -> None:
-    """Compose every block from its views and write all levels: see `view_tasks`."""
-    run_tasks(view_tasks(views, target, how, part=part), threads)
+    """Compose all tiles from their views and write all levels: see `view_tasks`."""
+    run_tasks(view_tasks(views, target, compositor, part=part), threads)
 
 
 def view_tasks(
-    views: Sequence[View], target: Target, how: Compositor, *, part: Part | None = None
+    views: Sequence[View], target: Target, compositor: Compositor, *, part: Part | None = None
 ) -> Iterator[Task]:
-    """The work of composing every block from its views and writing all levels, block by block.
+    """Tasks that compose all tiles from their views and write all levels, tile by tile.
 
-    Every source chunk is decoded once and every output chunk encoded once, if all tasks are
-    begun in their order, on however many threads. The result does not depend on the number of
+    Every source chunk is decoded once and every output shard encoded once if all tasks are
+    started in their order, on any number of threads. The result does not depend on the number of
     threads or on the chunks of sources and target.
 
     Parameters
     ----------
     views : sequence of View
-        Views in order. Each source's `read` may be used by these tasks alone.
+        Views in order. Nothing else may read from their sources meanwhile.
     target : Target
-        Arrays to write to. Blocks that no view reaches are left unwritten if that reads as 0.
-    how : Compositor
-        What to do where several views cover a pixel.
+        Arrays to write to. Tiles that no view reaches are not written if that reads as 0.
+    compositor : Compositor
+        Computes the pixels of a tile.
     part : Part, optional
-        Write just the subtrees of one part, up to their roots; `finish_levels` does the rest.
+        Write only the subtrees of one part, up to their roots; `finish_levels` does the rest.
     """
     finest, tree = target.levels[0], target.tree
-    leaves, top, only = tree.leaves(), None, None
+    leaves, top, tiles = tree.leaves(), None, None
     if part is not None:
         top, roots = tree.subtrees(part.of)
-        mine = [leaf for root in part.share(roots) for leaf in tree.leaves(top, root)]
-        leaves, only = iter(mine), frozenset(mine)
-    plan = Plan(views, finest.shape, tree.tiles[0], how)
-    plan.share_chunks(tree.path, only)
+        own = [leaf for root in part.share(roots) for leaf in tree.leaves(top, root)]
+        leaves, tiles = iter(own), frozenset(own)
+    lookup = ViewLookup(views, finest.shape, tree.tiles[0], compositor)
+    lookup.share_chunks(tree.path, tiles)
     writer = PyramidWriter(tree, target.levels, target.downsample, top=top)
     turnover = Turnover()
 
     def write(index: Index) -> None:
         region = tree.region(0, index)
-        touching = plan.touching(index)
-        copied = how.copies and _copy_encoded(region, touching, finest)
-        writer.put(index, how.compose(region, touching, finest.dtype, index), written=copied)
+        touching = lookup.touching(index)
+        copied = compositor.copies and _copy_encoded(region, touching, finest)
+        block = compositor.compose(region, touching, finest.dtype, index)
+        writer.put(index, block, written=copied)
         turnover.add(region.size * finest.dtype.itemsize)
 
     yield from (partial(write, leaf) for leaf in leaves)
@@ -132,7 +132,7 @@ def finish_levels(written: StoredLevels, target: Target, parts: int, *, threads:
     target : Target
         The same arrays.
     parts : int
-        How many parts there were.
+        Number of parts.
     threads : int
         Number of threads.
     """
@@ -140,18 +140,29 @@ def finish_levels(written: StoredLevels, target: Target, parts: int, *, threads:
     level, roots = tree.subtrees(parts)
     writer = PyramidWriter(tree, target.levels, target.downsample)
 
-    def pour(index: Index) -> None:
+    def put(index: Index) -> None:
         pixels = written[level].decode(tree.region(level, index))
         writer.put(index, pixels, level, written=True)
 
-    run_tasks((partial(pour, root) for root in roots), threads)
+    run_tasks((partial(put, root) for root in roots), threads)
 
 
-class Plan:
-    """Which views a tile is made of, and which tiles a source chunk goes to.
+class ViewLookup:
+    """Finds the views of a tile, and the tiles that read a source chunk.
 
-    Views are looked up by the tile or chunk they touch in the plane (the last two axes), so
-    the cost for each block does not depend on the number of views.
+    Views are looked up by the tiles and chunks that they touch in the plane (the last two axes),
+    so the cost for each tile does not depend on the number of views.
+
+    Parameters
+    ----------
+    views : sequence of View
+        The views, in order.
+    shape : tuple of int
+        Shape of the output, in pixels.
+    tile : tuple of int
+        Shape of a tile, in pixels.
+    compositor : Compositor
+        Its margin is added around each tile.
     """
 
     def __init__(
@@ -159,55 +170,55 @@ class Plan:
         views: Sequence[View],
         shape: Index,
         tile: Index,
-        how: Compositor,
+        compositor: Compositor,
     ) -> None:
-        self._shape, self._tile, self._how = shape, tile, how
+        self._shape, self._tile, self._margin = shape, tile, compositor.margin_px
         self._views = views
         self._by_tile: dict[Index, list[View]] = defaultdict(list)
         for view in views:
-            for key in _plane_cells(self._widened(view.placed) & Box.of_shape(shape), tile):
+            for key in _in_plane(self._widened(view.placed) & Box.of_shape(shape), tile):
                 self._by_tile[key].append(view)
 
     def share_chunks(
-        self, rank: Callable[[Index], Any], only: frozenset[Index] | None = None
+        self, rank: Callable[[Index], Any], tiles: frozenset[Index] | None = None
     ) -> None:
-        """Have chunks decoded once for all tiles: for when each tile is composed once.
+        """Tell the sources which tiles read which chunk, so that a chunk is decoded once.
 
         Parameters
         ----------
         rank : callable
-            Of the index of a tile: compares as the tiles are composed.
-        only : frozenset of tuple of int, optional
-            The tiles that are composed; by default all.
+            Called with the index of a tile; ranks sort in the order in which tiles are composed.
+        tiles : frozenset of tuple of int, optional
+            The tiles that are composed, each once; by default all.
         """
         by_source: dict[int, list[View]] = defaultdict(list)
         for view in self._views:
             by_source[id(view.source)].append(view)
         slivers = Slivers()
         for same in by_source.values():
-            same[0].source.expect(self._consumers(same, rank, only), slivers)
+            same[0].source.expect(self._consumers(same, rank, tiles), slivers)
 
     def touching(self, index: Index) -> list[View]:
-        """The views that a tile is made of, in order."""
+        """The views that may touch a tile or its margin, in order."""
         return self._by_tile.get(index[-2:], [])
 
     def _widened(self, box: Box) -> Box:
-        return box.dilated(self._how.margin_px)
+        return box.dilated(self._margin)
 
     def _consumers(
-        self, views: list[View], rank: Callable[[Index], Any], only: frozenset[Index] | None
+        self, views: list[View], rank: Callable[[Index], Any], tiles: frozenset[Index] | None
     ) -> Consumers:
-        """Which tiles, by which views of one source, a chunk of it goes to."""
-        unit = views[0].source.chunk
+        """For a chunk of one source: the tiles that read it, and by which views."""
+        size = views[0].source.chunk
         by_chunk: dict[Index, list[View]] = defaultdict(list)
         for view in views:
-            for key in _plane_cells(view.box, unit):
+            for key in _in_plane(view.box, size):
                 by_chunk[key].append(view)
         widest = self._widened(Box.of_shape(self._tile)).shape
 
         def consumers(chunk: Box) -> Iterable[tuple[Any, Hashable, Box]]:
-            plane = zip(chunk.start[-2:], unit[-2:], strict=True)
-            for view in by_chunk.get(tuple(a // u for a, u in plane), ()):
+            plane = zip(chunk.start[-2:], size[-2:], strict=True)
+            for view in by_chunk.get(tuple(a // n for a, n in plane), ()):
                 needed = view.box & chunk
                 if needed.empty:
                     continue
@@ -216,16 +227,16 @@ class Plan:
                 for index in grid_indices(reached, self._tile):
                     tile = self._widened(grid_box(index, self._tile, self._shape))
                     region = view.placed & tile
-                    if not region.empty and (only is None or index in only):
+                    if not region.empty and (tiles is None or index in tiles):
                         yield rank(index), (index, id(view)), view.request(region)
 
         return consumers
 
 
 def _copy_encoded(region: Box, views: Sequence[View], level: LevelArray) -> bool:
-    """Whether a tile is a chunk of one source as it is stored; then it has been copied.
+    """Copy a tile that is a stored shard of one source; whether it is one.
 
-    It is decoded all the same, for the levels above, but not encoded.
+    It is decoded nevertheless, for the levels above, but not encoded.
     """
     touching = [view for view in views if not (view.placed & region).empty]
     if len(touching) != 1:
@@ -235,7 +246,8 @@ def _copy_encoded(region: Box, views: Sequence[View], level: LevelArray) -> bool
     return original is not None and level.take_encoded(source, original, region)
 
 
-def _plane_cells(box: Box, unit: Index) -> Iterable[Index]:
+def _in_plane(box: Box, size: Index) -> Iterable[Index]:
+    """Indices in the plane of the tiles or chunks that a box touches."""
     if box.empty:
         return ()
-    return grid_indices(Box(box.start[-2:], box.stop[-2:]), unit[-2:])
+    return grid_indices(Box(box.start[-2:], box.stop[-2:]), size[-2:])

@@ -154,5 +154,5 @@ def fuse(
         data = fusion.lazy()
     else:
         data = write_fusion(fusion, views[0], frame, asked, asked.storage(chunks))
-    spacing, origin = frame.as_dict(frame.spacing), frame.as_dict(frame.origin)
+    spacing, origin = frame.by_axis(frame.spacing), frame.by_axis(frame.origin)
     return make_sim(data, views[0], spacing, origin, transform_key)

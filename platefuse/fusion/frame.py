@@ -30,7 +30,7 @@ class Extent:
     ----------
     low, high : ndarray of float64, shape (n,)
         Lowest and highest position of its pixels' centres, on axes in space.
-    front_high : ndarray of float64, shape (n,)
+    first_plane_high : ndarray of float64, shape (n,)
         Highest position of the pixels of its first plane.
     reach : ndarray of float64, shape (n,), optional
         How far beyond `high` it covers pixels all along its border: half a pixel of its own, or
@@ -39,12 +39,12 @@ class Extent:
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
-    front_high: NDArray[np.float64]
+    first_plane_high: NDArray[np.float64]
     reach: NDArray[np.float64] | None = None
 
     def last(self, spacing: NDArray[np.float64], *, sample: bool) -> NDArray[np.float64]:
         """Where the centre of the last pixel lies at most, in a frame of this pixel size."""
-        high = self.front_high if sample else self.high
+        high = self.first_plane_high if sample else self.high
         reach = spacing / 2 if self.reach is None else self.reach
         tolerance = _TOLERANCE_PX * spacing
         return np.asarray(high + np.where(reach > tolerance, reach - tolerance, tolerance))
@@ -137,7 +137,7 @@ class Frame:
         _check("shape", axes, shape, lambda v: v >= 1 and v == int(v))
         return cls(axes, tuple(spacing), tuple(begin.tolist()), tuple(int(n) for n in shape))
 
-    def as_dict(self, values: Sequence[float]) -> dict[str, float]:
+    def by_axis(self, values: Sequence[float]) -> dict[str, float]:
         """Values by axis."""
         return dict(zip(self.axes, map(float, values), strict=True))
 

@@ -125,7 +125,7 @@ class _Writer:
         attributes: dict[str, Any],
     ) -> Multiscale:
         """Create an image like another and write what this job has to write of it."""
-        options, size = self.options, {**like.steps, **frame.as_dict(frame.spacing)}
+        options, size = self.options, {**like.steps, **frame.by_axis(frame.spacing)}
         first = like.path / like.paths[0]
         new = create_image(
             target,

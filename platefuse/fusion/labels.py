@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,40 +31,27 @@ _Task = TypeVar("_Task")
 
 
 @dataclass(frozen=True)
-class Relabelled:
-    """A view of a label whose ids are exchanged when it is fetched: a `View`.
+class RelabelledView(View):
+    """A view of a label whose ids are replaced when it is fetched; attributes of `View`, and these.
 
     Attributes
     ----------
     view : View
         The view.
     old, new : ndarray, shape (ids,)
-        Its ids, ascending, and what they become, both in the label's dtype. 0 stays 0.
+        Its ids, ascending, and the ids that replace them, both in the label's dtype. 0 stays 0.
     """
 
+    source: Source = field(init=False)
+    box: Box = field(init=False)
+    placed: Box = field(init=False)
     view: View
     old: Ids
     new: Ids
 
-    @property
-    def source(self) -> Source:
-        """See `View`."""
-        return self.view.source
-
-    @property
-    def box(self) -> Box:
-        """See `View`."""
-        return self.view.box
-
-    @property
-    def placed(self) -> Box:
-        """See `View`."""
-        return self.view.placed
-
-    @property
-    def params(self) -> Any:
-        """See `View`."""
-        return self.view.params
+    def __post_init__(self) -> None:
+        for name in ("source", "box", "placed", "params"):
+            object.__setattr__(self, name, getattr(self.view, name))
 
     @property
     def changes(self) -> bool:
@@ -91,9 +78,9 @@ class Relabelled:
         """See `View`."""
         return None if self.changes else self.view.original(region)
 
-    def fetch(self, region: Box, who: Hashable) -> Pixels | None:
+    def fetch(self, region: Box, reader: Hashable) -> Pixels | None:
         """See `View`."""
-        pixels = self.view.fetch(region, who)
+        pixels = self.view.fetch(region, reader)
         if pixels is None or not self.changes:
             return pixels
         pixels = pixels.astype(self.old.dtype, copy=False)
@@ -108,7 +95,7 @@ class Relabelled:
 
 def merge_labels(
     views: Sequence[View], threshold: float, *, label: str, threads: int = 1
-) -> list[Relabelled]:
+) -> list[RelabelledView]:
     """Give every object one id of its own across all views of a label.
 
     Ids of two views are joined where the pixels that they share are at least `threshold` of
@@ -132,7 +119,7 @@ def merge_labels(
 
     Returns
     -------
-    list of Relabelled
+    list of RelabelledView
         The views with their new ids, in the same order.
 
     Raises
@@ -160,7 +147,7 @@ def merge_labels(
     joined = [np.empty((0, 2), np.int64), *_each(joined_nodes, neighbours, threads)]
     new = consistent_ids(np.concatenate(ids), np.concatenate(joined), label)
     return [
-        Relabelled(view, old, new[a:b])
+        RelabelledView(view, old, new[a:b])
         for view, old, a, b in zip(views, ids, first[:-1], first[1:], strict=True)
     ]
 

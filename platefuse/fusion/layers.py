@@ -281,12 +281,14 @@ def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) ->
         steps = [snap(float(s), tolerance) for s in (position - origin) / size]
         return np.asarray(origin + np.array(steps) * size)
 
-    snapped = [Extent(on_grid(e.low), on_grid(e.high), on_grid(e.front_high)) for e in extents]
+    snapped = [
+        Extent(on_grid(e.low), on_grid(e.high), on_grid(e.first_plane_high)) for e in extents
+    ]
     try:
         frame = Frame.covering(first.spatial, snapped, spacing_um, mode=mode)
     except ViewError as error:
         raise ViewError(f"{first.path}: {error}") from error
-    last = [e.front_high if mode == "sample" else e.high for e in snapped]
+    last = [e.first_plane_high if mode == "sample" else e.high for e in snapped]
     high = np.min(last, axis=0) if mode == "intersection" else np.max(last, axis=0)
     counts = np.ceil((high + size / 2 - frame.origin) / frame.spacing - _TOLERANCE_PX)
     return replace(frame, shape=tuple(max(1, int(n)) for n in counts))

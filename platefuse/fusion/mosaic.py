@@ -15,7 +15,7 @@ from platefuse.engine.affine import AffineView
 from platefuse.engine.compose import Blend, Compositor, Paint
 from platefuse.engine.sources import Source
 from platefuse.engine.views import ShiftedView, View
-from platefuse.engine.write import Plan, Target, write_views
+from platefuse.engine.write import Target, ViewLookup, write_views
 from platefuse.fusion.arguments import FusionRequest
 from platefuse.fusion.frame import Frame, along
 from platefuse.fusion.methods import (
@@ -67,12 +67,12 @@ class Fusion:
     ) -> None:
         self.views, self.how, self.shape, self.dtype = views, how, shape, dtype
         self.chunks = tuple(min(c, n) for c, n in zip(chunks, shape, strict=True))
-        self._plan = Plan(views, shape, self.chunks, how)
+        self._lookup = ViewLookup(views, shape, self.chunks, how)
 
     def block(self, index: tuple[int, ...]) -> NDArray[Any]:
         """The pixels of one chunk of the fused image."""
         region = grid_box(index, self.chunks, self.shape)
-        pixels = self.how.compose(region, self._plan.touching(index), self.dtype, index)
+        pixels = self.how.compose(region, self._lookup.touching(index), self.dtype, index)
         return np.zeros(region.shape, self.dtype) if pixels is None else pixels
 
     def lazy(self) -> Any:
@@ -124,12 +124,12 @@ def choose_compositor(asked: FusionRequest, views: Sequence[View], spatial: int)
     function, weights = asked.fusion_func, asked.weights_func
     function_kwargs = dict(asked.fusion_method_kwargs or {})
     weights_kwargs = dict(asked.weights_func_kwargs or {})
-    nodata = None
+    fill = None
     if views[0].source.dtype.kind == "f":
-        nodata = float("nan") if asked.nan_is_missing else 0.0
+        fill = float("nan") if asked.nan_is_missing else 0.0
     fast = next((how for known, how in _FAST if known is function), None)
     if fast is not None and weights is None and not function_kwargs:
-        return replace(fast, nodata=nodata)
+        return replace(fast, fill=fill)
     needed = max(
         int(asked.overlap_in_pixels or 0),
         required_overlap(function, function_kwargs),
@@ -137,7 +137,7 @@ def choose_compositor(asked: FusionRequest, views: Sequence[View], spatial: int)
     )
     extent = reduce(Box.joined, (view.placed for view in views))
     margin = (needed,) * spatial
-    return Plugin(function, weights, margin, extent, function_kwargs, weights_kwargs, nodata)
+    return Plugin(function, weights, margin, extent, function_kwargs, weights_kwargs, fill)
 
 
 def choose_chunks(sim: Sim, frame: Frame, asked: int | Mapping[str, int] | None) -> tuple[int, ...]:
@@ -193,4 +193,4 @@ def _view(
     in_source = tuple(widths[a] / s for a, s in zip(frame.axes, sim.spacing, strict=True))
     leading = Box(box.start[:lead], box.stop[:lead])
     moved = tuple(float(o) for o in offset)
-    return AffineView(source, box, matrix, moved, leading, order, in_source, params)
+    return AffineView(source, box, matrix, moved, leading, order, in_source, params=params)

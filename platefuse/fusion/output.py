@@ -139,7 +139,7 @@ def _create_ome_zarr(
     path: Path, name: str, fusion: Fusion, like: Sim, frame: Frame, storage: Storage
 ) -> Target:
     assert storage.version is not None
-    spacing, origin = frame.as_dict(frame.spacing), frame.as_dict(frame.origin)
+    spacing, origin = frame.by_axis(frame.spacing), frame.by_axis(frame.origin)
     image = create_image(
         path,
         name=name,

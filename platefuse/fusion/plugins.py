@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from platefuse.engine.compose import fetch_parts
+from platefuse.engine.compose import read_views
 from platefuse.engine.downsample import to_dtype
 from platefuse.engine.views import View
 from platefuse.errors import ConfigError
@@ -36,7 +37,7 @@ class Plugin:
         Pixels around a block that the functions need, for each axis in space.
     extent : Box
         Where there are data at all, on all axes: the margin ends there.
-    nodata : float, optional
+    fill : float, optional
         What pixels of float images get where the function gives NaN; 0 by default.
     """
 
@@ -46,7 +47,7 @@ class Plugin:
     extent: Box
     function_kwargs: Mapping[str, Any] = field(default_factory=dict)
     weights_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    nodata: float | None = None
+    fill: float | None = None
     copies = False
 
     def __post_init__(self) -> None:
@@ -61,23 +62,24 @@ class Plugin:
         )
 
     def compose(
-        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], who: Hashable
+        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], reader: Hashable
     ) -> Pixels | None:
         """See `platefuse.engine.compose.Compositor`."""
         outer = region.joined(region.dilated(self.margin_px) & self.extent)
-        parts = fetch_parts(outer, views, who)
-        if not parts:
-            return np.full(region.shape, self.nodata, dtype) if self.nodata else None
-        stack = np.full((len(parts), *outer.shape), np.nan)
-        blending = np.zeros((len(parts), *outer.shape))
-        for part, values, weights in zip(parts, stack, blending, strict=True):
-            index = part.box.within(outer)
-            mask = part.view.covers(part.box)
+        inputs = read_views(outer, views, reader)
+        if not inputs:
+            missing = self.fill is not None and math.isnan(self.fill)
+            return np.full(region.shape, np.nan, dtype) if missing else None
+        stack = np.full((len(inputs), *outer.shape), np.nan)
+        blending = np.zeros((len(inputs), *outer.shape))
+        for one, values, weights in zip(inputs, stack, blending, strict=True):
+            index = one.box.within(outer)
+            mask = one.view.covers(one.box)
             where = True if mask is None else mask
-            np.copyto(values[index], part.values(part.box, dtype), where=where)
-            np.copyto(weights[index], part.view.weights(part.box), where=where)
+            np.copyto(values[index], one.values(one.box, dtype), where=where)
+            np.copyto(weights[index], one.view.weights(one.box), where=where)
             weights[np.isnan(values)] = 0
-        params = [part.view.params for part in parts]
+        params = [one.view.params for one in inputs]
         out = np.empty(region.shape, dtype)
         inner = region.within(outer)
         lead = len(region.start) - len(self.margin_px)
@@ -86,7 +88,7 @@ class Plugin:
                 stack[(slice(None), *index)], blending[(slice(None), *index)], params
             )
             block = fused[inner[lead:]]
-            out[index] = _rounded(block, dtype, self.nodata or 0)
+            out[index] = _rounded(block, dtype, 0.0 if self.fill is None else self.fill)
         return out
 
     def _call(self, views: Pixels, blending: Pixels, params: list[Any]) -> Pixels:
@@ -113,11 +115,11 @@ class Plugin:
         return fused[np.newaxis] if flat else fused
 
 
-def _rounded(block: Pixels, dtype: np.dtype[Any], nodata: float) -> Pixels:
+def _rounded(block: Pixels, dtype: np.dtype[Any], fill: float) -> Pixels:
     """Pixels as `dtype`: rounded and clipped, whatever a function computes in."""
     if block.dtype.kind in "iu":  # not by way of floats: ids may be large
         return to_dtype(block, dtype)
-    return to_dtype(np.where(np.isnan(block), nodata, block), dtype)
+    return to_dtype(np.where(np.isnan(block), fill, block), dtype)
 
 
 def _check_call(

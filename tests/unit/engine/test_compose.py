@@ -314,7 +314,7 @@ def test_large_integers_are_mixed_to_the_last_digit(
 
 
 @pytest.mark.parametrize("values", [(np.inf, 5), (5, np.inf), (-np.inf, 5), (-3e38, 3e38), (2, 4)])
-@pytest.mark.parametrize("how", [Blend(nodata=0.0), Blend("mean", nodata=0.0)])
+@pytest.mark.parametrize("how", [Blend(fill=0.0), Blend("mean", fill=0.0)])
 def test_infinity_stays_and_values_far_apart_have_their_mean(
     values: tuple[float, float], how: Blend
 ) -> None:

@@ -14,7 +14,7 @@ from platefuse.engine.compose import Blend, Compositor, Paint
 from platefuse.engine.downsample import mean, nearest
 from platefuse.engine.sources import Slivers, Source
 from platefuse.engine.views import ShiftedView, View
-from platefuse.engine.write import Plan, Target, write_views
+from platefuse.engine.write import Target, ViewLookup, write_views
 from platefuse.geometry import Box
 from tests.arrays import ArrayLevel, ArrayStore
 
@@ -231,9 +231,9 @@ def test_slivers_stay_thin_however_large_the_image(monkeypatch: Any) -> None:
     # A strip 30 times longer than a block: what is kept at once does not grow with it.
     take, kept = Slivers.take, [0]
 
-    def watched(self: Slivers, who: Any, box: Box) -> Any:
+    def watched(self: Slivers, reader: Any, box: Box) -> Any:
         kept[-1] = max(kept[-1], self.nbytes)
-        return take(self, who, box)
+        return take(self, reader, box)
 
     monkeypatch.setattr(Slivers, "take", watched)
     for rows in (64, 1920):
@@ -261,17 +261,17 @@ def test_little_room_for_slivers_costs_decoding_and_changes_nothing(monkeypatch:
     boxes=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=12),
     tile=chunks,
 )
-def test_the_plan_finds_all_views_of_a_tile_in_order(
+def test_the_lookup_finds_all_views_of_a_tile_in_order(
     boxes: list[tuple[int, int]], tile: tuple[int, ...]
 ) -> None:
     source = Source(ArrayStore(SCENE, (2, 10, 10)))
     views: list[View] = [
         ShiftedView.at(source, Box((0, 0, 0), (2, 9, 9)), (0, y, x)) for y, x in boxes
     ]
-    plan = Plan(views, SHAPE, tile, Paint())
+    lookup = ViewLookup(views, SHAPE, tile, Paint())
     for index in itertools.product(*(range(-(-n // t)) for n, t in zip(SHAPE, tile, strict=True))):
         start = tuple(i * t for i, t in zip(index, tile, strict=True))
         region = Box(start, tuple(a + t for a, t in zip(start, tile, strict=True)))
         region = region & Box.of_shape(SHAPE)
         expected = [view for view in views if not (view.placed & region).empty]
-        assert [v for v in plan.touching(index) if not (v.placed & region).empty] == expected
+        assert [v for v in lookup.touching(index) if not (v.placed & region).empty] == expected

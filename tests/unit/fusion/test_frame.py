@@ -86,7 +86,7 @@ def test_asked_origin_and_shape_are_taken() -> None:
     assert (frame.origin, frame.shape) == ((2, 3), (10, 10))
     frame = Frame.covering("yx", [view], [1, 1], origin=[2, 3], shape=[100, 1])
     assert (frame.origin, frame.shape) == ((2, 3), (100, 1))
-    assert frame.as_dict(frame.origin) == {"y": 2.0, "x": 3.0}
+    assert frame.by_axis(frame.origin) == {"y": 2.0, "x": 3.0}
 
 
 @pytest.mark.parametrize(

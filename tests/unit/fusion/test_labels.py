@@ -16,7 +16,7 @@ from platefuse.engine.sources import Source
 from platefuse.engine.views import ShiftedView, View
 from platefuse.engine.write import Target, write_views
 from platefuse.errors import ConfigError, ViewError
-from platefuse.fusion.labels import Relabelled, consistent_ids, distinct, merge_labels
+from platefuse.fusion.labels import RelabelledView, consistent_ids, distinct, merge_labels
 from platefuse.fusion.options import FusionOptions
 from platefuse.geometry import Box
 from tests.arrays import Array, ArrayLevel, ArrayStore
@@ -174,8 +174,8 @@ def test_the_same_pixels_by_table_and_by_search(pixels: Array, stride: int) -> N
     view = field(pixels, (0, 0))
     far = pixels.astype(np.int64) * 10**6
     close, wide = (
-        Relabelled(view, ids, new),
-        Relabelled(field(far, (0, 0)), distinct(far), distinct(far) * 3 + 1),
+        RelabelledView(view, ids, new),
+        RelabelledView(field(far, (0, 0)), distinct(far), distinct(far) * 3 + 1),
     )
     got = close.fetch(view.placed, "me")
     got_wide = wide.fetch(view.placed, "me")
