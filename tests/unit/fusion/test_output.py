@@ -343,8 +343,8 @@ def test_a_new_output_is_not_flushed_and_one_that_replaces_another_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    for name in ("store.begin_flush", "files.flush_filesystem", "files.flush_folder"):
-        monkeypatch.setattr(f"platefuse.{name}", lambda path, name=name: asked.append(name))
+    for name in ("arrays.begin_flush", "files.flush_filesystem", "files.flush_folder"):
+        monkeypatch.setattr(f"platefuse.storage.{name}", lambda path, name=name: asked.append(name))
     path = str(tmp_path / "fused.zarr")
     fuse(sims(), transform_key=KEY, output_zarr_url=path, zarr_options={"ome_zarr": True})
     assert asked == []
