@@ -633,7 +633,7 @@ def test_a_new_image_that_cannot_be_made_leaves_nothing(
 SCRIPT = """
 import ctypes, os, shutil, sys
 from pathlib import Path
-import platefuse.carry, platefuse.moved_tables, platefuse.swap, zarrs  # imported once, for all
+import platefuse.registration.api, platefuse.tables.move, zarrs  # imported once, for all
 from platefuse import apply_registration_to_image
 
 libc = ctypes.CDLL(None)
