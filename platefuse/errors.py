@@ -13,7 +13,10 @@ class PlatefuseError(Exception):
 
 
 class ConfigError(PlatefuseError, ValueError):
-    """An option has a value that cannot be used."""
+    """Options have values that cannot be used; `args` holds a sentence for each of them."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class PlateError(PlatefuseError, ValueError):

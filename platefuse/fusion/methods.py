@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from platefuse.fusion.arguments import NOT_NEGATIVE
+from platefuse.storage.expected import NOT_NEGATIVE
 
 Stack = NDArray[Any]
 _ROUNDING = 1e-9

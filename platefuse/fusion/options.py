@@ -2,130 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from platefuse.engine.compose import Blend, Compositor, Paint
-from platefuse.errors import ConfigError
-from platefuse.fusion.arguments import (
-    BLENDING_WIDTHS,
-    COUNT,
-    NOT_NEGATIVE,
-    ORDER,
-    POSITIVE,
-    Expected,
-    by_axis,
-    number,
-    one_of,
-)
-from platefuse.fusion.frame import MODES
-from platefuse.fusion.methods import content_based, required_overlap, weighted_average_fusion
-from platefuse.fusion.plugins import Plugin
-from platefuse.geometry import Box
+from platefuse.fusion.arguments import BLENDING_WIDTHS
+from platefuse.storage.expected import COUNT, NOT_NEGATIVE, POSITIVE, Expected, by_axis, number
+from platefuse.storage.options import Requires, check_options, option
 
-CHUNKS = {"z": 1, "y": 2048, "x": 2048}
-METHODS = ("weighted_average", "max", "mean", "first")
-_LENGTHS = by_axis(COUNT, "zyx")
-_EXPECTED = {
-    "tile_table": Expected("the name of a table", lambda v: isinstance(v, str) and bool(v)),
-    "layout": one_of("per_acquisition", "stacked"),
-    "method": one_of(*METHODS),
-    "weights": one_of("content_based").or_none,
-    "blending_widths": by_axis(NOT_NEGATIVE, "zyx"),
-    "output_spacing": by_axis(POSITIVE, "zyx").or_none,
-    "output_stack_mode": one_of(*MODES),
-    "interpolation_order": ORDER,
-    "output_chunksize": _LENGTHS,
-    "ngff_version": one_of("0.4", "0.5"),
-    "shards": _LENGTHS.or_none,
-    "merge_labels": Expected(
-        "a number above 0 and at most 1", lambda v: 0 < number(v) <= 1
-    ).or_none,
-}
+if TYPE_CHECKING:
+    from platefuse.engine.compose import Compositor
+    from platefuse.geometry import Box
+
+LengthsByAxis = Annotated[Mapping[str, int], by_axis(COUNT, "zyx", "Pixels")]
+WidthsByAxis = Annotated[Mapping[str, float], by_axis(NOT_NEGATIVE, "zyx", "Micrometres")]
+SpacingByAxis = Annotated[Mapping[str, float], by_axis(POSITIVE, "zyx", "Micrometres")]
+Share = Annotated[
+    float,
+    Expected(
+        "a number above 0 and at most 1",
+        lambda v: 0 < number(v) <= 1,
+        schema={"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    ),
+]
 
 
 @dataclass(frozen=True)
 class FusionOptions:
-    """How wells are fused.
+    """How wells are fused. Each option is described where it is declared.
 
-    Attributes
-    ----------
-    tile_table : str
-        ROI table that says where the fields are, in the array and (in the columns
-        ``*_micrometer_original``) on the stage.
-    layout : str
-        ``per_acquisition``: one image for each; ``stacked``: one with all their channels.
-    method : str
-        ``weighted_average``, ``max``, ``mean`` or ``first``.
-    weights : str or None
-        ``content_based``: the weighted average counts a field more where it is sharp.
-    blending_widths : dict of str to float
-        Width of the falling weights at the borders of a field, in micrometres, for z, y, x; an
-        axis that is left out has its default.
-    output_spacing : dict of str to float or None
-        Pixel size of the fused image in micrometres; None: as the fields.
-    output_stack_mode : str
-        ``union``, ``intersection`` or ``sample``.
-    interpolation_order : int
-        0, 1 or 3: how fields that do not lie on whole pixels are sampled.
-    output_chunksize : dict of str to int
-        Chunks of the fused image for z, y, x; an axis that is left out has its default.
-    ngff_version : str
-        ``0.4`` or ``0.5``.
-    shards : dict of str to int or None
-        Shards of the fused image for z, y, x; only with ``0.5``.
-    merge_labels : float or None
-        Share of the smaller of two objects that neighbouring fields must have in common for
-        their ids to become one, above 0 and at most 1. None: ids are taken as they are.
+    Raises
+    ------
+    ConfigError
+        If an option has a value that cannot be used, or contradicts another.
     """
 
-    tile_table: str = "FOV_ROI_table"
-    layout: str = "per_acquisition"
-    method: Literal["weighted_average", "max", "mean", "first"] = "weighted_average"
-    weights: str | None = None
-    blending_widths: Mapping[str, float] = field(default_factory=BLENDING_WIDTHS.copy)
-    output_spacing: Mapping[str, float] | None = None
-    output_stack_mode: str = "union"
-    interpolation_order: int = 1
-    output_chunksize: Mapping[str, int] = field(default_factory=CHUNKS.copy)
-    ngff_version: str = "0.4"
-    shards: Mapping[str, int] | None = None
-    merge_labels: float | None = None
+    tile_table: str = option(
+        "FOV_ROI_table",
+        "Name of the ROI table with the positions of the fields: in the image and, in the columns "
+        "*_micrometer_original, on the stage.",
+        comment="positions of the fields",
+    )
+    layout: Literal["per_acquisition", "stacked"] = option(
+        "per_acquisition", "One fused image for each acquisition, or one with the channels of all."
+    )
+    method: Literal["weighted_average", "max", "mean", "first"] = option(
+        "weighted_average", "The value of a pixel where fields overlap."
+    )
+    weights: Literal["content_based"] | None = option(
+        None,
+        "Weights on top of the blending: content_based counts a field more where it is sharp; "
+        "null: none.",
+        requires=Requires("method", "weighted_average", "no other method uses weights"),
+    )
+    blending_widths: WidthsByAxis = option(
+        BLENDING_WIDTHS,
+        "Micrometres over which the weight of a field falls towards its border, by axis.",
+        comment="micrometres",
+    )
+    output_spacing: SpacingByAxis | None = option(
+        None,
+        "Pixel size of the fused image in micrometres, by axis; null: that of the input.",
+        comment="null | {z: 1.0, y: 0.65, x: 0.65}, micrometres",
+    )
+    output_stack_mode: Literal["union", "intersection", "sample"] = option(
+        "union", "The part of the stage that the fused image covers."
+    )
+    interpolation_order: Literal[0, 1, 3] = option(
+        1, "Interpolation between pixels: 0 (nearest), 1 (linear) or 3 (cubic convolution)."
+    )
+    output_chunksize: LengthsByAxis = option(
+        {"z": 1, "y": 2048, "x": 2048},
+        "Pixels in one chunk of the fused image, by axis.",
+        comment="pixels",
+    )
+    ngff_version: Literal["0.4", "0.5"] = option(
+        "0.4", 'NGFF version of the fused plate, "0.4" or "0.5", written with quotes.'
+    )
+    shards: LengthsByAxis | None = option(
+        None,
+        "Pixels in one shard (a file of many chunks) of the fused image, by axis, for NGFF 0.5; "
+        "null: one file for each chunk.",
+        comment="with 0.5: {z: 1, y: 8192, x: 8192}",
+        requires=Requires("ngff_version", "0.5", "only Zarr v3 has shards"),
+    )
+    merge_labels: Share | None = option(
+        None,
+        "Share of the smaller of two objects that neighbouring fields must have in common for "
+        "their ids to become one; null: ids are kept as they are.",
+        comment="null | 0.5: one id for objects of neighbouring fields that overlap by half",
+    )
 
     def __post_init__(self) -> None:
-        for key, expected in _EXPECTED.items():
-            expected.check(f"fusion.{key}", getattr(self, key))
-        for key, defaults in (("blending_widths", BLENDING_WIDTHS), ("output_chunksize", CHUNKS)):
-            object.__setattr__(self, key, {**defaults, **getattr(self, key)})
-        if self.shards is not None and self.ngff_version != "0.5":
-            raise ConfigError(
-                f"fusion.shards is set, but fusion.ngff_version is {self.ngff_version!r}: only "
-                'Zarr v3 has shards. Set fusion.ngff_version: "0.5" or fusion.shards: null.'
-            )
-        if self.weights is not None and self.method != "weighted_average":
-            raise ConfigError(
-                f"fusion.weights is {self.weights!r}, but fusion.method {self.method!r} weighs "
-                "nothing. Set fusion.method: weighted_average or fusion.weights: null."
-            )
+        check_options(self, "fusion")
+
+    def contradictions(self) -> Iterator[str]:
+        """Sentences for options that contradict each other."""
         for axis, length in (self.shards or {}).items():
             chunk = self.output_chunksize[axis]
             if length % chunk:
-                raise ConfigError(
+                yield (
                     f"fusion.shards on {axis} is {length}; expected a whole multiple of "
-                    f"fusion.output_chunksize, which is {chunk} there."
+                    f"fusion.output_chunksize, which is {chunk} on this axis."
                 )
 
     def compositor(self, extent: Box, spatial: int) -> Compositor:
-        """What to do where fields overlap.
+        """The compositor for overlaps.
+
+        Imported here, because Snakemake reads the options in every process and composes nothing.
 
         Parameters
         ----------
         extent : Box
-            Where there are data, in the fused image.
+            The part of the fused image that has data.
         spatial : int
             Number of axes in space.
         """
+        from platefuse.engine.compose import Blend, Paint
+        from platefuse.fusion.methods import (
+            content_based,
+            required_overlap,
+            weighted_average_fusion,
+        )
+        from platefuse.fusion.plugins import Plugin
+
         if self.weights == "content_based":
             margin = (required_overlap(content_based, {}),) * spatial
             return Plugin(weighted_average_fusion, content_based, margin, extent)

@@ -20,7 +20,7 @@ from platefuse.ngff.create import derive_pyramid
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Well
 from platefuse.registration.plan import place_all
-from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.request import Interpolation, RegistrationRequest
 from platefuse.registration.stage import move_tasks, register_image
 from platefuse.registration.swap import (
     discard_backup,
@@ -94,7 +94,7 @@ def apply_registration_to_image(
     registered_roi_table: str,
     reference_acquisition: int = 0,
     overwrite_input: bool = True,
-    interpolation: str = "nearest",
+    interpolation: Interpolation = "nearest",
     threads: int = 1,
 ) -> dict[str, list[dict[str, str]]]:
     """Apply registration to an image by using a registered ROI table.

@@ -4,44 +4,56 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from platefuse.errors import ConfigError, RecordError
+from platefuse.errors import RecordError
 from platefuse.ngff.plate import REGISTERED_SUFFIX, Well
 from platefuse.records import read_record
+from platefuse.storage.expected import whole
+from platefuse.storage.options import check_options, option
 
-ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
+Interpolation = Literal["nearest", "linear", "cubic"]
+ORDERS: dict[Interpolation, Literal[0, 1, 3]] = {"nearest": 0, "linear": 1, "cubic": 3}
 """Interpolation order by name."""
+
+Acquisition = Annotated[int, whole(0)]
 
 
 @dataclass(frozen=True)
 class RegistrationRequest:
-    """What is asked of a registration. Two requests are the same if all but the mode agree.
+    """The registration to apply. Two requests are the same if all but the mode agree.
 
-    Attributes
-    ----------
-    roi_table : str
-        Name of the registered ROI table, in the images of every acquisition.
-    reference_acquisition : int
-        The acquisition that the others are moved onto.
-    interpolation : str
-        ``nearest`` places by whole pixels; ``linear`` and ``cubic`` sample intensity images
-        at the exact shift. Labels are always placed by whole pixels.
-    overwrite_input : bool
-        Whether the new image takes the old one's place, or stands beside it as
-        ``<image>_registered``.
+    Each option is described where it is declared. Labels are always placed by whole pixels.
+
+    Raises
+    ------
+    ConfigError
+        If an option has a value that cannot be used.
     """
 
-    roi_table: str
-    reference_acquisition: int = 0
-    interpolation: str = "nearest"
-    overwrite_input: bool = True
+    roi_table: str = option(
+        "registered_FOV_ROI_table",
+        "Name of the registered ROI table, in every image, whose boxes show the same tissue in "
+        "every acquisition.",
+    )
+    reference_acquisition: Acquisition = option(
+        0,
+        "The acquisition onto which the others are registered, an integer from "
+        "`well.images[].acquisition`.",
+    )
+    interpolation: Interpolation = option(
+        "nearest",
+        "Interpolation of intensities at shifts of fractions of a pixel; labels always take the "
+        "nearest pixel.",
+    )
+    overwrite_input: bool = option(
+        True,
+        "Whether a registered image replaces its original; false: it is written next to the "
+        "original as <image>_registered.",
+    )
 
     def __post_init__(self) -> None:
-        if str(self.interpolation) not in ORDERS:
-            raise ConfigError(
-                f"interpolation {self.interpolation!r} is unknown; expected one of {list(ORDERS)}."
-            )
+        check_options(self, "registration")
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from platefuse.records import digest_tree, read_record, write_record
 from platefuse.registration import stage
 from platefuse.registration.api import apply_registration_to_image, write_registered_zarr
 from platefuse.registration.plan import plan_registration
-from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.request import Interpolation, RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import backup_path, discard_backups, publish_registered, swap_image
 from platefuse.registration.tables import copy_tables
@@ -174,7 +174,7 @@ def test_whole_plates_in_both_versions_and_modes(
 
 @pytest.mark.parametrize("interpolation", ["linear", "cubic"])
 def test_fractional_shifts_are_met_exactly_also_at_the_borders_of_a_roi(
-    example_plate: PlateFactory, interpolation: str
+    example_plate: PlateFactory, interpolation: Interpolation
 ) -> None:
     spec = replace(
         TINY,
@@ -198,8 +198,8 @@ def test_fractional_shifts_are_met_exactly_also_at_the_borders_of_a_roi(
 
 
 def test_requests_check_themselves() -> None:
-    with pytest.raises(ConfigError, match=r"'quintic' is unknown; expected one of \['nearest'"):
-        RegistrationRequest(FIELDS, interpolation="quintic")
+    with pytest.raises(ConfigError, match=r"is 'quintic'; expected one of \['nearest'"):
+        RegistrationRequest(FIELDS, interpolation="quintic")  # type: ignore[arg-type]
     beside = replace(REQUEST, overwrite_input=False)
     assert beside.identity == REQUEST.identity
 

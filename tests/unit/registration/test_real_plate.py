@@ -18,7 +18,7 @@ from platefuse.fusion.well import fuse_well
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Plate
 from platefuse.records import digest_tree, read_record
-from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.request import Interpolation, RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import discard_backups, swap_image
 from platefuse.registration.tables import copy_tables
@@ -29,7 +29,7 @@ from tests.truth import read_level
 TABLE = "registered_FOV_ROI_table"
 
 
-def register(path: Path, interpolation: str) -> None:
+def register(path: Path, interpolation: Interpolation) -> None:
     plate = Plate.open(path)
     request = RegistrationRequest(TABLE, interpolation=interpolation)
     check_plate(plate, request)
@@ -51,7 +51,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     """The plate registered with an interpolation, once for all tests. Not to be changed."""
 
     @cache
-    def made(interpolation: str) -> Path:
+    def made(interpolation: Interpolation) -> Path:
         if not REAL_PLATE.is_dir():
             pytest.skip(f"the real plate is not part of the repository; expected at {REAL_PLATE}")
         path = tmp_path_factory.mktemp(interpolation) / REAL_PLATE.name
@@ -78,7 +78,7 @@ def correlation(plate: Path, image: str) -> float:
     ("interpolation", "least"), [("nearest", 0.965), ("linear", 0.98), ("cubic", 0.98)]
 )
 def test_registered_acquisitions_show_the_tissue_of_the_reference(
-    registered: Registered, interpolation: str, least: float
+    registered: Registered, interpolation: Interpolation, least: float
 ) -> None:
     path = registered(interpolation)
     before = [correlation(REAL_PLATE, image) for image in ("1", "2")]
@@ -121,7 +121,7 @@ def test_coarser_levels_are_the_rounded_means(registered: Registered) -> None:
 
 @pytest.mark.parametrize("interpolation", ["nearest", "linear"])
 def test_fused_wells_have_neither_holes_nor_dark_seams(
-    registered: Registered, tmp_path: Path, interpolation: str
+    registered: Registered, tmp_path: Path, interpolation: Interpolation
 ) -> None:
     fused = tmp_path / "fused.zarr"
     fuse_well(Plate.open(registered(interpolation)).well("B", "03"), fused, FusionOptions())

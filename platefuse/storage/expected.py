@@ -1,0 +1,163 @@
+"""Checks of values: a predicate, the phrase that error messages use for it, and its JSON schema.
+
+The checks accept what Python users pass (NumPy numbers, too), and need no array library.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, SupportsFloat
+
+from platefuse.errors import ConfigError
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What a value must be.
+
+    Attributes
+    ----------
+    words : str
+        The phrase for it in error messages.
+    holds : callable
+        Whether a value is that.
+    parts : mapping, optional
+        If the value is a dict: the keys that it may have, and what their values must be.
+    schema : mapping, optional
+        The same as JSON schema, where config files may hold such a value.
+    """
+
+    words: str
+    holds: Callable[[Any], bool]
+    parts: Mapping[str, Expected] = field(default_factory=dict)
+    schema: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def or_none(self) -> Expected:
+        """The same, or None."""
+        return self.nullable("None")
+
+    def nullable(self, null: str) -> Expected:
+        """The same, or None, which error messages call `null`."""
+        words = f"{self.words}, or {null}"
+        holds = self.holds
+        return Expected(words, lambda v: v is None or holds(v), self.parts, _nullable(self.schema))
+
+    def faults(self, name: str, value: Any) -> Iterator[str]:
+        """Everything that is wrong with a value, each in a sentence that begins with `name`."""
+        if not self.holds(value):
+            yield f"{name} is {value!r}; expected {self.words}."
+            return
+        if not self.parts or not isinstance(value, Mapping):
+            return
+        if unknown := [key for key in value if key not in self.parts]:
+            yield f"{name} has unknown keys {unknown}; known are {list(self.parts)}."
+        for key, part in value.items():
+            if key in self.parts:
+                where = f"{name} on {key}" if len(key) == 1 else f"{name}[{key!r}]"
+                yield from self.parts[key].faults(where, part)
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise a `ConfigError` that names the argument if its value is not as expected."""
+        if faults := list(self.faults(name, value)):
+            raise ConfigError(*faults)
+
+
+def refuse(name: str, value: Any, expected: str) -> NoReturn:
+    """Raise the error for a value that is not what was expected."""
+    raise ConfigError(f"{name} is {value!r}; expected {expected}.")
+
+
+def is_flag(value: Any) -> bool:
+    """Whether a value is True or False, Python's or NumPy's."""
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")) == "bool"
+
+
+def number(value: Any) -> float:
+    """A finite number as a float; anything else as NaN."""
+    if is_flag(value) or isinstance(value, str | bytes) or not isinstance(value, SupportsFloat):
+        return math.nan
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):  # an array of several, for instance
+        return math.nan
+    return found if math.isfinite(found) else math.nan
+
+
+def is_whole(value: Any, least: float) -> bool:
+    """Whether a value is a whole number, `least` or more."""
+    found = number(value)
+    return found >= least and found == int(found)
+
+
+def one_of(*values: Any) -> Expected:
+    """One of some strings or numbers."""
+    quoted = all(isinstance(value, str) for value in values)
+
+    def holds(value: Any) -> bool:
+        return value in values if isinstance(value, str) else number(value) in values
+
+    *others, last = values
+    words = f"one of {list(values)}" if quoted else f"{', '.join(map(str, others))} or {last}"
+    return Expected(words, holds, schema={"enum": list(values)})
+
+
+def whole(least: int, most: int | None = None) -> Expected:
+    """A whole number within bounds."""
+    schema = {"type": "integer", "minimum": least}
+    if most is None:
+        words = "a whole number above 0" if least == 1 else f"a whole number of {least} or more"
+        return Expected(words, lambda v: is_whole(v, least), schema=schema)
+    words = f"a whole number from {least} to {most}"
+    bounded = {**schema, "maximum": most}
+    return Expected(words, lambda v: is_whole(v, least) and number(v) <= most, schema=bounded)
+
+
+def text(words: str, pattern: str | None = None) -> Expected:
+    """A string that is not empty and, if given, in which a regular expression is found."""
+    schema = {"type": "string", "minLength": 1, **({"pattern": pattern} if pattern else {})}
+    found = re.compile(pattern or ".", re.DOTALL).search
+    return Expected(words, lambda v: isinstance(v, str) and bool(v and found(v)), schema=schema)
+
+
+def dict_of(parts: Mapping[str, Expected]) -> Expected:
+    """A dict with some of the keys of `parts`."""
+    words = f"a dict with some of the keys {list(parts)}"
+    return Expected(words, lambda v: isinstance(v, Mapping), parts)
+
+
+def by_axis(part: Expected, axes: str = "tczyx", unit: str = "Units") -> Expected:
+    """A dict with the same kind of value, in some unit, for every axis."""
+    properties = {a: {"description": f"{unit} along {a}.", **part.schema} for a in axes}
+    schema = {"type": "object", "additionalProperties": False, "properties": properties}
+    words = f"a dict of {part.words} for each axis"
+    return Expected(words, lambda v: isinstance(v, Mapping), dict.fromkeys(axes, part), schema)
+
+
+def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
+    if "enum" in schema:
+        return {**schema, "enum": [*schema["enum"], None]}
+    return {**schema, "type": [schema["type"], "null"]} if "type" in schema else dict(schema)
+
+
+POSITIVE = Expected(
+    "a finite number above 0",
+    lambda v: number(v) > 0,
+    schema={"type": "number", "exclusiveMinimum": 0},
+)
+NOT_NEGATIVE = Expected(
+    "a finite number of 0 or more",
+    lambda v: number(v) >= 0,
+    schema={"type": "number", "minimum": 0},
+)
+FINITE = Expected("a finite number", lambda v: math.isfinite(number(v)))
+COUNT = whole(1)
+ORDER = one_of(0, 1, 3)
+FLAG = Expected("True or False", is_flag, schema={"type": "boolean"})
+KEYWORDS = Expected(
+    "a dict of keyword arguments",
+    lambda v: isinstance(v, Mapping) and all(isinstance(key, str) for key in v),
+)
