@@ -77,7 +77,8 @@ def check_options(options: Any, section: str) -> None:
     ConfigError
         With a message for every option that is wrong or contradicts another.
     """
-    every = dict(checks(type(options)))
+    kind: Any = type(options)
+    every = dict(checks(kind))
     faults: list[str] = []
     for name, (_, expected) in every.items():
         faults += expected.faults(f"{section}.{name}", getattr(options, name))

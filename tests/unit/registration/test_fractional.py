@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from platefuse import apply_registration_to_image
 from platefuse.ngff.create import create_image, write_group
+from platefuse.registration.request import Interpolation
 from tests.truth import Array, read_level
 
 TABLE = "registered_FOV_ROI_table"
@@ -171,7 +172,7 @@ def write_plate(plate: Path, layout: Layout, image: Array, version: str, chunk: 
 )
 def test_any_shift_on_any_layout(
     tmp_path_factory: pytest.TempPathFactory,
-    interpolation: str,
+    interpolation: Interpolation,
     layout: Layout,
     scene: Scene,
     form: tuple[str, int],
