@@ -12,13 +12,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, unused here: they spin as it starts
 
 from platefuse.errors import PlatefuseError
-from platefuse.records import write_receipt
+from platefuse.records import Receipt
 from platefuse.storage.threads import reuse_blocks
 
 reuse_blocks()  # at import: the scripts import what starts threads afterwards
@@ -26,13 +25,13 @@ reuse_blocks()  # at import: the scripts import what starts threads afterwards
 logger = logging.getLogger("platefuse")
 
 
-def run(work: Callable[..., dict[str, Any]]) -> None:
+def run(work: Callable[..., Receipt]) -> None:
     """Do the job that Snakemake started this script for, and leave its receipt.
 
     Parameters
     ----------
     work : callable
-        Does what the rule is for and returns the content of its receipt. Its parameters are
+        Does what the rule is for and returns its receipt. Its parameters are
         named after wildcards and params of the rule; a param hides the wildcard of its name.
 
     Raises
@@ -49,7 +48,7 @@ def run(work: Callable[..., dict[str, Any]]) -> None:
     options = {name: known[name] for name in inspect.signature(work).parameters}
     logger.info("%s with %s", work.__name__, options)
     try:
-        write_receipt(job.output[0], work(**options))
+        work(**options).write(job.output[0])
         logger.info("done; the receipt is %s", job.output[0])
     except (PlatefuseError, OSError) as error:
         logger.error("%s", error)

@@ -4,14 +4,15 @@ from typing import Any
 
 import _job
 from platefuse.ngff.plate import Plate
+from platefuse.records import ImageReceipt
 from platefuse.registration import tables
 from platefuse.registration.request import RegistrationRequest
 
 
 def copy_tables(
     plate: str, images: list[str] | None, row: str, column: str, image: str, request: dict[str, Any]
-) -> dict[str, Any]:
-    """Copy the reference's ROI tables and the image's others; returns the receipt's content."""
+) -> ImageReceipt:
+    """Copy the reference's ROI tables and the image's others; returns the receipt."""
     well = Plate.open(plate, images).well(row, column)
     return tables.copy_tables(well, image, RegistrationRequest(**request))
 

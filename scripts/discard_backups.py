@@ -4,6 +4,7 @@ from typing import Any
 
 import _job
 from platefuse.ngff.plate import Plate
+from platefuse.records import WellReceipt
 from platefuse.registration import swap
 from platefuse.registration.request import RegistrationRequest
 
@@ -15,8 +16,8 @@ def discard_backups(
     column: str,
     request: dict[str, Any],
     keep_originals: bool,
-) -> dict[str, Any]:
-    """Remove what the swaps left in staging; returns the receipt's content."""
+) -> WellReceipt:
+    """Remove what the swaps left in staging; returns the receipt."""
     well = Plate.open(plate, images).well(row, column)
     asked = RegistrationRequest(**request)
     return swap.discard_backups(well, asked, keep_originals=keep_originals)

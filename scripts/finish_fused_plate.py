@@ -7,12 +7,13 @@ from platefuse.fusion import options as fusion_options
 from platefuse.fusion import well as fused_wells
 from platefuse.ngff import paths
 from platefuse.ngff.plate import Plate
+from platefuse.records import PlateReceipt
 
 
 def finish_fused_plate(
     plate: str, images: list[str] | None, output: str | None, options: dict[str, Any]
-) -> dict[str, Any]:
-    """Make the fused wells a plate; returns the receipt's content."""
+) -> PlateReceipt:
+    """Make the fused wells a plate; returns the receipt."""
     return fused_wells.finish_fused_plate(
         Plate.open(plate, images),
         paths.fused_plate_path(plate, output),

@@ -7,6 +7,7 @@ from platefuse.fusion import options as fusion_options
 from platefuse.fusion import well as fused_wells
 from platefuse.ngff import paths
 from platefuse.ngff.plate import Plate
+from platefuse.records import FusionReceipt
 from platefuse.registration.request import RegistrationRequest
 
 
@@ -21,8 +22,8 @@ def fuse_part(
     request: dict[str, Any] | None,
     scatter: int,
     threads: int,
-) -> dict[str, Any]:
-    """Write the part's chunks under staging; returns the receipt's content."""
+) -> FusionReceipt:
+    """Write the part's chunks under staging; returns the receipt."""
     return fused_wells.fuse_well_part(
         Plate.open(plate, images).well(row, column),
         paths.fused_plate_path(plate, output),

@@ -7,6 +7,7 @@ from platefuse.fusion import options as fusion_options
 from platefuse.fusion import well as fused_wells
 from platefuse.ngff import paths
 from platefuse.ngff.plate import Plate
+from platefuse.records import FusionReceipt
 from platefuse.registration.request import RegistrationRequest
 
 
@@ -20,8 +21,8 @@ def fuse_well(
     request: dict[str, Any] | None,
     scatter: int,
     threads: int,
-) -> dict[str, Any]:
-    """Fuse the well's images; returns the receipt's content."""
+) -> FusionReceipt:
+    """Fuse the well's images; returns the receipt."""
     return fused_wells.fuse_well(
         Plate.open(plate, images).well(row, column),
         paths.fused_plate_path(plate, output),

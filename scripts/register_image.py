@@ -4,6 +4,7 @@ from typing import Any
 
 import _job
 from platefuse.ngff.plate import Plate
+from platefuse.records import ImageReceipt
 from platefuse.registration import stage
 from platefuse.registration.request import RegistrationRequest
 
@@ -16,8 +17,8 @@ def register_image(
     image: str,
     request: dict[str, Any],
     threads: int,
-) -> dict[str, Any]:
-    """Stage the registered image; returns the receipt's content."""
+) -> ImageReceipt:
+    """Stage the registered image; returns the receipt."""
     well = Plate.open(plate, images).well(row, column)
     asked = RegistrationRequest(**request)
     return stage.register_image(well, image, asked, threads=threads)

@@ -4,14 +4,15 @@ from typing import Any
 
 import _job
 from platefuse.ngff.plate import Plate
+from platefuse.records import ImageReceipt
 from platefuse.registration import swap
 from platefuse.registration.request import RegistrationRequest
 
 
 def swap_image(
     plate: str, images: list[str] | None, row: str, column: str, image: str, request: dict[str, Any]
-) -> dict[str, Any]:
-    """Exchange the staged and the live image; returns the receipt's content."""
+) -> ImageReceipt:
+    """Exchange the staged and the live image; returns the receipt."""
     well = Plate.open(plate, images).well(row, column)
     return swap.swap_image(well, image, RegistrationRequest(**request))
 

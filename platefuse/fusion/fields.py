@@ -11,7 +11,7 @@ import numpy as np
 from platefuse.errors import TableError
 from platefuse.geometry import Box
 from platefuse.ngff.image import Multiscale
-from platefuse.records import read_record
+from platefuse.records import RegistrationRecord
 from platefuse.tables.table import Table, read_table
 
 
@@ -123,21 +123,15 @@ def precision_px(fields: Sequence[Field], image: Multiscale) -> float:
 
 
 def _registered_boxes(image: Path, axes: str) -> dict[str, Box]:
-    registration = (read_record(image) or {}).get("registration")
-    if not isinstance(registration, dict):
+    record = RegistrationRecord.read(image)
+    if record is None:
         return {}
-    if registration["axes"] != axes:
+    if record.axes != axes:
         raise TableError(
-            f"{image}: the record has ROIs on the axes {registration['axes']}, the image "
+            f"{image}: the record has ROIs on the axes {record.axes}, the image "
             f"{axes}. The image was changed after its registration."
         )
-    return {
-        roi["name"]: Box(
-            tuple(roi["start_px"]),
-            tuple(a + n for a, n in zip(roi["start_px"], roi["size_px"], strict=True)),
-        )
-        for roi in registration["rois"]
-    }
+    return {roi.name: roi.box for roi in record.rois}
 
 
 def _data_of(boxes: dict[str, Box], name: str, row: int, table: Table) -> Box:

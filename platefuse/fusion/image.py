@@ -30,7 +30,7 @@ from platefuse.fusion.tables import write_fused_tables
 from platefuse.geometry import Box
 from platefuse.ngff.create import compressor_like, create_image, write_group
 from platefuse.ngff.image import Multiscale
-from platefuse.records import stamp, write_record
+from platefuse.records import FusedImage, FusedImageRecord
 from platefuse.storage.arrays import StoredArray
 
 
@@ -40,7 +40,7 @@ def fuse_layers(
     options: FusionOptions,
     scatter: Scatter,
     threads: int = 1,
-) -> dict[str, Any]:
+) -> FusedImage:
     """Fuse the fields of one or more acquisitions into a new image with labels and tables.
 
     Parameters
@@ -58,7 +58,7 @@ def fuse_layers(
 
     Returns
     -------
-    dict
+    FusedImage
         Shape of the fused image, and its origin on the stage in micrometres.
 
     Raises
@@ -82,13 +82,12 @@ def fuse_layers(
             version=options.ngff_version,
             renumbered=renumbered,
         )
-        record = {
-            "sources": [layer.name for layer in layers],
-            "origin_um": corner,
-            "tables_left_out": left_out,
-        }
-        write_record(target, {"fusion": {**stamp(), **record}})
-    return {"shape": list(new.shapes[0]), "origin_um": corner}
+        FusedImageRecord(
+            sources=tuple(layer.name for layer in layers),
+            origin_um=corner,
+            tables_left_out=left_out,
+        ).write(target)
+    return FusedImage(new.shapes[0], corner)
 
 
 def frame_for(layers: Sequence[Layer], options: FusionOptions) -> Frame:

@@ -17,7 +17,7 @@ from platefuse.fusion.frame import Frame
 from platefuse.fusion.layers import Layer, labels_of, unique_names
 from platefuse.geometry import Box
 from platefuse.ngff.metadata import all_attributes, replace_attributes
-from platefuse.records import digest_tree, read_record
+from platefuse.records import RegistrationRecord, digest_tree
 from platefuse.tables.backends import copy_table
 from platefuse.tables.move import Piece, move_table
 from platefuse.tables.table import (
@@ -149,9 +149,8 @@ def _carried(layers: Sequence[Layer], tile_table: str) -> list[_Carried]:
 
 
 def _registered_table(image: Path) -> str | None:
-    registration = (read_record(image) or {}).get("registration") or {}
-    name = (registration.get("request") or {}).get("roi_table")
-    return str(name) if name else None
+    record = RegistrationRecord.read(image)
+    return None if record is None else record.request.roi_table
 
 
 def _region(table: Path) -> str:

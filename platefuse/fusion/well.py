@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,16 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import staging_folder, staging_root
 from platefuse.ngff.plate import REGISTERED_SUFFIX, Plate, Well
-from platefuse.records import KEY, digest_json, digest_tree, read_record, stamp, write_record
+from platefuse.records import (
+    KEY,
+    FusedImage,
+    FusedWellRecord,
+    FusionReceipt,
+    PlateReceipt,
+    RegistrationRecord,
+    digest_json,
+    digest_tree,
+)
 from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.files import put_in_place, remove_empty_folders, remove_tree
 from platefuse.tables.table import table_path
@@ -41,7 +50,7 @@ def fuse_well(
     request: RegistrationRequest | None = None,
     scatter: int = 1,
     threads: int = 1,
-) -> dict[str, Any]:
+) -> FusionReceipt:
     """Fuse every acquisition of a well into the fused plate: staged, then moved into place.
 
     A well that was fused before from the same images with the same options is left alone.
@@ -63,8 +72,8 @@ def fuse_well(
 
     Returns
     -------
-    dict
-        The receipt.
+    FusionReceipt
+        What was done.
 
     Raises
     ------
@@ -88,12 +97,12 @@ def fuse_well(
     ]
     section = {"version": options.ngff_version, "images": entries}
     write_group(job.staged, {"well": section}, options.ngff_version)
-    write_record(job.staged, {"fusion": {**stamp(), "wanted": job.wanted, "images": images}})
+    FusedWellRecord(fingerprint=job.wanted, images=images).write(job.staged)
     put_in_place(job.staged, job.target)
     job.tidy()
     seconds = round(time.perf_counter() - begun, 3)
     logger.info("%s: fused %s in %.1f s", job.target, ", ".join(images), seconds)
-    return {**job.receipt, "action": "fused", "images": images, "seconds": seconds}
+    return replace(job.receipt("fused"), images=images, seconds=seconds)
 
 
 def fuse_well_part(
@@ -105,7 +114,7 @@ def fuse_well_part(
     *,
     request: RegistrationRequest | None = None,
     threads: int = 1,
-) -> dict[str, Any]:
+) -> FusionReceipt:
     """Fuse one of several disjoint parts of a well; `fuse_well` with ``scatter=of`` finishes.
 
     Parameters
@@ -117,8 +126,8 @@ def fuse_well_part(
 
     Returns
     -------
-    dict
-        The receipt.
+    FusionReceipt
+        What was done.
 
     Raises
     ------
@@ -128,13 +137,13 @@ def fuse_well_part(
     begun = time.perf_counter()
     job = _Job.read(well, fused, options, request)
     scatter = Scatter(job.staged, of, number)
-    receipt = {**job.receipt, "part": number, "of": of}
     if job.done_before() is not None or scatter.is_complete(number, job.wanted):
-        return {**receipt, "action": "fused before"}
+        return replace(job.receipt("fused before"), part=number, of=of)
     remove_tree(scatter.target)
     job.write(scatter, threads)
     scatter.mark_complete(job.wanted)
-    return {**receipt, "action": "fused", "seconds": round(time.perf_counter() - begun, 3)}
+    seconds = round(time.perf_counter() - begun, 3)
+    return replace(job.receipt("fused"), part=number, of=of, seconds=seconds)
 
 
 def fused_images(
@@ -154,7 +163,7 @@ def check_fused_well(well: Path) -> None:
     PlateError
         If it is anything else.
     """
-    if os.path.lexists(well) and "fusion" not in (read_record(well) or {}):
+    if os.path.lexists(well) and FusedWellRecord.read(well) is None:
         raise PlateError(f"{well} is there and is not a fused well. {NOT_OURS}")
 
 
@@ -201,21 +210,18 @@ class _Job:
         check_fused_well(target)
         return cls(fused_images(layers, options), options, wanted, target, staged)
 
-    @property
-    def receipt(self) -> dict[str, Any]:
-        row, plate = self.target.parent, self.target.parent.parent
-        return {
-            "well": f"{row.name}/{self.target.name}",
-            "fused": f"{plate.name}/{row.name}/{self.target.name}",
-        }
+    def receipt(self, action: str) -> FusionReceipt:
+        well = f"{self.target.parent.name}/{self.target.name}"
+        fused = f"{self.target.parent.parent.name}/{well}"
+        return FusionReceipt(well=well, fused=fused, action=action)
 
-    def done_before(self) -> dict[str, Any] | None:
+    def done_before(self) -> FusionReceipt | None:
         """The receipt, if the fused well is there and was made from the same, as asked."""
-        record = (read_record(self.target) or {}).get("fusion", {})
+        record = FusedWellRecord.read(self.target)
         there = all((self.target / name).is_dir() for name, _ in self.images)
-        if record.get("wanted") != self.wanted or not there:
+        if record is None or record.fingerprint != self.wanted or not there:
             return None
-        return {**self.receipt, "action": "fused before", "images": record["images"]}
+        return replace(self.receipt("fused before"), images=record.images)
 
     def tidy(self) -> None:
         """Remove what is staged, by this run or one that was killed."""
@@ -223,7 +229,7 @@ class _Job:
         Scatter(self.staged).remove_parts()
         remove_empty_folders(self.staged.parent, staging_root(self.target.parent.parent))
 
-    def write(self, scatter: Scatter, threads: int) -> dict[str, Any]:
+    def write(self, scatter: Scatter, threads: int) -> dict[str, FusedImage]:
         """Write all images, or this job's part of them."""
         return {
             name: fuse_layers(layers, scatter.target / name, self.options, scatter, threads)
@@ -231,7 +237,7 @@ class _Job:
         }
 
 
-def finish_fused_plate(plate: Plate, fused: Path, options: FusionOptions) -> dict[str, Any]:
+def finish_fused_plate(plate: Plate, fused: Path, options: FusionOptions) -> PlateReceipt:
     """Write the metadata of the fused plate; all its wells must be there.
 
     Raises
@@ -239,7 +245,9 @@ def finish_fused_plate(plate: Plate, fused: Path, options: FusionOptions) -> dic
     ViewError
         If a well has not been fused.
     """
-    missing = [w.name for w in plate.wells if read_record(fused / w.row / w.column) is None]
+    missing = [
+        w.name for w in plate.wells if FusedWellRecord.read(fused / w.row / w.column) is None
+    ]
     if missing:
         raise ViewError(f"{fused}: not fused yet: {', '.join(missing)}. Run `fuse_well` for them.")
     section = {
@@ -251,7 +259,7 @@ def finish_fused_plate(plate: Plate, fused: Path, options: FusionOptions) -> dic
     for row in {well.row for well in plate.wells}:
         write_group(fused / row, {}, options.ngff_version)
     write_group(fused, {"plate": section}, options.ngff_version)
-    return {"fused": fused.name, "wells": [well.name for well in plate.wells]}
+    return PlateReceipt(fused=fused.name, wells=tuple(well.name for well in plate.wells))
 
 
 def _fingerprint(image: Multiscale, options: FusionOptions) -> dict[str, Any]:
@@ -263,11 +271,11 @@ def _fingerprint(image: Multiscale, options: FusionOptions) -> dict[str, Any]:
             stat = (Path(folder) / name).stat()
             files, size, newest = files + 1, size + stat.st_size, max(newest, stat.st_mtime_ns)
     attributes = {k: v for k, v in read_attributes(image.path).items() if k != KEY}
-    registration = (read_record(image.path) or {}).get("registration", {})
+    record = RegistrationRecord.read(image.path)
     return {
         "attributes": digest_json(attributes),
         "tile_table": digest_tree(table_path(image.path, options.tile_table)),
-        "registration": registration.get("request"),
+        "registration": None if record is None else asdict(record.request),
         "files": files,
         "bytes": size,
         "newest_ns": newest,

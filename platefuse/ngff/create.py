@@ -18,7 +18,6 @@ from platefuse.ngff.image import (
     read_array_metadata,
 )
 from platefuse.ngff.metadata import read_json, update_attributes
-from platefuse.records import forget_record
 from platefuse.storage.files import make_folder, write_json
 
 BloscName = Literal["lz4", "lz4hc", "blosclz", "snappy", "zlib", "zstd"]
@@ -178,10 +177,8 @@ def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy:
     factors = tuple(coarsening_xy if a in "yx" else 1 for a in axes)
     if levels == len(source.paths) and all(f == factors for f in source.factors):
         copy_metadata(source.path, target, source)
-        forget_record(target)
         return replace(source, path=target)
     copy_metadata_files(source.path, target)
-    forget_record(target)
     paths = [source.paths[k] if k < len(source.paths) else str(k) for k in range(levels)]
     datasets = []
     for level, (path, shape) in enumerate(

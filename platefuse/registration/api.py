@@ -19,6 +19,7 @@ from platefuse.geometry import match_rois
 from platefuse.ngff.create import derive_pyramid
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Well
+from platefuse.records import forget_record
 from platefuse.registration.plan import place_all
 from platefuse.registration.request import Interpolation, RegistrationRequest
 from platefuse.registration.stage import move_tasks, register_image
@@ -81,6 +82,7 @@ def write_registered_zarr(
     with system_errors(ImageError, f"{target}: the file system refused", remedy):
         try:
             new = derive_pyramid(source, target, num_levels, coarsening_xy)
+            forget_record(target)
             tasks = move_tasks(source, new, placements, aggregate(aggregation_function), 0)
             run_tasks(tasks, threads=1)
         except BaseException:  # the caller's function, too, may raise what it likes

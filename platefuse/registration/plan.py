@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from platefuse.errors import RecordError
 from platefuse.geometry import Placement, Roi, match_rois, place
 from platefuse.ngff.image import Multiscale, check_axes, foreign_files, label_names
 from platefuse.ngff.paths import check_tree
 from platefuse.ngff.plate import Well
-from platefuse.records import digest_tree, stamp
+from platefuse.records import RegisteredRoi, RegistrationRecord, TableDigests, digest_tree
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.tables.move import check_moves
-from platefuse.tables.table import read_table, table_fates, table_path
+from platefuse.tables.table import read_table, table_fates
 
 
 @dataclass(frozen=True)
@@ -30,14 +29,14 @@ class RegistrationPlan:
         The ROIs of the acquisition and of the reference that show the same tissue.
     placements : list of Placement
         Where the pixels of the image go.
-    record : dict
+    record : RegistrationRecord
         The record of the new image, without its tables.
     """
 
     image: Path
     pairs: list[tuple[Roi, Roi]]
     placements: list[Placement]
-    record: dict[str, Any]
+    record: RegistrationRecord
 
 
 def plan_registration(well: Well, image: str, request: RegistrationRequest) -> RegistrationPlan:
@@ -57,8 +56,8 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
     if done_record(source, request) is not None:
         raise RecordError(
             f"{source}: this image has been registered in its place already, and now an image "
-            "beside it is asked for (overwrite_input: false). Its pixels will not be moved twice: "
-            "restore the original image, or set overwrite_input to true."
+            "next to it is requested (overwrite_input: false). Its pixels will not be shifted "
+            "twice: restore the original image, or set overwrite_input to true."
         )
     multiscale = Multiscale.read(source)
     check_axes(multiscale, Multiscale.read(reference))
@@ -76,25 +75,13 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
     check_moves(table_fates(source, reference), axes)
     for path in foreign_files(source):
         check_tree(path, well.plate)
-    record = {
-        **stamp(),
-        "request": request.identity,
-        "reference": reference.name,
-        "digests": {
-            "acquisition_table": digest_tree(table_path(source, request.roi_table)),
-            "reference_table": digest_tree(table_path(reference, request.roi_table)),
-        },
-        "axes": axes,
-        "rois": [
-            {
-                "name": placement.name,
-                "shift_px": list(placement.shift_px),
-                "start_px": list(placement.dst.start),
-                "size_px": list(placement.dst.shape),
-            }
-            for placement in placements
-        ],
-    }
+    record = RegistrationRecord(
+        request=request.identity,
+        reference=reference.name,
+        digests=TableDigests(*(digest_tree(table.path) for table in tables)),
+        axes=axes,
+        rois=tuple(RegisteredRoi(p.name, p.shift_px, p.dst.start, p.dst.shape) for p in placements),
+    )
     return RegistrationPlan(source, pairs, placements, record)
 
 

@@ -1,14 +1,14 @@
-"""What is asked of a registration, and whether it has been done."""
+"""The registration to apply, and whether an image carries its record."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from platefuse.errors import RecordError
 from platefuse.ngff.plate import REGISTERED_SUFFIX, Well
-from platefuse.records import read_record
+from platefuse.records import RegistrationIdentity, RegistrationRecord
 from platefuse.storage.expected import whole
 from platefuse.storage.options import check_options, option
 
@@ -56,48 +56,31 @@ class RegistrationRequest:
         check_options(self, "registration")
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """What the record keeps of it, and what must not change afterwards."""
-        identity = asdict(self)
-        del identity["overwrite_input"]
-        return identity
+    def identity(self) -> RegistrationIdentity:
+        """What the record keeps of the request, and what must not change afterwards."""
+        return RegistrationIdentity(self.roi_table, self.reference_acquisition, self.interpolation)
 
     def destination(self, well: Well, image: str) -> Path:
         """Where the registered image is in the end."""
         return well.image(image if self.overwrite_input else image + REGISTERED_SUFFIX)
 
 
-def done_record(folder: Path, request: RegistrationRequest) -> dict[str, Any] | None:
-    """The registration record of an image, if it is complete and asks for the same.
+def done_record(folder: Path, request: RegistrationRequest) -> RegistrationRecord | None:
+    """The record of an image that this request has registered completely; else None.
 
     Raises
     ------
     RecordError
-        If the image was registered by another request: its pixels have been moved already.
+        If the image was registered by another request: its pixels have been shifted already. Or
+        if the record is damaged.
     """
-    record = read_record(folder) if folder.is_dir() else None
-    registration = (record or {}).get("registration")
-    if not isinstance(registration, dict):
+    record = RegistrationRecord.read(folder)
+    if record is None:
         return None
-    if registration.get("request") != request.identity:
+    if record.request != request.identity:
         raise RecordError(
-            f"{folder}: this image has been registered already, by "
-            f"{_as_text(registration.get('request', {}))}, and now {_as_text(request.identity)} "
-            "is asked for. Its pixels will not be moved twice: restore the original image, or "
-            "set the config back to what was used."
+            f"{folder}: this image has been registered already, by {record.request}, and now "
+            f"{request.identity} is requested. Its pixels will not be shifted twice: restore the "
+            "original image, or set the config back to what was used."
         )
-    tables = registration.get("tables", {})
-    if not isinstance(tables, dict):
-        raise RecordError(
-            f"{folder}: the record of its registration is damaged: `tables` is {tables!r}, "
-            "expected an object. Restore the image."
-        )
-    return registration if "tables" in registration else None
-
-
-def _as_text(request: object) -> str:
-    return (
-        ", ".join(f"{k}={v!r}" for k, v in request.items())
-        if isinstance(request, dict)
-        else str(request)
-    )
+    return record if record.complete else None

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from platefuse.engine.compose import Paint
 from platefuse.engine.downsample import Downsample, mean, nearest
@@ -27,7 +26,7 @@ from platefuse.ngff.image import (
     read_array_metadata,
 )
 from platefuse.ngff.plate import Well
-from platefuse.records import forget_record, read_record, write_record
+from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
 from platefuse.registration.plan import RegistrationPlan, place_all, plan_registration
 from platefuse.registration.request import ORDERS, RegistrationRequest, done_record
 from platefuse.registration.swap import put_back
@@ -45,7 +44,7 @@ def register_image(
     *,
     threads: int = 1,
     planning: AbstractContextManager[None] | None = None,
-) -> dict[str, Any]:
+) -> ImageReceipt:
     """Write the staged image: all levels and labels, in the reference's pixel grid.
 
     An image that is registered already, or staged completely, is left as it is.
@@ -65,8 +64,8 @@ def register_image(
 
     Returns
     -------
-    dict
-        The receipt: the record and what was done.
+    ImageReceipt
+        The record and what was done.
 
     Raises
     ------
@@ -80,30 +79,30 @@ def register_image(
         done = done_record(request.destination(well, image), request)
         plan = None if done is not None else plan_registration(well, image, request)
     if plan is None:
-        return {"well": well.name, "image": image, "action": "registered before", "record": done}
+        return ImageReceipt(well=well.name, image=image, action="registered before", record=done)
     staged = well.staging / image
-    found = (read_record(staged) or {}).get("registration", {}) if staged.is_dir() else {}
-    if (found.get("request"), found.get("digests")) == (request.identity, plan.record["digests"]):
-        return {"well": well.name, "image": image, "action": "staged before", "record": found}
+    old = RegistrationRecord.read(staged)
+    if old is not None and (old.request, old.digests) == (request.identity, plan.record.digests):
+        return ImageReceipt(well=well.name, image=image, action="staged before", record=old)
     for part in (plan.image, *(plan.image / "labels" / name for name in label_names(plan.image))):
         StoredArray.open(part / Multiscale.read(part).paths[0])  # its codecs are known
     remove_tree(staged)
     written = stage_image(plan, staged, ORDERS[request.interpolation], threads)
-    write_record(staged, {"registration": plan.record})
+    plan.record.write(staged)
     logger.info(
         "%s: staged %d ROIs onto image %s",
         plan.image,
         len(plan.placements),
-        plan.record["reference"],
+        plan.record.reference,
     )
-    return {
-        "well": well.name,
-        "image": image,
-        "action": "staged",
-        "record": plan.record,
-        "pixels": written,
-        "seconds": round(time.perf_counter() - begun, 3),
-    }
+    return ImageReceipt(
+        well=well.name,
+        image=image,
+        action="staged",
+        record=plan.record,
+        pixels=written,
+        seconds=round(time.perf_counter() - begun, 3),
+    )
 
 
 def stage_image(plan: RegistrationPlan, staged: Path, order: int, threads: int) -> int:

@@ -14,13 +14,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from platefuse.errors import PlatefuseError, RecordError, SwapError
 from platefuse.ngff.image import Multiscale, label_names, read_array_metadata
 from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well
+from platefuse.records import ImageReceipt, WellReceipt
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.storage.files import (
     exchange,
@@ -57,7 +58,7 @@ def put_back(well: Well, image: str) -> None:
             logger.warning("%s: put back from %s", live, backup)
 
 
-def swap_image(well: Well, image: str, request: RegistrationRequest) -> dict[str, Any]:
+def swap_image(well: Well, image: str, request: RegistrationRequest) -> ImageReceipt:
     """Put the staged image in the place of the live one; the old image becomes the backup.
 
     Parameters
@@ -71,8 +72,8 @@ def swap_image(well: Well, image: str, request: RegistrationRequest) -> dict[str
 
     Returns
     -------
-    dict
-        The receipt.
+    ImageReceipt or WellReceipt
+        What was done.
 
     Raises
     ------
@@ -102,7 +103,7 @@ def swap_image(well: Well, image: str, request: RegistrationRequest) -> dict[str
         logger.info("%s: swapped; the original is %s", live, backup)
     if staged.exists():
         _keep_or_remove(staged, backup, request)
-    return {"well": well.name, "image": image, "action": action, "record": done}
+    return ImageReceipt(well=well.name, image=image, action=action, record=done)
 
 
 def discard_backup(well: Well, image: str, request: RegistrationRequest) -> None:
@@ -121,7 +122,7 @@ def discard_backup(well: Well, image: str, request: RegistrationRequest) -> None
 
 def discard_backups(
     well: Well, request: RegistrationRequest, *, keep_originals: bool = False
-) -> dict[str, Any]:
+) -> WellReceipt:
     """Check every live image of a well, and then remove the backups.
 
     Parameters
@@ -135,8 +136,8 @@ def discard_backups(
 
     Returns
     -------
-    dict
-        The receipt.
+    ImageReceipt or WellReceipt
+        What was done.
 
     Raises
     ------
@@ -150,7 +151,7 @@ def discard_backups(
         for image in images:
             discard_backup(well, image, request)
     kept = [str(backup_path(well, image)) for image in images if backup_path(well, image).exists()]
-    return {"well": well.name, "images": images, "backups_kept": kept}
+    return WellReceipt(well=well.name, images=tuple(images), backups_kept=tuple(kept))
 
 
 def check_registered(image: Path, request: RegistrationRequest) -> None:
@@ -162,12 +163,12 @@ def check_registered(image: Path, request: RegistrationRequest) -> None:
         If one is missing.
     """
     record = done_record(image, request)
-    if record is None:
+    if record is None or record.tables is None:
         raise RecordError(f"{image}: not registered yet; its backup is not to be removed.")
     for part in (image, *(image / "labels" / name for name in label_names(image))):
         for path in Multiscale.read(part).paths:
             read_array_metadata(part / path)
-    for name in record["tables"]:
+    for name in record.tables:
         if not table_path(image, name).is_dir():
             raise RecordError(f"{image}: the table {name!r} of its record is not there.")
 
@@ -206,10 +207,10 @@ def publish_image(well: Well, image: str, request: RegistrationRequest) -> Path:
     return target
 
 
-def publish_registered(well: Well, request: RegistrationRequest) -> dict[str, Any]:
+def publish_registered(well: Well, request: RegistrationRequest) -> WellReceipt:
     """Publish every staged image of a well; see `publish_image`."""
     paths = [publish_image(well, image.path, request) for image in well.images]
-    return {"well": well.name, "images": [path.name for path in paths]}
+    return WellReceipt(well=well.name, images=tuple(path.name for path in paths))
 
 
 @contextmanager

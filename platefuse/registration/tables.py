@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from platefuse.errors import RecordError
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Well
-from platefuse.records import digest_tree, read_record, write_record
+from platefuse.records import ImageReceipt, RegisteredTable, RegistrationRecord, digest_tree
 from platefuse.registration.plan import plan_registration
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.tables.move import Piece, move_table
 from platefuse.tables.table import TableFate, copy_table_groups, table_fates, table_path
 
 
-def copy_tables(well: Well, image: str, request: RegistrationRequest) -> dict[str, Any]:
+def copy_tables(well: Well, image: str, request: RegistrationRequest) -> ImageReceipt:
     """Carry all tables of an image into its staged image, and complete the record.
 
     Tables that say where the fields or the well are come from the reference. Other ROI tables
@@ -33,20 +33,21 @@ def copy_tables(well: Well, image: str, request: RegistrationRequest) -> dict[st
 
     Returns
     -------
-    dict
-        The receipt: what was done to each table.
+    ImageReceipt
+        What was done to each table.
 
     Raises
     ------
     PlatefuseError
         If the image is neither staged nor registered, or a listed table is missing.
     """
-    receipt = {"well": well.name, "image": image}
     done = done_record(request.destination(well, image), request)
     if done is not None:
-        return {**receipt, "action": "registered before", "tables": done["tables"]}
+        return ImageReceipt(
+            well=well.name, image=image, action="registered before", tables=done.tables
+        )
     staged = well.staging / image
-    record = read_record(staged) if staged.is_dir() else None
+    record = RegistrationRecord.read(staged)
     if record is None:
         raise RecordError(
             f"{well.image(image)}: there is no staged image at {staged}. Run `register_image` "
@@ -66,19 +67,17 @@ def copy_tables(well: Well, image: str, request: RegistrationRequest) -> dict[st
         name: _carried(staged, name, fate, source, pieces, multiscale.spatial)
         for name, fate in fates.items()
     }
-    registration = {**record["registration"], "tables": tables}
-    write_record(staged, {**record, "registration": registration})
-    return {**receipt, "action": "carried", "tables": tables}
+    replace(record, tables=tables).write(staged)
+    return ImageReceipt(well=well.name, image=image, action="carried", tables=tables)
 
 
 def _carried(
     staged: Path, name: str, fate: TableFate, image: Path, pieces: Sequence[Piece], axes: str
-) -> dict[str, Any]:
+) -> RegisteredTable:
     """What is recorded of a table, after it was moved if that is its fate."""
-    done: dict[str, Any] = {
-        "from": "image" if fate.origin == image else "reference",
-        "action": "moved" if fate.moves else "copied",
-    }
-    if fate.moves:
-        done["rows_dropped"] = move_table(staged, name, pieces, axes)
-    return {**done, "sha256": digest_tree(table_path(staged, name))}
+    return RegisteredTable(
+        "image" if fate.origin == image else "reference",
+        "moved" if fate.moves else "copied",
+        move_table(staged, name, pieces, axes) if fate.moves else None,
+        sha256=digest_tree(table_path(staged, name)),
+    )

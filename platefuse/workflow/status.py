@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from platefuse.errors import PlatefuseError, RecordError
+from platefuse.errors import PlatefuseError
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import REGISTERED_SUFFIX, Plate, Well, WellImage
-from platefuse.records import read_record
+from platefuse.records import FusedWellRecord, Record, RegistrationRecord
 from platefuse.registration.swap import backup_path
+
+R = TypeVar("R", bound=Record)
 
 STATES = {
     "raw": "as it was acquired",
@@ -49,34 +51,13 @@ class ShiftRange:
     rois: int
 
     @classmethod
-    def of_record(cls, registration: dict[str, Any]) -> ShiftRange | None:
-        """The range of a registration's record; None if it moved no ROI.
-
-        Raises
-        ------
-        RecordError
-            If the record is not as platefuse writes it.
-
-        Examples
-        --------
-        >>> rois = [{"shift_px": [7.0, -12.0]}, {"shift_px": [6.5, -12.5]}]
-        >>> ShiftRange.of_record({"axes": "yx", "rois": rois})
-        ShiftRange(axes='yx', lowest_px=(6.5, -12.5), highest_px=(7.0, -12.0), rois=2)
-        """
-        try:
-            axes = str(registration["axes"])
-            shifts = [tuple(float(s) for s in roi["shift_px"]) for roi in registration["rois"]]
-            by_axis = list(zip(*shifts, strict=True))
-        except (LookupError, TypeError, ValueError) as error:
-            raise RecordError(f"the record of the registration is damaged ({error!r})") from error
-        if not shifts:
+    def of_record(cls, record: RegistrationRecord) -> ShiftRange | None:
+        """The range of a registration's record; None if it has no ROI."""
+        if not record.rois:
             return None
-        if len(by_axis) != len(axes):
-            raise RecordError(
-                f"the record of the registration is damaged: {len(by_axis)} shifts, axes {axes!r}"
-            )
+        by_axis = list(zip(*(roi.shift_px for roi in record.rois), strict=True))
         lowest, highest = tuple(map(min, by_axis)), tuple(map(max, by_axis))
-        return cls(axes, lowest, highest, len(shifts))
+        return cls(record.axes, lowest, highest, len(record.rois))
 
     def of_axis(self, axis: str) -> tuple[float, float] | None:
         """Smallest and largest shift along one axis, pixels; None for an axis it has not."""
@@ -208,7 +189,7 @@ def plate_status(path: str | Path, fused: str | Path | None = None) -> PlateStat
 def well_status(well: Well, fused: Path) -> WellStatus:
     """Look at every image of a well; `fused` is the fused plate."""
     try:
-        is_fused = _record(fused / well.row / well.column, "fusion") is not None
+        is_fused = _read(FusedWellRecord, fused / well.row / well.column) is not None
         return WellStatus(well.name, is_fused, tuple(image_status(well, i) for i in well.images))
     except (PlatefuseError, OSError) as error:
         return WellStatus(well.name, False, (), str(error))
@@ -224,7 +205,7 @@ def image_status(well: Well, image: WellImage) -> ImageStatus:
 
 def _image_status(well: Well, image: WellImage) -> ImageStatus:
     staged = well.staging / image.path
-    in_staging, staged_record = staged.is_dir(), _record(staged, "registration")
+    in_staging, staged_record = staged.is_dir(), _read(RegistrationRecord, staged)
     name, record = _registered_image(well, image.path)
     live = well.image(image.path)
     if record is not None:
@@ -232,7 +213,7 @@ def _image_status(well: Well, image: WellImage) -> ImageStatus:
     elif not live.is_dir():
         state = "missing"
     elif in_staging:
-        complete = staged_record is not None and "tables" in staged_record
+        complete = staged_record is not None and staged_record.complete
         state, record = ("staged" if complete else "staging"), staged_record
     else:
         state = "raw"
@@ -248,9 +229,9 @@ def _image_status(well: Well, image: WellImage) -> ImageStatus:
     )
 
 
-def _registered_image(well: Well, image: str) -> tuple[str | None, dict[str, Any] | None]:
+def _registered_image(well: Well, image: str) -> tuple[str | None, RegistrationRecord | None]:
     for name in (image, image + REGISTERED_SUFFIX):
-        record = _record(well.image(name), "registration")
+        record = _read(RegistrationRecord, well.image(name))
         if record is not None:
             return name, record
     return None, None
@@ -261,13 +242,14 @@ def _backup(well: Well, image: str, *, registered_in_place: bool) -> str | None:
     if backup.is_dir():
         return str(backup)
     # Killed between the exchange and the renaming: the original still has the staged image's name.
-    exchanged = registered_in_place and staged.is_dir() and _record(staged, "registration") is None
+    exchanged = (
+        registered_in_place and staged.is_dir() and _read(RegistrationRecord, staged) is None
+    )
     return str(staged) if exchanged else None
 
 
-def _record(folder: Path, part: str) -> dict[str, Any] | None:
+def _read(kind: type[R], group: Path) -> R | None:
     try:
-        found = (read_record(folder) or {}).get(part)
-    except FileNotFoundError:  # removed or moved between two looks
+        return kind.read(group)
+    except FileNotFoundError:  # removed or renamed since we looked
         return None
-    return found if isinstance(found, dict) else None

@@ -11,10 +11,10 @@ from platefuse.errors import TableError
 from platefuse.fusion.fields import Field, find_fields, precision_px
 from platefuse.geometry import Box
 from platefuse.ngff.image import Multiscale
-from platefuse.records import write_record
 from platefuse.tables.table import write_roi_table
 from platefuse.testing import AcquisitionSpec, PlateSpec
 from tests.conftest import PlateFactory
+from tests.records import registration_record, roi
 
 SPEC = PlateSpec(
     wells=("B/03",),
@@ -38,8 +38,8 @@ def image(example_plate: PlateFactory) -> Path:
 
 def registered(image: Path, *rois: tuple[str, list[int], list[int]], axes: str = "zyx") -> None:
     """Leave the record of a registration: ROIs by name, start and size in pixels."""
-    entries = [{"name": n, "start_px": start, "size_px": size} for n, start, size in rois]
-    write_record(image, {"registration": {"axes": axes, "rois": entries}})
+    entries = [roi(n, (0.0,) * len(axes), tuple(start), tuple(size)) for n, start, size in rois]
+    registration_record(*entries, axes=axes).write(image)
 
 
 def fields_of(image: Path, table: str = "FOV_ROI_table") -> list[Field]:

@@ -97,7 +97,7 @@ def test_what_a_killed_job_has_left_goes_with_the_next(
     fuse_well(well, fused, wanted, scatter=3)
     assert not fused.with_name("3.zarr.staging").exists()
     (fused.with_name("3.zarr.staging") / WELL).mkdir(parents=True)  # the old well, exchanged
-    assert fuse_well(well, fused, wanted, scatter=3)["action"] == "fused before"
+    assert fuse_well(well, fused, wanted, scatter=3).action == "fused before"
     assert not fused.with_name("3.zarr.staging").exists()
 
 

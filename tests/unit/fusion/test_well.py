@@ -24,7 +24,7 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
-from platefuse.records import forget_record, read_record
+from platefuse.records import FusedImageRecord, forget_record
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import publish_registered, swap_image
@@ -358,9 +358,9 @@ def test_fields_segmented_one_by_one_become_one_label(example_plate: PlateFactor
     assert pairs[:, 0].tolist() == [0, 0]
     # What spoke of the ids that were is left out, and it is said so.
     assert table_names(path) == ["FOV_ROI_table", "well_ROI_table"]
-    record = read_record(path)
+    record = FusedImageRecord.read(path)
     assert record is not None
-    assert set(record["fusion"]["tables_left_out"]) == {"nuclei_ROI_table", "nuclei_features"}
+    assert set(record.tables_left_out) == {"nuclei_ROI_table", "nuclei_features"}
 
 
 def test_labels_as_they_are_take_the_first_field_that_has_one(example_plate: PlateFactory) -> None:
@@ -381,24 +381,24 @@ def test_a_well_is_fused_anew_only_if_something_changed(example_plate: PlateFact
     well, fused = Plate.open(plate.path).wells[0], fused_plate_path(plate.path)
     options = FusionOptions(output_chunksize=SMALL_CHUNKS)
     first = fuse_well(well, fused, options)
-    assert first["action"] == "fused"
+    assert first.action == "fused"
     again = fuse_well(well, fused, options)
-    assert again["action"] == "fused before"
-    assert again["images"] == first["images"]
+    assert again.action == "fused before"
+    assert again.images == first.images
     attributes = plate.path / WELL / "0" / "tables" / "nuclei_features" / ".zattrs"
     attributes.write_text(json.dumps({**json.loads(attributes.read_text()), "note": "new"}))
-    assert fuse_well(well, fused, options)["action"] == "fused"
+    assert fuse_well(well, fused, options).action == "fused"
     new = fused / WELL / "0" / "tables" / "nuclei_features" / ".zattrs"
     assert json.loads(new.read_text())["note"] == "new"
     options = replace(options, method="max")
-    assert fuse_well(well, fused, options)["action"] == "fused"
+    assert fuse_well(well, fused, options).action == "fused"
     shutil.rmtree(fused / WELL / "0")
-    assert fuse_well(well, fused, options)["action"] == "fused"
+    assert fuse_well(well, fused, options).action == "fused"
     attributes = plate.path / WELL / "0" / ".zattrs"
     corrected = attributes.read_text().replace('"DAPI"', '"Hoechst"')
     assert corrected != attributes.read_text()
     attributes.write_text(corrected)
-    assert fuse_well(well, fused, options)["action"] == "fused"
+    assert fuse_well(well, fused, options).action == "fused"
     assert not fused.with_name(f"{fused.name}.staging").exists()
 
 

@@ -34,7 +34,7 @@ from platefuse.errors import (
 )
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Plate
-from platefuse.records import digest_tree, read_record, write_record
+from platefuse.records import FusedImageRecord, RegistrationRecord, TableDigests, digest_tree
 from platefuse.registration import stage
 from platefuse.registration.api import apply_registration_to_image, write_registered_zarr
 from platefuse.registration.plan import plan_registration
@@ -59,6 +59,7 @@ from tests.truth import (
 FIELDS, WELL = "registered_FOV_ROI_table", "registered_well_ROI_table"
 REQUEST = RegistrationRequest(FIELDS)
 ROOT = Path(__file__).parents[3]
+FUSED = FusedImageRecord(sources=("0",), origin_um={"y": 0.0, "x": 0.0}, tables_left_out={})
 TINY = replace(
     SMALL,
     wells=("B/03",),
@@ -209,18 +210,17 @@ def test_the_record_keeps_the_shift_and_what_was_used(example_plate: PlateFactor
     tables = plate.path / "B" / "03" / "1" / "tables"
     digests = {name: digest_tree(tables.parent.parent / name / "tables" / FIELDS) for name in "01"}
     register(plate.path)
-    record = (read_record(plate.path / "B" / "03" / "1") or {})["registration"]
-    assert record["reference"] == "0"
-    assert record["request"] == REQUEST.identity
-    assert record["digests"] == {
-        "acquisition_table": digests["1"],
-        "reference_table": digests["0"],
-    }
-    assert record["axes"] == "zyx"
-    assert [roi["shift_px"] for roi in record["rois"]] == [[0, 3, -5]] * 4
-    assert set(record["tables"]) == set(TINY.tables)
-    for name, carried in record["tables"].items():
-        assert carried["sha256"] == digest_tree(tables / name)
+    record = RegistrationRecord.read(plate.path / "B" / "03" / "1")
+    assert record is not None
+    assert record.reference == "0"
+    assert record.request == REQUEST.identity
+    assert record.digests == TableDigests(digests["1"], digests["0"])
+    assert record.axes == "zyx"
+    assert [roi.shift_px for roi in record.rois] == [(0, 3, -5)] * 4
+    assert record.tables is not None
+    assert set(record.tables) == set(TINY.tables)
+    for name, table in record.tables.items():
+        assert table.sha256 == digest_tree(tables / name)
 
 
 @pytest.mark.parametrize(
@@ -239,9 +239,9 @@ def test_pixels_that_were_moved_are_never_moved_again(
     before = state(plate.path.parent)
     well = Plate.open(plate.path).wells[0]
     for step in (register_image, copy_tables, swap_image):
-        with pytest.raises(RecordError, match="will not be moved twice"):
+        with pytest.raises(RecordError, match="will not be shifted twice"):
             step(well, "1", other)
-    with pytest.raises(RecordError, match="will not be moved twice"):
+    with pytest.raises(RecordError, match="will not be shifted twice"):
         check_plate(Plate.open(plate.path), other)
     assert state(plate.path.parent) == before
 
@@ -266,11 +266,11 @@ def test_a_staged_image_has_no_record_before_it_is_complete(
     """Its attributes are copied: a record among them would say that it is complete."""
     plate = example_plate(TINY)
     well = Plate.open(plate.path).wells[0]
-    write_record(well.image("1"), {"note": "this image was fused, say"})
+    FUSED.write(well.image("1"))
     found = []
 
     def killed(*_: object) -> None:
-        found.append(read_record(well.staging / "1"))
+        found.append(FusedImageRecord.read(well.staging / "1"))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(stage, "run_tasks", killed)
@@ -322,8 +322,8 @@ def test_a_staged_image_is_used_again_unless_the_tables_have_changed(
 ) -> None:
     plate = example_plate(TINY)
     well = Plate.open(plate.path).wells[0]
-    assert register_image(well, "1", REQUEST)["action"] == "staged"
-    assert register_image(well, "1", REQUEST)["action"] == "staged before"
+    assert register_image(well, "1", REQUEST).action == "staged"
+    assert register_image(well, "1", REQUEST).action == "staged before"
     table = read_table(well.image("1"), FIELDS)
     rows = {
         name: {column: values[i] for column, values in table.columns.items()}
@@ -334,8 +334,9 @@ def test_a_staged_image_is_used_again_unless_the_tables_have_changed(
     shutil.rmtree(well.image("1") / "tables" / FIELDS)
     write_roi_table(well.image("1"), FIELDS, rows)
     receipt = register_image(well, "1", REQUEST)
-    assert receipt["action"] == "staged"
-    assert receipt["record"]["rois"][0]["shift_px"] == [0, 3, -3]
+    assert receipt.action == "staged"
+    assert receipt.record is not None
+    assert receipt.record.rois[0].shift_px == (0, 3, -3)
 
 
 def spoil(table: str, image: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Any:
@@ -558,7 +559,7 @@ def test_a_new_image_says_nothing_of_what_was_done_to_the_old_one(
     """Neither has its record, nor the copy of its metadata that zarr would believe."""
     plate = example_plate(replace(TINY, ngff_version="0.5", levels=2))
     image = plate.path / "B" / "03" / "1"
-    write_record(image, {"note": "registered, say"})
+    FUSED.write(image)
     with pytest.warns(UserWarning, match="not part in the Zarr format 3"):
         zarr.consolidate_metadata(image)
     own, reference = (
@@ -566,7 +567,7 @@ def test_a_new_image_says_nothing_of_what_was_done_to_the_old_one(
     )
     new = plate.path.with_name("new.zarr")
     write_registered_zarr(str(image), str(new), own, reference, levels)
-    assert read_record(new) is None
+    assert FusedImageRecord.read(new) is None
     assert sorted(zarr.open_group(new, mode="r").keys()) == [str(k) for k in range(levels)]
 
 
@@ -696,7 +697,7 @@ def test_a_kill_anywhere_leaves_images_that_a_second_run_completes(
     for name in killed:
         path = tmp_path / "places" / name / "plate.zarr"
         for image in ("0", "1"):
-            record = read_record(path / "B" / "03" / image)
+            record = RegistrationRecord.read(path / "B" / "03" / image)
             check = assert_unregistered if record is None else assert_registered
             check(path, plate.truth, "B/03", image)
         for image in ("0", "1"):

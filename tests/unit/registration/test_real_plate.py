@@ -17,7 +17,7 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.well import fuse_well
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Plate
-from platefuse.records import digest_tree, read_record
+from platefuse.records import RegistrationRecord, digest_tree
 from platefuse.registration.request import Interpolation, RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import discard_backups, swap_image
@@ -92,19 +92,19 @@ def test_every_registered_pixel_is_a_pixel_of_its_source(registered: Registered)
     for well, image in product(("B/02", "B/03"), ("0", "1", "2")):
         path = registered("nearest") / well / image
         pixels = read_level(REAL_PLATE / well / image)
-        new, record = read_level(path), read_record(path)
+        new, record = read_level(path), RegistrationRecord.read(path)
         assert record is not None
         expected = np.zeros_like(pixels)
-        for roi in record["registration"]["rois"]:
-            (z, y, x), (depth, height, width) = roi["start_px"], roi["size_px"]
-            dz, dy, dx = (round(shift) for shift in roi["shift_px"])
+        for roi in record.rois:
+            (z, y, x), (depth, height, width) = roi.start_px, roi.size_px
+            dz, dy, dx = (round(shift) for shift in roi.shift_px)
             assert (z, depth, dz) == (0, 1, 0)
             expected[:, :, y : y + height, x : x + width] = pixels[
                 :, :, y - dy : y - dy + height, x - dx : x - dx + width
             ]
         np.testing.assert_array_equal(new, expected)
         if image != "0":
-            shifts = np.abs([roi["shift_px"][1:] for roi in record["registration"]["rois"]])
+            shifts = np.abs([roi.shift_px[1:] for roi in record.rois])
             assert (shifts > 1.3).all()
             assert (shifts < 2.9).all()
 

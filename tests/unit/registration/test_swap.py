@@ -18,7 +18,7 @@ import pytest
 
 from platefuse.errors import PlatefuseError, RecordError, SwapError
 from platefuse.ngff.plate import Well
-from platefuse.records import read_record, write_record
+from platefuse.records import RegistrationRecord, forget_record
 from platefuse.registration import swap
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.swap import (
@@ -31,6 +31,7 @@ from platefuse.registration.swap import (
     swap_image,
     well_lock,
 )
+from tests.records import COPIED, registration_record
 
 REQUEST = RegistrationRequest("registered_FOV_ROI_table")
 BESIDE = RegistrationRequest("registered_FOV_ROI_table", overwrite_input=False)
@@ -49,8 +50,7 @@ def make_image(path: Path, content: str, request: RegistrationRequest | None = N
     (path / ".zattrs").write_text(json.dumps({"multiscales": [entry]}))
     if request is not None:
         (path / "tables" / "t").mkdir(parents=True)
-        record = {"request": request.identity, "tables": {"t": {}}}
-        write_record(path, {"registration": record})
+        registration_record(identity=request.identity, tables={"t": COPIED}).write(path)
 
 
 def make_well(root: Path, images: tuple[str, ...] = ("0",)) -> Well:
@@ -108,7 +108,7 @@ def test_from_every_state_the_live_image_is_old_or_new_and_calling_again_complet
     if "new" in (live, staged) and not put_back_by_hand:
         assert now == "new"
         assert receipt is not None
-        assert receipt["action"] == "swapped before"
+        assert receipt.action == "swapped before"
     elif live == "old":
         assert now == "old"
     # Whatever was old is still there until the backup is discarded. (A backup is never new.)
@@ -129,20 +129,21 @@ def test_a_backup_beside_an_image_that_is_not_registered_is_never_lost(
             swap_image(well, "0", REQUEST)
         assert tree(tmp_path) == before
     shutil.rmtree(backup_path(well, "0"))
-    assert swap_image(well, "0", REQUEST)["action"] == "swapped"
+    assert swap_image(well, "0", REQUEST).action == "swapped"
 
 
 def test_one_swap_makes_new_live_and_old_the_backup(tmp_path: Path, way: str) -> None:
     well = make_well(tmp_path)
     put(well, "old", "new", "absent")
     receipt = swap_image(well, "0", REQUEST)
-    assert (receipt["well"], receipt["image"], receipt["action"]) == ("B/03", "0", "swapped")
-    assert receipt["record"]["request"] == REQUEST.identity
+    assert (receipt.well, receipt.image, receipt.action) == ("B/03", "0", "swapped")
+    assert receipt.record is not None
+    assert receipt.record.request == REQUEST.identity
     assert content(well.path / "0") == "new"
     assert content(backup_path(well, "0")) == "old"
     assert not (well.staging / "0").exists()
     before = tree(tmp_path)
-    assert swap_image(well, "0", REQUEST)["action"] == "swapped before"
+    assert swap_image(well, "0", REQUEST).action == "swapped before"
     assert tree(tmp_path) == before
 
 
@@ -198,7 +199,7 @@ def test_an_image_that_another_request_made_is_never_touched(
 def test_a_staged_image_without_its_tables_is_not_complete(tmp_path: Path, way: str) -> None:
     well = make_well(tmp_path)
     put(well, "old", "old", "absent")
-    write_record(well.staging / "0", {"registration": {"request": REQUEST.identity}})
+    registration_record(identity=REQUEST.identity).write(well.staging / "0")
     with pytest.raises(RecordError, match="no complete staged image"):
         swap_image(well, "0", REQUEST)
     assert content(well.path / "0") == "old"
@@ -241,7 +242,7 @@ def spoil_table(image: Path) -> None:
 
 
 def spoil_record(image: Path) -> None:
-    write_record(image, {})
+    forget_record(image)
 
 
 def spoil_metadata(image: Path) -> None:
@@ -289,8 +290,8 @@ def test_backups_go_when_all_images_are_checked_unless_they_are_kept(
         swap_image(well, image, REQUEST)
     for _ in range(2):
         receipt = discard_backups(well, REQUEST, keep_originals=keep)
-        assert len(receipt["backups_kept"]) == (2 if keep else 0)
-        assert receipt["images"] == ["0", "1"]
+        assert len(receipt.backups_kept or ()) == (2 if keep else 0)
+        assert receipt.images == ("0", "1")
     assert (tmp_path / "p.zarr.staging").exists() == keep
     for image in ("0", "1"):
         assert content(well.path / image) == "new"
@@ -304,7 +305,7 @@ def test_published_images_stand_beside_the_originals_and_in_the_well(tmp_path: P
         make_image(well.staging / image, "new", BESIDE)
     for _ in range(2):
         receipt = publish_registered(Well(well.plate, "B", "03"), BESIDE)
-        assert receipt["images"] == ["0_registered", "1_registered"]
+        assert receipt.images == ("0_registered", "1_registered")
     for image in ("0", "1"):
         assert content(well.path / image) == "old"
         assert content(well.path / f"{image}_registered") == "new"
@@ -435,7 +436,7 @@ def test_a_kill_at_any_call_leaves_old_or_new_and_a_second_run_completes(
             assert (staged, backup) == ("new", "old")
         if live == "old":
             assert staged == "new"
-        assert swap_image(well, "0", REQUEST)["action"] in ("swapped", "swapped before")
+        assert swap_image(well, "0", REQUEST).action in ("swapped", "swapped before")
         discard_backups(well, REQUEST)
         assert content(well.path / "0") == "new"
         assert not well.plate.with_name("p.zarr.staging").exists()
@@ -460,6 +461,6 @@ def test_a_record_says_what_was_swapped(tmp_path: Path) -> None:
     well = make_well(tmp_path)
     put(well, "old", "new", "absent")
     swap_image(well, "0", REQUEST)
-    record = read_record(well.path / "0")
+    record = RegistrationRecord.read(well.path / "0")
     assert record is not None
-    assert record["registration"]["request"] == REQUEST.identity
+    assert record.request == REQUEST.identity

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Plate
-from platefuse.records import read_record
+from platefuse.records import RegistrationRecord
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import swap_image
@@ -97,9 +97,9 @@ def test_masking_tables_fit_the_registered_label(
                 # a nucleus that was cut may be narrower than its cut box
                 assert start <= where[:, k].min() + 0.01
                 assert stop >= where[:, k].max() + 0.99
-        record = read_record(path)
+        record = RegistrationRecord.read(path)
         assert record is not None
-        assert record["registration"]["tables"]["nuclei_ROI_table"]["action"] == "moved"
+        assert (record.tables or {})["nuclei_ROI_table"].action == "moved"
     assert features == [
         (p, p.read_bytes()) for p in _files(well.image("1") / "tables/nuclei_features")
     ]

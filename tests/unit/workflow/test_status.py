@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 
-from platefuse.errors import PlateError, RecordError
+from platefuse import records
+from platefuse.errors import PlateError
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.well import fuse_well
+from platefuse.ngff.metadata import all_attributes
 from platefuse.ngff.plate import Plate, Well
-from platefuse.records import read_record
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import backup_path, discard_backups, publish_registered, swap_image
 from platefuse.registration.tables import copy_tables
 from platefuse.storage.files import exchange
 from platefuse.workflow.status import ImageStatus, ShiftRange, plate_status
+from tests.records import registration_record, roi
 
 REQUEST = RegistrationRequest("registered_FOV_ROI_table")
 STEPS: tuple[Callable[..., Any], ...] = (register_image, copy_tables, swap_image)
@@ -111,27 +113,14 @@ def test_images_beside_the_originals_count_as_registered(small_plate: Any) -> No
 
 
 def test_shifts_that_differ_between_fields_are_a_range() -> None:
-    rois = [{"shift_px": shift} for shift in ([0.0, 1.5, 2.0], [0.0, 1.625, -2.0])]
-    shifts = ShiftRange.of_record({"axes": "zyx", "rois": rois})
-    assert shifts is not None
+    rois = [roi(shift_px=shift) for shift in ((0.0, 1.5, 2.0), (0.0, 1.625, -2.0))]
+    shifts = ShiftRange.of_record(registration_record(*rois))
+    assert shifts == ShiftRange("zyx", (0, 1.5, -2), (0, 1.625, 2), rois=2)
     assert [shifts.of_axis(a) for a in "zyxt"] == [(0, 0), (1.5, 1.625), (-2, 2), None]
 
 
-@pytest.mark.parametrize(
-    "record",
-    [
-        {},
-        {"axes": "yx"},
-        {"axes": "yx", "rois": [{}]},
-        {"axes": "yx", "rois": 3},
-        {"axes": "yx", "rois": [{"shift_px": [1]}]},
-        {"axes": "yx", "rois": [{"shift_px": [1, "a"]}]},
-        {"axes": "yx", "rois": [{"shift_px": [1, 2]}, {"shift_px": [1]}]},
-    ],
-)
-def test_damaged_record_is_told_as_such(record: dict[str, Any]) -> None:
-    with pytest.raises(RecordError, match="damaged"):
-        ShiftRange.of_record(record)
+def test_image_without_rois_has_no_shifts() -> None:
+    assert ShiftRange.of_record(registration_record()) is None
 
 
 def test_plate_is_complete_when_all_is_registered_and_fused(small_plate: Any) -> None:
@@ -189,12 +178,12 @@ def test_what_vanishes_between_two_looks_was_not_there(
 ) -> None:
     do(small_plate.path, "1", 3)
 
-    def racing(folder: Path) -> dict[str, Any] | None:
-        if ".staging" in str(folder):
-            raise FileNotFoundError(os.fspath(folder))
-        return read_record(folder)
+    def racing(group: Path) -> dict[str, Any]:
+        if ".staging" in str(group):
+            raise FileNotFoundError(os.fspath(group))
+        return all_attributes(group)
 
-    monkeypatch.setattr("platefuse.workflow.status.read_record", racing)
+    monkeypatch.setattr(records, "all_attributes", racing)
     assert seen(small_plate.path, "1").state == "registered"
     assert seen(small_plate.path, "0").state == "raw"
 

@@ -1,0 +1,131 @@
+"""Convert frozen dataclasses to JSON values and back, checking every key."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+_NAMES = {str: "a string", int: "an integer", float: "a finite number", dict: "an object"}
+
+
+class UnexpectedJson(ValueError):  # noqa: N818  # the caller raises an error of its own from it
+    """A JSON value is not of the type that its key requires."""
+
+
+def to_json(value: Any) -> Any:
+    """Convert a value to what the `json` module writes.
+
+    A dataclass becomes an object with a key for each field, in the order of the fields. A field
+    that is None is left out. The metadata of a field may name another key: ``{"key": "from"}``.
+
+    Examples
+    --------
+    >>> from platefuse.geometry import Box
+    >>> to_json({"box": Box((0,), (4,))})
+    {'box': {'start': [0], 'stop': [4]}}
+    """
+    if is_dataclass(value):
+        named = ((_key(field), getattr(value, field.name)) for field in fields(value))
+        return {key: to_json(item) for key, item in named if item is not None}
+    if isinstance(value, Mapping):
+        return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    return value
+
+
+def from_json(kind: type[T], value: object, where: str) -> T:
+    """Convert a JSON object to a dataclass; keys that it has no field for are ignored.
+
+    Parameters
+    ----------
+    kind : type
+        The dataclass. Its fields are strings, integers, numbers, literals, tuples of any length,
+        mappings from strings, other dataclasses, or one of these or None.
+    value : object
+        The value that the JSON holds.
+    where : str
+        The value's key, for error messages.
+
+    Raises
+    ------
+    UnexpectedJson
+        If a key is missing or its value is of another type. The message names key, expected and
+        got.
+
+    Examples
+    --------
+    >>> from platefuse.geometry import Box
+    >>> from_json(Box, {"start": [0], "stop": [4]}, "box")
+    Box(start=(0,), stop=(4,))
+    """
+    result: T = _convert(kind, value, where)
+    return result
+
+
+def _convert(kind: Any, value: object, where: str) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is UnionType:  # of a type and None: only a key that is missing is None
+        return _convert(next(a for a in arguments if a is not NoneType), value, where)
+    if origin is Literal:
+        _check(isinstance(value, str) and value in arguments, where, value, f"one of {arguments}")
+        return value
+    if origin is tuple:
+        items = _checked(list, value, where, "a list")
+        return tuple(_convert(arguments[0], v, f"{where}[{k}]") for k, v in enumerate(items))
+    if is_dataclass(kind):
+        return _object(kind, _checked(dict, value, where), where)
+    if issubclass(origin or kind, Mapping):
+        items = _checked(dict, value, where)
+        of = arguments[1] if arguments else Any
+        return (
+            items if of is Any else {k: _convert(of, v, f"{where}.{k}") for k, v in items.items()}
+        )
+    if kind is float:
+        whole = isinstance(value, int | float) and not isinstance(value, bool)
+        _check(whole and math.isfinite(value), where, value, _NAMES[float])  # type: ignore[arg-type]
+        return value
+    return _checked(kind, value, where)
+
+
+def _object(kind: Any, value: dict[str, Any], where: str) -> Any:
+    """A dataclass of an object's values; it may check itself and raise ValueError."""
+    hints, given = _hints(kind), {}
+    for field in fields(kind):
+        key, hint = _key(field), hints[field.name]
+        path = f"{where}.{key}"
+        if key in value:
+            given[field.name] = _convert(hint, value[key], path)
+        elif NoneType not in get_args(hint):
+            raise UnexpectedJson(f"`{path}` is missing")
+    try:
+        return kind(**given)
+    except ValueError as error:
+        raise UnexpectedJson(f"`{where}`: {error}") from error
+
+
+def _checked(kind: Any, value: object, where: str, name: str = "") -> Any:
+    good = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+    _check(good, where, value, name or _NAMES[kind])
+    return value
+
+
+def _check(good: bool, where: str, value: object, expected: str) -> None:
+    if not good:
+        raise UnexpectedJson(f"`{where}` is {reprlib.repr(value)}, expected {expected}")
+
+
+def _key(field: Any) -> str:
+    return str(field.metadata.get("key", field.name))
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
