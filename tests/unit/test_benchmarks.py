@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from dataclasses import replace
@@ -17,6 +18,9 @@ from benchmarks.compare import LIMITS
 from benchmarks.fusion import CASES, Case, run_case
 from benchmarks.jobs import codec, protocol, sims
 from benchmarks.registration import run_registration
+from benchmarks.same_plates import files
+from benchmarks.same_plates.__main__ import compare_case
+from benchmarks.same_plates.cases import CASES as SAME_PLATES_CASES
 from benchmarks.tables import Section, Table
 
 TINY = scenes.FieldsSpec("tiny", field_shape=(2, 40, 50), channels=2, jitter_px=(0, 2, 2))
@@ -206,6 +210,128 @@ class TestScenes:
         assert 0.4 < found.alone <= 0.5
         zarr.open_array(image / "0", mode="r+")[0, 0, 0, 0, 0] = 0
         assert scenes.distance_from_waves(one, image).anywhere > 1000
+
+
+RECORD = {
+    "platefuse": {
+        "registration": {"time": "2026-11-28T20:54:00+00:00", "shift_px": [0.0, 2.5]},
+        "fusion": {
+            "seconds": 1.5,
+            "wanted": {"sources": {"0": {"tile_table": "ab", "files": 3, "newest_ns": 17}}},
+        },
+    }
+}
+
+
+class TestSamePlates:
+    """The comparison of what two versions write finds all that differs, but for times."""
+
+    @pytest.fixture
+    def before(self, tmp_path: Path) -> Path:
+        image = tmp_path / "before" / "plate.zarr" / "0"
+        image.mkdir(parents=True)
+        (image / "0.0").write_bytes(b"pixels")
+        (image / ".zattrs").write_text(json.dumps(RECORD, indent=4))
+        (tmp_path / "before" / "empty").mkdir()
+        return tmp_path / "before"
+
+    @pytest.fixture
+    def after(self, before: Path) -> Path:
+        return shutil.copytree(before, before.with_name("after"))
+
+    def edit(self, folder: Path, old: str, new: str) -> None:
+        file = folder / "plate.zarr" / "0" / ".zattrs"
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+
+    def test_equal_folders_have_no_differences(self, before: Path, after: Path) -> None:
+        found = files.compare_folders(before, after)
+        size = sum(file.stat().st_size for file in before.rglob("*") if file.is_file())
+        assert found == files.Comparison(files=2, nbytes=size)
+
+    def test_times_may_differ(self, before: Path, after: Path) -> None:
+        self.edit(after, "2026-11-28T20:54:00+00:00", "2026-11-28T21:12:05+00:00")
+        self.edit(after, "1.5", "12")
+        self.edit(after, "17", "18")
+        found = files.compare_folders(before, after)
+        assert (found.timed, found.expected, found.differences) == (1, 0, [])
+
+    def test_the_path_of_the_folder_may_differ(self, before: Path, after: Path) -> None:
+        self.edit(before, '"ab"', f'"{before}/table"')
+        self.edit(after, '"ab"', f'"{after}/table"')
+        assert files.compare_folders(before, after).differences == []
+
+    def test_expected_values_may_differ(self, before: Path, after: Path) -> None:
+        self.edit(after, '"files": 3', '"content": "cd"')
+        found = files.compare_folders(before, after)
+        assert (found.timed, found.expected, found.differences) == (0, 1, [])
+
+    @pytest.mark.parametrize(
+        ("old", "new", "difference"),
+        [
+            ("2.5", "2.25", "platefuse.registration.shift_px[1]: 2.5 before, 2.25 after"),
+            ('"ab"', '"cd"', 'platefuse.fusion.wanted.sources.0.tile_table: "ab" before, "cd"'),
+            ('"tile_table"', '"table"', "platefuse.fusion.wanted.sources.0.tile_table only before"),
+            ('"wanted"', '"other"', "platefuse.fusion.wanted only before"),
+            ('"time"', '"hour"', "platefuse.registration.time only before"),
+            (": [", ":  [", "the order of the keys, or the formatting"),
+        ],
+    )
+    def test_any_other_value_may_not(
+        self, before: Path, after: Path, old: str, new: str, difference: str
+    ) -> None:
+        self.edit(after, old, new)
+        found = files.compare_folders(before, after)
+        assert len(found.differences) == 1
+        assert difference in found.differences[0]
+
+    def test_the_order_of_keys_may_not(self, before: Path, after: Path) -> None:
+        file = after / "plate.zarr" / "0" / ".zattrs"
+        content = json.loads(file.read_text())
+        section = content["platefuse"]
+        content["platefuse"] = {key: section[key] for key in reversed(section)}
+        file.write_text(json.dumps(content, indent=4))
+        assert len(files.compare_folders(before, after).differences) == 1
+
+    def test_a_changed_byte_is_found(self, before: Path, after: Path) -> None:
+        (after / "plate.zarr" / "0" / "0.0").write_bytes(b"pixelz")
+        found = files.compare_folders(before, after)
+        assert found.differences == ["plate.zarr/0/0.0: differs first at byte 5 of 6"]
+        (after / "plate.zarr" / "0" / "0.0").write_bytes(b"pixels!")
+        found = files.compare_folders(before, after)
+        assert found.differences == ["plate.zarr/0/0.0: 6 bytes before, 7 after"]
+
+    def test_the_time_of_no_other_file_may_differ(self, before: Path, after: Path) -> None:
+        for folder, time_ in ((before, 1), (after, 2)):
+            (folder / "table.csv").write_text(f'"time": {time_}')
+        assert len(files.compare_folders(before, after).differences) == 1
+
+    def test_files_and_folders_of_one_side_are_found(self, before: Path, after: Path) -> None:
+        (after / "plate.zarr" / "0" / "0.0").unlink()
+        (before / "empty").rmdir()
+        found = files.compare_folders(before, after)
+        assert found.differences == ["plate.zarr/0/0.0: only before", "empty: only after"]
+
+    def test_permissions_are_compared(self, before: Path, after: Path) -> None:
+        for folder, mode in ((before, 0o644), (after, 0o600)):
+            (folder / "plate.zarr" / "0" / "0.0").chmod(mode)
+        found = files.compare_folders(before, after)
+        difference = "plate.zarr/0/0.0: mode -rw-r--r-- before, -rw------- after"
+        assert found.differences == [difference]
+
+    def test_logs_are_not_compared_and_receipts_are(self, before: Path, after: Path) -> None:
+        for part in ("results/logs", ".snakemake", "results/benchmarks", "results/plate"):
+            (after / part).mkdir(parents=True)
+            (before / part).mkdir(parents=True)
+            (after / part / "one.json").touch()
+        assert compare_case(before, after).differences == ["results/plate/one.json: only after"]
+
+    def test_cases_start_with_plates_of_an_earlier_case(self) -> None:
+        names = [case.name for case in SAME_PLATES_CASES]
+        assert len(set(names)) == len(names)
+        for i, case in enumerate(SAME_PLATES_CASES):
+            assert case.start in ["", *names[:i]]
 
 
 @pytest.mark.parametrize("own_calls", [False, True])
