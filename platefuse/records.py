@@ -172,6 +172,16 @@ class RegisteredRoi:
         stop = (a + n for a, n in zip(self.start_px, self.size_px, strict=True))
         return Box(self.start_px, tuple(stop))
 
+    @property
+    def offset_px(self) -> tuple[int, ...]:
+        """The shift of labels and boxes: rounded to whole pixels."""
+        return tuple(round(shift) for shift in self.shift_px)
+
+    @property
+    def source_box(self) -> Box:
+        """The pixels of the acquisition that were written to `box`, if by whole pixels."""
+        return self.box.shifted([-offset for offset in self.offset_px])
+
 
 @dataclass(frozen=True)
 class RegisteredTable:

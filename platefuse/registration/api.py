@@ -15,13 +15,12 @@ import numpy as np
 
 from platefuse.engine.downsample import aggregate
 from platefuse.errors import ImageError, PlateError, SwapError
-from platefuse.geometry import match_rois
 from platefuse.ngff.create import derive_pyramid
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Well
 from platefuse.records import forget_record
-from platefuse.registration.plan import place_all
 from platefuse.registration.request import Interpolation, RegistrationRequest
+from platefuse.registration.rois import match_rois, place_all
 from platefuse.registration.stage import move_tasks, register_image
 from platefuse.registration.swap import (
     discard_backup,

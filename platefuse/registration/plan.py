@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from platefuse.errors import RecordError
-from platefuse.geometry import Placement, Roi, match_rois, place
 from platefuse.ngff.image import Multiscale, check_axes, foreign_files, label_names
 from platefuse.ngff.paths import check_tree
 from platefuse.ngff.plate import Well
 from platefuse.records import RegisteredRoi, RegistrationRecord, TableDigests, digest_tree
 from platefuse.registration.request import RegistrationRequest, done_record
+from platefuse.registration.rois import Placement, match_rois, place_all
 from platefuse.tables.move import check_moves
-from platefuse.tables.table import read_table, table_fates
+from platefuse.tables.table import Roi, read_table, table_fates
 
 
 @dataclass(frozen=True)
@@ -83,16 +82,3 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
         rois=tuple(RegisteredRoi(p.name, p.shift_px, p.dst.start, p.dst.shape) for p in placements),
     )
     return RegistrationPlan(source, pairs, placements, record)
-
-
-def place_all(
-    pairs: Sequence[tuple[Roi, Roi]], multiscale: Multiscale, *, where: str
-) -> list[Placement]:
-    """Place every pair of ROIs on the pixel grid of an image or a label."""
-    axes, size = multiscale.spatial, multiscale.pixel_size_um
-    shape = [multiscale.shapes[0][multiscale.axes.index(a)] for a in axes]
-    pixel_size = [size[a] for a in axes]
-    return [
-        place(acquired, reference, axes=axes, pixel_size_um=pixel_size, shape=shape, where=where)
-        for acquired, reference in pairs
-    ]

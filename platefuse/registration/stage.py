@@ -16,7 +16,7 @@ from platefuse.engine.downsample import Downsample, mean, nearest
 from platefuse.engine.sources import Source
 from platefuse.engine.views import ShiftedView
 from platefuse.engine.write import Target, view_tasks
-from platefuse.geometry import Box, Placement
+from platefuse.geometry import Box
 from platefuse.ngff.image import (
     Multiscale,
     copy_metadata,
@@ -27,8 +27,9 @@ from platefuse.ngff.image import (
 )
 from platefuse.ngff.plate import Well
 from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
-from platefuse.registration.plan import RegistrationPlan, place_all, plan_registration
+from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import ORDERS, RegistrationRequest, done_record
+from platefuse.registration.rois import Placement, place_all
 from platefuse.registration.swap import put_back
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import copy_tree, remove_tree
@@ -149,10 +150,10 @@ def _view(source: Source, axes: str, placement: Placement, order: int) -> Shifte
     """The view of a placement: on axes that are not in space, everything where it is."""
     start, stop = list(Box.of_shape(source.shape).start), list(source.shape)
     to_start, to_stop, shift = list(start), list(stop), [0.0] * len(axes)
-    seen = placement.seen if order else placement.src
+    taken = placement.source_box if order else placement.src
     for k, axis in enumerate(a for a in axes if a in "zyx"):
         i = axes.index(axis)
-        start[i], stop[i] = seen.start[k], seen.stop[k]
+        start[i], stop[i] = taken.start[k], taken.stop[k]
         to_start[i], to_stop[i] = placement.dst.start[k], placement.dst.stop[k]
         shift[i] = placement.shift_px[k] if order else float(to_start[i] - start[i])
     box, placed = Box(tuple(start), tuple(stop)), Box(tuple(to_start), tuple(to_stop))

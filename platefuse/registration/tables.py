@@ -10,7 +10,6 @@ from platefuse.errors import RecordError
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Well
 from platefuse.records import ImageReceipt, RegisteredTable, RegistrationRecord, digest_tree
-from platefuse.registration.plan import plan_registration
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.tables.move import Piece, move_table
 from platefuse.tables.table import TableFate, copy_table_groups, table_fates, table_path
@@ -57,18 +56,28 @@ def copy_tables(well: Well, image: str, request: RegistrationRequest) -> ImageRe
     reference = well.image(well.reference_image(image, request.reference_acquisition))
     fates = table_fates(source, reference)
     copy_table_groups(fates, source, staged)
-    multiscale = Multiscale.read(source)
-    pieces: list[Piece] = []
-    if any(fate.moves for fate in fates.values()):
-        size = [multiscale.pixel_size_um[a] for a in multiscale.spatial]
-        placements = plan_registration(well, image, request).placements
-        pieces = [Piece.of(p, size) for p in placements if not p.dst.empty]
+    pieces = _moved_regions(record, Multiscale.read(source))
     tables = {
-        name: _carried(staged, name, fate, source, pieces, multiscale.spatial)
+        name: _carried(staged, name, fate, source, pieces, record.axes)
         for name, fate in fates.items()
     }
     replace(record, tables=tables).write(staged)
     return ImageReceipt(well=well.name, image=image, action="carried", tables=tables)
+
+
+def _moved_regions(record: RegistrationRecord, image: Multiscale) -> list[Piece]:
+    """The parts of the acquisition that were moved, by whole pixels as the record has them."""
+    size_um = [image.pixel_size_um[a] for a in record.axes]
+    return [
+        Piece(
+            *(
+                tuple(px * um for px, um in zip(numbers, size_um, strict=True))
+                for numbers in (roi.source_box.start, roi.source_box.stop, roi.offset_px)
+            )
+        )
+        for roi in record.rois
+        if not roi.box.empty
+    ]
 
 
 def _carried(

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.errors import TableError
-from platefuse.geometry import Placement
 from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.storage.files import write_json
 from platefuse.tables.anndata_format import write_anndata
@@ -41,16 +40,6 @@ class Piece:
     start_um: tuple[float, ...]
     stop_um: tuple[float, ...]
     shift_um: tuple[float, ...]
-
-    @classmethod
-    def of(cls, placement: Placement, pixel_size_um: Sequence[float]) -> Piece:
-        """The piece that a ROI's pixels are, moved by whole pixels as they were."""
-        src, dst = placement.src, placement.dst
-        return cls(
-            tuple(a * s for a, s in zip(src.start, pixel_size_um, strict=True)),
-            tuple(b * s for b, s in zip(src.stop, pixel_size_um, strict=True)),
-            tuple((d - a) * s for d, a, s in zip(dst.start, src.start, pixel_size_um, strict=True)),
-        )
 
     def along(self, axes: Sequence[int]) -> Piece:
         """The piece on some of its axes."""

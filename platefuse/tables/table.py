@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from platefuse.errors import PlateError, TableError
-from platefuse.geometry import Roi
 from platefuse.ngff.image import METADATA_FILES, copy_metadata_files, others
 from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.ngff.paths import safe_name
@@ -20,6 +19,23 @@ from platefuse.tables.backends import READERS, backend_of
 STANDARD_NAMES = ("FOV_ROI_table", "well_ROI_table")
 _ROI_TYPES = ("roi_table", "masking_roi_table")
 _NOISE_UM = 1e-4  # what arithmetic in float32 may leave below zero
+
+
+@dataclass(frozen=True)
+class Roi:
+    """A box in micrometres, as a ROI table has it.
+
+    Attributes
+    ----------
+    name : str
+        The row's name.
+    start_um, length_um : dict of str to float
+        Origin and extent for each of the axes ``z``, ``y``, ``x``, in micrometres.
+    """
+
+    name: str
+    start_um: dict[str, float]
+    length_um: dict[str, float]
 
 
 @dataclass(frozen=True)

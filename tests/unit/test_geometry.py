@@ -4,14 +4,10 @@ import math
 from itertools import product
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platefuse.errors import TableError
-from platefuse.geometry import Box, Roi, grid_box, grid_indices, match_rois, place, snap
-
-NAMES = st.lists(st.text("abcdef", min_size=1, max_size=3), min_size=1, max_size=6, unique=True)
+from platefuse.geometry import Box, grid_box, grid_indices, snap
 
 
 @st.composite
@@ -23,26 +19,6 @@ def boxes(draw: st.DrawFn, ndim: int = 2) -> Box:
 
 def pixels(box: Box) -> set[tuple[int, ...]]:
     return set(product(*map(range, box.start, box.stop)))
-
-
-def roi(name: str, start_um: float, length_um: float) -> Roi:
-    return Roi(name, {"x": start_um}, {"x": length_um})
-
-
-def place_x(
-    acquired: tuple[float, float], reference: tuple[float, float], *, px: float = 1, n: int = 100
-) -> tuple[tuple[int, int], tuple[int, int], float]:
-    """Source, target and shift of one ROI on one axis, given as (start, length) in µm."""
-    placed = place(
-        roi("A", *acquired),
-        roi("A", *reference),
-        axes="x",
-        pixel_size_um=[px],
-        shape=[n],
-        where="table",
-    )
-    ends = [(box.start[0], box.stop[0]) for box in (placed.src, placed.dst)]
-    return ends[0], ends[1], placed.shift_px[0]
 
 
 @given(boxes(), boxes())
@@ -92,122 +68,6 @@ def test_snap_moves_only_what_is_a_whole_number_already(whole: int, beside: floa
     value = whole + beside
     expected = whole if abs(value - whole) <= 1e-3 else value
     assert snap(value) == expected
-
-
-@given(
-    start=st.floats(15, 60),
-    length=st.floats(1, 30),
-    shift=st.floats(-15, 15),
-    px=st.sampled_from([0.1625, 0.65, 1.0, 1.3672]),
-)
-def test_source_and_target_have_one_size_and_are_half_a_pixel_off_at_most(
-    start: float, length: float, shift: float, px: float
-) -> None:
-    n = 120
-    src, dst, exact = place_x(
-        ((start - shift) * px, length * px), (start * px, length * px), px=px, n=n
-    )
-    assert src[1] - src[0] == dst[1] - dst[0] == round(length * px / px)
-    assert abs((dst[0] - src[0]) - shift) <= 0.5 + 2e-3
-    assert abs(exact - shift) <= 2e-3
-
-
-@given(start=st.integers(20, 60), shift=st.integers(-10, 20), px=st.floats(0.05, 3))
-def test_whole_pixel_shifts_survive_float32_tables(start: int, shift: int, px: float) -> None:
-    um = [float(np.float32(v * px)) for v in (start - shift, start, 30)]
-    src, dst, exact = place_x((um[0], um[2]), (um[1], um[2]), px=px)
-    assert (src, dst, exact) == ((start - shift, start - shift + 30), (start, start + 30), shift)
-
-
-def test_the_size_is_the_reference_s_where_lengths_differ_by_less_than_a_pixel() -> None:
-    src, dst, _ = place_x((3, 10.4), (5, 9.6))
-    assert (src, dst) == ((3, 13), (5, 15))
-
-
-@pytest.mark.parametrize(
-    ("acquired", "reference", "expected"),
-    [
-        ((0.0, 10.0), (4.0, 15.0), "10 µm long in x.*15 µm in the reference"),
-        ((0.0, 10.0), (92.0, 10.0), "ROI 'A' in the reference covers pixels 92 to 102 in x"),
-        ((92.0, 10.0), (5.0, 10.0), "ROI 'A' in the acquisition covers pixels 92 to 102 in x"),
-    ],
-)
-def test_boxes_that_do_not_fit_are_errors_that_say_what_and_where(
-    acquired: tuple[float, float], reference: tuple[float, float], expected: str
-) -> None:
-    with pytest.raises(TableError, match=f"^table: .*{expected}"):
-        place_x(acquired, reference)
-
-
-@pytest.mark.parametrize(
-    ("acquired", "reference", "src", "dst"),
-    [
-        ((91, 10), (20, 10), (91, 100), (20, 29)),  # acquisition one pixel over the end
-        ((20, 10), (91, 10), (20, 29), (91, 100)),  # reference one pixel over the end
-    ],
-)
-def test_one_pixel_beyond_the_image_is_clipped_on_both_sides(
-    acquired: tuple[float, float],
-    reference: tuple[float, float],
-    src: tuple[int, int],
-    dst: tuple[int, int],
-) -> None:
-    assert place_x(acquired, reference)[:2] == (src, dst)
-
-
-def test_what_the_acquisition_saw_is_known_where_the_reference_is_clipped() -> None:
-    acquired, reference = (Roi("a", {"x": start}, {"x": 66}) for start in (118, 119.6))
-    placement = place(
-        acquired, reference, axes="x", pixel_size_um=[1.0], shape=[185], where="table"
-    )
-    assert (placement.dst, placement.src) == (Box((120,), (185,)), Box((118,), (183,)))
-    assert placement.seen == Box((118,), (184,))
-
-
-def test_one_pixel_before_the_image_is_clipped_on_both_sides() -> None:
-    # ROI starts are never negative; rounding the shift can still take the source to -1.
-    src, dst, _ = place_x((0, 10), (0.5, 10))
-    assert (src, dst) == ((0, 10), (0, 10))
-    src, dst, _ = place_x((0.2, 10), (1.4, 10))
-    assert (src, dst) == ((0, 10), (1, 11))
-    src, dst, _ = place_x((0.4, 10), (2.2, 10))
-    assert src[0] >= 0
-    assert dst[0] - src[0] == 2
-
-
-@given(NAMES, st.randoms())
-def test_rois_are_matched_by_name_in_the_reference_s_order(names: list[str], rng: object) -> None:
-    acquired = [roi(name, 1, 2) for name in names]
-    rng.shuffle(acquired)  # type: ignore[attr-defined]
-    pairs = match_rois(acquired, [roi(name, 3, 4) for name in names], where="t")
-    assert [(a.name, r.name) for a, r in pairs] == [(name, name) for name in names]
-    assert all(a.start_um == {"x": 1} and r.start_um == {"x": 3} for a, r in pairs)
-
-
-@given(NAMES)
-def test_rois_without_a_common_name_are_matched_by_order(names: list[str]) -> None:
-    pairs = match_rois(
-        [roi(n, 0, 1) for n in names], [roi(n.upper(), 0, 1) for n in names], where=""
-    )
-    assert [(a.name, r.name) for a, r in pairs] == [(n, n.upper()) for n in names]
-
-
-@pytest.mark.parametrize(
-    ("acquired", "reference", "said"),
-    [
-        ("ab", "abc", r"missing \['c'\], not in the reference \[\]"),
-        ("abc", "ab", r"missing \[\], not in the reference \['c'\]"),
-        ("ax", "ab", r"missing \['b'\], not in the reference \['x'\]"),
-        ("aab", "ab", r"the acquisition's table names \['a'\] more than once"),
-        ("ab", "abb", r"the reference's table names \['b'\] more than once"),
-        ("ab", "xyz", "2 ROIs, but 3 in the reference"),
-    ],
-)
-def test_names_that_differ_are_an_error(acquired: str, reference: str, said: str) -> None:
-    with pytest.raises(TableError, match=f"^here: .*{said}"):
-        match_rois(
-            [roi(n, 0, 1) for n in acquired], [roi(n, 0, 1) for n in reference], where="here"
-        )
 
 
 def test_no_placement_is_lost_to_a_negative_extent() -> None:
