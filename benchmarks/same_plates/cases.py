@@ -52,7 +52,7 @@ CASES = (
     _fuse("per acquisition"),
     _fuse("stacked", layout="stacked", method="mean"),
     _fuse("scattered", scatter=3),
-    _fuse("labels merged", merge_labels=0.5, method="max", output_stack_mode="intersection"),
+    _fuse("labels merged", merge_labels=0.5, method="max", output_stack_mode="sample"),
     _fuse("sharded", ngff_version="0.5", shards={"z": 1, "y": 128, "x": 192}),
     _fuse("content-based", weights="content_based"),
     _fuse(
