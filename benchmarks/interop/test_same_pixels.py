@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 import platefuse
+from platefuse.fusion.signatures import NgffVersion, ZarrOptions
 
 fusion = import_module("multiview_stitcher.fusion")
 param_utils = import_module("multiview_stitcher.param_utils")
@@ -159,10 +160,10 @@ def test_their_content_based_weights_run_as_a_plug_in() -> None:
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_their_reader_reads_what_we_write(version: str, tmp_path: Path) -> None:
+def test_their_reader_reads_what_we_write(version: NgffVersion, tmp_path: Path) -> None:
     sims = mosaic("fractional", "zyx", "uint16")
     url = tmp_path / "fused.ome.zarr"
-    options = {"ome_zarr": True, "ngff_version": version}
+    options: ZarrOptions = {"ome_zarr": True, "ngff_version": version}
     written = platefuse.fuse(sims, KEY, output_zarr_url=str(url), zarr_options=options)
     read = ngff_utils.read_sim_from_ome_zarr(str(url))
     np.testing.assert_array_equal(read.values, written.values)

@@ -6,8 +6,9 @@ Semantics of ``multiview_stitcher.fusion.fuse`` (BSD-3-Clause), with the differe
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,32 +22,43 @@ from platefuse.fusion.mosaic import (
     place_views,
 )
 from platefuse.fusion.output import write_fusion
+from platefuse.fusion.signatures import (
+    BatchOptions,
+    BlockFunction,
+    InterpolationOrder,
+    StackMode,
+    StackProperties,
+    ZarrOptions,
+)
 from platefuse.fusion.sims import make_sim, read_sims
+
+if TYPE_CHECKING:
+    import xarray
 
 
 def fuse(
-    sims: list[Any],
+    sims: Sequence[xarray.DataArray],
     transform_key: str | None = None,
-    fusion_func: Callable[..., Any] = weighted_average_fusion,
-    fusion_method_kwargs: dict[str, Any] | None = None,
-    weights_func: Callable[..., Any] | None = None,
-    weights_func_kwargs: dict[str, Any] | None = None,
-    output_spacing: dict[str, float] | None = None,
-    output_stack_mode: str = "union",
-    output_origin: dict[str, float] | None = None,
-    output_shape: dict[str, int] | None = None,
-    output_stack_properties: dict[str, dict[str, Any]] | None = None,
-    output_chunksize: int | dict[str, int] | None = None,
+    fusion_func: BlockFunction = weighted_average_fusion,
+    fusion_method_kwargs: Mapping[str, object] | None = None,
+    weights_func: BlockFunction | None = None,
+    weights_func_kwargs: Mapping[str, object] | None = None,
+    output_spacing: Mapping[str, float] | None = None,
+    output_stack_mode: StackMode = "union",
+    output_origin: Mapping[str, float] | None = None,
+    output_shape: Mapping[str, int] | None = None,
+    output_stack_properties: StackProperties | None = None,
+    output_chunksize: int | Mapping[str, int] | None = None,
     overlap_in_pixels: int | None = None,
-    interpolation_order: int = 1,
-    blending_widths: dict[str, float] | None = None,
-    output_zarr_url: str | None = None,
-    zarr_options: dict[str, Any] | None = None,
-    batch_options: dict[str, Any] | None = None,
+    interpolation_order: InterpolationOrder = 1,
+    blending_widths: Mapping[str, float] | None = None,
+    output_zarr_url: str | os.PathLike[str] | None = None,
+    zarr_options: ZarrOptions | None = None,
+    batch_options: BatchOptions | None = None,
     *,
     threads: int | None = None,
     nan_is_missing: bool = False,
-) -> Any:
+) -> xarray.DataArray:
     """Fuse views into one image.
 
     Views are placed by their affines and, where several cover a pixel, mixed by
@@ -57,7 +69,7 @@ def fuse(
 
     Parameters
     ----------
-    sims : list of xarray.DataArray
+    sims : sequence of xarray.DataArray
         Views of the multiview-stitcher data model (see `platefuse.fusion.sims`), 2D or 3D, with the
         same dims, dtype, channels and times.
     transform_key : str, optional
@@ -93,7 +105,7 @@ def fuse(
     blending_widths : dict of str to float, optional
         Width of the falling weights at the borders of a view, in physical units; by default
         3 in z, 10 in y and x.
-    output_zarr_url : str, optional
+    output_zarr_url : str or path, optional
         Write to this folder, and return the image backed by it. Otherwise the result is lazy.
     zarr_options : dict, optional
         ``ome_zarr`` (False): write an OME-Zarr image with its pyramid; ``ngff_version``
@@ -120,6 +132,8 @@ def fuse(
 
     Notes
     -----
+    Types for annotations of the options are in `platefuse.fusion.signatures`.
+
     Signature and meaning follow multiview-stitcher 0.1.48; the blending of borders follows
     Preibisch et al. (2009), doi:10.1093/bioinformatics/btp184.
     """

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from platefuse.errors import ConfigError
 from platefuse.fusion.frame import MODES
+from platefuse.fusion.signatures import (
+    BatchOptions,
+    BlockFunction,
+    InterpolationOrder,
+    StackMode,
+    StackProperties,
+    ZarrOptions,
+)
 from platefuse.storage.expected import (
     COUNT,
     FINITE,
@@ -45,7 +53,7 @@ FUNCTION = Expected("a function, such as those of platefuse.fusion.methods", cal
 BLENDING_WIDTHS: dict[str, float] = {"z": 3, "y": 10, "x": 10}
 FORMATS = {"0.4": 2, "0.5": 3}
 """The Zarr format of each NGFF version."""
-_OF_ARRAY = "zarr_array_creation_kwargs"
+_OF_ARRAY: Final = "zarr_array_creation_kwargs"
 _OWN = ("store", "path", "name", "shape", "dtype", "data", "overwrite", "write_data")
 """Arguments of `zarr.create_array` that follow from what is fused."""
 
@@ -138,22 +146,22 @@ class FusionRequest:
         If one of them cannot be used: it is named, with what it is and what was expected.
     """
 
-    fusion_func: Callable[..., Any]
-    fusion_method_kwargs: Mapping[str, Any] | None
-    weights_func: Callable[..., Any] | None
-    weights_func_kwargs: Mapping[str, Any] | None
+    fusion_func: BlockFunction
+    fusion_method_kwargs: Mapping[str, object] | None
+    weights_func: BlockFunction | None
+    weights_func_kwargs: Mapping[str, object] | None
     output_spacing: Mapping[str, float] | None
-    output_stack_mode: str
+    output_stack_mode: StackMode
     output_origin: Mapping[str, float] | None
     output_shape: Mapping[str, int] | None
-    output_stack_properties: Mapping[str, Mapping[str, Any]] | None
+    output_stack_properties: StackProperties | None
     output_chunksize: int | Mapping[str, int] | None
     overlap_in_pixels: int | None
-    interpolation_order: int
+    interpolation_order: InterpolationOrder
     blending_widths: Mapping[str, float] | None
     output_zarr_url: str | os.PathLike[str] | None
-    zarr_options: Mapping[str, Any] | None
-    batch_options: Mapping[str, Any] | None
+    zarr_options: ZarrOptions | None
+    batch_options: BatchOptions | None
     threads: int | None
     nan_is_missing: bool
 
@@ -171,7 +179,7 @@ class FusionRequest:
                 "and shape together, or one of output_spacing, output_origin, output_shape."
             )
         for name in _STACK:
-            object.__setattr__(self, f"output_{name}", stack[name])
+            object.__setattr__(self, f"output_{name}", dict(stack)[name])
 
     @property
     def widths(self) -> dict[str, float]:
@@ -192,7 +200,7 @@ class FusionRequest:
             If these arguments contradict each other.
         """
         options, batch = self.zarr_options or {}, self.batch_options or {}
-        rest = {**(batch.get(_OF_ARRAY) or {}), **(options.get(_OF_ARRAY) or {})}
+        rest: dict[str, Any] = {**(batch.get(_OF_ARRAY) or {}), **(options.get(_OF_ARRAY) or {})}
         version = str(options.get("ngff_version", "0.4")) if options.get("ome_zarr") else None
         formats = (2, 3) if version is None else (FORMATS[version],)
         zarr_format = rest.pop("zarr_format", formats[-1])

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,12 @@ from platefuse.errors import ViewError
 from platefuse.fusion.frame import Extent, Frame
 from platefuse.fusion.transforms import make_affine, read_transforms
 from platefuse.storage.arrays import StoredArray
+
+if TYPE_CHECKING:
+    import dask.array
+    import xarray
+
+    from platefuse.geometry import Box
 
 DIMS = "tczyx"
 _UNEVEN_PX = 0.1
@@ -47,13 +53,13 @@ class Sim:
         The affines as they came: one, or one for each time.
     """
 
-    image: Any
+    image: xarray.DataArray
     number: int
     spatial: str
     origin: NDArray[np.float64]
     spacing: NDArray[np.float64]
     affines: NDArray[np.float64]
-    params: tuple[Any, ...]
+    params: tuple[xarray.DataArray, ...]
 
     @property
     def shape(self) -> NDArray[np.int64]:
@@ -63,7 +69,7 @@ class Sim:
     @property
     def dims(self) -> str:
         """All its axes."""
-        return "".join(self.image.dims)
+        return "".join(map(str, self.image.dims))
 
     @property
     def extents(self) -> list[Extent]:
@@ -97,7 +103,7 @@ class Sim:
 
 
 def read_sims(
-    images: Any,
+    images: object,
     transform_key: str | None,
     spacing: Mapping[str, float] | None = None,
 ) -> list[Sim]:
@@ -142,13 +148,17 @@ def read_sims(
 
 
 def make_sim(
-    data: Any, like: Sim, spacing: Mapping[str, float], origin: Mapping[str, float], key: str | None
-) -> Any:
+    data: dask.array.Array | NDArray[Any],
+    like: Sim,
+    spacing: Mapping[str, float],
+    origin: Mapping[str, float],
+    key: str | None,
+) -> xarray.DataArray:
     """An image of the data model, with the identity as its transform.
 
     Parameters
     ----------
-    data : array-like
+    data : dask or NumPy array
         Its pixels, with the axes of `like`.
     like : Sim
         The image whose channels and times it has.
@@ -159,7 +169,7 @@ def make_sim(
     """
     import xarray
 
-    coords: dict[str, Any] = {}
+    coords: dict[str, NDArray[Any]] = {}
     for axis, n in zip(like.dims, data.shape, strict=True):
         if axis in like.spatial:
             coords[axis] = origin[axis] + spacing[axis] * np.arange(n)
@@ -181,7 +191,7 @@ class SimStore:
         Its place in the list of views, for messages.
     """
 
-    def __init__(self, image: Any, number: int = 0) -> None:
+    def __init__(self, image: xarray.DataArray, number: int = 0) -> None:
         self._number = number
         self._variable = image.variable
         self.shape: tuple[int, ...] = image.shape
@@ -200,7 +210,7 @@ class SimStore:
         """Nothing is known without reading."""
         return False
 
-    def decode(self, box: Any) -> NDArray[Any]:
+    def decode(self, box: Box) -> NDArray[Any]:
         """The pixels of a box.
 
         Raises
@@ -223,7 +233,7 @@ class SimStore:
                 f"({type(error).__name__}: {error}). Repair or leave out this view."
             ) from error
 
-    def _preferred(self, image: Any) -> Sequence[int]:
+    def _preferred(self, image: xarray.DataArray) -> Sequence[int]:
         preferred = image.encoding.get("preferred_chunks", {})
         return [preferred.get(d, n) for d, n in zip(image.dims, image.shape, strict=True)]
 
@@ -249,7 +259,7 @@ def _zarr_behind(data: Any) -> StoredArray | None:
     return StoredArray.over(array.store.root / array.path, array)
 
 
-def _read(number: int, image: Any, key: str | None) -> Sim:
+def _read(number: int, image: object, key: str | None) -> Sim:
     import xarray
 
     if not isinstance(image, xarray.DataArray):
@@ -276,7 +286,7 @@ def _read(number: int, image: Any, key: str | None) -> Sim:
     return Sim(image, number, spatial, origin, spacing, affines, params)
 
 
-def _grid(number: int, image: Any, axis: str) -> tuple[float, float]:
+def _grid(number: int, image: xarray.DataArray, axis: str) -> tuple[float, float]:
     """Position of the first pixel of an image on an axis, and distance from pixel to pixel."""
     try:
         positions = np.asarray(image.coords[axis].values if axis in image.coords else np.nan, float)
@@ -311,7 +321,7 @@ def _with_spacing_of_others(sims: Sequence[Sim], otherwise: Mapping[str, float])
     return [replace(sim, spacing=np.where(sim.shape > 1, sim.spacing, known)) for sim in sims]
 
 
-def _coords(sim: Sim, axis: str) -> list[Any]:
+def _coords(sim: Sim, axis: str) -> list[object]:
     if axis not in sim.image.dims:
         return []
     if axis not in sim.image.coords:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.errors import ViewError
 
+if TYPE_CHECKING:
+    import xarray
+
 _SINGULAR = 1e12
 _ROUNDING = 1e-9
 
 
-def read_transforms(number: int, image: Any, key: str | None, spatial: str) -> tuple[Any, ...]:
+def read_transforms(
+    number: int, image: xarray.DataArray, key: str | None, spatial: str
+) -> tuple[xarray.DataArray, ...]:
     """The affines that place an image: one, or one for each of its times.
 
     Parameters
@@ -54,7 +59,7 @@ def read_transforms(number: int, image: Any, key: str | None, spatial: str) -> t
     return params
 
 
-def make_affine(matrix: NDArray[np.float64], spatial: str) -> Any:
+def make_affine(matrix: NDArray[np.float64], spatial: str) -> xarray.DataArray:
     """An affine of shape (n + 1, n + 1) as the data model has it."""
     import xarray
 
@@ -64,7 +69,7 @@ def make_affine(matrix: NDArray[np.float64], spatial: str) -> Any:
     )
 
 
-def _labelled(what: str, affine: Any, spatial: str) -> Any:
+def _labelled(what: str, affine: object, spatial: str) -> xarray.DataArray:
     """An affine in float64, with dims by name, and its rows and columns in the axes' order."""
     import xarray
 
@@ -98,7 +103,9 @@ def _labelled(what: str, affine: Any, spatial: str) -> Any:
     return named
 
 
-def _over_time(number: int, image: Any, key: str, affine: Any) -> list[Any]:
+def _over_time(
+    number: int, image: xarray.DataArray, key: str, affine: xarray.DataArray
+) -> list[xarray.DataArray]:
     """The affine at each time of the image; one if it does not vary."""
     if "t" not in affine.dims:
         return [affine]

@@ -7,9 +7,7 @@ Zurich), with the differences that `docs/design` records.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from platefuse.ngff.plate import Well
 from platefuse.records import forget_record
 from platefuse.registration.request import Interpolation, RegistrationRequest
 from platefuse.registration.rois import match_rois, place_all
+from platefuse.registration.signatures import AggregationFunction, RegistrationResult, RoiTable
 from platefuse.registration.stage import move_tasks, register_image
 from platefuse.registration.swap import (
     discard_backup,
@@ -35,13 +34,13 @@ from platefuse.tables.table import Table
 
 
 def write_registered_zarr(
-    zarr_url: str,
-    new_zarr_url: str,
-    ROI_table: Any,  # noqa: N803  # the seed's name
-    ROI_table_ref: Any,  # noqa: N803  # the seed's name
+    zarr_url: str | os.PathLike[str],
+    new_zarr_url: str | os.PathLike[str],
+    ROI_table: RoiTable,  # noqa: N803  # the seed's name
+    ROI_table_ref: RoiTable,  # noqa: N803  # the seed's name
     num_levels: int,
     coarsening_xy: int = 2,
-    aggregation_function: Callable[..., Any] = np.mean,
+    aggregation_function: AggregationFunction = np.mean,
 ) -> None:
     """Write a registered image or label to a new OME-Zarr group.
 
@@ -51,9 +50,9 @@ def write_registered_zarr(
 
     Parameters
     ----------
-    zarr_url : str
+    zarr_url : str or path
         Path of the OME-Zarr image or label, with any axes of OME-NGFF.
-    new_zarr_url : str
+    new_zarr_url : str or path
         Path of the new group. It must not exist.
     ROI_table, ROI_table_ref : anndata.AnnData
         ROI tables of the acquisition and of the reference; boxes in micrometres.
@@ -91,13 +90,13 @@ def write_registered_zarr(
 
 def apply_registration_to_image(
     *,
-    zarr_url: str,
+    zarr_url: str | os.PathLike[str],
     registered_roi_table: str,
     reference_acquisition: int = 0,
     overwrite_input: bool = True,
     interpolation: Interpolation = "nearest",
     threads: int = 1,
-) -> dict[str, list[dict[str, str]]]:
+) -> RegistrationResult:
     """Apply registration to an image by using a registered ROI table.
 
     Writes the image and all its labels aligned to the reference acquisition, with zeros
@@ -110,7 +109,7 @@ def apply_registration_to_image(
 
     Parameters
     ----------
-    zarr_url : str
+    zarr_url : str or path
         Path of the image, ``plate.zarr/row/column/image``.
     registered_roi_table : str
         Name of the registered ROI table, in this image and in the reference's.
@@ -138,6 +137,7 @@ def apply_registration_to_image(
     -----
     Follows the task of the same name of fractal-tasks-core 1.6.
     """
+    zarr_url = os.fspath(zarr_url)
     path = Path(os.path.normpath(Path.cwd() / zarr_url))  # one name, and so one lock, for a well
     well = Well(path.parent.parent.parent, path.parent.parent.name, path.parent.name)
     if not well.path.is_dir():

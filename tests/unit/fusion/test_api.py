@@ -28,6 +28,7 @@ from platefuse.fusion.methods import (
     simple_average_fusion,
     weighted_average_fusion,
 )
+from platefuse.fusion.signatures import InterpolationOrder
 from tests.sims import KEY, by_axis, cut, make_sim, painted
 
 Array = NDArray[Any]
@@ -197,7 +198,7 @@ def moved(offset: tuple[float, ...], angle: float = 0.0, scale: float = 1.0) -> 
     chunk=st.integers(8, 40),
 )
 def test_fractional_and_turned_views_show_a_smooth_scene(
-    offsets: list[tuple[float, ...]], angle: float, chunk: int, order: int, dims: str
+    offsets: list[tuple[float, ...]], angle: float, chunk: int, order: InterpolationOrder, dims: str
 ) -> None:
     n = len(dims)
     shape = (5, 26, 28)[-n:]
@@ -331,7 +332,7 @@ class TestExtent:
 
     def test_spacing_origin_and_shape_as_asked(self) -> None:
         given = {"origin": (2.0, 1.5, 1.0), "shape": (2, 9, 11), "spacing": (2.0, 0.5, 0.25)}
-        properties = {name: by_axis("zyx", value) for name, value in given.items()}
+        properties: Any = {name: by_axis("zyx", value) for name, value in given.items()}
         fused = fuse(self.sims, KEY, output_stack_properties=properties)
         expected = painted(self.scene, self.boxes)[1:3, 3:12, 4:15]
         np.testing.assert_array_equal(fused.values, expected)
@@ -675,7 +676,9 @@ def test_a_turned_view_changes_no_large_integer_that_another_view_alone_has() ->
 
 @pytest.mark.parametrize("order", [1, 3])
 @pytest.mark.parametrize("shift", [k / 20 for k in range(1, 20)])
-def test_equal_floats_at_fractional_places_keep_their_value(order: int, shift: float) -> None:
+def test_equal_floats_at_fractional_places_keep_their_value(
+    order: InterpolationOrder, shift: float
+) -> None:
     tenth = np.full((6, 6), 0.1, np.float32)
     views = [make_sim(tenth, "yx"), make_sim(tenth, "yx", origin=[0, shift])]
     fused = fuse(

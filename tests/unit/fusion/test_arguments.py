@@ -279,8 +279,8 @@ def test_an_affine_by_least_squares_is_an_affine() -> None:
 
 
 def test_stack_properties_as_multiview_stitcher_has_them_may_hold_a_transform() -> None:
-    properties = stack()["output_stack_properties"]
-    with_transform = {**properties, "transform": np.eye(3)}
+    properties: Any = stack()["output_stack_properties"]
+    with_transform: Any = {**properties, "transform": np.eye(3)}
     xarray.testing.assert_equal(
         fuse([sim()], KEY, output_stack_properties=with_transform),
         fuse([sim()], KEY, output_stack_properties=properties),

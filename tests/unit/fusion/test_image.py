@@ -19,6 +19,7 @@ from platefuse.fusion.methods import (
     simple_average_fusion,
     weighted_average_fusion,
 )
+from platefuse.fusion.signatures import StackMode
 from platefuse.ngff.image import Multiscale
 from platefuse.tables.table import read_table
 from tests.conftest import PlateFactory
@@ -116,7 +117,9 @@ def test_chunks_leave_no_trace_whatever_the_weights(
 
 
 @pytest.mark.parametrize("mode", ["union", "sample"])
-def test_fields_of_different_depths_and_widths(example_plate: PlateFactory, mode: str) -> None:
+def test_fields_of_different_depths_and_widths(
+    example_plate: PlateFactory, mode: StackMode
+) -> None:
     image = example_plate(replace(NOISY, planes=4)).path / WELL / "0"
     fields = read_table(image, "FOV_ROI_table")
     columns = zarr.open_array(image / "tables" / "FOV_ROI_table" / "X", mode="r+")

@@ -27,6 +27,7 @@ from ome_zarr_models.v05 import Image as Image05
 from platefuse import fuse
 from platefuse.engine.downsample import mean
 from platefuse.errors import ConfigError, ImageError, PlatefuseError
+from platefuse.fusion.signatures import BatchOptions, NgffVersion, ZarrOptions
 from tests.sims import KEY, cut
 
 Array = NDArray[Any]
@@ -56,9 +57,9 @@ def test_a_plain_array(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("version", "sharded"), [("0.4", False), ("0.5", False), ("0.5", True)])
-def test_an_ome_zarr_image(version: str, sharded: bool, tmp_path: Path) -> None:
+def test_an_ome_zarr_image(version: NgffVersion, sharded: bool, tmp_path: Path) -> None:
     path = tmp_path / "fused.ome.zarr"
-    options: dict[str, Any] = {"ome_zarr": True, "ngff_version": version}
+    options: ZarrOptions = {"ome_zarr": True, "ngff_version": version}
     if sharded:
         options["zarr_array_creation_kwargs"] = {"shards": (1, 3, 300, 400)}
     large = np.random.default_rng(0).integers(1, 60000, (2, 3, 600, 700)).astype("u2")
@@ -289,7 +290,9 @@ class TestBatches:
         scene = np.random.default_rng(0).integers(0, 255, (700, 1100)).astype("u1")
         views = cut(scene, "yx", [((0, 0), (700, 600)), ((0, 500), (700, 1100))])
         options: dict[str, Any] = {"output_chunksize": 256, "zarr_options": {"ome_zarr": True}}
-        each = {"batch_func": lambda fuse_block, blocks: [fuse_block(b) for b in blocks]}
+        each: BatchOptions = {
+            "batch_func": lambda fuse_block, blocks: [fuse_block(b) for b in blocks]
+        }
         fuse(views, KEY, output_zarr_url=str(tmp_path / "a"), batch_options=each, **options)
         fuse(views, KEY, output_zarr_url=str(tmp_path / "b"), **options)
         for level in "012":

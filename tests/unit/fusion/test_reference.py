@@ -19,6 +19,7 @@ from platefuse.fusion.methods import (
     simple_average_fusion,
     weighted_average_fusion,
 )
+from platefuse.fusion.signatures import InterpolationOrder, StackMode
 from tests.sims import KEY, Array, make_sim
 
 METHODS = {
@@ -135,7 +136,12 @@ def turned_views(draw: st.DrawFn, axes: str) -> list[xarray.DataArray]:
     mode=st.sampled_from(["union", "sample", "intersection"]),
 )
 def test_any_pixel_is_what_its_definition_says(
-    data: st.DataObject, axes: str, method: Any, order: int, chunk: int, mode: str
+    data: st.DataObject,
+    axes: str,
+    method: Any,
+    order: InterpolationOrder,
+    chunk: int,
+    mode: StackMode,
 ) -> None:
     views = data.draw(turned_views(axes))
     widths = data.draw(st.lists(st.sampled_from([0.0, 1.5, 9.0]), min_size=3, max_size=3))
