@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.measure import ROOT
@@ -50,16 +50,19 @@ class Side:
     def run(self, case: Case, inputs: Path, plates: Sequence[str]) -> float:
         """Do a case with real Snakemake, in processes of this version; returns the seconds.
 
-        A case that was finished in this folder before is not done again.
+        A case is not done again if the same checkout has finished it in this folder before.
 
         Raises
         ------
         RunFailedError
             If it fails.
         """
-        folder, finished = self.folder / case.name, self.folder / f"{case.name}.seconds"
-        if finished.is_file():
-            return float(finished.read_text())
+        folder, finished = self.folder / case.name, self.folder / f"{case.name}.json"
+        request = {"checkout": str(self.checkout), "plates": list(plates), "case": asdict(case)}
+        done = json.loads(finished.read_text()) if finished.is_file() else {}
+        if done.get("request") == request:
+            return float(done["seconds"])
+        finished.unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         start = self.folder / case.start if case.start else inputs
@@ -76,7 +79,7 @@ class Side:
         begun = time.perf_counter()
         self._snakemake(folder)
         took = time.perf_counter() - begun
-        finished.write_text(f"{took:.3f}")
+        finished.write_text(json.dumps({"request": request, "seconds": round(took, 3)}))
         return took
 
     def _snakemake(self, folder: Path) -> None:

@@ -44,9 +44,9 @@ class ExpectedDifference:
 EXPECTED = (
     ExpectedDifference(
         ("fusion", "wanted", "sources", "*"),
-        ("files", "bytes", "newest_ns", "content"),
-        "The record of a fused well tells whether its sources changed. 0.1.0 took number, size and "
-        "newest modification time of all their files; later versions take a digest of the content.",
+        ("newest_ns", "changed_ns", "content"),
+        "The record of a fused well tells whether its sources have changed. 0.1.0 compared the "
+        "newest modification time of their files; later versions a digest of their content.",
     ),
 )
 
