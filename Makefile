@@ -2,6 +2,7 @@
 # The environment lives in .venv and is made by the first target that needs it: `make demo` gets by
 # with requirements.lock, tests and linters add requirements-dev.lock on top.
 
+CHOSEN_PYTHON := $(PYTHON)
 PYTHON ?= python3.11
 UV ?= uv
 # Workers of the test run. The tests under tests/workflow start processes of their own.
@@ -30,10 +31,24 @@ compile = cd $(VENV)/lib/python3.*/site-packages && \
 # One setup at a time, also when two terminals ask for it, or when a killed make left its pip running.
 once = @flock Makefile $(MAKE) --no-print-directory --silent
 
-.PHONY: help setup setup-dev demo test bench lint lock clean FORCE
+# The newest Python from 3.11 to 3.13 that can make environments, pyenv's among them.
+PYENV_ROOT ?= $(HOME)/.pyenv
+NEWEST_PYTHON = $(firstword $(foreach version,3.13 3.12 3.11,$(foreach python, \
+	python$(version) $(wildcard $(PYENV_ROOT)/versions/$(version).*/bin/python$(version)), \
+	$(shell $(python) -c 'import ensurepip, sys, venv; print(sys.executable)' 2>/dev/null))))
+# The environments for the lowest and the newest versions.
+LOWEST := .venv-lowest
+NEWEST := .venv-newest
+LOWEST_READY := $(LOWEST)/.ready-$(call fingerprint,requirements-lowest.lock)
+# Newest is what the package index has today, without hashes: there is no list of it to check.
+NEWEST_READY := $(NEWEST)/.ready-$(shell date +%F)-$(call fingerprint,pyproject.toml)
+INSTALL_PLAINLY := -m pip install --quiet --disable-pip-version-check
+VERSION_TESTS := tests/unit platefuse
+
+.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest bench lint lock clean FORCE
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
 setup: ## make .venv with what the workflow needs (PYTHON=… chooses the interpreter)
 	$(once) $(RUNTIME)
@@ -47,6 +62,18 @@ demo: setup ## register and fuse the example plate
 test: setup-dev ## run the tests (WORKERS=… processes; ARGS=… goes to pytest)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=10 $(ARGS)
 
+setup-lowest: ## make .venv-lowest with the lowest versions that pyproject.toml allows
+	@$(MAKE) --no-print-directory --silent $(LOWEST_READY)
+
+setup-newest: ## make .venv-newest with the newest versions of today, on the newest Python
+	@$(MAKE) --no-print-directory --silent $(NEWEST_READY)
+
+test-lowest: setup-lowest ## run the unit tests with the lowest versions
+	@$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal $(VERSION_TESTS) $(ARGS)
+
+test-newest: setup-newest ## run the unit tests with the newest versions, and install the wheel
+	@$(NEWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal tests/packaging/test_wheel.py $(VERSION_TESTS) $(ARGS)
+
 bench: setup-dev ## measure speed and memory against the peers
 	@$(BIN)/python -m benchmarks
 
@@ -57,18 +84,19 @@ lint: setup-dev ## check style, types and the workflow
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-lock: ## make both locks anew from pyproject.toml (needs uv; versions move only where they must)
+lock: ## make the locks anew from pyproject.toml (needs uv; versions move only where they must)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or say where it is with UV=…" >&2; exit 1; }
-	$(LOCK) --extra workflow --extra build --output-file requirements.lock
-	$(LOCK) --all-extras --constraints requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --universal --extra workflow --extra build --output-file requirements.lock
+	$(LOCK) --universal --all-extras --constraints requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --extra build --extra test --resolution lowest-direct --output-file requirements-lowest.lock
 
-LOCK = $(UV) pip compile --quiet --universal --python-version 3.11.2 --generate-hashes \
+LOCK = $(UV) pip compile --quiet --python-version 3.11.2 --generate-hashes \
 	--annotation-style line --custom-compile-command "make lock" pyproject.toml
 
-clean: ## remove caches, build products and the demo's plates (.venv stays)
+clean: ## remove caches, build products and the demo's plates (the environments stay)
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf example/*.zarr example/*.zarr.staging results/demo
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+	find . -path './.venv*' -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 
 $(RUNTIME): $(if $(realpath $(BIN)/python),,FORCE)
 	command -v $(PYTHON) >/dev/null || { \
@@ -88,6 +116,20 @@ $(RUNTIME): $(if $(realpath $(BIN)/python),,FORCE)
 	$(INSTALL_LOCKED) --no-build-isolation -r requirements.lock
 	$(PIP_INSTALL) --no-build-isolation --editable .
 	$(compile)
+	touch $@
+
+$(LOWEST_READY): $(if $(realpath $(LOWEST)/bin/python),,FORCE)
+	echo "Setting up $(LOWEST) from requirements-lowest.lock."
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python $(INSTALL_PLAINLY) --no-deps --require-hashes -r requirements-lowest.lock
+	$(LOWEST)/bin/python $(INSTALL_PLAINLY) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(NEWEST_READY): $(if $(realpath $(NEWEST)/bin/python),,FORCE)
+	python="$(or $(CHOSEN_PYTHON),$(NEWEST_PYTHON))"; \
+	echo "Setting up $(NEWEST) with the newest versions for $$("$$python" --version)."; \
+	"$$python" -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python $(INSTALL_PLAINLY) --editable '.[build,test]'
 	touch $@
 
 $(DEV): $(RUNTIME)

@@ -24,7 +24,7 @@ def write_table(table: Path, backend: str, frame: pd.DataFrame, kind: str) -> No
         group = zarr.open_group(table.parent, mode="a")
         names = pd.DataFrame(index=frame.index.astype(str))
         columns = pd.DataFrame(index=frame.columns.astype(str))
-        with settings.override(auto_shard_zarr_v3=False):
+        with settings.override(auto_shard_zarr_v3=False, allow_write_nullable_strings=True):
             write_elem(group, table.name, AnnData(frame.to_numpy(), names, columns))
         group[table.name].attrs.update(attributes)
         return

@@ -176,7 +176,9 @@ def _write_anndata(group: Any, name: str, table: Table) -> None:
         obs.index.name = None
     var = pd.DataFrame(index=pd.Index(floats))
     table_of_floats = anndata.AnnData(X=rows[floats].to_numpy(np.float32), obs=obs, var=var)
-    with warnings.catch_warnings():
+    # Texts as the installed anndata and pandas have them: that is what users' plates hold.
+    texts = anndata.settings.override(allow_write_nullable_strings=True)
+    with texts, warnings.catch_warnings():
         # Announcements of what the next anndata and the next Zarr specification may do.
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", FutureWarning)

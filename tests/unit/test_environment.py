@@ -1,4 +1,4 @@
-"""pyproject.toml, environment.yml and the locks name the same packages in the same versions."""
+"""pyproject.toml has lower bounds; environment.yml and the locks have one version of each."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 LOCKS = {
     "requirements.lock": ("workflow", "build"),
     "requirements-dev.lock": ("workflow", "build", "test", "lint"),
+    "requirements-lowest.lock": ("build", "test"),
 }
 # Where conda has another name for what pip installs.
 CONDA_NAMES = {"dask": "dask-core", "snakemake": "snakemake-minimal"}
 # What a pip extra brings has to be named for conda.
-CONDA_EXTRAS = {"snakemake[reports]": "pygments"}
+CONDA_EXTRAS = {"snakemake": "pygments"}
 
 
 def canonical(name: str) -> str:
@@ -69,23 +72,42 @@ def conda() -> dict[str, str]:
     return packages
 
 
-def direct(pyproject: dict[str, Any], *extras: str) -> list[str]:
+def direct(pyproject: dict[str, Any], *extras: str) -> dict[str, Requirement]:
+    """What pyproject.toml names, by canonical name."""
     optional = pyproject["project"]["optional-dependencies"]
-    return [
+    named = [
         *pyproject["project"]["dependencies"],
         *chain.from_iterable(optional[extra] for extra in extras),
     ]
+    return {canonical(r.name): r for r in map(Requirement, named)}
 
 
-def test_conda_has_the_packages_of_pyproject_and_no_other(
+def lower_bound(requirement: Requirement) -> Version:
+    """The only specifier of a requirement, ``>=``."""
+    (specifier,) = requirement.specifier
+    assert specifier.operator == ">=", f"{requirement}: expected a lower bound and nothing else"
+    return Version(specifier.version)
+
+
+def locked_versions(lock: str) -> dict[str, str]:
+    entries = lock_entries((ROOT / lock).read_text())
+    return {name: version for name, (version, _) in entries.items()}
+
+
+def test_pyproject_has_lower_bounds_only(pyproject: dict[str, Any]) -> None:
+    for requirement in direct(pyproject, "workflow", "build", "test", "lint").values():
+        assert lower_bound(requirement) > Version("0")
+
+
+def test_conda_has_the_packages_of_pyproject_in_the_locked_versions(
     pyproject: dict[str, Any], conda: dict[str, str]
 ) -> None:
-    requirements = direct(pyproject, "workflow")
-    expected = {CONDA_NAMES.get(name, name): version for name, version in map(pinned, requirements)}
-    locked = lock_entries((ROOT / "requirements.lock").read_text())
-    for requirement in requirements:
-        if brought := CONDA_EXTRAS.get(requirement.partition("==")[0]):
-            expected[brought] = locked[brought][0]
+    locked = locked_versions("requirements.lock")
+    names = direct(pyproject, "workflow")
+    expected = {CONDA_NAMES.get(name, name): locked[name] for name in names}
+    expected |= {
+        brought: locked[brought] for name, brought in CONDA_EXTRAS.items() if name in names
+    }
     python = conda.pop("python")
     assert conda == expected
     assert pyproject["project"]["requires-python"] == f">={python}"
@@ -106,13 +128,21 @@ def test_the_build_tools_are_locked(pyproject: dict[str, Any]) -> None:
 def test_lock_holds_what_pyproject_asks_for(
     pyproject: dict[str, Any], lock: str, extras: tuple[str, ...]
 ) -> None:
-    locked = lock_entries((ROOT / lock).read_text())
-    for name, version in map(pinned, direct(pyproject, *extras)):
-        assert locked[name][0] == version
+    locked = locked_versions(lock)
+    for name, requirement in direct(pyproject, *extras).items():
+        assert Version(locked[name]) in requirement.specifier
+
+
+def test_the_lowest_lock_is_at_the_lower_bounds(pyproject: dict[str, Any]) -> None:
+    """Otherwise a bound is lower than what another package asks for, and is never tested."""
+    locked = locked_versions("requirements-lowest.lock")
+    for name, requirement in direct(pyproject).items():
+        assert Version(locked[name]) == lower_bound(requirement)
 
 
 def test_dev_lock_extends_the_runtime_lock() -> None:
-    runtime, dev = (lock_entries((ROOT / lock).read_text()) for lock in LOCKS)
+    locks = ("requirements.lock", "requirements-dev.lock")
+    runtime, dev = (lock_entries((ROOT / lock).read_text()) for lock in locks)
     assert runtime.items() <= dev.items()
 
 
