@@ -1,8 +1,21 @@
-"""What can go wrong, said once and completely.
+"""Errors that platefuse raises on purpose.
 
-Every error that a user can cause is a `PlatefuseError`. Its text stands alone: what is wrong,
-where, what was found, what was expected, and what to do. Each subclass is also the builtin
-that a caller would have expected.
+::
+
+    PlatefuseError
+    ├── ConfigError      ValueError   an option has a value that cannot be used
+    ├── PlateError       ValueError ┐
+    ├── ImageError       ValueError ├─ MetadataError: JSON or attributes are missing or broken
+    ├── TableError       ValueError ┘
+    ├── RecordError      ValueError   the request contradicts what was done before
+    ├── SwapError        OSError      the new image cannot replace the old one
+    └── ViewError        ValueError   the images to be fused do not fit together
+
+Each class is also the builtin that a caller would expect. The message is complete in itself: what
+is wrong, in which file or field, what was found, what was expected, and what to do.
+
+`MetadataError` is below three classes, because a JSON file is read in the same way whether it
+describes a plate, an image or a table: whoever catches one of the three catches it as well.
 """
 
 from __future__ import annotations
@@ -20,23 +33,27 @@ class ConfigError(PlatefuseError, ValueError):
 
 
 class PlateError(PlatefuseError, ValueError):
-    """A plate or a well is missing, is no plate, or its metadata cannot be used."""
+    """A plate or a well is missing, or its metadata cannot be used."""
 
 
 class ImageError(PlatefuseError, ValueError):
-    """An image or a label cannot be read, or its metadata cannot be used."""
+    """An image or a label cannot be read or written, or its metadata cannot be used."""
 
 
 class TableError(PlatefuseError, ValueError):
     """A table is missing, or its boxes cannot be used."""
 
 
+class MetadataError(PlateError, ImageError, TableError):
+    """A JSON file or the attributes of a group are missing or broken."""
+
+
 class RecordError(PlatefuseError, ValueError):
-    """What was done to an image before contradicts what is asked now."""
+    """The record of what was done to an image contradicts the request."""
 
 
 class SwapError(PlatefuseError, OSError):
-    """The new image cannot take the place of the old one."""
+    """The new image cannot replace the old one."""
 
 
 class ViewError(PlatefuseError, ValueError):

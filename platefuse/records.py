@@ -16,9 +16,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from platefuse import __version__
-from platefuse.errors import PlateError, RecordError
+from platefuse.errors import MetadataError, RecordError
 from platefuse.geometry import Box
-from platefuse.ngff.metadata import all_attributes, read_json, replace_attributes
+from platefuse.ngff.metadata import (
+    V2,
+    Format,
+    all_attributes,
+    is_consolidated,
+    read_json,
+    replace_attributes,
+)
 from platefuse.storage.files import write_json
 from platefuse.storage.typed_json import UnexpectedJson, from_json, to_json
 
@@ -90,7 +97,7 @@ class Record(_Stamped):
                 return from_json(cls, content[cls.section], f"{KEY}.{cls.section}")
             raise UnexpectedJson(f"`{KEY}` is {content!r}, expected an object")
         except UnexpectedJson as error:
-            file = group / ("zarr.json" if (group / "zarr.json").is_file() else ".zattrs")
+            file = (Format.of(group) or V2).attributes_path(group)
             raise RecordError(
                 f"{file}: the {cls.what} is damaged: {error}. {cls.remedy}"
             ) from error
@@ -100,11 +107,11 @@ class Record(_Stamped):
 
         Raises
         ------
-        PlateError
+        MetadataError
             If the group has no metadata.
         """
-        if not any((group / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup")):
-            raise PlateError(
+        if Format.of(group) is None:
+            raise MetadataError(
                 f"{group}: not a Zarr group; expected a file `.zgroup` or `zarr.json` in it."
             )
         record = {KEY: {self.section: self.as_json()}}
@@ -437,10 +444,8 @@ def forget_record(group: Path) -> None:
 
     That is the record, and the copy of all metadata below it that zarr keeps in format 3.
     """
-    file = group / "zarr.json"
-    consolidated = file.is_file() and "consolidated_metadata" in read_json(file)
     attributes = all_attributes(group)
-    if consolidated or KEY in attributes:
+    if KEY in attributes or is_consolidated(group):
         replace_attributes(group, {k: v for k, v in attributes.items() if k != KEY})
 
 

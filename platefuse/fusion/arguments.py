@@ -20,6 +20,7 @@ from platefuse.fusion.signatures import (
     StackProperties,
     ZarrOptions,
 )
+from platefuse.ngff.metadata import FORMATS, NGFF_FORMATS
 from platefuse.storage.expected import (
     COUNT,
     FINITE,
@@ -51,8 +52,6 @@ def lengths(name: str, given: Any, ndim: int) -> tuple[int, ...]:
 
 FUNCTION = Expected("a function, such as those of platefuse.fusion.methods", callable)
 BLENDING_WIDTHS: dict[str, float] = {"z": 3, "y": 10, "x": 10}
-FORMATS = {"0.4": 2, "0.5": 3}
-"""The Zarr format of each NGFF version."""
 _OF_ARRAY: Final = "zarr_array_creation_kwargs"
 _OWN = ("store", "path", "name", "shape", "dtype", "data", "overwrite", "write_data")
 """Arguments of `zarr.create_array` that follow from what is fused."""
@@ -93,7 +92,7 @@ _ARGUMENTS: dict[str, Expected] = {
     "zarr_options": dict_of(
         {
             "ome_zarr": FLAG,
-            "ngff_version": Expected("'0.4' or '0.5'", lambda v: str(v) in FORMATS),
+            "ngff_version": Expected("'0.4' or '0.5'", lambda v: str(v) in NGFF_FORMATS),
             _OF_ARRAY: _CREATION,
             "overwrite": FLAG,
         }
@@ -202,7 +201,7 @@ class FusionRequest:
         options, batch = self.zarr_options or {}, self.batch_options or {}
         rest: dict[str, Any] = {**(batch.get(_OF_ARRAY) or {}), **(options.get(_OF_ARRAY) or {})}
         version = str(options.get("ngff_version", "0.4")) if options.get("ome_zarr") else None
-        formats = (2, 3) if version is None else (FORMATS[version],)
+        formats = (2, 3) if version is None else (NGFF_FORMATS[version].number,)
         zarr_format = rest.pop("zarr_format", formats[-1])
         if number(zarr_format) not in formats:
             here = "" if version is None else f", as ngff_version {version!r} says"
@@ -222,7 +221,7 @@ def _shards(given: Any, chunks: tuple[int, ...], zarr_format: int) -> tuple[int,
     """Shards that go with chunks and format, if any are given."""
     if given is None:
         return None
-    if zarr_format == 2:
+    if not FORMATS[zarr_format].has_shards:
         only = "None: only Zarr v3, and so ngff_version '0.5', has shards"
         refuse(_argument("shards"), given, only)
     shards = lengths(_argument("shards"), given, len(chunks))
@@ -239,6 +238,6 @@ def _renamed(creation: dict[str, Any], zarr_format: int) -> dict[str, Any]:
     if "dimension_separator" in rest:
         separator = rest.pop("dimension_separator")
         one_of("/", ".").check(_argument("dimension_separator"), separator)
-        name = "v2" if zarr_format == 2 else "default"
+        name = FORMATS[zarr_format].chunk_keys["name"]
         rest["chunk_key_encoding"] = {"name": name, "separator": separator}
     return rest

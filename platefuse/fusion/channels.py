@@ -9,7 +9,7 @@ import numpy as np
 
 from platefuse.fusion.layers import Layer, unique_names
 from platefuse.ngff.image import Multiscale
-from platefuse.ngff.metadata import read_attributes
+from platefuse.ngff.metadata import Format
 from platefuse.storage.arrays import StoredArray
 
 _NAMES = ("label", "wavelength_id")
@@ -85,9 +85,9 @@ def _range(layer: Layer) -> dict[str, float]:
 def _of_version(attribute: dict[str, Any], version: str) -> dict[str, Any]:
     """NGFF 0.4 repeats its version in every part, 0.5 says it once for all."""
     rest = {key: value for key, value in attribute.items() if key != "version"}
-    return {**rest, "version": version} if version == "0.4" else rest
+    return Format.for_ngff(version).ngff_section(rest, version)
 
 
 def _object(image: Multiscale, name: str) -> dict[str, Any]:
-    found = read_attributes(image.path).get(name)
+    found = image.attributes.get(name)
     return found if isinstance(found, dict) else {}

@@ -165,4 +165,4 @@ def _check_inside(field: Field, image: Multiscale, table: Table) -> None:
 
 
 def _shape_in_space(image: Multiscale) -> tuple[int, ...]:
-    return tuple(image.shapes[0][image.axes.index(a)] for a in image.spatial)
+    return image.shape_in_space

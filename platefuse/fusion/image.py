@@ -30,6 +30,7 @@ from platefuse.fusion.tables import write_fused_tables
 from platefuse.geometry import Box
 from platefuse.ngff.create import compressor_like, create_image, write_group
 from platefuse.ngff.image import Multiscale
+from platefuse.ngff.metadata import Format
 from platefuse.records import FusedImage, FusedImageRecord
 from platefuse.storage.arrays import StoredArray
 
@@ -124,24 +125,24 @@ class _Writer:
         attributes: dict[str, Any],
     ) -> Multiscale:
         """Create an image like another and write what this job has to write of it."""
-        options, size = self.options, {**like.steps, **frame.by_axis(frame.spacing)}
-        first = like.path / like.paths[0]
+        options, size = self.options, {**like.non_spatial_scale, **frame.by_axis(frame.spacing)}
+        kind, first = Format.for_ngff(options.ngff_version), like.levels[0]
         new = create_image(
             target,
             name=target.name,
             axes=axes,
             pixel_size=[size.get(a, 1.0) for a in axes],
             shape=shape,
-            dtype=StoredArray.open(first).dtype,
+            dtype=StoredArray.open(like.level_paths[0]).dtype,
             chunks=[options.output_chunksize.get(a, 1) for a in axes],
             shards=None if options.shards is None else [options.shards.get(a, 1) for a in axes],
             version=options.ngff_version,
             levels=len(like.paths),
             attributes=attributes,
-            creation={"compressors": compressor_like(first, options.ngff_version)},
+            creation={"compressors": compressor_like(first, kind)},
             units=like.other_units,
         )
-        arrays = [StoredArray.open(target / p, mode="r+", durable=True) for p in new.paths]
+        arrays = [StoredArray.open(p, mode="r+", durable=True) for p in new.level_paths]
         levels = Target(arrays, new.factors, downsample)
         self.scatter.write(new, levels, views, how, self.threads)
         return new

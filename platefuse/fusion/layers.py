@@ -18,7 +18,7 @@ from platefuse.errors import ConfigError, ViewError
 from platefuse.fusion.fields import Field, find_fields, precision_px
 from platefuse.fusion.frame import Extent, Frame
 from platefuse.geometry import Box, snap
-from platefuse.ngff.image import Multiscale, label_names
+from platefuse.ngff.image import Image, Multiscale
 from platefuse.storage.arrays import StoredArray, WithAxis
 
 _TOLERANCE_PX = 1e-6
@@ -36,15 +36,15 @@ class Layer:
         Its path in the well.
     acquisition : int or None
         Its acquisition.
-    image : Multiscale
-        The image.
+    image : Image
+        The image with its labels.
     fields : list of Field
         Its fields.
     """
 
     name: str
     acquisition: int | None
-    image: Multiscale
+    image: Image
     fields: list[Field]
 
     @classmethod
@@ -56,8 +56,8 @@ class Layer:
         PlatefuseError
             If the image or its tile table cannot be used.
         """
-        image = Multiscale.read(path)
-        for label in (Multiscale.read(path / "labels" / name) for name in label_names(path)):
+        image = Image.read(path)
+        for label in image.labels.values():
             if not set(label.spatial) <= set(image.spatial):
                 raise ViewError(
                     f"{label.path}: the label has the axes {label.axes!r}, its image only "
@@ -111,7 +111,7 @@ class Layer:
         first_channel : int
             Where the layer's channels begin in the fused image.
         """
-        stored: Any = StoredArray.open(image.path / image.paths[0])
+        stored: Any = StoredArray.open(image.level_paths[0])
         if axes != image.axes:
             stored = WithAxis(stored, axes.index("c"))
         source = Source(stored)
@@ -148,12 +148,12 @@ class LayerLabel:
     @property
     def image(self) -> Multiscale:
         """Its metadata."""
-        return Multiscale.read(self.layer.image.path / "labels" / self.name)
+        return self.layer.image.labels[self.name]
 
 
 def labels_of(layers: Sequence[Layer]) -> list[LayerLabel]:
     """All labels of some layers, with names that are unique."""
-    names = [label_names(layer.image.path) for layer in layers]
+    names = [list(layer.image.labels) for layer in layers]
     return [
         LayerLabel(layer, name, fused)
         for layer, own, new in zip(layers, names, unique_names(layers, names), strict=True)
@@ -230,7 +230,7 @@ def check_stackable(layers: Sequence[Layer]) -> None:
         pair = [x.image for x in (layer, layers[0])]
         for what, (got, expected) in (
             ("axes", [i.axes.replace("c", "") for i in pair]),
-            ("data type", [StoredArray.open(i.path / i.paths[0]).dtype for i in pair]),
+            ("data type", [StoredArray.open(i.level_paths[0]).dtype for i in pair]),
             ("pixel size", [np.round(list(i.pixel_size_um.values()), 6).tolist() for i in pair]),
         ):
             if got != expected:

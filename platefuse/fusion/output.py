@@ -25,7 +25,8 @@ from platefuse.fusion.mosaic import Fusion
 from platefuse.fusion.sims import Sim
 from platefuse.geometry import Box, grid_box
 from platefuse.ngff.create import blosc, create_image, fit_chunks
-from platefuse.ngff.image import METADATA_FILES, Multiscale, others, read_array_metadata
+from platefuse.ngff.image import Multiscale, others
+from platefuse.ngff.metadata import FORMATS, METADATA_FILES, ArrayMetadata
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import make_folder, put_in_place, remove_tree, system_errors
 
@@ -115,12 +116,12 @@ def _target(asked: FusionRequest) -> Path:
 def _foreign(folder: Path) -> list[str]:
     """What a folder holds beside a Zarr array, or an image's levels."""
     with suppress(PlatefuseError):
-        read_array_metadata(folder)
+        ArrayMetadata.read(folder)
         return _no_chunks(folder, folder)
     with suppress(PlatefuseError):
         image = Multiscale.read(folder)
         found = [path.name for path in others(folder, image.folders)]
-        return found + [name for path in image.paths for name in _no_chunks(folder / path, folder)]
+        return found + [name for path in image.level_paths for name in _no_chunks(path, folder)]
     return [path.name for path in others(folder, ())]
 
 
@@ -165,7 +166,7 @@ def _create_array(path: Path, fusion: Fusion, storage: Storage) -> Target:
     chunks, shards = fit_chunks(storage.chunks, storage.shards, fusion.shape)
     arguments = {
         "fill_value": 0,
-        "compressors": blosc("0.5" if storage.zarr_format == 3 else "0.4"),
+        "compressors": blosc(FORMATS[storage.zarr_format]),
         **storage.creation,
     }
     make_folder(path.parent)

@@ -13,8 +13,8 @@ from typing import Any
 from platefuse.engine.compose import Compositor
 from platefuse.engine.views import View
 from platefuse.engine.write import Part, Target, finish_levels, write_views
-from platefuse.ngff.image import METADATA_FILES, Multiscale
-from platefuse.ngff.metadata import read_json
+from platefuse.ngff.image import Multiscale
+from platefuse.ngff.metadata import METADATA_FILES, read_json
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import make_folder, remove_tree, share_file, write_json
 
@@ -62,7 +62,7 @@ class Scatter:
         else:
             for number in range(self.parts):
                 _gather(self.folder(number) / image.path.relative_to(self.staged), image)
-            written = [StoredArray.open(image.path / path) for path in image.paths]
+            written = [StoredArray.open(path) for path in image.level_paths]
             finish_levels(written, target, self.parts, threads=threads)
 
     def remove_parts(self) -> None:

@@ -17,9 +17,8 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
 from platefuse.ngff.create import write_group
 from platefuse.ngff.image import Multiscale
-from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import staging_folder, staging_root
-from platefuse.ngff.plate import REGISTERED_SUFFIX, Plate, Well
+from platefuse.ngff.plate import Plate, Well
 from platefuse.records import (
     KEY,
     FusedImage,
@@ -196,9 +195,9 @@ class _Job:
         beside = request is not None and not request.overwrite_input
         layers = [
             Layer.read(
-                i.path,
+                i.name,
                 i.acquisition,
-                well.image(i.path + REGISTERED_SUFFIX * beside),
+                i.destination(overwrite=not beside),
                 options.tile_table,
             )
             for i in well.images
@@ -270,7 +269,7 @@ def _fingerprint(image: Multiscale, options: FusionOptions) -> dict[str, Any]:
         for name in names:
             stat = (Path(folder) / name).stat()
             files, size, newest = files + 1, size + stat.st_size, max(newest, stat.st_mtime_ns)
-    attributes = {k: v for k, v in read_attributes(image.path).items() if k != KEY}
+    attributes = {k: v for k, v in image.attributes.items() if k != KEY}
     record = RegistrationRecord.read(image.path)
     return {
         "attributes": digest_json(attributes),

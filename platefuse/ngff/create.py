@@ -1,24 +1,24 @@
-"""New OME-Zarr groups and images, in NGFF 0.4 (Zarr v2) or 0.5 (Zarr v3)."""
+"""New OME-Zarr groups and images, and the metadata of copies."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from platefuse.errors import ConfigError
-from platefuse.ngff.image import (
-    Multiscale,
-    copy_metadata,
-    copy_metadata_files,
-    level_shapes,
-    read_array_metadata,
+from platefuse.ngff.image import Multiscale
+from platefuse.ngff.metadata import (
+    METADATA_FILES,
+    ArrayMetadata,
+    Format,
+    update_attributes,
 )
-from platefuse.ngff.metadata import read_json, update_attributes
-from platefuse.storage.files import make_folder, write_json
+from platefuse.storage.files import copy_tree, make_folder
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BloscName = Literal["lz4", "lz4hc", "blosclz", "snappy", "zlib", "zstd"]
 """The compressors of Blosc that Zarr v3 knows."""
@@ -26,29 +26,51 @@ SMALLEST_LEVEL = 512
 """A new pyramid goes on until its plane is at most this many pixels wide and high."""
 
 
-def write_group(path: Path, attributes: Mapping[str, Any], version: str) -> None:
-    """Write a Zarr group with OME-NGFF attributes (none: a plain group); an old one is replaced.
+def write_group(group: Path, sections: Mapping[str, Any], version: str) -> None:
+    """Write a Zarr group with OME-NGFF attributes; an old one is replaced.
 
     Parameters
     ----------
-    path : Path
+    group : Path
         The group's folder.
-    attributes : mapping
-        What NGFF 0.4 has at the top, and 0.5 under `ome`.
+    sections : mapping
+        What NGFF 0.4 has at the top, and 0.5 under `ome`; none for a plain group.
     version : str
-        ``"0.4"`` or ``"0.5"``.
+        Version of OME-NGFF: a key of `NGFF_FORMATS`.
     """
-    make_folder(path)
-    if version == "0.5":
-        content = {"ome": {"version": version, **attributes}} if attributes else {}
-        write_json(
-            path / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": content}
-        )
-    else:
-        write_json(path / ".zgroup", {"zarr_format": 2})
-        write_json(path / ".zattrs", dict(attributes))
-    for name in (".zgroup", ".zattrs", ".zmetadata") if version == "0.5" else ("zarr.json",):
-        (path / name).unlink(missing_ok=True)  # readers would take the one or the other
+    kind = Format.for_ngff(version)
+    kind.write_group(group, kind.ngff_attributes(sections, version))
+
+
+def copy_metadata(source: Multiscale, target: Path) -> None:
+    """Give `target` the metadata files of an image: its groups and arrays, without a chunk."""
+    folders = {Path()} | {part for p in source.paths for part in [Path(p), *Path(p).parents]}
+    for folder in folders:
+        copy_metadata_files(source.path / folder, target / folder)
+
+
+def copy_metadata_files(source: Path, target: Path) -> None:
+    """Copy the metadata files of one Zarr node."""
+    make_folder(target)
+    for name in METADATA_FILES:
+        if (source / name).is_file():
+            copy_tree(source / name, target / name)
+
+
+def level_shapes(
+    shape: Sequence[int], factors: Sequence[int], levels: int
+) -> list[tuple[int, ...]]:
+    """Shapes of a new pyramid: ``floor(n / f)`` on every axis, never below 1.
+
+    Examples
+    --------
+    >>> level_shapes((3, 5, 9), (1, 2, 2), 3)
+    [(3, 5, 9), (3, 2, 4), (3, 1, 2)]
+    """
+    shapes = [tuple(shape)]
+    while len(shapes) < levels:
+        shapes.append(tuple(max(1, n // f) for n, f in zip(shapes[-1], factors, strict=True)))
+    return shapes
 
 
 def create_image(
@@ -114,9 +136,9 @@ def create_image(
     for level_shape in shapes[:-1]:  # one pixel stays one pixel
         steps = zip(grown[-1], factors, level_shape, strict=True)
         grown.append([g * f if n > 1 else g for g, f, n in steps])
+    kind = Format.for_ngff(version)
     entry = multiscales_metadata(name, axes, pixel_size, grown, origin=origin, units=units)
-    if version == "0.4":
-        entry["version"] = "0.4"
+    entry = kind.ngff_section(entry, version)
     further = {k: v for k, v in (attributes or {}).items() if v is not None}
     write_group(path, {"multiscales": [entry], **further}, version)
     for level, level_shape in enumerate(shapes):
@@ -125,18 +147,14 @@ def create_image(
             "dtype": dtype.newbyteorder("="),
             "chunks": chunk,
             "shards": shard,
-            "compressors": blosc(version),
+            "compressors": blosc(kind),
             "fill_value": 0,
-            "chunk_key_encoding": {
-                "name": "v2" if version == "0.4" else "default",
-                "separator": "/",
-            },
-            "dimension_names": list(axes) if version == "0.5" else None,
+            "chunk_key_encoding": kind.chunk_keys,
+            "dimension_names": list(axes) if kind.names_axes else None,
             **(creation or {}),
         }
-        zarr_format: Literal[2, 3] = 3 if version == "0.5" else 2
         zarr.create_array(
-            path / str(level), shape=level_shape, zarr_format=zarr_format, **arguments
+            path / str(level), shape=level_shape, zarr_format=kind.number, **arguments
         )
     return Multiscale.read(path)
 
@@ -171,13 +189,13 @@ def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy:
     """
     options: dict[str, object] = {"num_levels": levels, "coarsening_xy": coarsening_xy}
     for name, value in options.items():
-        if not isinstance(value, int | np.integer) or value < 1:
+        if not isinstance(value, Integral) or value < 1:
             raise ConfigError(f"{name} is {value!r}; expected a whole number of at least 1.")
     axes = source.axes
     factors = tuple(coarsening_xy if a in "yx" else 1 for a in axes)
     if levels == len(source.paths) and all(f == factors for f in source.factors):
-        copy_metadata(source.path, target, source)
-        return replace(source, path=target)
+        copy_metadata(source, target)
+        return source.at(target)
     copy_metadata_files(source.path, target)
     paths = [source.paths[k] if k < len(source.paths) else str(k) for k in range(levels)]
     datasets = []
@@ -185,10 +203,7 @@ def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy:
         zip(paths, level_shapes(source.shapes[0], factors, levels), strict=True)
     ):
         copy_metadata_files(source.path / source.paths[0], target / path)
-        for name in ("zarr.json", ".zarray"):
-            if (target / path / name).is_file():
-                content = read_json(target / path / name)
-                write_json(target / path / name, {**content, "shape": list(shape)})
+        source.levels[0].write_resized(target / path, shape)
         scale = [s * f**level for s, f in zip(source.scales[0], factors, strict=True)]
         transforms = [{"type": "scale", "scale": scale}]
         datasets.append({"path": path, "coordinateTransformations": transforms})
@@ -197,39 +212,24 @@ def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy:
     return Multiscale.read(target)
 
 
-def compressor_like(array: Path, version: str) -> Any:
-    """The compressor of a stored array where it is Blosc, as the new Zarr format wants it.
+def compressor_like(array: ArrayMetadata, kind: Format) -> Any:
+    """The compressor of an array where it is Blosc, as a Zarr format wants it.
 
     Otherwise LZ4 with shuffling, which costs least time.
     """
-    metadata = read_array_metadata(array)
-    if metadata["zarr_format"] == 2:
-        found = metadata.get("compressor") or {}
-        found = found if found.get("id") == "blosc" else {}
-    else:
-        found = _find_blosc(metadata.get("codecs", []))
-    return blosc(version, found.get("cname", "lz4"), int(found.get("clevel", 5)))
+    found = array.blosc
+    return blosc(kind, found.get("cname", "lz4"), int(found.get("clevel", 5)))
 
 
-def blosc(version: str, cname: BloscName = "lz4", level: int = 5) -> Any:
-    """Blosc with byte shuffling, as the arrays of an NGFF version want it."""
-    if version == "0.5":
+def blosc(kind: Format, cname: BloscName = "lz4", level: int = 5) -> Any:
+    """Blosc with byte shuffling, as the arrays of a Zarr format want it."""
+    if kind.number == 3:
         from zarr.codecs import BloscCodec
 
         return BloscCodec(cname=cname, clevel=level, shuffle="shuffle")
     from numcodecs import Blosc
 
     return Blosc(cname=cname, clevel=level, shuffle=Blosc.SHUFFLE)
-
-
-def _find_blosc(codecs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    for codec in codecs:
-        configuration = codec.get("configuration", {})
-        if codec.get("name") == "blosc":
-            return dict(configuration)
-        if codec.get("name") == "sharding_indexed":
-            return _find_blosc(configuration.get("codecs", []))
-    return {}
 
 
 def fit_chunks(

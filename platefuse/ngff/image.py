@@ -1,22 +1,26 @@
-"""OME-Zarr images, in and out: axes, levels, scales and the metadata files they live in.
+"""OME-Zarr images and labels: axes, levels, scales; read once, from JSON alone.
 
-Reads OME-NGFF 0.4 (Zarr v2) and 0.5 (Zarr v3) from JSON alone. Arrays are opened by `store`.
+Reads OME-NGFF 0.4 and 0.5. Pixels are opened by `platefuse.storage.arrays`.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from platefuse.errors import ImageError, PlateError
-from platefuse.ngff.metadata import read_attributes, read_json
+from platefuse.errors import ImageError, MetadataError
+from platefuse.ngff.metadata import (
+    CONSOLIDATED_FILE,
+    METADATA_FILES,
+    ArrayMetadata,
+    find_attributes,
+    read_attributes,
+)
 from platefuse.ngff.paths import safe_name
-from platefuse.storage.files import copy_tree, make_folder
 
 MICROMETERS = {
     "micrometer": 1.0,
@@ -30,13 +34,14 @@ MICROMETERS = {
 """Length units of OME-NGFF in micrometres."""
 
 AXES = "tczyx"
-_PIXELS = re.compile(r"[<>|][biuf]\d+|bool|u?int\d+|float\d+")  # as Zarr v2 and v3 name them
-METADATA_FILES = (".zgroup", ".zarray", ".zattrs", "zarr.json")
 
 
 @dataclass(frozen=True)
 class Multiscale:
-    """The first multiscale image of an OME-Zarr group.
+    """The first multiscale image of an OME-Zarr group, with its levels: an image or a label.
+
+    `read` reads all that is known here, one file for the group and one for each level. Nothing is
+    read later.
 
     Attributes
     ----------
@@ -44,58 +49,53 @@ class Multiscale:
         The group's folder.
     axes : str
         Names of the axes in array order, for example ``"czyx"``.
-    units : tuple of float
+    um_per_unit : tuple of float
         Micrometres per unit of each axis; 1 for axes that are not in space.
     paths : tuple of str
         Path of each level inside the group, finest first.
     scales : tuple of tuple of float
         Pixel size of each level on every axis, in the axis's unit.
     metadata : dict
-        The entry of `multiscales` as it stands.
+        The entry of `multiscales`, unchanged.
+    attributes : dict
+        All OME-NGFF attributes of the group, such as `omero`.
+    levels : tuple of ArrayMetadata
+        Shape, data type and chunks of each level.
     """
 
     path: Path
     axes: str
-    units: tuple[float, ...]
+    um_per_unit: tuple[float, ...]
     paths: tuple[str, ...]
     scales: tuple[tuple[float, ...], ...]
     metadata: dict[str, Any]
+    attributes: dict[str, Any]
+    levels: tuple[ArrayMetadata, ...]
 
     @classmethod
-    def read(cls, path: Path) -> Multiscale:
-        """Read the metadata of the image or label at `path`.
+    def read(cls, path: Path) -> Self:
+        """Read the metadata of the image or label at `path`, and of its levels.
 
         Raises
         ------
-        PlatefuseError
+        ImageError
             If there is no image, or its axes, levels or scales cannot be used.
         """
-        try:
-            attributes = read_attributes(path)
-        except PlateError as error:
-            raise ImageError(str(error)) from error
-        entries = attributes.get("multiscales")
-        if not isinstance(entries, list) or not entries or not isinstance(entries[0], dict):
-            raise ImageError(
-                f"{path}: not an OME-Zarr image (its attributes have no `multiscales`)."
-            )
-        entry = entries[0]
-        axes, units = _axes(path, entry.get("axes"))
-        datasets = entry.get("datasets")
-        if not isinstance(datasets, list) or not datasets:
-            raise ImageError(f"{path}: `multiscales` lists no datasets; expected one per level.")
-        paths = tuple(_dataset_path(path, dataset) for dataset in datasets)
-        common = _scale(path, entry, len(axes), default=[1.0] * len(axes))
-        scales = tuple(
-            tuple(a * b for a, b in zip(_scale(path, d, len(axes)), common, strict=True))
-            for d in datasets
-        )
-        return cls(path, axes, units, paths, scales, entry)
+        return cls(**_read_fields(path))
+
+    def at(self, path: Path) -> Self:
+        """The same image in another folder, which need not exist yet."""
+        return replace(self, path=path)
 
     @property
     def folders(self) -> set[str]:
         """The folders that its levels lie in."""
         return {Path(path).parts[0] for path in self.paths}
+
+    @property
+    def level_paths(self) -> list[Path]:
+        """The folder of each level's array, finest first."""
+        return [self.path / path for path in self.paths]
 
     @property
     def spatial(self) -> str:
@@ -105,12 +105,12 @@ class Multiscale:
     @property
     def pixel_size_um(self) -> dict[str, float]:
         """Size of a pixel of the finest level on each axis in space, in micrometres."""
-        sizes = zip(self.axes, self.scales[0], self.units, strict=True)
+        sizes = zip(self.axes, self.scales[0], self.um_per_unit, strict=True)
         return {axis: size * unit for axis, size, unit in sizes if axis in "zyx"}
 
     @property
-    def steps(self) -> dict[str, float]:
-        """From one index of the finest level to the next on axes not in space, in their unit."""
+    def non_spatial_scale(self) -> dict[str, float]:
+        """Scale of the finest level on each axis that is not in space, in the axis's unit."""
         return {a: s for a, s in zip(self.axes, self.scales[0], strict=True) if a not in "zyx"}
 
     @property
@@ -123,16 +123,15 @@ class Multiscale:
             if axis.get("unit") and axis["name"] in self.axes and axis["name"] not in "zyx"
         }
 
-    @cached_property
+    @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shape of every level.
+        """Shape of every level, in pixels."""
+        return tuple(level.shape for level in self.levels)
 
-        Raises
-        ------
-        ImageError
-            If a level is missing, or does not have the image's axes.
-        """
-        return tuple(self._shape(self.path / p) for p in self.paths)
+    @property
+    def shape_in_space(self) -> tuple[int, ...]:
+        """Shape of the finest level on the axes in space, in pixels."""
+        return self.levels[0].shape[len(self.axes) - len(self.spatial) :]
 
     @cached_property
     def factors(self) -> tuple[tuple[int, ...], ...]:
@@ -149,7 +148,7 @@ class Multiscale:
         )
 
     def check_levels(self) -> None:
-        """Check that every level is there and is made of whole groups of the one before.
+        """Check that every level is made of whole groups of pixels of the one before.
 
         Raises
         ------
@@ -157,22 +156,6 @@ class Multiscale:
             If not.
         """
         _ = self.factors
-
-    def _shape(self, array: Path) -> tuple[int, ...]:
-        metadata = read_array_metadata(array)
-        shape, kind = metadata["shape"], str(metadata.get("dtype", metadata.get("data_type")))
-        if not _PIXELS.fullmatch(kind):
-            raise ImageError(
-                f"{array}: the array has the data type {kind!r}; expected integers, floats or "
-                "booleans for pixels."
-            )
-        whole = all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape)
-        if not whole or len(shape) != len(self.axes):
-            raise ImageError(
-                f"{array}: the array has the shape {shape}; expected {len(self.axes)} lengths "
-                f"above 0, one for each of the image's axes {self.axes!r}."
-            )
-        return tuple(shape)
 
     def _factor(self, level: int, axis: int) -> int:
         fine, coarse = (self.shapes[k][axis] for k in (level - 1, level))
@@ -187,23 +170,47 @@ class Multiscale:
         )
 
 
-def read_array_metadata(path: Path) -> dict[str, Any]:
-    """Metadata of a Zarr array as its JSON has it (`shape` is there for v2 and v3).
+@dataclass(frozen=True)
+class Image(Multiscale):
+    """An image with its labels: everything that the metadata of an image say, read once.
+
+    Attributes
+    ----------
+    labels : mapping of str to Multiscale
+        Its labels by name, those that the image lists first.
+    """
+
+    labels: Mapping[str, Multiscale]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the metadata of the image at `path` and of its labels.
+
+        Raises
+        ------
+        PlatefuseError
+            If the image or a label cannot be used.
+        """
+        fields = _read_fields(path)
+        labels = {name: Multiscale.read(path / "labels" / name) for name in label_names(path)}
+        return cls(**fields, labels=labels)
+
+    @property
+    def parts(self) -> tuple[Multiscale, ...]:
+        """The image itself and its labels: all that has pixels."""
+        return (self, *self.labels.values())
+
+
+def read_finest_level(image: Path) -> ArrayMetadata:
+    """Metadata of an image's finest level, at the cost of two small files.
 
     Raises
     ------
     ImageError
-        If there is no array at `path`.
+        If there is no image or no such array.
     """
-    for name in ("zarr.json", ".zarray"):
-        if (path / name).is_file():
-            try:
-                metadata = read_json(path / name)
-            except PlateError as error:
-                raise ImageError(str(error)) from error
-            if isinstance(metadata.get("shape"), list):
-                return metadata
-    raise ImageError(f"{path}: no Zarr array here, but the image's metadata names it as a level.")
+    entry = _entry(image, read_attributes(image))
+    return ArrayMetadata.read(image / _dataset_path(image, _datasets(image, entry)[0]))
 
 
 def check_axes(image: Multiscale, reference: Multiscale) -> None:
@@ -232,9 +239,7 @@ def label_names(image: Path) -> list[str]:
     folder = image / "labels"
     if not folder.is_dir():
         return []
-    listed = []
-    if any((folder / name).exists() for name in (".zattrs", "zarr.json")):
-        listed = read_attributes(folder).get("labels", [])
+    listed = (find_attributes(folder) or {}).get("labels", [])
     if not isinstance(listed, list):
         raise ImageError(f"{folder}: the list `labels` is {listed!r}; expected a list of names.")
     names = [safe_name(name, f"{folder}: a label") for name in listed]
@@ -252,54 +257,63 @@ def label_names(image: Path) -> list[str]:
     return names + others
 
 
-def copy_metadata(source: Path, target: Path, multiscale: Multiscale) -> None:
-    """Give `target` the metadata files of an image: its groups and arrays, without a chunk."""
-    folders = {Path()} | {part for p in multiscale.paths for part in [Path(p), *Path(p).parents]}
-    for folder in folders:
-        copy_metadata_files(source / folder, target / folder)
-
-
-def copy_metadata_files(source: Path, target: Path) -> None:
-    """Copy the metadata files of one Zarr node."""
-    make_folder(target)
-    for name in METADATA_FILES:
-        if (source / name).is_file():
-            copy_tree(source / name, target / name)
-
-
-def foreign_files(image: Path) -> list[Path]:
-    """What else lies in an image's folder and its labels': neither level, label nor table."""
-    labels = {image / "labels" / name for name in label_names(image)}
+def foreign_files(image: Image) -> list[Path]:
+    """Everything in the folders of an image and its labels that is no level, label or table."""
     own = {
-        image: {"labels", "tables", *Multiscale.read(image).folders},
-        image / "labels": {label.name for label in labels},
-        **{label: Multiscale.read(label).folders for label in labels},
+        image.path: {"labels", "tables", *image.folders},
+        image.path / "labels": set(image.labels),
+        **{label.path: label.folders for label in image.labels.values()},
     }
     return [child for folder, names in own.items() for child in others(folder, names)]
 
 
 def others(folder: Path, own: Iterable[str]) -> list[Path]:
-    """What lies in a folder and is neither metadata (consolidated or not) nor one of `own`."""
+    """Everything in a folder that is neither metadata (consolidated or not) nor one of `own`."""
     if not folder.is_dir():
         return []
-    known = {*METADATA_FILES, ".zmetadata", *own}
+    known = {*METADATA_FILES, CONSOLIDATED_FILE, *own}
     return sorted(child for child in folder.iterdir() if child.name not in known)
 
 
-def level_shapes(
-    shape: Sequence[int], factors: Sequence[int], levels: int
-) -> list[tuple[int, ...]]:
-    """Shapes of a new pyramid: ``floor(n / f)`` on every axis, never below 1.
+def _read_fields(path: Path) -> dict[str, Any]:
+    """The fields of `Multiscale`, read from disk."""
+    attributes = read_attributes(path)
+    entry = _entry(path, attributes)
+    axes, um_per_unit = _axes(path, entry.get("axes"))
+    datasets = _datasets(path, entry)
+    paths = tuple(_dataset_path(path, dataset) for dataset in datasets)
+    common = _scale(path, entry, len(axes), default=[1.0] * len(axes))
+    scales = tuple(
+        tuple(a * b for a, b in zip(_scale(path, d, len(axes)), common, strict=True))
+        for d in datasets
+    )
+    levels = tuple(ArrayMetadata.read(path / p) for p in paths)
+    for level, folder in zip(levels, paths, strict=True):
+        level.check_pixels(path / folder, axes)
+    return {
+        "path": path,
+        "axes": axes,
+        "um_per_unit": um_per_unit,
+        "paths": paths,
+        "scales": scales,
+        "metadata": entry,
+        "attributes": attributes,
+        "levels": levels,
+    }
 
-    Examples
-    --------
-    >>> level_shapes((3, 5, 9), (1, 2, 2), 3)
-    [(3, 5, 9), (3, 2, 4), (3, 1, 2)]
-    """
-    shapes = [tuple(shape)]
-    while len(shapes) < levels:
-        shapes.append(tuple(max(1, n // f) for n, f in zip(shapes[-1], factors, strict=True)))
-    return shapes
+
+def _entry(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    entries = attributes.get("multiscales")
+    if not isinstance(entries, list) or not entries or not isinstance(entries[0], dict):
+        raise ImageError(f"{path}: not an OME-Zarr image (its attributes have no `multiscales`).")
+    return entries[0]
+
+
+def _datasets(path: Path, entry: Mapping[str, Any]) -> list[Any]:
+    datasets = entry.get("datasets")
+    if not isinstance(datasets, list) or not datasets:
+        raise ImageError(f"{path}: `multiscales` lists no datasets; expected one per level.")
+    return datasets
 
 
 def _axes(path: Path, entries: object) -> tuple[str, tuple[float, ...]]:
@@ -356,5 +370,5 @@ def _scale(
 def _is_image(path: Path) -> bool:
     try:
         return "multiscales" in read_attributes(path)
-    except PlateError:
+    except MetadataError:
         return False

@@ -1,42 +1,349 @@
-"""Attributes of Zarr groups: JSON, read and changed without an array library."""
+"""Metadata of Zarr groups and arrays as JSON: the only module that tells Zarr v2 from v3.
+
+`Format` is the switch. To support another version of OME-NGFF, add it to `NGFF_FORMATS`; to
+support another Zarr format, add a subclass of `Format`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from platefuse.errors import PlateError
-from platefuse.storage.files import write_json
+from platefuse.errors import ImageError, MetadataError
+from platefuse.storage.files import make_folder, write_json
+
+METADATA_FILES = (".zgroup", ".zarray", ".zattrs", "zarr.json")
+"""Names of the metadata files of a group or an array, in any format."""
+
+CONSOLIDATED_FILE = ".zmetadata"
+"""Copy of all metadata below a group that Zarr v2 may keep."""
+
+
+class Format(ABC):
+    """A Zarr format: its metadata files, and what they hold. `V2` and `V3` are the only ones.
+
+    Attributes
+    ----------
+    number : int
+        As ``zarr_format`` has it.
+    group_file, array_file : str
+        Names of the files that tell a group and an array.
+    chunk_keys : dict
+        How new arrays name their chunks, for `zarr.create_array`.
+    names_axes, has_shards : bool
+        Whether arrays can hold the names of their axes, and whether they can have shards.
+    """
+
+    number: ClassVar[Literal[2, 3]]
+    group_file: ClassVar[str]
+    array_file: ClassVar[str]
+    chunk_keys: ClassVar[dict[str, str]]
+    names_axes: ClassVar[bool]
+    has_shards: ClassVar[bool]
+    _attributes_file: ClassVar[str]
+    _foreign_files: ClassVar[tuple[str, ...]]
+
+    @staticmethod
+    def of(folder: Path) -> Format | None:
+        """The format of the group or array in a folder; None if there is no metadata file."""
+        if (folder / "zarr.json").is_file():
+            return V3
+        return V2 if any((folder / name).is_file() for name in METADATA_FILES[:3]) else None
+
+    @staticmethod
+    def for_ngff(version: str) -> Format:
+        """The format of new images in a version of OME-NGFF, for example ``"0.5"``."""
+        return NGFF_FORMATS[version]
+
+    def attributes(self, group: Path) -> dict[str, Any] | None:
+        """All attributes of a group in this format; None if it has no file for them.
+
+        Raises
+        ------
+        MetadataError
+            If they are not a JSON object.
+        """
+        content = _read_json(group / self._attributes_file)
+        return None if content is None else self._attributes_of(group, content)
+
+    def attributes_path(self, group: Path) -> Path:
+        """The file that holds the attributes of a group in this format."""
+        return group / self._attributes_file
+
+    @abstractmethod
+    def replace_attributes(self, group: Path, attributes: Mapping[str, Any]) -> None:
+        """Write all attributes of an existing group anew."""
+
+    def write_group(self, group: Path, attributes: Mapping[str, Any]) -> None:
+        """Write a group with these attributes, in the place of one of either format."""
+        make_folder(group)
+        self._write_group(group, dict(attributes))
+        for name in self._foreign_files:  # readers would take the one or the other
+            (group / name).unlink(missing_ok=True)
+
+    @abstractmethod
+    def ngff_attributes(self, sections: Mapping[str, Any], version: str) -> dict[str, Any]:
+        """The attributes of a group that hold the given sections of OME-NGFF, such as `plate`."""
+
+    @abstractmethod
+    def ngff_section(self, section: Mapping[str, Any], version: str) -> dict[str, Any]:
+        """One section, with the version where this format keeps it."""
+
+    @abstractmethod
+    def chunk(self, array: Mapping[str, Any]) -> Sequence[int]:
+        """Shape of what is decoded at once, from the JSON of an array."""
+
+    @abstractmethod
+    def shard(self, array: Mapping[str, Any]) -> Sequence[int]:
+        """Shape of what is one file, from the JSON of an array."""
+
+    @abstractmethod
+    def blosc(self, array: Mapping[str, Any]) -> dict[str, Any]:
+        """Configuration of the Blosc compressor in the JSON of an array; empty if there is none."""
+
+    @abstractmethod
+    def itemsize(self, dtype: str) -> int:
+        """Bytes of a pixel, from the name of a data type in this format."""
+
+    @abstractmethod
+    def _attributes_of(self, group: Path, content: dict[str, Any]) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def _write_group(self, group: Path, attributes: dict[str, Any]) -> None: ...
+
+
+class _V2(Format):
+    number = 2
+    group_file = ".zgroup"
+    array_file = ".zarray"
+    chunk_keys: ClassVar = {"name": "v2", "separator": "/"}
+    names_axes = has_shards = False
+    _attributes_file = ".zattrs"
+    _foreign_files = ("zarr.json",)
+
+    def replace_attributes(self, group: Path, attributes: Mapping[str, Any]) -> None:
+        write_json(group / ".zattrs", dict(attributes))
+
+    def ngff_attributes(self, sections: Mapping[str, Any], version: str) -> dict[str, Any]:
+        return dict(sections)
+
+    def ngff_section(self, section: Mapping[str, Any], version: str) -> dict[str, Any]:
+        return {**section, "version": version}
+
+    def chunk(self, array: Mapping[str, Any]) -> Sequence[int]:
+        return tuple(array["chunks"])
+
+    def shard(self, array: Mapping[str, Any]) -> Sequence[int]:
+        return self.chunk(array)
+
+    def blosc(self, array: Mapping[str, Any]) -> dict[str, Any]:
+        compressor = array.get("compressor") or {}
+        return dict(compressor) if compressor.get("id") == "blosc" else {}
+
+    def itemsize(self, dtype: str) -> int:
+        return int(dtype[2:])  # "<u2"
+
+    def _attributes_of(self, group: Path, content: dict[str, Any]) -> dict[str, Any]:
+        return content
+
+    def _write_group(self, group: Path, attributes: dict[str, Any]) -> None:
+        write_json(group / ".zgroup", {"zarr_format": 2})
+        write_json(group / ".zattrs", attributes)
+
+
+class _V3(Format):
+    number = 3
+    group_file = "zarr.json"
+    array_file = "zarr.json"
+    chunk_keys: ClassVar = {"name": "default", "separator": "/"}
+    names_axes = has_shards = True
+    _attributes_file = "zarr.json"
+    _foreign_files = (".zgroup", ".zattrs", CONSOLIDATED_FILE)
+
+    def replace_attributes(self, group: Path, attributes: Mapping[str, Any]) -> None:
+        content = {**read_json(group / "zarr.json"), "attributes": dict(attributes)}
+        content.pop("consolidated_metadata", None)  # of the attributes that were there before
+        write_json(group / "zarr.json", content)
+
+    def ngff_attributes(self, sections: Mapping[str, Any], version: str) -> dict[str, Any]:
+        return {"ome": {"version": version, **sections}} if sections else {}
+
+    def ngff_section(self, section: Mapping[str, Any], version: str) -> dict[str, Any]:
+        return dict(section)
+
+    def chunk(self, array: Mapping[str, Any]) -> Sequence[int]:
+        for codec in array.get("codecs", []):
+            if codec.get("name") == "sharding_indexed":
+                return tuple(codec["configuration"]["chunk_shape"])
+        return self.shard(array)
+
+    def shard(self, array: Mapping[str, Any]) -> Sequence[int]:
+        return tuple(array["chunk_grid"]["configuration"]["chunk_shape"])
+
+    def blosc(self, array: Mapping[str, Any]) -> dict[str, Any]:
+        for codec in array.get("codecs", []):
+            configuration = codec.get("configuration", {})
+            if codec.get("name") == "blosc":
+                return dict(configuration)
+            if codec.get("name") == "sharding_indexed":
+                return self.blosc(configuration)
+        return {}
+
+    def itemsize(self, dtype: str) -> int:
+        return 1 if dtype == "bool" else int(dtype.lstrip("uintfloa")) // 8  # "uint16"
+
+    def _attributes_of(self, group: Path, content: dict[str, Any]) -> dict[str, Any]:
+        attributes = content.get("attributes", {})
+        if not isinstance(attributes, dict):
+            raise MetadataError(
+                f"{group / 'zarr.json'}: `attributes` is {attributes!r}; expected a JSON object."
+            )
+        return attributes
+
+    def _write_group(self, group: Path, attributes: dict[str, Any]) -> None:
+        content = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        write_json(group / "zarr.json", content)
+
+
+V2: Format = _V2()
+V3: Format = _V3()
+
+FORMATS: dict[int, Format] = {2: V2, 3: V3}
+"""Zarr formats by their number."""
+
+NGFF_FORMATS: dict[str, Format] = {"0.4": V2, "0.5": V3}
+"""Versions of OME-NGFF that can be written, and the Zarr format of each."""
+
+_PIXELS = re.compile(r"[<>|][biuf]\d+|bool|u?int\d+|float\d+")  # as Zarr v2 and v3 name them
+
+
+@dataclass(frozen=True)
+class ArrayMetadata:
+    """What the metadata of a Zarr array say; pixels are not looked at.
+
+    Attributes
+    ----------
+    format : Format
+        Its Zarr format.
+    shape : tuple of int
+        Shape in pixels.
+    content : dict
+        The JSON object, unchanged.
+    """
+
+    format: Format
+    shape: tuple[int, ...]
+    content: dict[str, Any]
+
+    @classmethod
+    def read(cls, array: Path) -> ArrayMetadata:
+        """Read the metadata of the array in a folder.
+
+        Raises
+        ------
+        ImageError
+            If there is no array, or its metadata is broken.
+        """
+        for kind in (V3, V2):
+            content = _read_json(array / kind.array_file)
+            if content is not None and isinstance(content.get("shape"), list):
+                return cls(kind, tuple(content["shape"]), content)
+        raise ImageError(
+            f"{array}: no Zarr array here, but the image's metadata names it as a level."
+        )
+
+    def check_pixels(self, array: Path, axes: str) -> None:
+        """Check that an array holds pixels with the given axes.
+
+        Parameters
+        ----------
+        array : Path
+            Its folder; begins the error message.
+        axes : str
+            The axes of the image.
+
+        Raises
+        ------
+        ImageError
+            If its data type is not a number, or its shape has other axes.
+        """
+        if not _PIXELS.fullmatch(self.dtype):
+            raise ImageError(
+                f"{array}: the array has the data type {self.dtype!r}; expected integers, floats "
+                "or booleans for pixels."
+            )
+        whole = all(type(n) is int and n > 0 for n in self.shape)  # True is no length
+        if not whole or len(self.shape) != len(axes):
+            raise ImageError(
+                f"{array}: the array has the shape {list(self.shape)}; expected {len(axes)} "
+                f"lengths above 0, one for each of the image's axes {axes!r}."
+            )
+
+    @property
+    def dtype(self) -> str:
+        """Data type as its format names it, for example ``"<u2"`` or ``"uint16"``."""
+        return str(self.content.get("dtype", self.content.get("data_type")))
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a pixel."""
+        return self.format.itemsize(self.dtype)
+
+    @property
+    def chunk(self) -> tuple[int, ...]:
+        """Shape of what is decoded at once."""
+        return tuple(self.format.chunk(self.content))
+
+    @property
+    def shard(self) -> tuple[int, ...]:
+        """Shape of what is one file: a shard, or a chunk if there are no shards."""
+        return tuple(self.format.shard(self.content))
+
+    @property
+    def blosc(self) -> dict[str, Any]:
+        """Configuration of its Blosc compressor; empty if it has another one or none."""
+        return self.format.blosc(self.content)
+
+    def write_resized(self, array: Path, shape: Sequence[int]) -> None:
+        """Write the metadata of an array that differs in shape alone."""
+        write_json(array / self.format.array_file, {**self.content, "shape": list(shape)})
+
+
+def is_consolidated(group: Path) -> bool:
+    """Whether a group of Zarr v3 holds a copy of all metadata below it."""
+    content = _read_json(group / V3.group_file)
+    return content is not None and "consolidated_metadata" in content
 
 
 def all_attributes(group: Path) -> dict[str, Any]:
-    """All attributes of a Zarr group; none if it has no file for them.
+    """All attributes of a Zarr group; empty if it has no file for them.
 
     Raises
     ------
-    PlateError
+    MetadataError
         If they are not a JSON object.
     """
-    zarr_json, zattrs = group / "zarr.json", group / ".zattrs"
-    if not zarr_json.is_file():
-        return read_json(zattrs) if zattrs.is_file() else {}
-    attributes = read_json(zarr_json).get("attributes", {})
-    if not isinstance(attributes, dict):
-        raise PlateError(f"{zarr_json}: `attributes` is {attributes!r}; expected a JSON object.")
-    return attributes
+    attributes = V3.attributes(group)
+    return (V2.attributes(group) or {}) if attributes is None else attributes
 
 
 def replace_attributes(group: Path, attributes: Mapping[str, Any]) -> None:
     """Write all attributes of a Zarr group anew."""
-    zarr_json = group / "zarr.json"
-    if zarr_json.is_file():
-        content = {**read_json(zarr_json), "attributes": dict(attributes)}
-        content.pop("consolidated_metadata", None)  # of what was there before
-        write_json(zarr_json, content)
-    else:
-        write_json(group / ".zattrs", dict(attributes))
+    (Format.of(group) or V2).replace_attributes(group, attributes)
+
+
+def find_attributes(group: Path) -> dict[str, Any] | None:
+    """As `read_attributes`, but None if the group has no file for attributes."""
+    attributes = V3.attributes(group)
+    if attributes is None:
+        return V2.attributes(group)
+    ome = attributes.get("ome")
+    return ome if isinstance(ome, dict) else attributes
 
 
 def read_attributes(group: Path) -> dict[str, Any]:
@@ -44,29 +351,40 @@ def read_attributes(group: Path) -> dict[str, Any]:
 
     Raises
     ------
-    PlateError
-        If the group has no metadata file or it is not JSON.
+    MetadataError
+        If the group has no file for attributes, or it does not hold a JSON object.
     """
+    attributes = find_attributes(group)
+    if attributes is not None:
+        return attributes
     if not group.exists():
-        raise PlateError(
+        raise MetadataError(
             f"{group}: no such folder. If the metadata of the plate or the well above it list it, "
             "restore it or take it off their list."
         )
-    if not any((group / name).is_file() for name in ("zarr.json", ".zattrs")):
-        raise PlateError(
-            f"{group}: not an OME-Zarr group (neither `.zattrs` nor `zarr.json` is there)."
-        )
-    attributes = all_attributes(group)
-    ome = attributes.get("ome")
-    return ome if isinstance(ome, dict) and (group / "zarr.json").is_file() else attributes
+    raise MetadataError(
+        f"{group}: not an OME-Zarr group (neither `.zattrs` nor `zarr.json` is present)."
+    )
 
 
 def update_attributes(group: Path, attributes: Mapping[str, Any]) -> None:
-    """Change OME-NGFF attributes of a Zarr group (under `ome` for 0.5); others are kept."""
+    """Change OME-NGFF attributes of a Zarr group (under `ome` for 0.5); keep all others."""
     old = all_attributes(group)
-    if "ome" in old and (group / "zarr.json").is_file():
+    if "ome" in old and Format.of(group) is V3:
         attributes = {"ome": {**old["ome"], **attributes}}
     replace_attributes(group, {**old, **attributes})
+
+
+def is_node(folder: Path) -> bool:
+    """Whether a folder has a metadata file of a Zarr group or array."""
+    return Format.of(folder) is not None
+
+
+def is_array_file(file: Path) -> bool:
+    """Whether a file is the metadata of a Zarr array."""
+    if file.name == V2.array_file:
+        return True
+    return file.name == V3.array_file and read_json(file).get("node_type") == "array"
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -74,13 +392,21 @@ def read_json(file: Path) -> dict[str, Any]:
 
     Raises
     ------
-    PlateError
+    MetadataError
         If the file does not hold a JSON object.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise PlateError(f"{file}: broken JSON ({error}). Restore the file.") from error
+        raise MetadataError(f"{file}: broken JSON ({error}). Restore the file.") from error
     if not isinstance(content, dict):
-        raise PlateError(f"{file}: expected a JSON object, got {type(content).__name__}.")
+        raise MetadataError(f"{file}: expected a JSON object, got {type(content).__name__}.")
     return content
+
+
+def _read_json(file: Path) -> dict[str, Any] | None:
+    """As `read_json`, but None where there is no such file."""
+    try:
+        return read_json(file)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None

@@ -29,7 +29,8 @@ def staging_folder(plate: Path, row: str, column: str) -> Path:
                 f"{part} is a file, and has the name of the folder where new images are made "
                 "before they are live. Move it away or give it another name."
             )
-    if not folder.resolve().is_relative_to(root.resolve()):
+    is_link = folder.is_symlink() or folder.parent.is_symlink()
+    if is_link and not folder.resolve().is_relative_to(root.resolve()):
         raise PlateError(
             f"{folder} leads out of the staging folder {root} through a link. What lies there "
             "is replaced and removed; take the link away."
@@ -80,6 +81,8 @@ def inside(path: Path, plate: Path) -> Path:
     PlateError
         If a link leads out of the plate, or in a circle.
     """
+    if path.is_relative_to(plate) and not _has_link(path, plate):
+        return path  # as nearly always: two looks cost much less than to resolve two paths
     try:
         end = path.resolve()
     except (OSError, RuntimeError) as error:
@@ -92,6 +95,14 @@ def inside(path: Path, plate: Path) -> Path:
             "outside the plate; replace the link by what it leads to."
         )
     return path
+
+
+def _has_link(path: Path, plate: Path) -> bool:
+    """Whether a link, or a step up, is on the way from the plate to a path below it."""
+    below = path.relative_to(plate).parts
+    return ".." in below or any(
+        plate.joinpath(*below[:depth]).is_symlink() for depth in range(1, len(below) + 1)
+    )
 
 
 def check_folder(folder: Path, plate: Path) -> None:

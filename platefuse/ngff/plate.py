@@ -1,7 +1,7 @@
-"""Plates, wells and the paths of their images: names read from metadata, checked before use.
+"""Plates, wells and the places of their images: names read from metadata, checked before use.
 
-This module reads JSON and nothing else. Snakemake imports it while it builds the DAG, so it
-must stay cheap: thousands of wells, no array library.
+Snakemake imports this module while it builds the DAG, so it reads JSON alone: one file for the
+plate, one for each well, none for an image.
 """
 
 from __future__ import annotations
@@ -21,30 +21,85 @@ from platefuse.ngff.paths import (
     inside,
     safe_name,
     staging_folder,
+    staging_root,
 )
 
 REGISTERED_SUFFIX = "_registered"
+BACKUP_SUFFIX = ".original"
 
 
 @dataclass(frozen=True)
 class WellImage:
-    """One image of a well, as the well's metadata lists it.
+    """One image of a well: all the places that it can have. No property touches the disk.
 
     Attributes
     ----------
-    path : str
-        Path of the image inside the well, for example ``"0"``.
+    well : Well
+        Its well.
+    name : str
+        Path of the image inside the well, for example ``"0"``: one safe component.
     acquisition : int or None
         The acquisition it belongs to; None where the metadata does not say.
     """
 
-    path: str
-    acquisition: int | None
+    well: Well
+    name: str
+    acquisition: int | None = None
+
+    @property
+    def live(self) -> Path:
+        """Where the image is in the plate."""
+        return self.well.path / self.name
+
+    @property
+    def staged(self) -> Path:
+        """Where its new image is made, before it is live."""
+        return self.well.staging / self.name
+
+    @property
+    def backup(self) -> Path:
+        """Where the old image is kept after the swap."""
+        return self.well.staging / f"{self.name}{BACKUP_SUFFIX}"
+
+    @property
+    def registered(self) -> Path:
+        """Where the registered image is if the original stays: next to it in the plate."""
+        return self.well.path / f"{self.name}{REGISTERED_SUFFIX}"
+
+    def destination(self, *, overwrite: bool) -> Path:
+        """Where the registered image is in the end: `live` or `registered`."""
+        return self.live if overwrite else self.registered
+
+    def check_inside(self) -> None:
+        """Check that neither `live` nor `registered` leads out of the plate through a link.
+
+        Raises
+        ------
+        PlateError
+            If one does.
+        """
+        for path in (self.live, self.registered):
+            inside(path, self.well.plate)
+
+    def check_links(self) -> None:
+        """Check that no link in the live image leads out of the plate.
+
+        Chunks are not looked at: there are too many.
+
+        Raises
+        ------
+        PlateError
+            If a level or a label does, or anything in a table.
+        """
+        labels = self.live / "labels"
+        for folder in (self.live, labels, *(Path(label.path) for label in entries(labels))):
+            check_folder(folder, self.well.plate)
+        check_tree(self.live / "tables", self.well.plate)
 
 
 @dataclass(frozen=True)
 class Well:
-    """A well of a plate on disk.
+    """A well of a plate, with the images that its metadata list. No property touches the disk.
 
     Attributes
     ----------
@@ -52,6 +107,8 @@ class Well:
         The plate's folder.
     row, column : str
         Names of the well's row and column, for example ``"B"`` and ``"03"``.
+    listed : tuple of (str, int or None)
+        Path and acquisition of every image that the metadata list, in their order.
     only : tuple of str or None
         Paths of the images to process; None: all.
     """
@@ -59,7 +116,46 @@ class Well:
     plate: Path
     row: str
     column: str
+    listed: tuple[tuple[str, int | None], ...] = ()
     only: tuple[str, ...] | None = None
+
+    @classmethod
+    def read(cls, plate: Path, row: str, column: str, only: tuple[str, ...] | None = None) -> Well:
+        """Read a well's metadata.
+
+        Raises
+        ------
+        PlateError
+            If the metadata is missing, broken, or names an image unsafely or twice; if the staging
+            folder cannot be used.
+        """
+        path = inside(plate / row / column, plate)
+        found = _section(path, "well").get("images")
+        if not isinstance(found, list):
+            raise PlateError(
+                f"{path}: the well's metadata has no list `images` (got {found!r}); "
+                "OME-NGFF requires one."
+            )
+        listed = tuple(_well_image(path, entry) for entry in found)
+        names = [name for name, _ in listed]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise PlateError(f"{path}: `images` lists {twice} more than once; expected once.")
+        staging_folder(plate, row, column)
+        return cls(plate, row, column, listed, only)
+
+    def check_inside(self) -> None:
+        """Check that no image leads out of the plate through a link; see `WellImage.check_inside`.
+
+        Only links are resolved: one look at the well's folder for all images.
+        """
+        links = {entry.name for entry in entries(self.path) if entry.is_symlink()}
+        for image in self.listed_images:
+            if links & {image.live.name, image.registered.name}:
+                image.check_inside()
+
+    def read_again(self) -> Well:
+        """The well as its metadata are now."""
+        return Well.read(self.plate, self.row, self.column, self.only)
 
     @property
     def name(self) -> str:
@@ -73,100 +169,67 @@ class Well:
 
     @property
     def staging(self) -> Path:
-        """The folder, outside the plate, for images of this well that are not live.
-
-        Raises
-        ------
-        PlateError
-            If it cannot be one: see `staging_folder`.
-        """
-        return staging_folder(self.plate, self.row, self.column)
+        """The folder, outside the plate, for images of this well that are not live."""
+        return staging_root(self.plate) / self.row / self.column
 
     @cached_property
     def listed_images(self) -> tuple[WellImage, ...]:
-        """Every image that the well's metadata lists, in its order.
+        """Every image that the well's metadata list, in their order."""
+        return tuple(WellImage(self, name, acquisition) for name, acquisition in self.listed)
 
-        Raises
-        ------
-        PlateError
-            If the metadata is missing, broken, or names an image unsafely or twice.
-        """
-        entries = _section(self.path, "well").get("images")
-        if not isinstance(entries, list):
-            raise PlateError(
-                f"{self.path}: the well's metadata has no list `images` (got {entries!r}); "
-                "OME-NGFF requires one."
-            )
-        images = tuple(_well_image(self.path, entry) for entry in entries)
-        paths = [image.path for image in images]
-        if twice := sorted({p for p in paths if paths.count(p) > 1}):
-            raise PlateError(f"{self.path}: `images` lists {twice} more than once; expected once.")
-        return images
-
-    @property
+    @cached_property
     def acquired_images(self) -> tuple[WellImage, ...]:
         """The images that were acquired: `listed_images` without what platefuse added."""
-        paths = {image.path for image in self.listed_images}
+        names = {name for name, _ in self.listed}
         return tuple(
             image
             for image in self.listed_images
-            if image.path.removesuffix(REGISTERED_SUFFIX) == image.path
-            or image.path.removesuffix(REGISTERED_SUFFIX) not in paths
+            if image.name.removesuffix(REGISTERED_SUFFIX) == image.name
+            or image.name.removesuffix(REGISTERED_SUFFIX) not in names
         )
 
-    @property
+    @cached_property
     def images(self) -> tuple[WellImage, ...]:
         """The images to process: those of `acquired_images` that `only` names."""
         return tuple(
-            image for image in self.acquired_images if self.only is None or image.path in self.only
+            image for image in self.acquired_images if self.only is None or image.name in self.only
         )
 
-    def image(self, path: str) -> Path:
-        """Folder of one image of the well.
+    def image(self, name: str) -> WellImage:
+        """One image of the well by its path; it need not be listed.
 
         Raises
         ------
         PlateError
             If the name is unsafe, or leads out of the plate through a link.
         """
-        return inside(self.path / safe_name(path, f"{self.path}: an image"), self.plate)
+        for image in self.listed_images:
+            if image.name == name:
+                return image
+        image = WellImage(self, safe_name(name, f"{self.path}: an image"))
+        image.check_inside()
+        return image
 
-    def check_listed(self, path: str) -> None:
-        """Check that the well's metadata lists an image.
+    def check_listed(self, name: str) -> None:
+        """Check that the well's metadata list an image.
 
         Raises
         ------
         PlateError
             If they do not.
         """
-        listed = [image.path for image in self.listed_images]
-        if path not in listed:
+        names = [listed for listed, _ in self.listed]
+        if name not in names:
             raise PlateError(
-                f"{self.path}: the well's metadata lists the images {listed}, and not {path!r}. "
+                f"{self.path}: the well's metadata lists the images {names}, and not {name!r}. "
                 "Enter it under `well.images`, with its acquisition."
             )
 
-    def check_links(self, path: str) -> None:
-        """Check that no link in an image leads out of the plate.
-
-        Chunks are not looked at: there are too many.
-
-        Raises
-        ------
-        PlateError
-            If a level or a label does, or anything in a table.
-        """
-        target = self.image(path)
-        labels = target / "labels"
-        for folder in (target, labels, *(Path(label.path) for label in entries(labels))):
-            check_folder(folder, self.plate)
-        check_tree(target / "tables", self.plate)
-
-    def reference_image(self, image: str, acquisition: int) -> str:
-        """Path of the image that `image` is registered to.
+    def reference_image(self, name: str, acquisition: int) -> WellImage:
+        """The image that the image `name` is registered to.
 
         With several images of the reference acquisition, the one whose path ends like
-        `image` after its first underscore is taken (``1_illum`` goes with ``0_illum``,
+        `name` after its first underscore is taken (``1_illum`` goes with ``0_illum``,
         ``1`` with ``0``).
 
         Raises
@@ -174,11 +237,10 @@ class Well:
         PlateError
             If the well has no such acquisition, or more than one image would do.
         """
-        everything = self.acquired_images
-        candidates = [i.path for i in self.images if i.acquisition == acquisition]
-        candidates = candidates or [i.path for i in everything if i.acquisition == acquisition]
+        candidates = [i for i in self.images if i.acquisition == acquisition]
+        candidates = candidates or [i for i in self.acquired_images if i.acquisition == acquisition]
         if not candidates:
-            found = sorted({i.acquisition for i in everything if i.acquisition is not None})
+            found = sorted({n for i in self.acquired_images if (n := i.acquisition) is not None})
             raise PlateError(
                 f"{self.path}: no image of the reference acquisition {acquisition!r} (the well's "
                 f"metadata has acquisitions {found}). Set `registration.reference_acquisition` "
@@ -186,15 +248,34 @@ class Well:
             )
         if len(candidates) == 1:
             return candidates[0]
-        matching = [path for path in candidates if _suffix(path) == _suffix(image)]
+        matching = [image for image in candidates if _suffix(image.name) == _suffix(name)]
         if len(matching) != 1:
             raise PlateError(
                 f"{self.path}: the reference acquisition {acquisition} has the images "
-                f"{candidates}, and not exactly one of them goes with image {image!r} by its "
-                f"suffix {_suffix(image)!r}. Rename them so that the suffixes agree, or name the "
-                "images to process under `images` in the config."
+                f"{[i.name for i in candidates]}, and not exactly one of them goes with image "
+                f"{name!r} by its suffix {_suffix(name)!r}. Rename them so that the suffixes "
+                "agree, or name the images to process under `images` in the config."
             )
         return matching[0]
+
+
+@dataclass(frozen=True)
+class WellName:
+    """The place of a well in its plate.
+
+    Attributes
+    ----------
+    row, column : str
+        Names of its row and column, for example ``"B"`` and ``"03"``: safe path components.
+    """
+
+    row: str
+    column: str
+
+    @property
+    def name(self) -> str:
+        """Row and column as OME-NGFF writes them, for example ``"B/03"``."""
+        return f"{self.row}/{self.column}"
 
 
 @dataclass(frozen=True)
@@ -205,19 +286,22 @@ class Plate:
     ----------
     path : Path
         The plate's folder.
-    wells : tuple of Well
-        Its wells, in the order of its metadata.
+    wells : tuple of WellName
+        The wells that its metadata list, in their order; `well` reads one of them.
     metadata : dict
         The `plate` section of its attributes.
+    only : tuple of str or None
+        Paths of the images to process in every well; None: all.
     """
 
     path: Path
-    wells: tuple[Well, ...]
+    wells: tuple[WellName, ...]
     metadata: dict[str, Any]
+    only: tuple[str, ...] | None = None
 
     @classmethod
     def open(cls, path: str | Path, images: Sequence[str] | None = None) -> Plate:
-        """Read a plate's metadata.
+        """Read a plate's metadata; those of its wells are not read.
 
         Parameters
         ----------
@@ -232,7 +316,7 @@ class Plate:
             If there is no plate at `path`, or it names a well by an unsafe path.
         """
         path = Path(path)
-        if path.name in ("", ".."):  # it has to have a name, for the folders beside it
+        if path.name in ("", ".."):  # it has to have a name, for the folders next to it
             path = path.resolve()
         if not path.is_dir():
             raise PlateError(
@@ -247,22 +331,31 @@ class Plate:
                 "expected a list of {'path': 'row/column'}."
             )
         only = None if images is None else tuple(images)
-        return cls(path, tuple(_well(path, entry, only) for entry in entries), metadata)
+        return cls(path, tuple(_well_name(path, entry) for entry in entries), metadata, only)
 
     def well(self, row: str, column: str) -> Well:
-        """One well by its row's and column's name.
+        """Read the metadata of one well.
 
         Raises
         ------
         PlateError
-            If the plate has no such well.
+            If the plate has no such well, it cannot be used (see `Well.read`), or an image leads
+            out of the plate through a link.
         """
-        for well in self.wells:
-            if (well.row, well.column) == (row, column):
-                return well
-        raise PlateError(
-            f"{self.path}: no well {row}/{column}; it has {[w.name for w in self.wells]}."
-        )
+        if WellName(row, column) not in self.wells:
+            raise PlateError(
+                f"{self.path}: no well {row}/{column}; it has {[w.name for w in self.wells]}."
+            )
+        well = Well.read(self.path, row, column, self.only)
+        well.check_inside()
+        return well
+
+    def read_wells(self) -> list[Well]:
+        """Read the metadata of all wells; see `well`."""
+        wells = [Well.read(self.path, well.row, well.column, self.only) for well in self.wells]
+        for well in wells:
+            well.check_inside()
+        return wells
 
 
 def _section(group: Path, key: str) -> dict[str, Any]:
@@ -275,7 +368,7 @@ def _section(group: Path, key: str) -> dict[str, Any]:
     return section
 
 
-def _well(plate: Path, entry: object, only: tuple[str, ...] | None) -> Well:
+def _well_name(plate: Path, entry: object) -> WellName:
     path = entry.get("path") if isinstance(entry, dict) else None
     parts = PurePosixPath(path).parts if isinstance(path, str) else ()
     if len(parts) != 2:
@@ -283,12 +376,11 @@ def _well(plate: Path, entry: object, only: tuple[str, ...] | None) -> Well:
             f"{plate}: `plate.wells` has the entry {entry!r}; expected {{'path': 'row/column'}}."
         )
     row, column = (safe_name(part, f"{plate}: a row or column") for part in parts)
-    well = Well(plate, row, column, only)
-    inside(well.path, plate)
-    return well
+    inside(plate / row / column, plate)
+    return WellName(row, column)
 
 
-def _well_image(well: Path, entry: object) -> WellImage:
+def _well_image(well: Path, entry: object) -> tuple[str, int | None]:
     if not isinstance(entry, dict):
         raise PlateError(f"{well}: `well.images` has the entry {entry!r}; expected an object.")
     acquisition = entry.get("acquisition")
@@ -297,7 +389,7 @@ def _well_image(well: Path, entry: object) -> WellImage:
             f"{well}: image {entry.get('path')!r} has acquisition {acquisition!r}; "
             "expected an integer."
         )
-    return WellImage(safe_name(entry.get("path"), f"{well}: an image"), acquisition)
+    return safe_name(entry.get("path"), f"{well}: an image"), acquisition
 
 
 def _suffix(path: str) -> str:

@@ -139,11 +139,11 @@ def apply_registration_to_image(
     """
     zarr_url = os.fspath(zarr_url)
     path = Path(os.path.normpath(Path.cwd() / zarr_url))  # one name, and so one lock, for a well
-    well = Well(path.parent.parent.parent, path.parent.parent.name, path.parent.name)
-    if not well.path.is_dir():
+    if not path.parent.is_dir():
         raise PlateError(
-            f"{zarr_url}: there is no well {well.path}; expected plate/row/column/image."
+            f"{zarr_url}: there is no well {path.parent}; expected plate/row/column/image."
         )
+    well = Well.read(path.parent.parent.parent, path.parent.parent.name, path.parent.name)
     request = RegistrationRequest(
         registered_roi_table, reference_acquisition, interpolation, overwrite_input
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platefuse.errors import RecordError
-from platefuse.ngff.image import Multiscale, check_axes, foreign_files, label_names
+from platefuse.ngff.image import Image, Multiscale, check_axes, foreign_files
 from platefuse.ngff.paths import check_tree
 from platefuse.ngff.plate import Well
 from platefuse.records import RegisteredRoi, RegistrationRecord, TableDigests, digest_tree
@@ -46,22 +46,23 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
     PlatefuseError
         If anything is missing or does not fit. Nothing has been written.
     """
-    reference_name = well.reference_image(image, request.reference_acquisition)
+    target = well.image(image)
+    reference_image = well.reference_image(image, request.reference_acquisition)
     if not request.overwrite_input:
         well.check_listed(image)
-    for name in (image, reference_name):
-        well.check_links(name)
-    source, reference = well.image(image), well.image(reference_name)
+    for each in (target, reference_image):
+        each.check_links()
+    source, reference = target.live, reference_image.live
     if done_record(source, request) is not None:
         raise RecordError(
             f"{source}: this image has been registered in its place already, and now an image "
             "next to it is requested (overwrite_input: false). Its pixels will not be shifted "
             "twice: restore the original image, or set overwrite_input to true."
         )
-    multiscale = Multiscale.read(source)
+    multiscale = Image.read(source)
     check_axes(multiscale, Multiscale.read(reference))
     tables = [read_table(folder, request.roi_table) for folder in (source, reference)]
-    labels = [Multiscale.read(source / "labels" / name) for name in label_names(source)]
+    labels = list(multiscale.labels.values())
     axes, where = multiscale.spatial, str(tables[0].path)
     # A label of a flat image may have an axis z all the same.
     every = "".join(a for a in "zyx" if any(a in part.spatial for part in (multiscale, *labels)))
@@ -72,7 +73,7 @@ def plan_registration(well: Well, image: str, request: RegistrationRequest) -> R
     for part in (multiscale, *labels):
         part.check_levels()
     check_moves(table_fates(source, reference), axes)
-    for path in foreign_files(source):
+    for path in foreign_files(multiscale):
         check_tree(path, well.plate)
     record = RegistrationRecord(
         request=request.identity,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from platefuse.errors import RecordError
-from platefuse.ngff.plate import REGISTERED_SUFFIX, Well
+from platefuse.ngff.plate import Well
 from platefuse.records import RegistrationIdentity, RegistrationRecord
 from platefuse.storage.expected import whole
 from platefuse.storage.options import check_options, option
@@ -62,7 +62,7 @@ class RegistrationRequest:
 
     def destination(self, well: Well, image: str) -> Path:
         """Where the registered image is in the end."""
-        return well.image(image if self.overwrite_input else image + REGISTERED_SUFFIX)
+        return well.image(image).destination(overwrite=self.overwrite_input)
 
 
 def done_record(folder: Path, request: RegistrationRequest) -> RegistrationRecord | None:

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -17,14 +16,8 @@ from platefuse.engine.sources import Source
 from platefuse.engine.views import ShiftedView
 from platefuse.engine.write import Target, view_tasks
 from platefuse.geometry import Box
-from platefuse.ngff.image import (
-    Multiscale,
-    copy_metadata,
-    copy_metadata_files,
-    foreign_files,
-    label_names,
-    read_array_metadata,
-)
+from platefuse.ngff.create import copy_metadata, copy_metadata_files
+from platefuse.ngff.image import Image, Multiscale, foreign_files
 from platefuse.ngff.plate import Well
 from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
 from platefuse.registration.plan import RegistrationPlan, plan_registration
@@ -76,7 +69,7 @@ def register_image(
     begun = time.perf_counter()
     with planning or nullcontext():
         for listed in well.acquired_images:
-            put_back(well, listed.path)
+            put_back(well, listed.name)
         done = done_record(request.destination(well, image), request)
         plan = None if done is not None else plan_registration(well, image, request)
     if plan is None:
@@ -85,8 +78,8 @@ def register_image(
     old = RegistrationRecord.read(staged)
     if old is not None and (old.request, old.digests) == (request.identity, plan.record.digests):
         return ImageReceipt(well=well.name, image=image, action="staged before", record=old)
-    for part in (plan.image, *(plan.image / "labels" / name for name in label_names(plan.image))):
-        StoredArray.open(part / Multiscale.read(part).paths[0])  # its codecs are known
+    for part in Image.read(plan.image).parts:
+        StoredArray.open(part.level_paths[0])  # its codecs are known
     remove_tree(staged)
     written = stage_image(plan, staged, ORDERS[request.interpolation], threads)
     plan.record.write(staged)
@@ -108,23 +101,23 @@ def register_image(
 
 def stage_image(plan: RegistrationPlan, staged: Path, order: int, threads: int) -> int:
     """Write a registered image with its labels to a new folder; returns its pixels' number."""
-    image = Multiscale.read(plan.image)
-    copy_metadata(plan.image, staged, image)
+    image = Image.read(plan.image)
+    copy_metadata(image, staged)
     forget_record(staged)
-    moves = [(image, replace(image, path=staged), plan.placements, mean, order)]
+    moves: list[tuple[Multiscale, Multiscale, list[Placement], Downsample, int]] = [
+        (image, image.at(staged), plan.placements, mean, order)
+    ]
     if (plan.image / "labels").is_dir():
         copy_metadata_files(plan.image / "labels", staged / "labels")
-    for name in label_names(plan.image):
-        label = Multiscale.read(plan.image / "labels" / name)
-        new = replace(label, path=staged / "labels" / name)
-        copy_metadata(label.path, new.path, label)
+    for name, label in image.labels.items():
+        new = label.at(staged / "labels" / name)
+        copy_metadata(label, new.path)
         placements = place_all(plan.pairs, label, where=str(label.path))
         moves.append((label, new, placements, nearest, 0))
     run_tasks(chain.from_iterable(move_tasks(*move, durable=True) for move in moves), threads)
-    for path in foreign_files(plan.image):
+    for path in foreign_files(image):
         copy_tree(path, staged / path.relative_to(plan.image))
-    finest = (read_array_metadata(old.path / old.paths[0])["shape"] for old, *_ in moves)
-    return sum(map(math.prod, finest))
+    return sum(math.prod(part.shapes[0]) for part in image.parts)
 
 
 def move_tasks(
@@ -140,9 +133,9 @@ def move_tasks(
 
     The arrays of the new one are there.
     """
-    source = Source(StoredArray.open(image.path / image.paths[0]))
+    source = Source(StoredArray.open(image.level_paths[0]))
     views = [_view(source, image.axes, p, order) for p in placements if not p.dst.empty]
-    levels = [StoredArray.open(new.path / p, mode="r+", durable=durable) for p in new.paths]
+    levels = [StoredArray.open(p, mode="r+", durable=durable) for p in new.level_paths]
     yield from view_tasks(views, Target(levels, new.factors, downsample), Paint("last"))
 
 

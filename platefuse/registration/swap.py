@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from platefuse.errors import PlatefuseError, RecordError, SwapError
-from platefuse.ngff.image import Multiscale, label_names, read_array_metadata
+from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well
@@ -36,23 +36,21 @@ from platefuse.tables.table import table_path
 
 logger = logging.getLogger(__name__)
 
-BACKUP_SUFFIX = ".original"
-
 
 def backup_path(well: Well, image: str) -> Path:
     """Where the old image is kept after the swap."""
-    return well.staging / f"{image}{BACKUP_SUFFIX}"
+    return well.image(image).backup
 
 
 def is_away(well: Well, image: str) -> bool:
     """Whether an image is in its backup alone: a run was killed between two renames."""
-    return backup_path(well, image).exists() and not well.image(image).exists()
+    return backup_path(well, image).exists() and not well.image(image).live.exists()
 
 
 def put_back(well: Well, image: str) -> None:
     """Put an image that is away back into its place; not while another job swaps it."""
     if is_away(well, image):
-        live, backup = well.image(image), backup_path(well, image)
+        live, backup = well.image(image).live, backup_path(well, image)
         with suppress(FileNotFoundError):  # another job of the well has just done it
             backup.rename(live)
             logger.warning("%s: put back from %s", live, backup)
@@ -81,7 +79,8 @@ def swap_image(well: Well, image: str, request: RegistrationRequest) -> ImageRec
         If there is no complete staged image, or the two are on different filesystems. The
         live image is as it was.
     """
-    live, staged, backup = well.image(image), well.staging / image, backup_path(well, image)
+    places = well.image(image)
+    live, staged, backup = places.live, places.staged, places.backup
     done = done_record(live, request)
     action = "swapped before"
     if done is None:
@@ -114,7 +113,7 @@ def discard_backup(well: Well, image: str, request: RegistrationRequest) -> None
     PlatefuseError
         If the image is not registered, or is not as its record says. The backup is kept.
     """
-    check_registered(well.image(image), request)
+    check_registered(well.image(image).live, request)
     remove_tree(backup_path(well, image))
     remove_tree(well.staging / image)
     remove_empty_folders(well.staging, staging_root(well.plate))
@@ -144,9 +143,9 @@ def discard_backups(
     PlatefuseError
         If an image is not registered, or is not as its record says. All backups are kept.
     """
-    images = [image.path for image in well.images]
+    images = [image.name for image in well.images]
     for image in images:
-        check_registered(well.image(image), request)
+        check_registered(well.image(image).live, request)
     if not keep_originals:
         for image in images:
             discard_backup(well, image, request)
@@ -165,9 +164,7 @@ def check_registered(image: Path, request: RegistrationRequest) -> None:
     record = done_record(image, request)
     if record is None or record.tables is None:
         raise RecordError(f"{image}: not registered yet; its backup is not to be removed.")
-    for part in (image, *(image / "labels" / name for name in label_names(image))):
-        for path in Multiscale.read(part).paths:
-            read_array_metadata(part / path)
+    Image.read(image)
     for name in record.tables:
         if not table_path(image, name).is_dir():
             raise RecordError(f"{image}: the table {name!r} of its record is not there.")
@@ -196,7 +193,7 @@ def publish_image(well: Well, image: str, request: RegistrationRequest) -> Path:
                 "`registration.overwrite_input: true`."
             )
         if done_record(staged, request) is None:
-            raise RecordError(f"{well.image(image)}: no complete staged image at {staged}.")
+            raise RecordError(f"{well.image(image).live}: no complete staged image at {staged}.")
         _check_filesystem(staged, well.path)
         flush_filesystem(staged)
         staged.rename(target)
@@ -209,7 +206,7 @@ def publish_image(well: Well, image: str, request: RegistrationRequest) -> Path:
 
 def publish_registered(well: Well, request: RegistrationRequest) -> WellReceipt:
     """Publish every staged image of a well; see `publish_image`."""
-    paths = [publish_image(well, image.path, request) for image in well.images]
+    paths = [publish_image(well, image.name, request) for image in well.images]
     return WellReceipt(well=well.name, images=tuple(path.name for path in paths))
 
 
@@ -286,7 +283,7 @@ def _check_filesystem(staged: Path, live: Path) -> None:
 
 
 def _enter_in_well(well: Well, image: str, new: str) -> None:
-    if any(entry.path == new for entry in Well(well.plate, well.row, well.column).listed_images):
+    if any(name == new for name, _ in well.read_again().listed):
         return
     section = read_attributes(well.path)["well"]
     entry = next(e for e in section["images"] if e["path"] == image)

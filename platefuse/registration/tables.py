@@ -49,11 +49,11 @@ def copy_tables(well: Well, image: str, request: RegistrationRequest) -> ImageRe
     record = RegistrationRecord.read(staged)
     if record is None:
         raise RecordError(
-            f"{well.image(image)}: there is no staged image at {staged}. Run `register_image` "
+            f"{well.image(image).live}: there is no staged image at {staged}. Run `register_image` "
             "for this image first (the workflow does)."
         )
-    source = well.image(image)
-    reference = well.image(well.reference_image(image, request.reference_acquisition))
+    source = well.image(image).live
+    reference = well.reference_image(image, request.reference_acquisition).live
     fates = table_fates(source, reference)
     copy_table_groups(fates, source, staged)
     pieces = _moved_regions(record, Multiscale.read(source))

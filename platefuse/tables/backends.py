@@ -7,12 +7,18 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from platefuse.errors import TableError
-from platefuse.ngff.image import METADATA_FILES
-from platefuse.ngff.metadata import all_attributes, read_json
-from platefuse.storage.files import copy_tree, make_folder, write_json
+from platefuse.ngff.metadata import (
+    CONSOLIDATED_FILE,
+    METADATA_FILES,
+    V3,
+    Format,
+    all_attributes,
+    is_array_file,
+)
+from platefuse.storage.files import copy_tree
 from platefuse.tables.anndata_format import read_index, write_anndata
 
 
@@ -36,61 +42,48 @@ def copy_table(source: Path, target: Path, version: str) -> str | None:
     TableError
         If an AnnData table cannot be read or written.
     """
-    zarr_format: Literal[2, 3] = 3 if version == "0.5" else 2
-    if (source / "zarr.json").is_file() == (zarr_format == 3):
+    kind = Format.for_ngff(version)
+    if (Format.of(source) is V3) == (kind is V3):
         copy_tree(source, target)
         return None
     attributes = all_attributes(source)
     if attributes.get("encoding-type") == "anndata":
-        _convert_anndata(source, target, attributes, zarr_format)
+        _convert_anndata(source, target, attributes, kind)
         return None
-    if any(map(_is_array, source.rglob("*"))):
+    if any(map(is_array_file, source.rglob("*"))):
         backend = attributes.get("backend")
         return f"its backend {backend!r} is unknown, and it is of another Zarr format"
-    _convert_groups(source, target, zarr_format)
+    _convert_groups(source, target, kind)
     return None
 
 
 def _convert_anndata(
-    source: Path, target: Path, attributes: Mapping[str, Any], zarr_format: Literal[2, 3]
+    source: Path, target: Path, attributes: Mapping[str, Any], kind: Format
 ) -> None:
     import anndata
     import zarr
 
     try:
         table = anndata.io.read_elem(zarr.open_group(source, mode="r"))
-        group = zarr.open_group(target.parent, mode="a", zarr_format=zarr_format)
+        group = zarr.open_group(target.parent, mode="a", zarr_format=kind.number)
         write_anndata(group, target.name, table)
     except Exception as error:  # anndata raises what it likes: say which table it was
         raise TableError(
-            f"{source}: the table cannot be written as Zarr v{zarr_format} ({error!r}). "
+            f"{source}: the table cannot be written as Zarr v{kind.number} ({error!r}). "
             "Write it again with a current anndata, or remove it."
         ) from error
     own = ("encoding-type", "encoding-version")
     group[target.name].attrs.update({k: v for k, v in attributes.items() if k not in own})
 
 
-def _convert_groups(source: Path, target: Path, zarr_format: Literal[2, 3]) -> None:
+def _convert_groups(source: Path, target: Path, kind: Format) -> None:
     """Groups with files in them, as the backends that are no arrays have it."""
-    make_folder(target)
-    attributes = all_attributes(source)
-    if zarr_format == 3:
-        content = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-        write_json(target / "zarr.json", content)
-    else:
-        write_json(target / ".zgroup", {"zarr_format": 2})
-        write_json(target / ".zattrs", attributes)
+    kind.write_group(target, all_attributes(source))
     for child in sorted(source.iterdir()):
         if child.is_dir():
-            _convert_groups(child, target / child.name, zarr_format)
-        elif child.name not in (*METADATA_FILES, ".zmetadata"):
+            _convert_groups(child, target / child.name, kind)
+        elif child.name not in (*METADATA_FILES, CONSOLIDATED_FILE):
             copy_tree(child, target / child.name)
-
-
-def _is_array(path: Path) -> bool:
-    if path.name == ".zarray":
-        return True
-    return path.name == "zarr.json" and read_json(path).get("node_type") == "array"
 
 
 Content = tuple[list[str], dict[str, list[float]]]

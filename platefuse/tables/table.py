@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from platefuse.errors import PlateError, TableError
-from platefuse.ngff.image import METADATA_FILES, copy_metadata_files, others
-from platefuse.ngff.metadata import all_attributes, replace_attributes
+from platefuse.errors import TableError
+from platefuse.ngff.create import copy_metadata_files
+from platefuse.ngff.image import others
+from platefuse.ngff.metadata import FORMATS, V2, Format, all_attributes, is_node, replace_attributes
 from platefuse.ngff.paths import safe_name
-from platefuse.storage.files import copy_tree, make_folder, remove_tree, write_json
+from platefuse.storage.files import copy_tree, remove_tree
 from platefuse.tables.anndata_format import write_anndata
 from platefuse.tables.backends import READERS, backend_of
 
@@ -151,7 +152,7 @@ def table_names(image: Path) -> list[str]:
                 f"{folder}: the table {name!r} is listed but is not there. "
                 "Restore it or take it off the list `tables`."
             )
-    present = sorted(c.name for c in folder.iterdir() if c.is_dir() and _is_group(c))
+    present = sorted(c.name for c in folder.iterdir() if c.is_dir() and is_node(c))
     return names + [name for name in present if name not in names]
 
 
@@ -181,10 +182,7 @@ def read_table(image: Path, name: str) -> Table:
             f"{image}: no table {name!r}; the image has {have}. Check the table's name in the "
             "config, and that the registration was computed for this acquisition."
         )
-    try:
-        backend, index_key = backend_of(path), all_attributes(path).get("index_key")
-    except PlateError as error:
-        raise TableError(str(error)) from error
+    backend, index_key = backend_of(path), all_attributes(path).get("index_key")
     reader = READERS.get(backend)
     if reader is None:
         raise TableError(
@@ -280,7 +278,7 @@ def copy_table_groups(fates: Mapping[str, TableFate], image: Path, target: Path)
     remove_tree(folder)
     if not fates and not own.is_dir():
         return
-    model = own if _is_group(own) or not fates else next(iter(fates.values())).origin / "tables"
+    model = own if is_node(own) or not fates else next(iter(fates.values())).origin / "tables"
     copy_metadata_files(model, folder)
     for path in others(own, fates):
         copy_tree(path, folder / path.name)
@@ -312,9 +310,8 @@ def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, floa
         obs=pd.DataFrame(index=frame.index.astype(str).rename("FieldIndex")),
         var=pd.DataFrame(index=frame.columns.astype(str)),
     )
-    zarr_format: Literal[2, 3] = 3 if (image / "zarr.json").is_file() else 2
     folder = image / "tables"
-    group = zarr.open_group(folder, mode="a", zarr_format=zarr_format)
+    group = zarr.open_group(folder, mode="a", zarr_format=(Format.of(image) or V2).number)
     write_anndata(group, name, table)
     group[name].attrs.update(
         {"type": "roi_table", "fractal_table_version": "1", "backend": "anndata"}
@@ -324,11 +321,8 @@ def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, floa
 
 
 def _write_table_list(folder: Path, names: Sequence[str]) -> None:
-    if not any((folder / name).is_file() for name in ("zarr.json", ".zgroup")):
-        make_folder(folder)
-        write_json(folder / ".zgroup", {"zarr_format": 2})
-    replace_attributes(folder, {**all_attributes(folder), "tables": list(names)})
-
-
-def _is_group(path: Path) -> bool:
-    return any((path / name).is_file() for name in METADATA_FILES)
+    attributes = {**all_attributes(folder), "tables": list(names)}
+    if any((folder / kind.group_file).is_file() for kind in FORMATS.values()):
+        replace_attributes(folder, attributes)
+    else:
+        V2.write_group(folder, attributes)

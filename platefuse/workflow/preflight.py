@@ -10,12 +10,12 @@ from platefuse.fusion.image import frame_for
 from platefuse.fusion.layers import Layer
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.well import NOT_OURS, check_fused_well, fused_images
-from platefuse.ngff.image import METADATA_FILES
+from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well
 from platefuse.registration.plan import plan_registration
 from platefuse.registration.request import RegistrationRequest, done_record
-from platefuse.registration.swap import BACKUP_SUFFIX, is_away
+from platefuse.registration.swap import is_away
 from platefuse.storage.files import same_filesystem
 
 
@@ -34,25 +34,25 @@ def check_plate(plate: Plate, request: RegistrationRequest) -> None:
     PlatefuseError
         The first thing that is wrong.
     """
-    for well in plate.wells:
+    for well in plate.read_wells():
         check_well(well, request)
 
 
 def check_well(well: Well, request: RegistrationRequest) -> None:
     """Check every image of one well; see `check_plate`."""
-    names = {image.path for image in well.listed_images}
+    names = {image.name for image in well.listed_images}
     for image in well.images:
-        if f"{image.path}{BACKUP_SUFFIX}" in names:
+        if f"{image.name}{BACKUP_SUFFIX}" in names:
             raise PlateError(
-                f"{well.path}: an image is named {image.path}{BACKUP_SUFFIX}, the name that the "
-                f"backup of image {image.path} gets. Rename it."
+                f"{well.path}: an image is named {image.name}{BACKUP_SUFFIX}, the name that the "
+                f"backup of image {image.name} gets. Rename it."
             )
-    if any(is_away(well, image.path) for image in well.acquired_images):
+    if any(is_away(well, image.name) for image in well.acquired_images):
         return  # the well's first job puts it back; until then its images cannot be read
     for image in well.images:
-        if done_record(request.destination(well, image.path), request) is None:
+        if done_record(request.destination(well, image.name), request) is None:
             _check_swappable(well.plate)
-            plan_registration(well, image.path, request)
+            plan_registration(well, image.name, request)
 
 
 def check_fused_plate(plate: Plate, fused: Path) -> None:
@@ -74,7 +74,7 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
         return
     rows = {well.row for well in plate.wells}
     wells = {(well.row, well.column) for well in plate.wells}
-    if any((fused / name).exists() for name in METADATA_FILES):
+    if is_node(fused):
         wells |= {(well.row, well.column) for well in Plate.open(fused).wells}
     elif not fused.is_dir() or _visible(fused) - rows:
         raise PlateError(f"{fused} is not a fused plate. {NOT_OURS}")
@@ -97,11 +97,11 @@ def check_fusion(plate: Plate, options: FusionOptions) -> None:
     PlatefuseError
         The first thing that is wrong.
     """
-    for well in plate.wells:
+    for well in plate.read_wells():
         layers = [
-            Layer.read(image.path, image.acquisition, well.image(image.path), options.tile_table)
+            Layer.read(image.name, image.acquisition, image.live, options.tile_table)
             for image in well.images
-            if not is_away(well, image.path)
+            if not is_away(well, image.name)
         ]
         for _, together in fused_images(layers, options):
             frame_for(together, options)

@@ -15,9 +15,8 @@ from typing import Any, TypeVar
 from platefuse.errors import PlatefuseError
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import fused_plate_path
-from platefuse.ngff.plate import REGISTERED_SUFFIX, Plate, Well, WellImage
+from platefuse.ngff.plate import Plate, Well, WellImage, WellName
 from platefuse.records import FusedWellRecord, Record, RegistrationRecord
-from platefuse.registration.swap import backup_path
 
 R = TypeVar("R", bound=Record)
 
@@ -182,32 +181,33 @@ def plate_status(path: str | Path, fused: str | Path | None = None) -> PlateStat
     """
     plate = Plate.open(path)
     fused = fused_plate_path(plate.path, None if fused is None else str(fused))
-    wells = tuple(well_status(well, fused) for well in plate.wells)
+    wells = tuple(well_status(plate, well, fused) for well in plate.wells)
     return PlateStatus(str(plate.path), str(fused), wells)
 
 
-def well_status(well: Well, fused: Path) -> WellStatus:
+def well_status(plate: Plate, name: WellName, fused: Path) -> WellStatus:
     """Look at every image of a well; `fused` is the fused plate."""
     try:
-        is_fused = _read(FusedWellRecord, fused / well.row / well.column) is not None
-        return WellStatus(well.name, is_fused, tuple(image_status(well, i) for i in well.images))
+        is_fused = _read(FusedWellRecord, fused / name.row / name.column) is not None
+        images = Well.read(plate.path, name.row, name.column, plate.only).images
+        return WellStatus(name.name, is_fused, tuple(image_status(i) for i in images))
     except (PlatefuseError, OSError) as error:
-        return WellStatus(well.name, False, (), str(error))
+        return WellStatus(name.name, False, (), str(error))
 
 
-def image_status(well: Well, image: WellImage) -> ImageStatus:
+def image_status(image: WellImage) -> ImageStatus:
     """Look at one image: its staged copy first, so that a swap meanwhile is never missed."""
     try:
-        return _image_status(well, image)
+        return _image_status(image)
     except (PlatefuseError, OSError) as error:
-        return ImageStatus(image.path, image.acquisition, "unreadable", problem=str(error))
+        return ImageStatus(image.name, image.acquisition, "unreadable", problem=str(error))
 
 
-def _image_status(well: Well, image: WellImage) -> ImageStatus:
-    staged = well.staging / image.path
+def _image_status(image: WellImage) -> ImageStatus:
+    image.check_inside()
+    staged, live = image.staged, image.live
     in_staging, staged_record = staged.is_dir(), _read(RegistrationRecord, staged)
-    name, record = _registered_image(well, image.path)
-    live = well.image(image.path)
+    name, record = _registered_image(image)
     if record is not None:
         state = "registered"
     elif not live.is_dir():
@@ -220,25 +220,25 @@ def _image_status(well: Well, image: WellImage) -> ImageStatus:
     if live.is_dir():
         read_attributes(live)  # raises if this is no image
     return ImageStatus(
-        image.path,
+        image.name,
         image.acquisition,
         state,
         registered_image=name,
-        backup=_backup(well, image.path, registered_in_place=name == image.path),
+        backup=_backup(image, registered_in_place=name == image.name),
         shifts=None if record is None else ShiftRange.of_record(record),
     )
 
 
-def _registered_image(well: Well, image: str) -> tuple[str | None, RegistrationRecord | None]:
-    for name in (image, image + REGISTERED_SUFFIX):
-        record = _read(RegistrationRecord, well.image(name))
+def _registered_image(image: WellImage) -> tuple[str | None, RegistrationRecord | None]:
+    for folder in (image.live, image.registered):
+        record = _read(RegistrationRecord, folder)
         if record is not None:
-            return name, record
+            return folder.name, record
     return None, None
 
 
-def _backup(well: Well, image: str, *, registered_in_place: bool) -> str | None:
-    backup, staged = backup_path(well, image), well.staging / image
+def _backup(image: WellImage, *, registered_in_place: bool) -> str | None:
+    backup, staged = image.backup, image.staged
     if backup.is_dir():
         return str(backup)
     # Killed between the exchange and the renaming: the original still has the staged image's name.

@@ -115,7 +115,7 @@ def test_example_writes_the_plate_once(tmp_path: Path, capsys: pytest.CaptureFix
     ]  # fmt: skip
     assert main(arguments) == 0
     assert capsys.readouterr().out == f"Wrote the example plate {path}.\n"
-    well = Plate.open(path).wells[0]
+    well = Plate.open(path).read_wells()[0]
     assert (well.name, len(well.images)) == ("C/07", 2)
     assert main(arguments) == 1
     assert "exists already" in capsys.readouterr().err

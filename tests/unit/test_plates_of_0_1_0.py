@@ -161,8 +161,8 @@ class TestHalfRegistered:
     def test_kept_backups_are_the_originals(self, half: Path) -> None:
         well = well_of(half, "A/02")
         for image in ("0", "1"):
-            shutil.rmtree(well.image(image))
-            backup_path(well, image).rename(well.image(image))
+            shutil.rmtree(well.image(image).live)
+            backup_path(well, image).rename(well.image(image).live)
             assert_unregistered(half, truth_of_half(), "A/02", image)
 
     def test_an_exchange_that_was_interrupted_is_completed(self, half: Path) -> None:

@@ -19,7 +19,7 @@ from snakemake.utils import validate
 # The package of this clone, whether another one is installed or not.
 sys.path.insert(0, str(workflow.basedir))
 
-from platefuse.ngff.metadata import read_attributes, read_json
+from platefuse.ngff.image import read_finest_level
 from platefuse.errors import PlatefuseError
 from platefuse.ngff.plate import Plate, Well
 from platefuse.ngff.paths import fused_plate_path, staging_root
@@ -122,10 +122,19 @@ def open_plates(paths):
     """The plates by their name in the config, checked for what can be seen without pixels."""
     plates = {name: Plate.open(path, config["images"]) for name, path in paths.items()}
     check_apart(plates)
-    for plate in plates.values():
-        for well in plate.wells:
-            check_well(well)
     return plates
+
+
+def read_wells(plates):
+    """All wells by plate, row and column, checked."""
+    wells = {
+        (name, well.row, well.column): well
+        for name, plate in plates.items()
+        for well in plate.read_wells()
+    }
+    for well in wells.values():
+        check_well(well)
+    return wells
 
 
 def check_apart(plates):
@@ -164,7 +173,7 @@ def check_apart(plates):
 
 def check_well(well):
     """End now, before any job, if a name cannot be carried or the reference is not there."""
-    for name in (well.row, well.column, *(image.path for image in well.images)):
+    for name in (well.row, well.column, *(image.name for image in well.images)):
         if not re.fullmatch(NAME, name):
             raise WorkflowError(
                 f"{well.path}: {name!r} cannot be part of a receipt's path. Names of rows, "
@@ -173,11 +182,11 @@ def check_well(well):
     if not well.images:
         raise WorkflowError(
             f"{well.path}: config.images names {config['images']}, but the well has "
-            f"{[image.path for image in well.acquired_images]}. Name images that every well has."
+            f"{[image.name for image in well.acquired_images]}. Name images that every well has."
         )
     if config["registration"]["enabled"]:
         for image in well.images:
-            well.reference_image(image.path, REQUEST["reference_acquisition"])
+            well.reference_image(image.name, REQUEST["reference_acquisition"])
 
 
 for file in workflow.configfiles:
@@ -192,14 +201,10 @@ FUSION_OPTIONS = {
 try:
     # `snakemake --lint` looks at the rules alone; it works where no plate is.
     PLATES = {} if "--lint" in sys.argv else open_plates(config["plates"])
+    WELLS = read_wells(PLATES)
 except PlatefuseError as error:
     raise WorkflowError(str(error)) from None
 
-WELLS = {
-    (name, well.row, well.column): well
-    for name, plate in PLATES.items()
-    for well in plate.wells
-}
 RANKS = {well: rank for rank, well in enumerate(reversed(WELLS))}
 
 
@@ -246,7 +251,7 @@ def image_receipts(wildcards, rule):
     """The receipts of one rule for every image of the job's well."""
     well = WELLS[wildcards.plate, wildcards.row, wildcards.column]
     return [
-        well_receipt(wildcards.plate, well, f"{image.path}/{rule}")
+        well_receipt(wildcards.plate, well, f"{image.name}/{rule}")
         for image in well.images
     ]
 
@@ -321,17 +326,9 @@ def job_priority(wildcards, rulename):
 def image_bytes(well, image):
     """Size of an image's finest level before compression, of one chunk of it, and of a pixel."""
     try:
-        folder = well.image(image)
-        level = read_attributes(folder)["multiscales"][0]["datasets"][0]["path"]
-        v3 = folder / level / "zarr.json"
-        array = read_json(v3 if v3.is_file() else folder / level / ".zarray")
-        grid = array.get("chunk_grid", {}).get("configuration", {})
-        bits_or_bytes = re.search(
-            r"\d+$", array.get("data_type", "") or array.get("dtype", "")
-        )
-        item = int(bits_or_bytes[0]) / (8 if "data_type" in array else 1)
-        chunk = grid.get("chunk_shape") or array["chunks"]
-        return prod(array["shape"]) * item, prod(chunk) * item, item
+        array = read_finest_level(well.image(image).live)
+        item = array.itemsize
+        return prod(array.shape) * item, prod(array.shard) * item, item
     except (PlatefuseError, OSError, LookupError, TypeError, ValueError):
         return 0, 0, 0  # the preflight, or the job, says what is wrong with this image
 
@@ -340,7 +337,7 @@ def image_bytes(well, image):
 def work_bytes(plate, row, column, image=None, part=None):
     """Size of one image, or of a well's images together; of their largest chunk and pixel."""
     well = WELLS[plate, row, column]
-    paths = [image] if image else [image.path for image in well.images]
+    paths = [image] if image else [image.name for image in well.images]
     sizes, chunks, items = zip(*(image_bytes(well, path) for path in paths))
     return sum(sizes), max(chunks), max(items)
 
@@ -351,10 +348,10 @@ def threads_of_a_job():
     One number for all jobs, taken from the first image of each plate: the scheduler fills a free
     core at once, so a job that needs several would wait behind the smaller ones of later wells.
     """
-    firsts = [plate.wells[0] for plate in PLATES.values()]
-    sizes = [
-        image_bytes(well, well.images[0].path)[0] for well in firsts if well.images
-    ]
+    firsts = {}
+    for (name, *_), well in WELLS.items():
+        firsts.setdefault(name, well)
+    sizes = [image_bytes(w, w.images[0].name)[0] for w in firsts.values() if w.images]
     largest = max(sizes, default=0)
     return max(1, min(8, round(largest / GIB)))
 

@@ -24,7 +24,7 @@ from platefuse.fusion.layers import (
     unique_names,
 )
 from platefuse.ngff.create import create_image, write_group
-from platefuse.ngff.image import Multiscale
+from platefuse.ngff.image import Image
 from platefuse.ngff.plate import Plate
 from platefuse.testing import AcquisitionSpec, PlateSpec
 from tests.conftest import PlateFactory
@@ -43,15 +43,13 @@ SPEC = PlateSpec(
 
 def named(*numbers: int | None) -> list[Layer]:
     """Layers of which only name and acquisition matter."""
-    nowhere = Multiscale(Path("nowhere"), "yx", (1.0, 1.0), ("0",), ((1.0, 1.0),), {})
+    nowhere = Image(Path("nowhere"), "yx", (1.0, 1.0), ("0",), ((1.0, 1.0),), {}, {}, (), {})
     return [Layer(f"image{k}", n, nowhere, []) for k, n in enumerate(numbers)]
 
 
 def layers_of(path: Path) -> list[Layer]:
-    well = Plate.open(path).wells[0]
-    return [
-        Layer.read(i.path, i.acquisition, well.image(i.path), "FOV_ROI_table") for i in well.images
-    ]
+    well = Plate.open(path).read_wells()[0]
+    return [Layer.read(i.name, i.acquisition, i.live, "FOV_ROI_table") for i in well.images]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +152,7 @@ def test_labels_have_a_name_of_their_own(example_plate: PlateFactory) -> None:
 
 def test_fields_without_pixels_in_a_label_have_no_view(example_plate: PlateFactory) -> None:
     path = example_plate(SPEC).path / "B" / "03" / "0"
-    image = Multiscale.read(path)
+    image = Image.read(path)
     fields = find_fields(path, image, "FOV_ROI_table")
     outside = replace(fields[0], array_um={**fields[0].array_um, "y": 500.0})
     layer = Layer("0", 0, image, [outside, *fields[1:]])

@@ -62,7 +62,7 @@ def test_parts_that_are_missing_are_made_by_the_job_that_finishes(
     number_fields_one_by_one(plate, "0")
     options: dict[str, Any] = {"merge_labels": 0.5, "output_chunksize": SMALL_CHUNKS}
     whole = fuse(plate.path, output=tmp_path / "1.zarr", **options) / WELL
-    well, fused = Plate.open(plate.path).wells[0], tmp_path / "3.zarr"
+    well, fused = Plate.open(plate.path).read_wells()[0], tmp_path / "3.zarr"
     fuse_well(well, fused, FusionOptions(**options), scatter=3)
     assert everything(fused / WELL) == everything(whole)
     assert not fused.with_name("3.zarr.staging").exists()
@@ -73,7 +73,7 @@ def test_parts_are_used_again_if_the_job_that_finishes_is_interrupted(
 ) -> None:
     plate = example_plate(replace(BARE, grid=(1, 3)))
     whole = fuse(plate.path, output=tmp_path / "1.zarr") / WELL
-    well, fused = Plate.open(plate.path).wells[0], tmp_path / "3.zarr"
+    well, fused = Plate.open(plate.path).read_wells()[0], tmp_path / "3.zarr"
     wanted = FusionOptions(output_chunksize=SMALL_CHUNKS)
     for part in range(3):
         fuse_well_part(well, fused, wanted, part, 3)
@@ -91,7 +91,7 @@ def test_what_a_killed_job_has_left_goes_with_the_next(
     example_plate: PlateFactory, tmp_path: Path
 ) -> None:
     plate = example_plate(replace(BARE, grid=(1, 3)))
-    well, fused = Plate.open(plate.path).wells[0], tmp_path / "3.zarr"
+    well, fused = Plate.open(plate.path).read_wells()[0], tmp_path / "3.zarr"
     wanted = FusionOptions(output_chunksize=SMALL_CHUNKS)
     fuse_well_part(well, fused, wanted, 4, 5)  # when there were to be five
     fuse_well(well, fused, wanted, scatter=3)

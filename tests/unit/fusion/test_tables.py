@@ -44,10 +44,8 @@ def with_backend(backend: str, **changes: Any) -> PlateSpec:
 
 
 def layers_of(plate: ExamplePlate) -> list[Layer]:
-    well = Plate.open(plate.path).wells[0]
-    return [
-        Layer.read(i.path, i.acquisition, well.image(i.path), "FOV_ROI_table") for i in well.images
-    ]
+    well = Plate.open(plate.path).read_wells()[0]
+    return [Layer.read(i.name, i.acquisition, i.live, "FOV_ROI_table") for i in well.images]
 
 
 def write(

@@ -48,10 +48,10 @@ from tests.truth import assert_fused, assert_same_fused, assert_same_pixels, rea
 
 
 def register(plate: Path, request: RegistrationRequest) -> None:
-    for well in Plate.open(plate).wells:
+    for well in Plate.open(plate).read_wells():
         for step in (register_image, copy_tables, swap_image):
             for image in well.images if request.overwrite_input or step is not swap_image else ():
-                step(well, image.path, request)
+                step(well, image.name, request)
         if not request.overwrite_input:
             publish_registered(well, request)
 
@@ -104,7 +104,7 @@ def assert_valid(fused: Path, version: str, images: list[str]) -> None:
     module.HCS.from_zarr(zarr.open_group(fused, mode="r"))
     module.Well.from_zarr(zarr.open_group(fused / WELL, mode="r"))
     plate = Plate.open(fused)
-    assert [image.path for image in plate.wells[0].images] == images
+    assert [image.name for image in plate.read_wells()[0].images] == images
     for image in images:
         path = fused / WELL / image
         module.Image.from_zarr(zarr.open_group(path, mode="r"))
@@ -378,7 +378,7 @@ def test_labels_as_they_are_take_the_first_field_that_has_one(example_plate: Pla
 
 def test_a_well_is_fused_anew_only_if_something_changed(example_plate: PlateFactory) -> None:
     plate = example_plate(replace(BARE, tables=("FOV_ROI_table", "nuclei_features")))
-    well, fused = Plate.open(plate.path).wells[0], fused_plate_path(plate.path)
+    well, fused = Plate.open(plate.path).read_wells()[0], fused_plate_path(plate.path)
     options = FusionOptions(output_chunksize=SMALL_CHUNKS)
     first = fuse_well(well, fused, options)
     assert first.action == "fused"
@@ -428,7 +428,7 @@ def test_what_platefuse_has_not_fused_is_never_replaced(
         check_fused_plate(found, fused)
     if what in ("plate", "well"):
         with pytest.raises(PlatefuseError, match=r"B/03 is there and is not a fused well"):
-            fuse_well(found.wells[0], fused, FusionOptions(method="max"))
+            fuse_well(found.read_wells()[0], fused, FusionOptions(method="max"))
     assert everything(tmp_path) == before
 
 
@@ -438,7 +438,7 @@ def test_what_platefuse_has_fused_may_be_replaced(
     plate = example_plate(replace(BARE, wells=("B/03", "C/05")))
     found, fused = Plate.open(plate.path), tmp_path / "fused.zarr"
     check_fused_plate(found, fused)
-    fuse_well(found.wells[0], fused, FusionOptions())
+    fuse_well(found.read_wells()[0], fused, FusionOptions())
     check_fused_plate(found, fused)  # of an unfinished run
     fuse(plate.path, output=fused)
     check_fused_plate(found, fused)
@@ -458,10 +458,10 @@ def test_a_plate_that_is_fused_to_another_version_has_one_version(
 def test_a_plate_is_finished_when_all_its_wells_are_there(example_plate: PlateFactory) -> None:
     plate = example_plate(replace(BARE, wells=("B/03", "C/05")))
     found, fused, options = Plate.open(plate.path), fused_plate_path(plate.path), FusionOptions()
-    fuse_well(found.wells[0], fused, options)
+    fuse_well(found.read_wells()[0], fused, options)
     with pytest.raises(ViewError, match="not fused yet: C/05"):
         finish_fused_plate(found, fused, options)
-    fuse_well(found.wells[1], fused, options)
+    fuse_well(found.read_wells()[1], fused, options)
     finish_fused_plate(found, fused, options)
     assert_fused(fused, plate.truth, "C/05", "0", table=None)
     assert [well.name for well in Plate.open(fused).wells] == ["B/03", "C/05"]
@@ -477,7 +477,7 @@ def test_wells_may_lack_acquisitions_or_have_none(example_plate: PlateFactory, l
         section["images"] = [i for i in section["images"] if i["path"] in there]
         file.write_text(json.dumps({"well": section}))
     fused = fuse(plate.path, layout=layout)
-    images = [[image.path for image in well.images] for well in Plate.open(fused).wells]
+    images = [[image.name for image in well.images] for well in Plate.open(fused).read_wells()]
     assert images == [["0", "2"] if layout == "per_acquisition" else ["0"], ["0"], ["2"], []]
     for well, image in (("B/04", "0"), ("B/05", "2")):
         assert_fused(fused, plate.truth, well, image, table=None)
@@ -531,7 +531,7 @@ def test_chunks_that_are_flushed_in_the_end_begin_to_be_written_at_once(
     plate = example_plate(TINY)
     begun: set[Path] = set()
     monkeypatch.setattr("platefuse.storage.arrays.begin_flush", begun.add)
-    well = Plate.open(plate.path).wells[0]
+    well = Plate.open(plate.path).read_wells()[0]
     register_image(well, "2", RegistrationRequest(FIELDS))
     staged = well.staging / "2"
     assert any(staged / "0" in path.parents for path in begun)

@@ -18,7 +18,7 @@ from platefuse.ngff.create import (
     write_group,
 )
 from platefuse.ngff.image import Multiscale
-from platefuse.ngff.metadata import read_attributes
+from platefuse.ngff.metadata import V2, V3, ArrayMetadata, Format, read_attributes
 from platefuse.storage.arrays import StoredArray
 
 VERSIONS = ("0.4", "0.5")
@@ -128,8 +128,9 @@ def test_big_endian_pixels_are_written_in_native_order(tmp_path: Path) -> None:
 def test_compression_is_the_source_s_where_it_is_blosc(
     tmp_path: Path, source: str, target: str, cname: BloscName
 ) -> None:
-    create(tmp_path / "a", source, creation={"compressors": blosc(source, cname, 3)})
-    found = compressor_like(tmp_path / "a" / "0", target)
+    compressors = {"compressors": blosc(Format.for_ngff(source), cname, 3)}
+    create(tmp_path / "a", source, creation=compressors)
+    found = compressor_like(ArrayMetadata.read(tmp_path / "a" / "0"), Format.for_ngff(target))
     create(tmp_path / "b", target, creation={"compressors": found})
     if target == "0.4":
         compressor = json.loads((tmp_path / "b" / "0" / ".zarray").read_text())["compressor"]
@@ -144,13 +145,13 @@ def test_compression_in_shards_is_found_and_other_codecs_become_lz4(tmp_path: Pa
         tmp_path / "a",
         "0.5",
         shards=(1, 1, 128, 128),
-        creation={"compressors": blosc("0.5", "zstd", 7)},
+        creation={"compressors": blosc(V3, "zstd", 7)},
     )
-    found = compressor_like(tmp_path / "a" / "0", "0.4")
+    found = compressor_like(ArrayMetadata.read(tmp_path / "a" / "0"), V2)
     assert (found.cname, found.clevel) == ("zstd", 7)
     for version in VERSIONS:
         create(tmp_path / version, version, creation={"compressors": None})
-        found = compressor_like(tmp_path / version / "0", "0.4")
+        found = compressor_like(ArrayMetadata.read(tmp_path / version / "0"), V2)
         assert (found.cname, found.clevel) == ("lz4", 5)
 
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platefuse.errors import ImageError, PlateError, PlatefuseError
-from platefuse.ngff.create import derive_pyramid
-from platefuse.ngff.image import Multiscale, copy_metadata, foreign_files, label_names, level_shapes
+from platefuse.ngff.create import copy_metadata, derive_pyramid, level_shapes
+from platefuse.ngff.image import Image, Multiscale, foreign_files, label_names
 from platefuse.ngff.metadata import update_attributes
 
 AXES = ("yx", "zyx", "cyx", "czyx", "tyx", "tzyx", "tcyx", "tczyx")
@@ -226,7 +226,7 @@ def test_metadata_is_copied_without_a_chunk(tmp_path: Path, version: str) -> Non
     (source / "0" / "0").mkdir()
     (source / "0" / "0" / "0").write_text("pixels")
     (source / "other").write_text("foreign")
-    copy_metadata(source, tmp_path / "b", Multiscale.read(source))
+    copy_metadata(Multiscale.read(source), tmp_path / "b")
     copied = {
         p.relative_to(tmp_path / "b").as_posix() for p in (tmp_path / "b").rglob("*") if p.is_file()
     }
@@ -243,7 +243,7 @@ def test_foreign_files_are_neither_levels_nor_labels_nor_tables(tmp_path: Path) 
     (tmp_path / "tables").mkdir()
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "labels" / "method.txt").write_text("")
-    found = [str(path.relative_to(tmp_path)) for path in foreign_files(tmp_path)]
+    found = [str(path.relative_to(tmp_path)) for path in foreign_files(Image.read(tmp_path))]
     assert found == ["mine", "notes.txt", "labels/method.txt", "labels/nuclei/mine"]
 
 

@@ -48,9 +48,16 @@ def test_wells_and_images_are_read_in_the_order_of_the_metadata(plate: Path) -> 
     opened = Plate.open(str(plate))
     assert [well.name for well in opened.wells] == ["B/03", "C/04"]
     well = opened.well("C", "04")
-    assert [(image.path, image.acquisition) for image in well.images] == [("0", 0), ("1", 1)]
+    assert [(image.name, image.acquisition) for image in well.images] == [("0", 0), ("1", 1)]
     assert well.path == plate / "C" / "04"
-    assert well.image("1") == plate / "C" / "04" / "1"
+    image = well.image("1")
+    assert image in well.images
+    assert image.live == plate / "C" / "04" / "1"
+    assert image.registered == plate / "C" / "04" / "1_registered"
+    assert image.staged == plate.parent / "p.zarr.staging" / "C" / "04" / "1"
+    assert image.backup == plate.parent / "p.zarr.staging" / "C" / "04" / "1.original"
+    assert image.destination(overwrite=True) == image.live
+    assert image.destination(overwrite=False) == image.registered
     assert well.staging == plate.parent / "p.zarr.staging" / "C" / "04"
     assert staging_root(plate) in well.staging.parents
     with pytest.raises(PlateError, match=r"no well X/1; it has \['B/03', 'C/04'\]"):
@@ -69,7 +76,7 @@ def test_unsafe_names_are_refused_wherever_they_come_from(tmp_path: Path, name: 
                 Plate.open(plate_)
     write(plate_ / "B" / "03", {"well": {"images": [{"path": name}]}})
     with pytest.raises(PlateError, match="an image is named"):
-        _ = Well(plate_, "B", "03").images
+        Well.read(plate_, "B", "03")
     if isinstance(name, str):
         with pytest.raises(PlateError, match="not safe as a path"):
             Well(plate_, "B", "03").image(name)
@@ -102,21 +109,21 @@ def test_a_link_out_of_the_staging_folder_is_refused(plate: Path, tmp_path: Path
     (tmp_path / "precious" / "03").mkdir(parents=True)
     (staging_root(plate) / "B").symlink_to(tmp_path / "precious")
     with pytest.raises(PlateError, match="through a link"):
-        _ = well.staging
+        well.read_again()
 
 
 def test_a_plate_may_be_reached_through_a_link(plate: Path, tmp_path: Path) -> None:
     (tmp_path / "link.zarr").symlink_to(plate)
-    assert Plate.open(tmp_path / "link.zarr").well("B", "03").image("1").is_dir()
+    assert Plate.open(tmp_path / "link.zarr").well("B", "03").image("1").live.is_dir()
 
 
 def test_images_that_platefuse_added_are_not_acquired_ones(plate: Path) -> None:
     images = [{"path": p, "acquisition": 0} for p in ("0", "0_registered", "x_registered")]
     write(plate / "B" / "03", {"well": {"images": images}})
     (plate / "B" / "03" / "zarr.json").unlink(missing_ok=True)
-    well = Well(plate, "B", "03")
-    assert [image.path for image in well.images] == ["0", "x_registered"]
-    assert [image.path for image in well.listed_images] == ["0", "0_registered", "x_registered"]
+    well = Well.read(plate, "B", "03")
+    assert [image.name for image in well.images] == ["0", "x_registered"]
+    assert [image.name for image in well.listed_images] == ["0", "0_registered", "x_registered"]
 
 
 @pytest.mark.parametrize(
@@ -140,9 +147,9 @@ def test_the_reference_is_the_image_of_the_reference_acquisition(
 ) -> None:
     entries = [{"path": p} | ({} if a is None else {"acquisition": a}) for p, a in images]
     write(tmp_path / "p.zarr" / "B" / "03", {"well": {"images": entries}})
-    well = Well(tmp_path / "p.zarr", "B", "03")
+    well = Well.read(tmp_path / "p.zarr", "B", "03")
     if expected in dict(images):
-        assert well.reference_image(image, 0) == expected
+        assert well.reference_image(image, 0).name == expected
     else:
         with pytest.raises(PlateError, match=expected):
             well.reference_image(image, 0)
@@ -153,7 +160,7 @@ def test_an_acquisition_is_an_integer(tmp_path: Path, acquisition: object) -> No
     entry = {"path": "0", "acquisition": acquisition}
     write(tmp_path / "p.zarr" / "B" / "03", {"well": {"images": [entry]}})
     with pytest.raises(PlateError, match="expected an integer"):
-        _ = Well(tmp_path / "p.zarr", "B", "03").images
+        Well.read(tmp_path / "p.zarr", "B", "03")
 
 
 def test_a_missing_plate_and_what_is_no_plate_are_errors(tmp_path: Path) -> None:
@@ -162,7 +169,7 @@ def test_a_missing_plate_and_what_is_no_plate_are_errors(tmp_path: Path) -> None
     with pytest.raises(PlateError, match="not an OME-Zarr group"):
         Plate.open(tmp_path)
     with pytest.raises(PlateError, match=r"B/03: no such folder\. .*take it off"):
-        _ = Well(tmp_path, "B", "03").images
+        Well.read(tmp_path, "B", "03")
     write(tmp_path, {"well": {}})
     with pytest.raises(PlateError, match="not an OME-Zarr plate"):
         Plate.open(tmp_path)
@@ -226,10 +233,10 @@ def test_whatever_stands_in_the_metadata_it_is_read_or_it_is_our_error(
     (path / ("" if broken == "plate" else "B/03") / name).write_text(json.dumps(document))
 
     def use() -> None:
-        for well in Plate.open(path).wells:
+        for well in Plate.open(path).read_wells():
             for image in well.images:
-                well.image(image.path)
-                well.reference_image(image.path, 0)
+                well.image(image.name)
+                well.reference_image(image.name, 0)
 
     ours(use)
 
@@ -250,7 +257,7 @@ def test_reading_a_plate_imports_no_array_library(plate: Path) -> None:
     # Snakemake reads plates in every process of a run.
     code = (
         "import sys; from platefuse.ngff.plate import Plate;"
-        f"[w.images for w in Plate.open({str(plate)!r}).wells];"
+        f"[w.images for w in Plate.open({str(plate)!r}).read_wells()];"
         "sys.exit(' '.join({'numpy', 'zarr', 'pandas', 'dask', 'xarray'} & set(sys.modules)) or 0)"
     )
     root = Path(__file__).parents[3]

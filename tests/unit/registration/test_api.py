@@ -74,16 +74,16 @@ def register(path: Path, request: RegistrationRequest = REQUEST, *, threads: int
     """Register a plate as the workflow does, its steps in their order."""
     plate = Plate.open(path)
     check_plate(plate, request)
-    for well in plate.wells:
+    for well in plate.read_wells():
         for image in well.images:
-            register_image(well, image.path, request, threads=threads)
+            register_image(well, image.name, request, threads=threads)
         for image in well.images:
-            copy_tables(well, image.path, request)
+            copy_tables(well, image.name, request)
         if not request.overwrite_input:
             publish_registered(well, request)
             continue
         for image in well.images:
-            swap_image(well, image.path, request)
+            swap_image(well, image.name, request)
         discard_backups(well, request)
 
 
@@ -169,7 +169,7 @@ def test_whole_plates_in_both_versions_and_modes(
             assert_registered(plate.path, plate.truth, "B/03", image, path=where)
             if not overwrite:
                 assert_unregistered(plate.path, plate.truth, "B/03", image)
-    listed = Plate.open(plate.path).wells[0].listed_images
+    listed = Plate.open(plate.path).read_wells()[0].listed_images
     assert len(listed) == (3 if overwrite else 6)
 
 
@@ -237,7 +237,7 @@ def test_pixels_that_were_moved_are_never_moved_again(
     plate = example_plate(TINY)
     register(plate.path)
     before = state(plate.path.parent)
-    well = Plate.open(plate.path).wells[0]
+    well = Plate.open(plate.path).read_wells()[0]
     for step in (register_image, copy_tables, swap_image):
         with pytest.raises(RecordError, match="will not be shifted twice"):
             step(well, "1", other)
@@ -254,7 +254,7 @@ def test_an_image_that_was_moved_in_place_is_not_moved_again_beside_it(
     before = state(plate.path.parent)
     beside = replace(REQUEST, overwrite_input=False)
     with pytest.raises(RecordError, match="registered in its place already"):
-        register_image(Plate.open(plate.path).wells[0], "1", beside)
+        register_image(Plate.open(plate.path).read_wells()[0], "1", beside)
     with pytest.raises(RecordError, match="registered in its place already"):
         check_plate(Plate.open(plate.path), beside)
     assert state(plate.path.parent) == before
@@ -265,8 +265,8 @@ def test_a_staged_image_has_no_record_before_it_is_complete(
 ) -> None:
     """Its attributes are copied: a record among them would say that it is complete."""
     plate = example_plate(TINY)
-    well = Plate.open(plate.path).wells[0]
-    FUSED.write(well.image("1"))
+    well = Plate.open(plate.path).read_wells()[0]
+    FUSED.write(well.image("1").live)
     found = []
 
     def killed(*_: object) -> None:
@@ -286,25 +286,23 @@ def test_images_that_a_kill_between_two_renames_took_away_come_back(
 ) -> None:
     """On a filesystem without exchange; each image may be the first that is asked for."""
     plate = example_plate(TINY)
-    well = Plate.open(plate.path).wells[0]
+    well = Plate.open(plate.path).read_wells()[0]
     for step in (register_image, copy_tables):
         for image in well.images:
-            step(well, image.path, REQUEST)
-    well.image(away).rename(backup_path(well, away))
+            step(well, image.name, REQUEST)
+    well.image(away).live.rename(backup_path(well, away))
     check_plate(Plate.open(plate.path), REQUEST)
-    assert not well.image(away).exists()
+    assert not well.image(away).live.exists()
     for image in reversed(well.images):
-        apply_registration_to_image(
-            zarr_url=str(well.image(image.path)), registered_roi_table=FIELDS
-        )
+        apply_registration_to_image(zarr_url=str(image.live), registered_roi_table=FIELDS)
     for image in well.images:
-        assert_registered(plate.path, plate.truth, "B/03", image.path)
+        assert_registered(plate.path, plate.truth, "B/03", image.name)
     assert not plate.path.with_name(f"{plate.path.name}.staging").exists()
 
 
 def test_each_step_says_which_one_is_missing_before_it(example_plate: PlateFactory) -> None:
     plate = example_plate(TINY)
-    well = Plate.open(plate.path).wells[0]
+    well = Plate.open(plate.path).read_wells()[0]
     with pytest.raises(RecordError, match="Run `register_image`"):
         copy_tables(well, "1", REQUEST)
     with pytest.raises(RecordError, match="Run `register_image` and `copy_tables`"):
@@ -321,18 +319,18 @@ def test_a_staged_image_is_used_again_unless_the_tables_have_changed(
     example_plate: PlateFactory,
 ) -> None:
     plate = example_plate(TINY)
-    well = Plate.open(plate.path).wells[0]
+    well = Plate.open(plate.path).read_wells()[0]
     assert register_image(well, "1", REQUEST).action == "staged"
     assert register_image(well, "1", REQUEST).action == "staged before"
-    table = read_table(well.image("1"), FIELDS)
+    table = read_table(well.image("1").live, FIELDS)
     rows = {
         name: {column: values[i] for column, values in table.columns.items()}
         for i, name in enumerate(table.names)
     }
     for row in rows.values():
         row["x_micrometer"] -= 2 * TINY.pixel_size_um[2]
-    shutil.rmtree(well.image("1") / "tables" / FIELDS)
-    write_roi_table(well.image("1"), FIELDS, rows)
+    shutil.rmtree(well.image("1").live / "tables" / FIELDS)
+    write_roi_table(well.image("1").live, FIELDS, rows)
     receipt = register_image(well, "1", REQUEST)
     assert receipt.action == "staged"
     assert receipt.record is not None
@@ -383,7 +381,7 @@ def test_tables_that_do_not_fit_are_errors_and_nothing_is_written(
     change, said = SPOILT[fault]
     spoil(FIELDS, image, change)(plate.path / "B" / "03")
     before = state(plate.path.parent)
-    well = Plate.open(plate.path).wells[0]
+    well = Plate.open(plate.path).read_wells()[0]
     with pytest.raises(TableError, match=rf"tables/{FIELDS}: .*{said}|{FIELDS}: {said}"):
         register_image(well, "1", REQUEST)
     with pytest.raises(TableError, match=said):
@@ -454,7 +452,7 @@ def test_a_broken_chunk_is_named_and_the_plate_stays_as_it_was(example_plate: Pl
     chunk.write_bytes(b"broken")
     before = state(plate.path)
     with pytest.raises(ImageError, match=f"{chunk.parent.name}/0: the chunk cannot be read"):
-        register_image(Plate.open(plate.path).wells[0], "1", REQUEST)
+        register_image(Plate.open(plate.path).read_wells()[0], "1", REQUEST)
     assert state(plate.path) == before
 
 
@@ -493,7 +491,7 @@ def test_a_plan_reads_no_pixel(example_plate: PlateFactory) -> None:
     for file in (plate.path / "B" / "03" / "1" / "0").rglob("0"):
         if file.is_file():
             file.unlink()
-    plan = plan_registration(Plate.open(plate.path).wells[0], "1", REQUEST)
+    plan = plan_registration(Plate.open(plate.path).read_wells()[0], "1", REQUEST)
     assert [p.shift_px for p in plan.placements] == [(0, 3, -5)] * 4
 
 

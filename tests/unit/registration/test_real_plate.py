@@ -33,13 +33,13 @@ def register(path: Path, interpolation: Interpolation) -> None:
     plate = Plate.open(path)
     request = RegistrationRequest(TABLE, interpolation=interpolation)
     check_plate(plate, request)
-    for well in plate.wells:
+    for well in plate.read_wells():
         for image in well.images:
-            register_image(well, image.path, request)
+            register_image(well, image.name, request)
         for image in well.images:
-            copy_tables(well, image.path, request)
+            copy_tables(well, image.name, request)
         for image in well.images:
-            swap_image(well, image.path, request)
+            swap_image(well, image.name, request)
         discard_backups(well, request)
 
 

@@ -54,12 +54,12 @@ def make_image(path: Path, content: str, request: RegistrationRequest | None = N
 
 
 def make_well(root: Path, images: tuple[str, ...] = ("0",)) -> Well:
-    well = Well(root / "p.zarr", "B", "03")
-    well.path.mkdir(parents=True)
+    folder = root / "p.zarr" / "B" / "03"
+    folder.mkdir(parents=True)
     entries = [{"path": path, "acquisition": int(path)} for path in images]
-    (well.path / ".zattrs").write_text(json.dumps({"well": {"images": entries}}))
-    (well.path / ".zgroup").write_text('{"zarr_format": 2}')
-    return well
+    (folder / ".zattrs").write_text(json.dumps({"well": {"images": entries}}))
+    (folder / ".zgroup").write_text('{"zarr_format": 2}')
+    return Well.read(root / "p.zarr", "B", "03")
 
 
 def content(image: Path) -> str | None:
@@ -304,13 +304,13 @@ def test_published_images_stand_beside_the_originals_and_in_the_well(tmp_path: P
         make_image(well.path / image, "old")
         make_image(well.staging / image, "new", BESIDE)
     for _ in range(2):
-        receipt = publish_registered(Well(well.plate, "B", "03"), BESIDE)
+        receipt = publish_registered(well.read_again(), BESIDE)
         assert receipt.images == ("0_registered", "1_registered")
     for image in ("0", "1"):
         assert content(well.path / image) == "old"
         assert content(well.path / f"{image}_registered") == "new"
-    listed = Well(well.plate, "B", "03").listed_images
-    assert [(i.path, i.acquisition) for i in listed] == [
+    listed = well.read_again().listed_images
+    assert [(i.name, i.acquisition) for i in listed] == [
         ("0", 0),
         ("1", 1),
         ("0_registered", 0),
@@ -336,7 +336,7 @@ def test_a_published_image_that_a_kill_left_unlisted_is_listed(tmp_path: Path) -
     make_image(well.path / "0", "old")
     make_image(well.path / "0_registered", "new", BESIDE)
     publish_image(well, "0", BESIDE)
-    assert [i.path for i in Well(well.plate, "B", "03").listed_images] == ["0", "0_registered"]
+    assert [i.name for i in well.read_again().listed_images] == ["0", "0_registered"]
 
 
 def test_the_lock_of_a_well_is_held_by_one_at_a_time_and_leaves_nothing(tmp_path: Path) -> None:
@@ -390,7 +390,7 @@ for plate in sorted(folder.iterdir()):
         name, number = plate.name.split("_")
         for _ in range(last - int(number)):
             vain[name]()
-        well = Well(plate / "p.zarr", "B", "03")
+        well = Well.read(plate / "p.zarr", "B", "03")
         swap.swap_image(well, "0", request)
         swap.discard_backups(well, request)
         os._exit(0)
@@ -426,7 +426,7 @@ def test_a_kill_at_any_call_leaves_old_or_new_and_a_second_run_completes(
     assert ("renameat2_1" in killed) == (chosen == "exchange")
     seen = set()
     for name in names:
-        well = Well(tmp_path / "plates" / name / "p.zarr", "B", "03")
+        well = Well.read(tmp_path / "plates" / name / "p.zarr", "B", "03")
         live, staged, backup = (
             content(path) for path in (well.path / "0", well.staging / "0", backup_path(well, "0"))
         )

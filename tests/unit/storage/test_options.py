@@ -51,7 +51,7 @@ def test_a_mapping_is_completed_by_its_default() -> None:
 
 
 def test_whole_numbers_become_integers() -> None:
-    made = Paint(coats=2.0, thickness={"x": 4.0}, size={"x": 1.5})  # type: ignore[arg-type]
+    made = Paint(coats=2.0, thickness={"x": 4.0}, size={"x": 1.5})  # type: ignore[arg-type,dict-item]
     assert (repr(made.coats), repr(made.thickness), made.size["x"]) == ("2", "{'x': 4}", 1.5)
 
 

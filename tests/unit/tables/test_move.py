@@ -73,9 +73,11 @@ def test_masking_tables_fit_the_registered_label(
         table_backends={"nuclei_ROI_table": backend, "nuclei_features": backend},
     )
     plate = example_plate(spec)  # type: ignore[operator]
-    (well,) = Plate.open(plate.path).wells
-    features = [(p, p.read_bytes()) for p in _files(well.image("1") / "tables/nuclei_features")]
-    images = [image.path for image in well.images]
+    (well,) = Plate.open(plate.path).read_wells()
+    features = [
+        (p, p.read_bytes()) for p in _files(well.image("1").live / "tables/nuclei_features")
+    ]
+    images = [image.name for image in well.images]
     for image in images:
         register_image(well, image, REQUEST)
     for image in images:
@@ -83,7 +85,7 @@ def test_masking_tables_fit_the_registered_label(
     for image in images:
         swap_image(well, image, REQUEST)
     for image in images:
-        path = well.image(image)
+        path = well.image(image).live
         table = read_table(path, "nuclei_ROI_table")
         label = Multiscale.read(path / "labels" / "nuclei")
         ids = zarr.open_array(label.path / label.paths[0])[:]
@@ -101,7 +103,7 @@ def test_masking_tables_fit_the_registered_label(
         assert record is not None
         assert (record.tables or {})["nuclei_ROI_table"].action == "moved"
     assert features == [
-        (p, p.read_bytes()) for p in _files(well.image("1") / "tables/nuclei_features")
+        (p, p.read_bytes()) for p in _files(well.image("1").live / "tables/nuclei_features")
     ]
 
 

@@ -310,7 +310,7 @@ def test_without_pixels_everything_else_is_there(tmp_path: Path) -> None:
     make_plate(tmp_path / "p.zarr", dataclasses.replace(SMALL, pixels=False))
     plate = Plate.open(tmp_path / "p.zarr")
     assert [well.name for well in plate.wells] == ["B/02", "B/03"]
-    image = plate.wells[0].path / "2"
+    image = plate.read_wells()[0].path / "2"
     assert not read_level(image).any()
     assert read_table(image / "tables/FOV_ROI_table").shape == (4, 8)
     assert not (image / "0/0").exists()
@@ -581,7 +581,7 @@ def test_the_command_writes_the_plate_it_was_asked_for(tmp_path: Path) -> None:
         "--wells C/05 --acquisitions 4 --grid 1 2 --field-shape 60 70 --noise-free --fractional"
     )
     run_example(parser.parse_args([str(path), *options.split()]))
-    (well,) = Plate.open(path).wells
+    (well,) = Plate.open(path).read_wells()
     assert well.name == "C/05"
     assert [image.acquisition for image in well.images] == [0, 1, 2, 3]
     assert read_level(well.path / "3").shape == (2, 1, 60, 140)

@@ -28,7 +28,7 @@ STEPS: tuple[Callable[..., Any], ...] = (register_image, copy_tables, swap_image
 
 
 def first_well(plate: Path) -> Well:
-    return Plate.open(plate).wells[0]
+    return Plate.open(plate).read_wells()[0]
 
 
 def do(plate: Path, image: str, steps: int, request: RegistrationRequest = REQUEST) -> None:
@@ -86,7 +86,7 @@ def test_discarded_backups_are_gone(small_plate: Any) -> None:
 def test_original_that_was_exchanged_and_not_renamed_is_a_backup(small_plate: Any) -> None:
     do(small_plate.path, "1", 2)
     well = first_well(small_plate.path)
-    assert exchange(well.image("1"), well.staging / "1")
+    assert exchange(well.image("1").live, well.staging / "1")
     image = seen(small_plate.path, "1")
     assert (image.state, image.backup) == ("registered", str(well.staging / "1"))
 
@@ -125,16 +125,17 @@ def test_image_without_rois_has_no_shifts() -> None:
 
 def test_plate_is_complete_when_all_is_registered_and_fused(small_plate: Any) -> None:
     plate, fused = Plate.open(small_plate.path), small_plate.path.with_name("other.zarr")
-    for well in plate.wells:
+    wells = plate.read_wells()
+    for well in wells:
         for image in "012":
             for step in STEPS:
                 step(well, image, REQUEST)
     assert not plate_status(plate.path, fused).complete
-    fuse_well(plate.wells[0], fused, FusionOptions())
+    fuse_well(wells[0], fused, FusionOptions())
     status = plate_status(plate.path, fused)
     assert [well.fused for well in status.wells] == [True, False]
     assert not status.complete
-    fuse_well(plate.wells[1], fused, FusionOptions())
+    fuse_well(wells[1], fused, FusionOptions())
     assert plate_status(plate.path, fused).complete
     assert not plate_status(plate.path).complete  # fused elsewhere
 
@@ -142,11 +143,11 @@ def test_plate_is_complete_when_all_is_registered_and_fused(small_plate: Any) ->
 def test_one_bad_image_does_not_hide_the_others(small_plate: Any) -> None:
     well = first_well(small_plate.path)
     do(small_plate.path, "1", 3)
-    attributes = json.loads((well.image("1") / ".zattrs").read_text())
+    attributes = json.loads((well.image("1").live / ".zattrs").read_text())
     attributes["platefuse"]["registration"]["rois"] = [{}]
-    (well.image("1") / ".zattrs").write_text(json.dumps(attributes))
-    (well.image("2") / ".zattrs").write_text("{")
-    shutil.rmtree(well.image("0"))
+    (well.image("1").live / ".zattrs").write_text(json.dumps(attributes))
+    (well.image("2").live / ".zattrs").write_text("{")
+    shutil.rmtree(well.image("0").live)
     status = plate_status(small_plate.path)
     images = status.wells[0].images
     assert [i.state for i in images] == ["missing", "unreadable", "unreadable"]
