@@ -91,6 +91,7 @@ class WellImage:
         PlateError
             If a level or a label does, or anything in a table.
         """
+        self.check_inside()
         labels = self.live / "labels"
         for folder in (self.live, labels, *(Path(label.path) for label in entries(labels))):
             check_folder(folder, self.well.plate)
