@@ -144,6 +144,7 @@ def apply_registration_to_image(
             f"{zarr_url}: there is no well {path.parent}; expected plate/row/column/image."
         )
     well = Well.read(path.parent.parent.parent, path.parent.parent.name, path.parent.name)
+    well.check_inside()
     request = RegistrationRequest(
         registered_roi_table, reference_acquisition, interpolation, overwrite_input
     )
