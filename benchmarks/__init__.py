@@ -1,1 +1,1 @@
-"""Measures platefuse against its peers and against the codec limit: ``make bench``."""
+"""Benchmarks of platefuse, other programs and the codec limit: ``make bench``."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: see ``--help``."""
+"""Command line of the benchmarks: ``python -m benchmarks --help``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SUITES = ("registration", "fusion", "memory", "dryrun")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run suites; print their sections, and write them into ``docs/benchmarks.md``."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # not without ending the job
+    """Run suites, print their sections and write them to ``docs/benchmarks.md``."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # ends the job, too
     options = _parser().parse_args(arguments)
     if warning := load_warning(os.getloadavg(), os.cpu_count() or 1):
         print(warning, file=sys.stderr)
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if complete:
             write_section(section, options.repeats)
     if not complete:
-        print("docs/benchmarks.md keeps what it had: this was not a complete run.", file=sys.stderr)
+        print("docs/benchmarks.md is unchanged: this was not a complete run.", file=sys.stderr)
 
 
 def _suites(options: argparse.Namespace) -> dict[str, Callable[[], Section]]:
@@ -48,13 +48,13 @@ def _suites(options: argparse.Namespace) -> dict[str, Callable[[], Section]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure platefuse against its peers and the codec limit. Environments of "
-        "the peers and the images are made once and kept under benchmarks/.",
+        description="Measure platefuse, other programs and the codec limit. The environments of "
+        "the other programs and the images are made once and kept in benchmarks/.",
     )
     parser.add_argument("suite", nargs="?", default="all", choices=(*SUITES, "all"))
     parser.add_argument("--repeats", type=_at_least_one, default=3, help="rounds (default 3)")
-    parser.add_argument("--small", action="store_true", help="tiny images: is the harness sound?")
-    parser.add_argument("--no-peers", action="store_true", help="only platefuse and the limit")
+    parser.add_argument("--small", action="store_true", help="tiny images, to test the harness")
+    parser.add_argument("--no-peers", action="store_true", help="no other programs")
     parser.add_argument(
         "--case",
         action="append",
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 def _at_least_one(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} rounds measure nothing; give 1 or more")
+        raise argparse.ArgumentTypeError(f"got {value} rounds, expected 1 or more")
     return value
 
 

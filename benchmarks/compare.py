@@ -1,4 +1,4 @@
-"""Sides that do the same job: run in turn, and put side by side in a table."""
+"""Run several programs on the same job and compare them in a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.tables import Table, megabytes, seconds, times
 
 OURS = "platefuse"
 LIMIT = "codec limit"
-LIMIT_OWN_CALLS = "codec limit, calls as platefuse's"
+LIMIT_OWN_CALLS = "codec limit, platefuse's calls"
 LIMITS = {LIMIT: False, LIMIT_OWN_CALLS: True}
 THREADS = 2
 HEADER = (
@@ -31,16 +31,16 @@ PeerRun = Callable[[str, Path], Run]
 
 @dataclass
 class Contest:
-    """Sides that do one job.
+    """A comparison of several sides (programs, or the codec limit) on one job.
 
     Attributes
     ----------
     sides : dict of str to callable
-        Does the job of a side once.
+        For each side, a function that does the job once.
     results : dict of str to list of Result
-        What the runs of each side took, one for each round.
+        For each side, the results of its runs, one for each round.
     failures : dict of str to str
-        Why a side has no results.
+        For each side without results, the reason.
     """
 
     sides: dict[str, Run] = field(default_factory=dict)
@@ -48,16 +48,16 @@ class Contest:
     failures: dict[str, str] = field(default_factory=dict)
 
     def enter(self, name: str, run: Run, *, warm_up: Run | None = None) -> None:
-        """Enter a side that has been seen to work.
+        """Add a side, if its warm-up run succeeds.
 
         Parameters
         ----------
         name : str
             Name of the side.
         run : callable
-            Does its job once.
+            Does the job once.
         warm_up : callable, optional
-            Does a small one first: Python compiles what is imported, and reads it from the disk.
+            Does a small job first, so that Python compiles all modules and reads them from disk.
         """
         try:
             if warm_up is not None:
@@ -68,7 +68,16 @@ class Contest:
             self.sides[name] = run
 
     def enter_peers(self, peers: Sequence[Peer], run: PeerRun, warm_up: PeerRun) -> None:
-        """Enter every peer whose environment can be made, by its name and interpreter."""
+        """Add every peer whose environment can be made.
+
+        Parameters
+        ----------
+        peers : sequence of Peer
+            Versions of other programs.
+        run, warm_up : callable
+            Called with the name of a peer and the path of its interpreter; returns the function
+            that does the job once, and the one that does the small job.
+        """
         for peer in peers:
             try:
                 python = peer.ensure()
@@ -78,7 +87,7 @@ class Contest:
                 self.enter(peer.name, run(peer.name, python), warm_up=warm_up(peer.name, python))
 
     def hold(self, rounds: int) -> None:
-        """Run every side once a round."""
+        """Run every side once in each round."""
         for name, found in interleave(self.sides, rounds).items():
             if isinstance(found, JobFailedError):
                 self.failures[name] = str(found)
@@ -86,14 +95,14 @@ class Contest:
                 self.results[name] = found
 
     def table(self, extra: Mapping[str, Mapping[str, str]], caption: str = "") -> Table:
-        """Seconds, ratios and memory of all sides.
+        """Return a table of the seconds, ratios and memory of all sides.
 
         Parameters
         ----------
         extra : mapping of str to mapping of str to str
-            Further columns: what to write for each side.
+            More columns, by their header: the cell of each side.
         caption : str
-            A line above the table.
+            The line above the table.
         """
         table = Table([*HEADER, *extra], caption=caption)
         for name, results in self.results.items():

@@ -1,4 +1,4 @@
-"""What is measured on: made once, kept between runs, and read before each run."""
+"""Input and output folders of the benchmarks; inputs are made once and kept between runs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 
 
 def cached(name: str, made_from: str, make: Callable[[Path], object]) -> Path:
-    """A folder that `make` fills the first time.
+    """Return a folder in the cache; it is made if it does not exist.
 
     Parameters
     ----------
     name : str
         Name of the folder.
     made_from : str
-        Everything that decides its content; if it changes, the folder is made anew.
+        Everything that its content depends on; if this changes, the folder is made again.
     make : callable
-        Called with the folder, which does not exist.
+        Makes the folder; called with its path.
     """
     folder = HOME / f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
     if not folder.exists():
@@ -37,12 +37,12 @@ def cached(name: str, made_from: str, make: Callable[[Path], object]) -> Path:
 
 
 def last_run(name: str) -> Path:
-    """Where a run leaves its output until the next one of that name."""
+    """Path of a run's output, which is kept until the next run with this name."""
     return HOME / "runs" / name
 
 
 def run_folder(name: str) -> Path:
-    """The same, with nothing there."""
+    """Path for a run's output; the output of the previous run is removed."""
     folder = last_run(name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -50,9 +50,10 @@ def run_folder(name: str) -> Path:
 
 
 def lend(source: Path, target: Path) -> Path:
-    """A copy of a folder that may be changed: chunks are links to those of the source.
+    """Copy a folder, so that a run may change the copy; chunks are hard links to the source.
 
-    No side writes into a stored chunk: they write new ones and remove the old.
+    This is safe because no side writes into an existing chunk file: all of them write new files
+    and remove the old ones.
     """
 
     def copy(old: str, new: str) -> None:
@@ -66,7 +67,7 @@ def lend(source: Path, target: Path) -> Path:
 
 
 def warm(folders: Iterable[Path]) -> None:
-    """Read every file, so that the disk plays no part."""
+    """Read every file, so that it is in the page cache and disk speed has no influence."""
     for folder in folders:
         for file in folder.rglob("*"):
             if file.is_file():
@@ -76,5 +77,5 @@ def warm(folders: Iterable[Path]) -> None:
 
 
 def size_mb(folder: Path) -> float:
-    """Bytes of all files, in MB of 10^6 bytes."""
+    """Total size of all files, in MB (10^6 bytes)."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6

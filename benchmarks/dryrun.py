@@ -1,4 +1,4 @@
-"""The plan of a large screen: how long ``snakemake --dry-run`` thinks."""
+"""Benchmark of planning a large screen: time and memory of ``snakemake --dry-run``."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ CASE = PlateSpec(
 SMALL = replace(CASE, wells=CASE.wells[:2], acquisitions=CASE.acquisitions[:2])
 
 TEXT = """\
-`snakemake --dry-run` of {wells} wells × {acquisitions} acquisitions that nothing has been done \
-for: registration and fusion, with the default config. The plate has metadata and tables only."""
+`snakemake --dry-run` for {wells} wells × {acquisitions} acquisitions without any results: \
+registration and fusion, with the default config. The plate has only metadata and tables."""
 
 
 def run_dryrun(*, rounds: int, small: bool = False) -> Section:
-    """Plan a plate a few times."""
+    """Measure the dry run of a plate, once in each round."""
     spec = SMALL if small else CASE
     name = f"plan-{len(spec.wells)}"
     plate = cached(name, repr(spec), lambda path: make_plate(path, spec))
@@ -50,7 +50,7 @@ def run_dryrun(*, rounds: int, small: bool = False) -> Section:
 
 
 def count_jobs(output: str) -> int:
-    """The total in Snakemake's table of jobs.
+    """Return the total number in Snakemake's table of jobs; 0 without a table.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Environments of the peers: made once, from pinned lists, kept between runs."""
+"""Virtual environments of the peers, made once from pinned requirements and kept between runs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ HOME = HERE / ".envs"
 
 
 class EnvironmentFailedError(Exception):
-    """The environment of a peer cannot be made; the message says why."""
+    """The environment of a peer cannot be made; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A version of a peer.
+    """A peer: one version of another program.
 
     Attributes
     ----------
@@ -32,12 +32,12 @@ class Peer:
 
     @property
     def name(self) -> str:
-        """How the report calls it."""
+        """Name in the report."""
         return f"{self.package} {self.version}"
 
     @property
     def requirements(self) -> Path:
-        """The list of everything that is installed."""
+        """Path of the pinned requirements of everything that is installed."""
         return HERE / "peers" / f"{self.package}-{self.version}.txt"
 
     @property
@@ -46,7 +46,7 @@ class Peer:
         return HOME / f"{self.package}-{self.version}"
 
     def ensure(self) -> Path:
-        """Path of the environment's interpreter; the environment is made if it is not there.
+        """Return the path of the interpreter; make the environment if it does not exist.
 
         Raises
         ------

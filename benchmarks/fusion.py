@@ -1,4 +1,4 @@
-"""Fusion of one image: platefuse, multiview-stitcher, and the codec limit."""
+"""Benchmark of fusing one image: platefuse, multiview-stitcher and the codec limit."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from benchmarks.tables import Section, Table
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the suite.
+    """One case of the suite.
 
     Attributes
     ----------
     title : str
-        What the report calls it.
+        Title in the report.
     spec : FieldsSpec
         The fields.
     chunks : dict of str to int
-        Chunks of the fused image.
+        Chunk shape of the fused image, in pixels.
     small : tuple of int
-        Shape of a field in the small twin of the case, which is compared with the truth.
+        Shape of a field in the small version of the case, whose output is compared with the
+        truth, in pixels.
     """
 
     title: str
@@ -38,14 +39,14 @@ class Case:
 
     @property
     def twin(self) -> Case:
-        """The same with smaller fields."""
+        """The same case with smaller fields."""
         name = f"{self.spec.name}-small"
         chunk = tuple(map(min, self.spec.chunk, self.small)) if self.spec.chunk else ()
         spec = replace(self.spec, name=name, field_shape=self.small, chunk=chunk)
         return replace(self, spec=spec)
 
     def fields(self, content: Content) -> Path:
-        """The fields on disk; made if they are not there."""
+        """Folder of the fields; they are made if they do not exist."""
         name = f"fields-{self.spec.name}-{content.__name__}"
         return cached(name, repr(self.spec), lambda folder: self.spec.write(folder, content))
 
@@ -64,7 +65,7 @@ CASES = (
         THIN,
     ),
     Case(
-        "2 × 2 fields, each turned by 1° to 2°",
+        "2 × 2 fields, each rotated by 1° to 2°",
         FieldsSpec("rotated", whole_pixels=False, rotation_deg=2.0),
         PLANES,
         THIN,
@@ -92,18 +93,18 @@ CASES = (
 
 TEXT = f"""\
 Fields of uint16 with camera noise, {{overlap}} % overlap, blosc-lz4, as dask arrays over Zarr \
-in the multiview-stitcher data model; fused by weighted average with default blending into an \
-OME-Zarr image of 0.4 with its pyramid. {THREADS} threads, or {THREADS} joblib processes; the \
-fields are opened before the call. The codec limit decodes every chunk of the fields and \
-encodes every chunk of all levels that platefuse writes. *Furthest from the truth* is measured \
-in a run of its own, with the same geometry, on smaller fields that show a formula without \
-noise: where one field lies, and anywhere."""
+in the multiview-stitcher data model. They are fused by weighted average with default blending \
+into an OME-Zarr 0.4 image with its pyramid. {THREADS} threads, or {THREADS} joblib processes; \
+the fields are opened before the call. The codec limit decodes every chunk of the fields and \
+encodes every chunk of all levels that platefuse writes. *Largest error* is measured in a \
+separate run with the same geometry, on smaller fields that show a formula without noise. The \
+first number is for pixels that exactly one field covers, the second for all covered pixels."""
 
 
 def run_fusion(
     *, rounds: int, small: bool = False, peers: bool = True, only: Sequence[str] = ()
 ) -> Section:
-    """Measure all sides in turn, case by case."""
+    """Measure all sides on each case; `only` selects cases by name."""
     chosen = [case for case in CASES if not only or case.spec.name in only]
     tables = [run_case(case, rounds=rounds, small=small, peers=peers) for case in chosen]
     text = TEXT.format(overlap=round(100 * CASES[0].spec.overlap))
@@ -111,7 +112,7 @@ def run_fusion(
 
 
 def run_case(case: Case, *, rounds: int, small: bool, peers: bool) -> Table:
-    """One case: first the small twin, whose outputs are compared with the truth."""
+    """Measure one case; the warm-up runs are the small case, compared with the truth."""
     timed = case.twin if small else case
     fields = timed.fields(tissue)
     formula = case.twin.fields(waves)
@@ -138,7 +139,7 @@ def run_case(case: Case, *, rounds: int, small: bool, peers: bool) -> Table:
         if name not in LIMITS
     }
     extra = {
-        "furthest from the truth": {
+        "largest error": {
             name: f"{found.alone:.1f}, {found.anywhere:.1f}" for name, found in distances.items()
         }
     }
@@ -151,17 +152,17 @@ def truth_run(case: Case, side: str) -> str:
 
 
 def run_ours(case: Case, fields: Path, run: str) -> Run:
-    """platefuse."""
+    """Return a function that runs platefuse once."""
     return lambda: _run("fuse", case, fields, run)
 
 
 def run_peer(case: Case, fields: Path, run: str, python: Path) -> Run:
-    """A version of multiview-stitcher."""
+    """Return a function that runs a version of multiview-stitcher once."""
     return lambda: _run("fuse_stitcher", case, fields, run, python)
 
 
 def run_limit(fields: Path, template: Path, name: str) -> Run:
-    """Decode what is read and encode what is written."""
+    """Return a function that decodes all chunks that are read and encodes all that are written."""
 
     def once() -> Result:
         warm([fields])
@@ -178,7 +179,7 @@ def run_limit(fields: Path, template: Path, name: str) -> Run:
 
 
 def describe(spec: FieldsSpec) -> str:
-    """Shape of what is fused."""
+    """Return the shape of all fields together, for the report."""
     shape = " × ".join(map(str, spec.field_shape))
     axes = ", ".join(["fields", "c", *spec.space])
     return f"{math.prod(spec.grid)} × {spec.channels} × {shape} pixels ({axes})"

@@ -1,4 +1,4 @@
-"""Runs jobs as processes of their own and measures them: seconds, and the peak of their memory."""
+"""Run jobs in separate processes and measure their time and peak memory."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ _SAMPLE_S = 0.05
 
 
 class JobFailedError(Exception):
-    """A job ended without a result; the message is the last thing it said."""
+    """A job ended without a result; the message is the last line of its error output."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one run of a job took.
+    """Time and memory of one run of a job.
 
     Attributes
     ----------
     call_s : float
-        Seconds of the call itself: imports done, inputs opened.
+        Seconds of the call alone, after imports and after inputs were opened.
     process_s : float
         Seconds of the whole process, from its start to its end.
     cpu_s : float
-        Seconds that the processors spent on it, all threads and processes.
+        Processor time of all threads and processes, in seconds.
     peak_mb : float
-        Peak resident memory in MB (10^6 bytes). Where a job starts processes of its own, the
-        highest sum that was seen, with what they share counted once.
+        Peak resident memory in MB (10^6 bytes). If a job starts processes, the largest sum of
+        all samples, with shared memory counted once.
     notes : mapping
-        What else the job reports.
+        Everything else that the job reports.
     """
 
     call_s: float
@@ -64,7 +64,7 @@ class Job:
     module : str
         Module in ``benchmarks.jobs``.
     arguments : mapping
-        Its keyword arguments, as JSON has them.
+        Its keyword arguments, as JSON values.
     python : Path
         The interpreter of its environment.
     """
@@ -74,7 +74,7 @@ class Job:
     python: Path = Path(sys.executable)
 
     def run(self) -> Result:
-        """Do it once.
+        """Run the job once.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class Job:
 
 
 def run_process(command: Sequence[str], cwd: Path = ROOT) -> tuple[Result, str]:
-    """Run a command; what it took, and what it wrote to stdout.
+    """Run a command; return its result and its standard output.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def run_process(command: Sequence[str], cwd: Path = ROOT) -> tuple[Result, str]:
         except subprocess.TimeoutExpired:
             raise JobFailedError(f"took longer than {LIMIT_S:.0f} s") from None
         finally:
-            if process.poll() is None:  # stopped: the group is the job's own, with its workers
+            if process.poll() is None:  # the group contains the job and its workers, nothing else
                 os.killpg(process.pid, signal.SIGKILL)
             seconds = time.perf_counter() - begun
             watch.stop()
@@ -133,20 +133,20 @@ def run_process(command: Sequence[str], cwd: Path = ROOT) -> tuple[Result, str]:
 def interleave(
     sides: Mapping[str, Callable[[], Result]], rounds: int
 ) -> dict[str, list[Result] | JobFailedError]:
-    """Run every side once a round, beginning with another one each time.
+    """Run every side once in each round; each round begins with a different side.
 
     Parameters
     ----------
     sides : mapping of str to callable
-        Does the job of each side once.
+        For each side, a function that does the job once.
     rounds : int
-        How often.
+        Number of rounds.
 
     Returns
     -------
     dict
-        The results of each side, one for each round; or why it failed, and then it is not
-        tried again.
+        For each side the results, one for each round, or the error. A side that failed is not
+        run again.
     """
     found: dict[str, list[Result] | JobFailedError] = {name: [] for name in sides}
     order = list(sides)
@@ -156,7 +156,7 @@ def interleave(
             results = found[name]
             if isinstance(results, JobFailedError):
                 continue
-            os.sync()  # what others have written is not for this one to wait for
+            os.sync()  # so that a side does not wait for data that another side has written
             try:
                 results.append(sides[name]())
             except JobFailedError as failure:
@@ -165,7 +165,7 @@ def interleave(
 
 
 def typical(results: Sequence[Result]) -> Result:
-    """The median of every quantity; notes are those of the last run."""
+    """Return the median of every quantity, with the notes of the last run."""
     return Result(
         median(r.call_s for r in results),
         median(r.process_s for r in results),
@@ -178,7 +178,7 @@ def typical(results: Sequence[Result]) -> Result:
 def paired_ratio(
     results: Sequence[Result], others: Sequence[Result], quantity: str = "call_s"
 ) -> float:
-    """Median over the rounds of one side's seconds divided by the other's in the same round.
+    """Return the median over the rounds of the ratio of two sides in the same round.
 
     Examples
     --------
@@ -191,13 +191,13 @@ def paired_ratio(
 
 
 def _cpu_of_children_s() -> float:
-    """Of all processes that have ended and were waited for."""
+    """Processor time of all child processes that have ended and were waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 class _Watch:
-    """Follows the memory of a process and of those that it starts, until told to stop."""
+    """Samples the memory of a process and of its descendants until `stop` is called."""
 
     def __init__(self, pid: int) -> None:
         self.peak_bytes = 0
@@ -218,11 +218,11 @@ class _Watch:
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes that a process and its children have started and that still run."""
+    """Return the running descendants of a process."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            # After the name, which is in brackets and may hold anything: state, parent, ...
+            # The name is in brackets and may contain anything; after it: state, parent, ...
             after = (folder / "stat").read_text().rpartition(")")[2].split()
             parents[int(folder.name)] = int(after[1])
     family, new = [], {pid}
@@ -233,7 +233,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def _memory(pid: int) -> tuple[int, int]:
-    """Bytes of a process in memory, and how many of them no file or other process shares."""
+    """Return the resident memory of a process and its unshared part, in bytes."""
     with suppress(OSError):
         _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
         return resident * _PAGE, (resident - shared) * _PAGE

@@ -1,4 +1,4 @@
-"""Memory of platefuse on a small well and on one that is sixteen times larger."""
+"""Benchmark of platefuse's memory on a small well and on a well sixteen times larger."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ GRIDS = ((2, 2), (8, 8))
 
 TEXT = """\
 Peak resident memory of the whole process, for wells of {fields} fields of {shape} pixels, one \
-channel; registration with a label. Peers are in the other tables."""
+channel; registration includes a label. The other tables show the memory of other programs."""
 
 
 def run_memory(*, rounds: int, small: bool = False) -> Section:
-    """Register and fuse a small well and a large one."""
+    """Measure the memory of registering and fusing a small and a large well."""
     shape = (2, 270, 320) if small else (4, 2160, 2560)
     works = {"register": _registration, "fuse": _fusion}
     peaks = [f"{a} × {b} fields, peak MB" for a, b in GRIDS]

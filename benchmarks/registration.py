@@ -1,4 +1,4 @@
-"""Registration of one image: platefuse, fractal-tasks-core, and the codec limit."""
+"""Benchmark of registering one image: platefuse, fractal-tasks-core and the codec limit."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ SMALL = replace(CASE, field_shape=(270, 320), planes=1, levels=3)
 
 TEXT = """\
 One image of {shape} {dtype} (`{axes}`) with a {label_dtype} label, {levels} levels, chunks of \
-one field, {compressor}, with camera noise; {fields} fields, moved by {shift} pixels (y, x). \
+one field, {compressor}, with camera noise; {fields} fields, shifted by {shift} pixels (y, x). \
 {threads} threads. The call is `apply_registration_to_image` with everything that it does: \
-tables, exchange with the old image, and its removal. The codec limit decodes every chunk of \
-the finest level and encodes every chunk of all levels. *Furthest from the truth* is over all \
-pixels of the finest level of image and label."""
+tables, the exchange with the old image, and the removal of the old image. The codec limit \
+decodes every chunk of the finest level and encodes every chunk of all levels. *Largest error* \
+is over all pixels of the finest level of image and label."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Plate:
 
     @classmethod
     def made(cls, name: str, spec: PlateSpec) -> Plate:
-        """The plate that a spec describes; made if it is not there."""
+        """Return the plate of a spec; it is made if it does not exist."""
         return cls(spec, cached(name, repr(spec), lambda path: make_plate(path, spec)))
 
     @property
@@ -66,14 +66,14 @@ class Plate:
         return [path / str(level) for path in self.pyramids for level in range(self.spec.levels)]
 
     def lent(self, run: str) -> Plate:
-        """A copy that a run may change, in the page cache."""
+        """Return a copy that a run may change; its files are in the page cache."""
         copy = Plate(self.spec, lend(self.path, run_folder(run)))
         warm([copy.path / self.spec.wells[0]])
         return copy
 
 
 def run_registration(*, rounds: int, small: bool = False, peers: bool = True) -> Section:
-    """Measure all sides in turn, and look at what they wrote."""
+    """Measure all sides and compare their outputs with the truth and with platefuse's."""
     little = Plate.made("registration-small", SMALL)
     plate = little if small else Plate.made("registration", CASE)
     contest = Contest()
@@ -96,11 +96,11 @@ def run_registration(*, rounds: int, small: bool = False, peers: bool = True) ->
         [
             contest.table(
                 {
-                    "furthest from the truth": {
+                    "largest error": {
                         name: f"{farthest_from_truth(plate, found):g}"
                         for name, found in outputs.items()
                     },
-                    "finest levels as platefuse's": {
+                    "finest levels equal to platefuse's": {
                         name: "bit for bit" if same_finest(found, outputs[OURS]) else "no"
                         for name, found in outputs.items()
                         if name != OURS and OURS in outputs
@@ -112,7 +112,7 @@ def run_registration(*, rounds: int, small: bool = False, peers: bool = True) ->
 
 
 def run_ours(plate: Plate, run: str) -> Run:
-    """platefuse, on a copy of the plate."""
+    """Return a function that runs platefuse once, on a copy of the plate."""
 
     def once() -> Result:
         image = str(plate.lent(run).image)
@@ -122,7 +122,7 @@ def run_ours(plate: Plate, run: str) -> Run:
 
 
 def run_peer(plate: Plate, run: str, python: Path) -> Run:
-    """A version of fractal-tasks-core, on a copy of the plate."""
+    """Return a function that runs a version of fractal-tasks-core once, on a copy of the plate."""
 
     def once() -> Result:
         image = str(plate.lent(run).image)
@@ -132,7 +132,7 @@ def run_peer(plate: Plate, run: str, python: Path) -> Run:
 
 
 def run_limit(plate: Plate, template: Plate, name: str) -> Run:
-    """Decode what is read and encode what is written."""
+    """Return a function that decodes all chunks that are read and encodes all that are written."""
 
     def once() -> Result:
         sources = [str(path / FINEST) for path in plate.pyramids]
@@ -150,12 +150,12 @@ def run_limit(plate: Plate, template: Plate, name: str) -> Run:
 
 
 def written(run: str, plate: Plate) -> Plate:
-    """What a run has left."""
+    """Return the plate that a run has written."""
     return Plate(plate.spec, last_run(run))
 
 
 def farthest_from_truth(plate: Plate, found: Plate) -> float:
-    """Largest difference from the truth of any pixel of the finest level, image and labels."""
+    """Return the largest error of any pixel of the finest level, of image and labels."""
     return max(
         _largest_difference(read(old / FINEST), read(new / FINEST), plate.spec)
         for old, new in zip(plate.pyramids, found.pyramids, strict=True)
@@ -163,12 +163,13 @@ def farthest_from_truth(plate: Plate, found: Plate) -> float:
 
 
 def registered(pixels: NDArray[Any], spec: PlateSpec) -> NDArray[Any]:
-    """The truth, from the plate's specification alone: every field moved, zeros around it."""
+    """Compute the truth from the plate's specification: shifted fields, zeros around them."""
     out = np.zeros_like(pixels)
     for top in range(0, pixels.shape[-2], spec.field_shape[0]):
         for left in range(0, pixels.shape[-1], spec.field_shape[1]):
             corner = zip((top, left), spec.field_shape, SHIFT_PX, strict=True)
-            # The tables keep what all acquisitions show of a field, in the reference's place.
+            # The tables keep the part of a field that all acquisitions show, in the position
+            # that it has in the reference.
             spans = [(a + max(0, s), a + n + min(0, s), s) for a, n, s in corner]
             (top_to, bottom_to, down), (left_to, right_to, right) = spans
             out[..., top_to:bottom_to, left_to:right_to] = pixels[
@@ -186,18 +187,18 @@ def _largest_difference(source: NDArray[Any], found: NDArray[Any], spec: PlateSp
 
 
 def same_finest(one: Plate, other: Plate) -> bool:
-    """Whether the finest levels of image and labels are equal to the bit."""
+    """Whether the finest levels of image and labels are equal bit for bit."""
     pairs = zip(one.pyramids, other.pyramids, strict=True)
     return all(np.array_equal(read(a / FINEST), read(b / FINEST)) for a, b in pairs)
 
 
 def read(path: Path) -> NDArray[Any]:
-    """All pixels of an array."""
+    """Read all pixels of an array."""
     return np.asarray(zarr.open_array(path, mode="r")[...])
 
 
 def describe(spec: PlateSpec) -> str:
-    """What is measured, for the report."""
+    """Return a description of the job, for the report."""
     return TEXT.format(
         shape=" × ".join(map(str, spec.image_shape)),
         dtype=spec.dtype,

@@ -1,4 +1,4 @@
-"""The report: sections of ``docs/benchmarks.md`` that a run replaces, and what it ran on."""
+"""Write sections of ``docs/benchmarks.md``, with the machine and the versions of the run."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ PACKAGES = ("numpy", "zarr", "zarrs", "dask", "xarray", "snakemake")
 
 
 def replace_section(text: str, section: Section, measured: str) -> str:
-    """The report with one section made anew.
+    """Return the report with one section replaced.
 
     Parameters
     ----------
     text : str
-        The report. The section stands between two comments that name it.
+        The report. The section is between two comments with its name.
     section : Section
         The new section.
     measured : str
-        When, how and on what.
+        The sentence of `measured_on`.
 
     Raises
     ------
     ValueError
-        If the report has no place for the section.
+        If the report does not contain the two comments exactly once.
     """
     begin, end = f"<!-- begin {section.name} -->", f"<!-- end {section.name} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
@@ -45,12 +45,12 @@ def replace_section(text: str, section: Section, measured: str) -> str:
 
 
 def write_section(section: Section, rounds: int) -> None:
-    """Write a section into the report."""
+    """Replace a section of the report."""
     REPORT.write_text(replace_section(REPORT.read_text(), section, measured_on(rounds)))
 
 
 def measured_on(rounds: int) -> str:
-    """One sentence on the date, the machine and the versions."""
+    """Return a sentence with the date, the machine and the versions."""
     packages = [f"{name} {version(name)}" for name in PACKAGES]
     ours = f"platefuse {platefuse.__version__}"
     return (
@@ -61,22 +61,22 @@ def measured_on(rounds: int) -> str:
 
 
 def processor() -> str:
-    """Model of the processor."""
+    """Return the model of the processor."""
     return _field("/proc/cpuinfo", "model name") or platform.machine()
 
 
 def memory_gb() -> float:
-    """Memory of the machine, GB of 10^9 bytes."""
+    """Return the memory of the machine in GB (10^9 bytes)."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
 
 
 def kernel() -> str:
-    """Version of the kernel, without what distributions add."""
+    """Return the version of the kernel, without the suffixes of distributions."""
     return ".".join(platform.release().split("-")[0].split(".")[:2])
 
 
 def load_warning(load: Sequence[float], cores: int) -> str:
-    """What to say before measuring on a machine that is busy; empty if it is not.
+    """Return a warning if the machine is busy, else an empty string.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Fields to fuse: where they lie, what they show, and what they must give when fused."""
+"""Synthetic fields to fuse: their positions, their pixels, and the true fused image."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class FieldsSpec:
     channels : int
         Number of channels.
     overlap : float
-        Overlap of neighbours, as a part of a field.
+        Overlap of neighbours, as a fraction of a field.
     jitter_px : tuple of float
-        How far a field stands from its place in the grid, at most, on each axis in space.
+        Largest distance of a field from its position in the grid, on each axis in space.
     whole_pixels : bool
-        Whether that is rounded to whole pixels.
+        Whether this distance is rounded to whole pixels.
     rotation_deg : float
-        Each field is turned in the plane, about its centre, by at most this; by at least half.
+        Largest rotation of a field in the plane, about its centre; the smallest is half of it.
     chunk : tuple of int
         Chunk of the stored fields on the axes in space; empty: one plane of a field.
     """
@@ -78,7 +78,7 @@ class FieldsSpec:
 
     @cached_property
     def origins_px(self) -> Floats:
-        """Position of every field's first pixel before it is turned, axes in space."""
+        """Position of every field's first pixel before rotation, on the axes in space."""
         rng = np.random.default_rng(1)
         pitch = np.array(self.field_shape[-2:]) - np.round(
             np.array(self.field_shape[-2:]) * self.overlap
@@ -94,7 +94,7 @@ class FieldsSpec:
 
     @cached_property
     def affines_px(self) -> list[Floats]:
-        """World pixels from a field's own pixels, homogeneous, for every field."""
+        """For every field, the homogeneous affine from its pixels to world pixels."""
         rng = np.random.default_rng(2)
         affines = []
         for origin in self.origins_px:
@@ -110,7 +110,7 @@ class FieldsSpec:
         return affines
 
     def transform_um(self, index: int) -> Floats:
-        """The affine of a field in the data model: micrometres from its physical coordinates."""
+        """Return a field's affine in the data model: from its physical coordinates, in µm."""
         place = np.eye(len(self.space) + 1)
         place[:-1, -1] = self.origins_px[index]
         scale = np.diag([*self.spacing_um, 1.0])
@@ -159,7 +159,7 @@ Content = Callable[[FieldsSpec, int], Iterator[Pixels]]
 
 
 def tissue(spec: FieldsSpec, channel: int) -> Iterator[Pixels]:
-    """Every field as a camera shows a tissue, with its noise: to be timed on."""
+    """Yield every field of a simulated tissue, with camera noise; used for timing."""
     scene = Scene(PlateSpec(grid=spec.grid, field_shape=_plane(spec), overlap=spec.overlap), 0)
     margin = 64
     shape = tuple(
@@ -181,13 +181,13 @@ def tissue(spec: FieldsSpec, channel: int) -> Iterator[Pixels]:
 
 
 def waves(spec: FieldsSpec, channel: int) -> Iterator[Pixels]:
-    """Every field of a scene that is a formula: to be compared with the truth."""
+    """Yield every field of a scene given by a formula; used for comparison with the truth."""
     for affine in spec.affines_px:
         yield np.rint(wave_height(spec.field_shape, affine, channel)).astype(np.uint16)
 
 
 def wave_height(shape: tuple[int, ...], affine: Floats, channel: int) -> Floats:
-    """The formula at the places that an affine gives to the pixels of an array."""
+    """Evaluate the formula at the world positions of the pixels of an array."""
     grid = np.meshgrid(*map(np.arange, shape), indexing="ij", sparse=True)
     world = [
         sum((a * g for a, g in zip(row[:-1], grid, strict=True)), start=np.float64(row[-1]))
@@ -202,12 +202,12 @@ def wave_height(shape: tuple[int, ...], affine: Floats, channel: int) -> Floats:
 
 @dataclass(frozen=True)
 class Distance:
-    """How far a fused image is from the scene, at most.
+    """Largest difference of a fused image from the scene.
 
     Attributes
     ----------
     alone, anywhere : float
-        Where just one field lies, and where any does.
+        Over the pixels that exactly one field covers, and over all covered pixels.
     """
 
     alone: float
@@ -215,10 +215,10 @@ class Distance:
 
 
 def distance_from_waves(spec: FieldsSpec, image: Path) -> Distance:
-    """Largest difference of a fused OME-Zarr image (0.4) of `waves` from their formula.
+    """Return the largest difference of a fused OME-Zarr image (0.4) of `waves` from the formula.
 
-    Pixels between the outermost pixels of a field count as its own. Pixels that a field covers
-    and that the image does not have count with their whole value.
+    A field covers the area between the centres of its outermost pixels. A covered pixel that is
+    missing in the image (0) counts with its whole value.
     """
     array = zarr.open_array(image / "0", mode="r")
     pixels = np.asarray(array[...])
@@ -234,7 +234,7 @@ def distance_from_waves(spec: FieldsSpec, image: Path) -> Distance:
 
 
 def _world_from_output(spec: FieldsSpec, image: Path) -> Floats:
-    """World pixels from pixels of the finest level, as the image's metadata say."""
+    """Return the affine from pixels of the finest level to world pixels, from the metadata."""
     multiscale = json.loads((image / ".zattrs").read_text())["multiscales"][0]
     ndim = len(spec.space)
     affine = np.eye(ndim + 1)
@@ -251,8 +251,8 @@ def _world_from_output(spec: FieldsSpec, image: Path) -> Floats:
 
 
 def _covering(spec: FieldsSpec, shape: tuple[int, ...], to_world: Floats) -> NDArray[np.int64]:
-    """Number of fields at every pixel of the output."""
-    tolerance = 1e-6  # no more: beyond a turned field there is nothing to be found
+    """Return the number of fields that cover each pixel of the output."""
+    tolerance = 1e-6  # not larger: there are no data beyond a rotated field
     covering = np.zeros(shape, np.int64)
     grid = np.meshgrid(*map(np.arange, shape), indexing="ij", sparse=True)
     for affine in spec.affines_px:

@@ -1,4 +1,4 @@
-"""Tables of the report, in Markdown."""
+"""Format sections and tables of the report as Markdown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Section:
-    """One suite's part of the report.
+    """The section of one suite in the report.
 
     Attributes
     ----------
@@ -17,9 +17,9 @@ class Section:
     title : str
         Its heading.
     text : str
-        What was done.
+        Description of the measurement.
     tables : sequence of Table
-        What was found.
+        The results.
     """
 
     name: str
@@ -34,16 +34,16 @@ class Section:
 
 @dataclass
 class Table:
-    """A table that grows row by row.
+    """A table; rows are added one by one.
 
     Attributes
     ----------
     header : sequence of str
         Names of the columns.
     rows : list of list of str
-        The rows; shorter ones end in empty cells.
+        The rows; shorter ones are padded with empty cells.
     caption : str
-        A line above it.
+        The line above the table.
     """
 
     header: Sequence[str]
@@ -71,7 +71,7 @@ class Table:
 
 
 def seconds(value: float) -> str:
-    """Seconds with as many digits as mean something.
+    """Format seconds with the significant digits only.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def seconds(value: float) -> str:
 
 
 def times(value: float) -> str:
-    """A ratio.
+    """Format a ratio.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def times(value: float) -> str:
 
 
 def megabytes(value: float) -> str:
-    """Megabytes, whole."""
+    """Format megabytes as a whole number."""
     return f"{value:.0f}"
 
 

@@ -1,12 +1,12 @@
-"""``python -m benchmarks.interop``: is `platefuse.fuse` what a user of the other can take instead?
+"""Test that `platefuse.fuse` can replace multiview-stitcher's: ``python -m benchmarks.interop``.
 
-Makes an environment with multiview-stitcher and what its tests need, and runs there
+It makes an environment with multiview-stitcher and the requirements of its tests, and runs there
 
-1. its own tests of fusion, which come with the package, with its `fuse` replaced by ours,
-2. the same with its own fusion function handed to ours as a plug-in,
+1. multiview-stitcher's own tests of fusion, with its `fuse` replaced by ours,
+2. the same tests, with its own fusion function passed to ours as a plug-in,
 3. comparisons of both functions on the same input (``test_same_pixels.py``).
 
-Arguments go to pytest.
+Arguments are passed to pytest.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RUNS = (
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run all; the number of runs in which a test failed."""
+    """Run all tests; return the number of runs in which a test failed."""
     pytest = [str(TESTED.ensure()), "-m", "pytest", "-c", str(HERE / "pytest.ini")]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent)}
     failed = 0

@@ -1,4 +1,4 @@
-"""A pytest plug-in: `multiview_stitcher.fusion.fuse` is ours, and the tests do call it."""
+"""Pytest plug-in: replace `multiview_stitcher.fusion.fuse` by ours; check that tests call it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--their-fusion-func",
         action="store_true",
-        help="hand over multiview_stitcher.fusion.weighted_average_fusion where a test names none",
+        help="pass multiview_stitcher.fusion.weighted_average_fusion where a test passes none",
     )
 
 

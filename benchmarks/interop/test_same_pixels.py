@@ -1,9 +1,9 @@
-"""`multiview_stitcher.fusion.fuse` and ours on the same input; runs in the other's environment.
+"""Compare `multiview_stitcher.fusion.fuse` and ours; runs in multiview-stitcher's environment.
 
-Where one view lies, the other's pixels are linear interpolation cut down to an integer, ours are
-rounded: they differ by 1 at most. Where views overlap both mix them, with weights of their own.
-The other leaves zeros at the borders of chunks where views lie on fractions of a pixel, so that
-both are compared in one chunk, and ours with itself over chunks.
+Where one view covers a pixel, multiview-stitcher truncates the interpolated value to an integer
+and platefuse rounds it, so they differ by at most 1. Where views overlap, both blend them, with
+different weights. multiview-stitcher leaves zeros at chunk borders of views with fractional
+positions. Therefore both are compared in one chunk, and platefuse with itself over several.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ weights = import_module("multiview_stitcher.weights")
 
 KEY = "stage"
 SPACING = {"z": 2.0, "y": 0.5, "x": 0.4}
-PLACINGS = ("whole", "fractional", "turned")
+PLACINGS = ("whole", "fractional", "rotated")
 
 
-def turn(axes: str, angle: float, stretch: float) -> NDArray[np.float64]:
-    """A homogeneous affine that turns in the plane and stretches along the last axis."""
+def rotate(axes: str, angle: float, stretch: float) -> NDArray[np.float64]:
+    """Return a homogeneous affine that rotates in the plane and scales the last axis."""
     affine = np.eye(len(axes) + 1)
     c, s = np.cos(angle), np.sin(angle)
     affine[-3:-1, -3:-1] = np.array([[c, -s], [s, c]]) @ np.diag([1.0, stretch])
@@ -40,7 +40,7 @@ def turn(axes: str, angle: float, stretch: float) -> NDArray[np.float64]:
 
 
 def mosaic(placing: str, axes: str, dtype: str, chunk: int = 17) -> list[Any]:
-    """Two by two views of noise, all different; along z each begins a little deeper."""
+    """Make 2 × 2 views of different noise; in z each begins a little deeper than the last."""
     random = np.random.default_rng(0)
     shape = (5, 40, 44)[-len(axes) :]
     sims = []
@@ -49,7 +49,8 @@ def mosaic(placing: str, axes: str, dtype: str, chunk: int = 17) -> list[Any]:
         place = {"z": float(k), "y": row * 31.0, "x": column * 36.0}
         if placing != "whole":
             place = {a: p + (0.3 * k if a != "z" else 0.25 * k) for a, p in place.items()}
-        affine = turn(axes, 0.07 * k, 1 + 0.02 * k) if placing == "turned" else turn(axes, 0, 1)
+        rotated = placing == "rotated"
+        affine = rotate(axes, 0.07 * k, 1 + 0.02 * k) if rotated else rotate(axes, 0, 1)
         sim = si_utils.get_sim_from_array(
             pixels,
             dims=["t", "c", *axes],
@@ -64,7 +65,7 @@ def mosaic(placing: str, axes: str, dtype: str, chunk: int = 17) -> list[Any]:
 
 
 def covering(sims: list[Any], properties: dict[str, Any], axes: str) -> NDArray[np.int64]:
-    """How many views have data at a pixel: 0, 1, 2; -1 within half a pixel of a view's border."""
+    """Return the number of views with data at each pixel; -1 within half a pixel of a border."""
     size = [properties["shape"][a] for a in axes]
     grid = np.indices(size).reshape(len(axes), -1)
     start = np.array([properties["origin"][a] for a in axes])
@@ -86,7 +87,7 @@ def covering(sims: list[Any], properties: dict[str, Any], axes: str) -> NDArray[
 
 
 def both(sims: list[Any], axes: str, **options: Any) -> tuple[Any, Any, NDArray[np.int64]]:
-    """Ours, theirs, and how many views cover each pixel."""
+    """Return our result, theirs, and the number of views that cover each pixel."""
     found = platefuse.fuse(sims, transform_key=KEY)
     properties = {
         "spacing": {a: SPACING[a] for a in axes},
@@ -139,7 +140,7 @@ def test_their_fusion_functions_run_as_plug_ins(placing: str, name: str) -> None
 def test_their_fusion_functions_give_what_ours_give(axes: str, name: str) -> None:
     from platefuse.fusion import methods
 
-    sims = mosaic("turned", axes, "uint16")
+    sims = mosaic("rotated", axes, "uint16")
     plugged = platefuse.fuse(sims, transform_key=KEY, fusion_func=getattr(fusion, name)).compute()
     fast = platefuse.fuse(sims, transform_key=KEY, fusion_func=getattr(methods, name)).compute()
     assert difference(fast, plugged).max() <= 1
@@ -169,5 +170,5 @@ def test_their_reader_reads_what_we_write(version: NgffVersion, tmp_path: Path) 
     np.testing.assert_array_equal(read.values, written.values)
     for axis in "zyx":
         np.testing.assert_allclose(read.coords[axis], written.coords[axis], atol=1e-9)
-    if version == "0.4":  # of 0.5 it reads no names of channels
+    if version == "0.4":  # their reader ignores the channel names of 0.5
         assert read.coords["c"].values.tolist() == [str(c) for c in written.coords["c"].values]

@@ -1,5 +1,5 @@
-"""Programs that do one job once, each started as a process of its own.
+"""Programs that do one job once, each started in a separate process.
 
-They run in the environments of the peers, too: outside of its functions a job imports
-nothing but the standard library.
+They also run in the environments of the peers. Therefore a job imports only the standard library
+outside of its functions.
 """

@@ -1,8 +1,8 @@
 """The codec limit: decode every chunk of the sources, encode every chunk of the targets.
 
-What any program does that reads the ones and writes the others, with the codecs that platefuse
-uses. Pixels to encode are in memory beforehand, and arrays exist; neither is timed. The calls are
-zarr's ordinary ones, or made in the threads that wait for them, as platefuse does.
+Every program that reads these sources and writes these targets has to do this. The codecs are
+those that platefuse uses. The pixels are read into memory and the arrays are created before the
+timing begins. The calls are zarr's ordinary calls, or run in the calling threads as in platefuse.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ Slices = tuple[slice, ...]
 
 
 class Copying:
-    """Call it to decode and encode everything.
+    """A job that decodes and encodes all chunks when it is called.
 
     Parameters
     ----------
     sources : list of str
-        Arrays whose chunks are decoded.
+        Paths of the arrays whose chunks are decoded.
     templates : list of str
-        Arrays whose chunks are encoded.
+        Paths of the arrays whose chunks are encoded.
     output : str
-        New folder that they are encoded into.
+        New folder for the encoded arrays.
     threads : int
         Number of threads.
     own_calls : bool
-        Whether each thread makes zarr's calls itself.
+        Whether each thread runs zarr's calls itself.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ def _open(path: str | Path, mode: Literal["r", "r+"] = "r") -> Any:
 
 
 def _twin(template: Path, target: Path) -> Any:
-    """An empty array that is like another one."""
+    """Create an empty array with the metadata of another one."""
     target.mkdir(parents=True)
     for name in (".zarray", "zarr.json"):
         if (template / name).exists():
@@ -92,7 +92,7 @@ def _twin(template: Path, target: Path) -> Any:
 
 
 def _boxes(array: Any) -> Iterator[Slices]:
-    """What is encoded at once: every chunk, or every shard."""
+    """Yield the units of encoding: every chunk, or every shard."""
     unit = array.shards or array.chunks
     for corner in product(*(range(0, n, u) for n, u in zip(array.shape, unit, strict=True))):
         yield tuple(slice(a, a + u) for a, u in zip(corner, unit, strict=True))
@@ -101,7 +101,7 @@ def _boxes(array: Any) -> Iterator[Slices]:
 def prepare(**arguments: Any) -> Callable[[], object]:
     from platefuse.storage.threads import reuse_blocks
 
-    reuse_blocks()  # what helps platefuse helps the limit
+    reuse_blocks()  # as in platefuse's jobs, for a fair comparison
     return Copying(**arguments)
 
 

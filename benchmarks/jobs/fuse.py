@@ -1,4 +1,4 @@
-"""platefuse fuses one image."""
+"""Job: fuse one image with platefuse."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.jobs.sims import KEY, load_sims
 def prepare(fields: str, output: str, chunks: dict[str, int], threads: int) -> Callable[[], object]:
     from platefuse.storage.threads import reuse_blocks
 
-    reuse_blocks()  # as the workflow's jobs do, before anything starts a thread
+    reuse_blocks()  # as in the workflow's jobs, before any thread is started
     from platefuse.fusion.api import fuse
 
     sims: list[Any] = load_sims(Path(fields))

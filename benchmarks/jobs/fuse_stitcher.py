@@ -1,4 +1,4 @@
-"""multiview-stitcher fuses one image, in as many processes as the others have threads."""
+"""Job: fuse one image with multiview-stitcher, with one process for each thread of the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a job is told what to do, and how it says what it measured."""
+"""Pass arguments to a job and its result back: JSON on the command line and on stdout."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MARK = "BENCHMARK-RESULT "
 
 
 def run_job(prepare: Callable[..., Callable[[], object]]) -> None:
-    """Run the job of this process: arguments from the command line, result to stdout.
+    """Run the job with the arguments of the command line, and print its result to stdout.
 
     Parameters
     ----------
     prepare : callable
-        Called with the arguments; imports and opens what the job needs, and returns the
-        function whose call is timed.
+        Called with the arguments. Imports modules and opens inputs, and returns the function
+        whose call is timed.
     """
     call = prepare(**json.loads(sys.argv[1]))
     begun = time.perf_counter()
@@ -30,9 +30,9 @@ def run_job(prepare: Callable[..., Callable[[], object]]) -> None:
 
 
 def _peak_mb() -> float:
-    """Peak resident memory of this process, MB of 10^6 bytes.
+    """Return the peak resident memory of this process, in MB (10^6 bytes).
 
-    Not ``ru_maxrss``, which starts with the memory of the process that started this one.
+    ``ru_maxrss`` is not used, because it begins with the memory of the parent process.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
@@ -41,12 +41,12 @@ def _peak_mb() -> float:
 
 
 def find_result(output: str) -> dict[str, Any]:
-    """The result in what a job wrote to stdout.
+    """Return the result in the standard output of a job.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If the output contains no result.
     """
     for line in reversed(output.splitlines()):
         if line.startswith(MARK):

@@ -1,4 +1,4 @@
-"""platefuse registers one image."""
+"""Job: register one image with platefuse."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.jobs.protocol import run_job
 def prepare(image: str, table: str, threads: int) -> Callable[[], object]:
     from platefuse.storage.threads import reuse_blocks
 
-    reuse_blocks()  # as the workflow's jobs do, before anything starts a thread
+    reuse_blocks()  # as in the workflow's jobs, before any thread is started
     from platefuse.registration.api import apply_registration_to_image
 
     return lambda: apply_registration_to_image(

@@ -1,4 +1,4 @@
-"""fractal-tasks-core registers one image."""
+"""Job: register one image with fractal-tasks-core."""
 
 from __future__ import annotations
 

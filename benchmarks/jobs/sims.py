@@ -1,4 +1,4 @@
-"""Fields on disk as images of the multiview-stitcher data model, for either side the same."""
+"""Open fields on disk as images of the multiview-stitcher data model, the same for all sides."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ KEY = "stage"
 
 
 def load_sims(folder: Path) -> list[Any]:
-    """The fields that a ``fields.json`` describes, as xarray over dask over Zarr.
+    """Open the fields of a ``fields.json`` as xarray images over dask arrays over Zarr.
 
     Parameters
     ----------
     folder : Path
-        Holds one Zarr array for each field, axes ``tczyx`` or ``tcyx``.
+        Contains the file and one Zarr array for each field, axes ``tczyx`` or ``tcyx``.
     """
     import dask.array
     import numpy as np
