@@ -1,4 +1,4 @@
-"""Arrays in memory that the engine reads from and writes to, and that keep count."""
+"""Arrays in memory for tests of the engine; they check and record every write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Index = tuple[int, ...]
 
 @dataclass
 class ArrayStore:
-    """An array to read from, as a `ChunkStore` of the engine, perhaps with empty chunks."""
+    """An array to read from: a `ChunkStore` of the engine; `holes` are its empty chunks."""
 
     array: Array
     chunk: Index
@@ -41,7 +41,7 @@ class ArrayStore:
 
 @dataclass
 class ArrayLevel:
-    """An array to write to, as a `platefuse.engine.pyramid.LevelArray`; takes whole units only."""
+    """An array to write to: a `platefuse.engine.pyramid.LevelArray`; accepts whole shards only."""
 
     shape: Index
     shard: Index
@@ -52,7 +52,7 @@ class ArrayLevel:
     _lock: Any = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
-        # Zeros are what is read where nothing was written; 99 stands for any other fill value.
+        # Unwritten pixels read as the fill value: 0, or 99 as an example of any other value.
         self.pixels = np.full(self.shape, 0 if self.zero_is_fill else 99, self.dtype)
 
     def take_encoded(self, source: object, original: Box, box: Box) -> bool:
@@ -61,8 +61,8 @@ class ArrayLevel:
     def write(self, box: Box, pixels: Array) -> None:
         ends = zip(box.start, box.stop, self.shard, self.shape, strict=True)
         for start, stop, unit, length in ends:
-            assert start % unit == 0, f"{box} does not begin with a unit of {self.shard}"
-            assert stop % unit == 0 or stop == length, f"{box} cuts a unit of {self.shard}"
+            assert start % unit == 0, f"{box} does not begin at a shard of {self.shard}"
+            assert stop % unit == 0 or stop == length, f"{box} does not end at a shard"
         assert pixels.dtype == self.dtype
         assert pixels.shape == box.shape
         with self._lock:

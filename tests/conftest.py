@@ -1,4 +1,4 @@
-"""Plates to test on: example plates made once per session and copied, and the real one."""
+"""Fixtures: copies of example plates, which are made once per session, and of the real plate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from platefuse.testing import AcquisitionSpec, PlateSpec, Truth, make_plate
 
 REAL_PLATE = Path(__file__).parents[2] / "shared" / "data" / "imagexpress_9987.zarr"
 
-# Writing plates takes its time, and the first example pays for imports: no deadline.
+# No deadline: writing plates takes long, and the first example includes the imports.
 settings.register_profile("default", deadline=None)
 settings.register_profile(
     "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -40,7 +40,7 @@ SMALL = PlateSpec(
 
 @pytest.fixture(autouse=True)
 def _zarr_config_is_left_alone() -> Iterator[None]:
-    """zarr's config is global: a test that leaves it changed breaks others, far away."""
+    """Check that a test does not change zarr's global config, which would break other tests."""
     yield
     if "zarr" in sys.modules:
         import zarr
@@ -50,7 +50,7 @@ def _zarr_config_is_left_alone() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ExamplePlate:
-    """A plate of a test's own, and what is true about it."""
+    """A plate and its truth: the pixels that registration and fusion must give."""
 
     path: Path
     truth: Truth
@@ -61,7 +61,7 @@ PlateFactory = Callable[..., ExamplePlate]
 
 @pytest.fixture(scope="session")
 def plate_cache(tmp_path_factory: pytest.TempPathFactory) -> Callable[[PlateSpec], ExamplePlate]:
-    """Make a plate, or find the one that this session has made already. Not to be changed."""
+    """Make a plate, or return the one made earlier in this session. Tests must not change it."""
     made: dict[str, ExamplePlate] = {}
 
     def cached(spec: PlateSpec) -> ExamplePlate:
@@ -75,7 +75,7 @@ def plate_cache(tmp_path_factory: pytest.TempPathFactory) -> Callable[[PlateSpec
 
 @pytest.fixture
 def example_plate(plate_cache: Callable[[PlateSpec], ExamplePlate], tmp_path: Path) -> PlateFactory:
-    """Factory: a fresh copy of any example plate, ``example_plate(spec, name="plate.zarr")``."""
+    """Factory of fresh copies of example plates: ``example_plate(spec, name="plate.zarr")``."""
 
     def copy(spec: PlateSpec = SMALL, name: str = "plate.zarr") -> ExamplePlate:
         original = plate_cache(spec)
@@ -94,13 +94,13 @@ def small_plate(example_plate: PlateFactory) -> ExamplePlate:
 
 @pytest.fixture
 def demo_plate(example_plate: PlateFactory) -> ExamplePlate:
-    """A copy of the demo: the same, with fields of 540 × 640 pixels and camera noise."""
+    """A copy of the demo plate: the same with fields of 540 × 640 pixels and camera noise."""
     return example_plate(PlateSpec(), "demo.zarr")
 
 
 @pytest.fixture
 def real_plate(tmp_path: Path) -> Path:
-    """A copy of the real ImageXpress plate that lies beside the repository."""
+    """A copy of the real ImageXpress plate, which is stored next to the repository."""
     if not REAL_PLATE.is_dir():
         pytest.skip(f"the real plate is not part of the repository; expected it at {REAL_PLATE}")
     path = tmp_path / REAL_PLATE.name

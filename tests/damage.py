@@ -1,4 +1,4 @@
-"""Plates to be damaged: a small one, ways to change its files, and what is to come of it."""
+"""Helpers for tests with damaged plates: a small plate, functions that damage it, checks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SPEC = replace(
 
 
 def state(folder: Path) -> dict[str, bytes | str | None]:
-    """Every file by content, every link by where it leads, every folder."""
+    """Return the content of every file, the target of every link, and every folder (None)."""
     found: dict[str, bytes | str | None] = {}
     for path in folder.rglob("*"):
         name = str(path.relative_to(folder))
@@ -44,9 +44,10 @@ def register(plate: Path, image: str = "1", **options: Any) -> None:
 
 
 def refused(plate: Path, *said: str, staged: bool = False) -> None:
-    """Registering is one error of ours that says all this, and the plate stays as it is.
+    """Check that registering raises one `PlatefuseError` and leaves the plate unchanged.
 
-    Nothing has been written either, unless the fault can only show when pixels are read.
+    The message must contain all words. Nothing else may be written, unless the fault is only
+    found when pixels are read (`staged`).
     """
     before = state(plate.parent)
     with pytest.raises(PlatefuseError) as caught:
@@ -68,18 +69,18 @@ def array_file(array: Path) -> Path:
     return next(f for f in (array / "zarr.json", array / ".zarray") if f.is_file())
 
 
-def change(file: Path, how: Callable[[Any], object]) -> None:
+def change(file: Path, edit: Callable[[Any], object]) -> None:
     content = json.loads(file.read_text())
-    how(content)
+    edit(content)
     file.write_text(json.dumps(content))
 
 
-def with_attributes(group: Path, how: Callable[[Any], object]) -> None:
-    """Change the attributes of a group: at the top, under `attributes` or under `ome`."""
+def with_attributes(group: Path, edit: Callable[[Any], object]) -> None:
+    """Change the attributes of a group: at the top level, in `attributes` or in `ome`."""
 
     def inner(content: Any) -> None:
         attributes = content.get("attributes", content)
-        how(attributes.get("ome", attributes))
+        edit(attributes.get("ome", attributes))
 
     change(group_file(group), inner)
 

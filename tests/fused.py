@@ -1,4 +1,4 @@
-"""Small plates to fuse, and fusing them as the workflow does, without Snakemake."""
+"""Small plates for tests of fusion, and a function that fuses them without Snakemake."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TINY = PlateSpec(
 )
 SMALL_CHUNKS = {"z": 1, "y": 32, "x": 64}
 WELL = "B/03"
-# One acquisition and the one table that fusing needs, for what does not depend on others.
+# One acquisition and the one table that fusion needs, for tests that do not need more.
 BARE = replace(TINY, acquisitions=TINY.acquisitions[:1], tables=TINY.tables[:1])
 
 
@@ -60,7 +60,7 @@ def fuse(
 
 
 def number_fields_one_by_one(plate: ExamplePlate, image: str) -> None:
-    """As if every field had been segmented for itself: its ids are 1, 2, 3 and so on."""
+    """Renumber labels as if every field had been segmented separately: 1, 2, 3, ... in each."""
     spec = plate.truth.spec
     height, width = spec.field_shape
     label = plate.path / WELL / image / "labels" / "nuclei"
@@ -77,7 +77,7 @@ def number_fields_one_by_one(plate: ExamplePlate, image: str) -> None:
 
 
 def everything(folder: Path) -> dict[Path, Any]:
-    """Every file by its content; of records, all but the time."""
+    """Return the content of every file; records without their time."""
     found: dict[Path, Any] = {}
     for file in (file for file in folder.rglob("*") if file.is_file()):
         found[file.relative_to(folder)] = file.read_bytes()

@@ -1,9 +1,9 @@
-"""Mutation testing: change one operator of a module and see whether its tests notice.
+"""Mutation testing: change one operator of a module and check that its tests fail.
 
     python -m tests.mutation [MODULE ...] [--every N]
 
 Each mutant has one comparison, sign, and/or, min/max or condition changed. Its tests run in a copy
-of the checkout, in a process of its own. A mutant that passes all of them is a survivor: either its
+of the checkout, in a separate process. A mutant that passes all of them is a survivor: either its
 line is not tested, or the change makes no difference. Those of the second kind are listed in
 `tests/equivalent_mutants.txt`, each with the reason. Exits with 1 if there is any other.
 """
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
 TIMEOUT_S = 300
 
-# The tests of each module, the quickest first: the first that fails ends the run of a mutant.
+# The tests of each module, fastest first: the first failure ends the run of a mutant.
 TESTS = {
     "geometry": ["unit/test_geometry.py"],
     "records": ["unit/test_records.py", "unit/registration", "unit/workflow/test_status.py"],
@@ -83,12 +83,12 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """What tells it from others, also when lines above it come or go."""
+        """Name that does not depend on the line number."""
         return f"{self.module}: {self.before} -> {self.after}"
 
 
 def mutants(module: str, source: str) -> Iterator[Mutant]:
-    """All mutants of a module, in the order of its source.
+    """Yield all mutants of a module, in the order of its source.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
 
 
 def _executed(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
-    """Every statement and expression that runs, parents first."""
+    """Yield every statement and expression that is executed, parents first."""
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         return
     if isinstance(node, ast.expr | ast.stmt):
@@ -124,7 +124,7 @@ def _executed(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, str, object]]:
-    """Changes of a node: whose attribute gets which new value."""
+    """Yield the changes of a node: the object, the name of its attribute, and the new value."""
     if isinstance(node, ast.If | ast.IfExp | ast.While):
         yield node, "test", _negated(node.test)
     for generator in getattr(node, "generators", ()):
@@ -157,7 +157,7 @@ def _head(node: ast.AST) -> str:
 
 
 def survives(mutant: Mutant, checkout: Path) -> bool:
-    """Whether all tests of a module pass with a mutant in its place; restores the module."""
+    """Whether all tests of a module pass with a mutant instead of it; restores the module."""
     file = checkout / "platefuse" / f"{mutant.module}.py"
     original = file.read_text()
     file.write_text(mutant.source)
@@ -168,7 +168,7 @@ def survives(mutant: Mutant, checkout: Path) -> bool:
 
 
 def _passes(tests: Sequence[str], checkout: Path) -> bool:
-    """Whether tests pass in a checkout; one that does not end counts as failed."""
+    """Whether tests pass in a checkout; a timeout counts as a failure."""
     child = get_context("fork").Process(target=_run_pytest, args=(tests, checkout))
     child.start()
     child.join(TIMEOUT_S)
@@ -179,7 +179,7 @@ def _passes(tests: Sequence[str], checkout: Path) -> bool:
 
 
 def _run_pytest(tests: Sequence[str], checkout: Path) -> None:
-    """In a process of its own, which leads a group so that all it starts can be ended."""
+    """Run pytest in this child process, as leader of a group, so that the group can be ended."""
     os.setsid()
     os.chdir(checkout)
     sys.path[:] = [str(checkout), *(p for p in sys.path if Path(p or ".").resolve() != ROOT)]
@@ -195,7 +195,7 @@ def _run_pytest(tests: Sequence[str], checkout: Path) -> None:
 
 
 def _preload() -> None:
-    """Import what tests import, once for all of them: everything but platefuse itself."""
+    """Import the libraries that tests use once for all mutants: all but platefuse itself."""
     import anndata  # noqa: F401
     import dask.array  # noqa: F401
     import hypothesis  # noqa: F401
@@ -215,13 +215,13 @@ def _copy_checkout(target: Path) -> None:
 
 
 def equivalents() -> set[str]:
-    """Names of the mutants that are known to make no difference."""
+    """Return the names of the mutants that are known to make no difference."""
     lines = EQUIVALENT.read_text().splitlines() if EQUIVALENT.exists() else []
     return {line.partition("  # ")[0].strip() for line in lines if line and line[0] != "#"}
 
 
 def main() -> int:
-    """Run the mutants of some modules, and report those that survive."""
+    """Run the mutants of some modules and report the survivors."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"some of {', '.join(TESTS)}")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="try each Nth mutant")

@@ -1,4 +1,4 @@
-"""The plates that platefuse 0.1.0 left on disk; `tests/fixtures/make_0_1_0.py` made them."""
+"""Plates written by platefuse 0.1.0; `tests/fixtures/make_0_1_0.py` made them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from platefuse.testing import AcquisitionSpec, PlateSpec, Truth
 FIXTURES = Path(__file__).parent / "fixtures"
 PLATES = ("in_place", "beside", "half")
 
-# What the images of the plates `in_place` and `half` show; no other parameter decides pixels.
+# The pixels of the plates `in_place` and `half`; their other parameters do not change pixels.
 SPEC = PlateSpec(
     wells=("B/03",),
     acquisitions=(AcquisitionSpec(0), AcquisitionSpec(1, shift_px=(2, -3))),
@@ -29,7 +29,7 @@ WELLS_OF_HALF = ("A/01", "A/02", "A/03", "A/04")
 
 
 def truth_of_half() -> Truth:
-    """What is true about the plate `half`."""
+    """Return the truth of the plate `half`."""
     return Truth(replace(SPEC, wells=WELLS_OF_HALF))
 
 
@@ -41,7 +41,7 @@ def extract(plate: str, folder: Path) -> Path:
     plate : str
         One of `PLATES`.
     folder : Path
-        Where to; files keep the modification times that they had.
+        Destination; files keep their modification times.
 
     Returns
     -------
@@ -57,5 +57,5 @@ def extract(plate: str, folder: Path) -> Path:
 
 
 def status_then(plate: str) -> Any:
-    """What ``platefuse status --json`` of 0.1.0 reported, called in the plate's folder."""
+    """Return the output of ``platefuse status --json`` of 0.1.0, called in the plate's folder."""
     return json.loads((FIXTURES / "plates_0.1.0.status.json").read_text())[f"{plate}.zarr"]

@@ -1,4 +1,4 @@
-"""Pyramids as images have them, for laws that hold for all."""
+"""Hypothesis strategy for pyramids, to test properties that hold for all of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.arrays import ArrayLevel
 
 @dataclass(frozen=True)
 class Pyramid:
-    """Shapes, units and factors of a pyramid as images have them."""
+    """Shapes, units of writing (chunks or shards) and downsampling factors of a pyramid."""
 
     shapes: list[Index]
     units: list[Index]
@@ -32,7 +32,7 @@ class Pyramid:
 
 @st.composite
 def pyramids(draw: st.DrawFn) -> Pyramid:
-    """Odd shapes, any chunks (shards: multiples of them), factors that differ, floor or ceil."""
+    """Draw a pyramid: any shapes, chunks and factors; level shapes rounded down or up."""
     ndim = draw(st.integers(2, 3))
     shapes = [draw(st.tuples(*[st.integers(1, 23)] * ndim))]
     factors = []
@@ -42,12 +42,12 @@ def pyramids(draw: st.DrawFn) -> Pyramid:
         lengths = zip(shapes[-1], factor, strict=True)
         shapes.append(tuple(-(-n // f) if up else max(1, n // f) for n, f in lengths))
         factors.append(factor)
-    # One chunk for all levels, cut to the level or not, or chunks of each level's own.
+    # One chunk shape for all levels, clipped to the level or not, or a different one in each.
     common = draw(st.tuples(*[st.integers(1, 9)] * ndim))
-    how = draw(st.sampled_from(["same", "cut", "own"]))
+    chunking = draw(st.sampled_from(["same", "clipped", "own"]))
     units = []
     for shape in shapes:
-        unit = draw(st.tuples(*[st.integers(1, 9)] * ndim)) if how == "own" else common
-        cut = how == "cut"
-        units.append(tuple(min(u, n) if cut else u for u, n in zip(unit, shape, strict=True)))
+        unit = draw(st.tuples(*[st.integers(1, 9)] * ndim)) if chunking == "own" else common
+        clip = chunking == "clipped"
+        units.append(tuple(min(u, n) if clip else u for u, n in zip(unit, shape, strict=True)))
     return Pyramid(shapes, units, factors)

@@ -1,4 +1,4 @@
-"""Records for tests: complete, with as little in them as a test needs."""
+"""Minimal complete records for tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def registration_record(
     identity: RegistrationIdentity = IDENTITY,
     tables: Mapping[str, RegisteredTable] | None = None,
 ) -> RegistrationRecord:
-    """The record of a registration; without its tables it is not complete."""
+    """Return the record of a registration; without tables it is not complete."""
     return RegistrationRecord(
         request=identity,
         reference="0",
@@ -39,5 +39,5 @@ def roi(
     start_px: tuple[int, ...] = (0, 0, 0),
     size_px: tuple[int, ...] = (1, 1, 1),
 ) -> RegisteredRoi:
-    """Where the pixels of one ROI were written."""
+    """Return the entry of one ROI in a record: the box to which its pixels were written."""
     return RegisteredRoi(name, shift_px, start_px, size_px)

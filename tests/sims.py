@@ -1,4 +1,4 @@
-"""Images of the multiview-stitcher data model, made without multiview-stitcher."""
+"""Make images of the multiview-stitcher data model without multiview-stitcher."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_sim(
     channels: Sequence[str] | None = None,
     times: Sequence[float] | None = None,
 ) -> xarray.DataArray:
-    """An image; an affine of three axes varies over time, on the first."""
+    """Make an image; an affine with three axes varies over time, its first axis."""
     spatial = [d for d in dims if d in "zyx"]
     n = len(spatial)
     coords: dict[str, Any] = {}
@@ -50,7 +50,7 @@ def make_sim(
 def cut(
     scene: Array, dims: str, boxes: Sequence[tuple[Sequence[int], Sequence[int]]], **options: Any
 ) -> list[xarray.DataArray]:
-    """Images that show boxes (start, stop) of a scene, on axes in space, where they are."""
+    """Make images of boxes (start, stop) of a scene, on axes in space, at their positions."""
     spacing = options.get("spacing") or [1.0] * len(boxes[0][0])
     sims = []
     for start, stop in boxes:
@@ -61,13 +61,13 @@ def cut(
 
 
 def painted(scene: Array, boxes: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Array:
-    """What views of a scene show of it together: the scene, 0 where none is."""
-    seen = np.zeros_like(scene)
+    """Return the scene within the extent of all boxes; 0 where no box is."""
+    visible = np.zeros_like(scene)
     for start, stop in boxes:
         place = _place(start, stop)
-        seen[place] = scene[place]
+        visible[place] = scene[place]
     starts, stops = (np.array([box[k] for box in boxes]) for k in (0, 1))
-    return np.asarray(seen[_place(starts.min(0), stops.max(0))])
+    return np.asarray(visible[_place(starts.min(0), stops.max(0))])
 
 
 def _place(start: Iterable[int], stop: Iterable[int]) -> Any:
@@ -75,5 +75,5 @@ def _place(start: Iterable[int], stop: Iterable[int]) -> Any:
 
 
 def by_axis(dims: str, values: Sequence[Any]) -> dict[str, Any]:
-    """Values for the axes in space."""
+    """Return a dict of values by axis in space."""
     return dict(zip([d for d in dims if d in "zyx"], values, strict=True))

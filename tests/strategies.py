@@ -13,9 +13,9 @@ DTYPES = ("uint8", "int16", "uint16", "uint32", "int64", "float32", "float64")
 
 
 def shifts(limit: int, axes: str, *, fractional: bool = False) -> st.SearchStrategy[Any]:
-    """Shifts (z, y, x) of about `limit` pixels in y and x; fractions keep clear of a half.
+    """Draw shifts (z, y, x) of up to `limit` pixels in y and x, plus fractions other than 1/2.
 
-    Along z, where a few planes are all there is, they reach one plane at most.
+    In z, where plates have few planes, shifts are about one plane at most.
     """
     parts = [-0.4, -0.25, 0.0, 0.1, 0.3, 0.45] if fractional else [0.0]
     along = st.tuples(st.integers(-limit, limit).map(float), st.sampled_from(parts)).map(sum)
@@ -34,9 +34,9 @@ def plate_specs(
     fractional: bool = False,
     **fixed: Any,
 ) -> PlateSpec:
-    """Small plates of one well, without noise: odd shapes, chunks, levels, types and shifts.
+    """Draw small plates of one well, without noise: any shapes, chunks, levels, dtypes, shifts.
 
-    Keywords beyond those named are set as they are: ``plate_specs(grid=(1, 1))``.
+    Other keywords set fields of the spec to fixed values: ``plate_specs(grid=(1, 1))``.
     """
     version = draw(st.sampled_from(versions))
     spec: dict[str, Any] = {"axes": draw(st.sampled_from(axes)), "ngff_version": version}

@@ -1,4 +1,4 @@
-"""Tables of any backend, written as tests want them."""
+"""Write tables of any backend from data frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BOX = [f"{part}{axis}_micrometer" for part in ("", "len_") for axis in "zyx"]
 
 
 def write_table(table: Path, backend: str, frame: pd.DataFrame, kind: str) -> None:
-    """Write a table anew; its rows' names are the index of the frame."""
+    """Write or replace a table; the names of its rows are the index of the frame."""
     shutil.rmtree(table, ignore_errors=True)
     attributes = {"type": kind, "backend": backend}
     if backend == "anndata":

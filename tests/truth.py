@@ -1,4 +1,4 @@
-"""Compares what a run left on disk with the truth of an example plate."""
+"""Compare registered and fused images on disk with the truth of an example plate."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Array = NDArray[Any]
 
 REGISTERED_FIELDS = "registered_FOV_ROI_table"
 
-# Camera noise of one pixel stays below so many standard deviations of the brightest one.
+# Bound on the camera noise of any pixel, in standard deviations of the brightest pixel's noise.
 _SIGMAS = 6.5
 
 
 def read_level(image: Path, level: int = 0) -> Array:
-    """Pixels of one level of an image or label."""
+    """Read the pixels of one level of an image or label."""
     return np.asarray(zarr.open_array(image / str(level), mode="r")[...])
 
 
 def assert_same_pixels(got: Array, expected: Array, *, tolerance: float = 0) -> None:
-    """Fail with the first pixel that differs by more than the tolerance (in grey values)."""
+    """Fail if a pixel differs by more than the tolerance (in grey values); report the first."""
     assert got.shape == expected.shape, f"shape {got.shape}, expected {expected.shape}"
     assert got.dtype == expected.dtype, f"dtype {got.dtype}, expected {expected.dtype}"
     if tolerance:
@@ -41,14 +41,14 @@ def assert_same_pixels(got: Array, expected: Array, *, tolerance: float = 0) -> 
 
 
 def noise_tolerance(truth: Truth) -> float:
-    """How far a pixel of a noisy plate may lie from the truth, in grey values."""
+    """Return the largest allowed difference of a noisy plate from the truth, in grey values."""
     if not truth.spec.noise:
         return 0
     return _SIGMAS * float(np.hypot(np.sqrt(6000), truth.spec.read_noise))
 
 
 def assert_unregistered(plate: Path, truth: Truth, well: str, image: str) -> None:
-    """The image and all its labels are as the generator wrote them."""
+    """Check that the image and all its labels are as the generator wrote them."""
     path = plate / well / image
     expected = truth.acquired(well, image)
     assert_same_pixels(read_level(path), expected, tolerance=noise_tolerance(truth))
@@ -67,10 +67,11 @@ def assert_registered(
     table: str = REGISTERED_FIELDS,
     tolerance: float = 0,
 ) -> None:
-    """The image and all its labels show the tissue where the reference shows it.
+    """Check that the image and all its labels show the tissue where the reference shows it.
 
-    `path` is where the image is, if not at its old path (``"1_registered"``); `tolerance` is in
-    grey values and added to that of the plate's noise. Only images may be off, labels never.
+    `path` is the path of the image if it is not the original one (``"1_registered"``).
+    `tolerance` is in grey values and added to that of the plate's noise. It applies to the image
+    only; labels must be exact.
     """
     where = plate / well / (path or image)
     expected = truth.registered(well, image, table=table)
@@ -91,9 +92,10 @@ def assert_fused(
     table: str | None = REGISTERED_FIELDS,
     tolerance: float = 0,
 ) -> None:
-    """A fused image, and the labels that it has, show the scene over their exact extent.
+    """Check that a fused image and its labels show the scene over their exact extent.
 
-    `fused` is the fused plate, `table` the one that the image was registered with (None: not).
+    `fused` is the fused plate. `table` is the table of the registration; None if the image was
+    not registered.
     """
     where = fused / well / image
     expected = truth.fused(well, image, table=table)
@@ -105,12 +107,12 @@ def assert_fused(
 
 
 def assert_same_fused(got: Array, expected: Fused, *, tolerance: float = 0) -> None:
-    """The same for pixels in memory."""
+    """Check the pixels of a fused image in memory."""
     assert_same_pixels(got, expected.pixels, tolerance=tolerance)
 
 
 def assert_fused_origin(multiscale: dict[str, Any], expected: Fused) -> None:
-    """Level 0 of a fused image stands where the stage had it; to a thousandth of a micrometre."""
+    """Check the position of level 0 of a fused image, to a thousandth of a micrometre."""
     names = [axis["name"] for axis in multiscale["axes"]]
     transforms = multiscale["datasets"][0]["coordinateTransformations"]
     shifts = [t["translation"] for t in transforms if t["type"] == "translation"]

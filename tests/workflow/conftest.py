@@ -1,4 +1,4 @@
-"""Real Snakemake on small plates, each run in a folder of its own."""
+"""Fixtures that run real Snakemake on small plates, each run in its own folder."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.truth import assert_fused, assert_registered
 
 CLONE = Path(__file__).parents[2]
 
-# The least that has more than one of everything: wells, acquisitions, levels and fields.
+# The smallest plate with more than one well, acquisition, level and field.
 TINY = replace(SMALL, name="tiny", acquisitions=SMALL.acquisitions[:2], grid=(1, 2), levels=2)
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A working directory with plates and a config, and Snakemake to be run in it."""
+    """A working directory with plates and a config, in which Snakemake is run."""
 
     path: Path
     truth: Truth
@@ -52,7 +52,7 @@ class Folder:
         return [*snakemake, "--cores", "2", "--configfile", "config.yaml", *args]
 
     def snakemake(self, *args: str, clone: Path = CLONE) -> subprocess.CompletedProcess[str]:
-        """Run and return what came of it; stderr holds all that Snakemake says."""
+        """Run Snakemake and return the finished process; stdout includes stderr."""
         return subprocess.run(
             self.command(*args, clone=clone),
             cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
@@ -69,7 +69,7 @@ class Folder:
         return run.stdout
 
     def assert_exact(self, plate: str = "tiny", *, beside: bool = False) -> None:
-        """Every image is registered and fused as the truth has it, and staging is gone."""
+        """Check that all images are registered and fused exactly, and that nothing is staged."""
         for well in self.truth.spec.wells:
             for acquisition in self.truth.spec.acquisitions:
                 image = acquisition.path
@@ -80,7 +80,7 @@ class Folder:
 
 
 def fingerprint(folder: Path) -> dict[str, tuple[str, int]]:
-    """Digest and time of change of every file below a folder: what a run left alone."""
+    """Return digest and modification time of every file in a folder, to find changes."""
     return {
         str(file.relative_to(folder)): (
             hashlib.sha256(file.read_bytes()).hexdigest(),
@@ -95,7 +95,7 @@ def fingerprint(folder: Path) -> dict[str, tuple[str, int]]:
 def unrun(
     plate_cache: Callable[..., ExamplePlate], tmp_path_factory: pytest.TempPathFactory
 ) -> Folder:
-    """A plate and its config before the first run; to be copied, or planned in."""
+    """A plate and its config before the first run; for dry runs, and to be copied."""
     example = plate_cache(TINY)
     folder = Folder(tmp_path_factory.mktemp("unrun"), example.truth)
     shutil.copytree(example.path, folder.plate)
@@ -105,7 +105,7 @@ def unrun(
 
 @pytest.fixture(scope="session")
 def finished(unrun: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """The same after a whole run; to be copied."""
+    """The same after a complete run; to be copied."""
     folder = replace(unrun, path=tmp_path_factory.mktemp("finished") / "run")
     shutil.copytree(unrun.path, folder.path)
     folder.succeed()
@@ -114,13 +114,13 @@ def finished(unrun: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 @pytest.fixture
 def fresh(unrun: Folder, tmp_path: Path) -> Folder:
-    """A test's own folder before the first run."""
+    """A copy of the folder before the first run, for one test."""
     shutil.copytree(unrun.path, tmp_path / "run")
     return replace(unrun, path=tmp_path / "run")
 
 
 @pytest.fixture
 def done(finished: Folder, tmp_path: Path) -> Folder:
-    """A test's own folder after a whole run."""
+    """A copy of the folder after a complete run, for one test."""
     shutil.copytree(finished.path, tmp_path / "run")
     return replace(finished, path=tmp_path / "run")

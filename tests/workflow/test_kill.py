@@ -1,4 +1,4 @@
-"""A run that is killed at any moment and started again ends exact."""
+"""Tests that a run which is killed at any time and started again gives exact results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_killed_ten_times_a_run_ends_exact(fresh: Folder) -> None:
 
 
 def kill(folder: Folder, jobs: int, seconds: float) -> None:
-    """Start a run, and kill its whole process group some time after so many jobs have begun."""
+    """Start a run, and kill its process group some seconds after a number of jobs have begun."""
     run = subprocess.Popen(
         folder.command(), cwd=folder.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, start_new_session=True,

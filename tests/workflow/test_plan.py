@@ -1,4 +1,4 @@
-"""What a dry run plans, and what it refuses. Nothing is written by any of them."""
+"""Tests of dry runs: the planned jobs, and the errors. None of them writes anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.workflow.conftest import CLONE, Folder, fingerprint
 
 
 def planned(output: str) -> dict[str, int]:
-    """Number of jobs by rule, from the table that a plan begins with."""
+    """Return the number of jobs of each rule, from the table at the head of a plan."""
     table = output.split("Job stats:")[1].split("total")[0]
     return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
 

@@ -1,4 +1,4 @@
-"""Whole runs on plates of other forms, and on the real one."""
+"""Tests of complete runs on plates of different layouts, and on the real plate."""
 
 from __future__ import annotations
 

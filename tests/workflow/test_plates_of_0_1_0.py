@@ -1,4 +1,4 @@
-"""Runs that platefuse 0.1.0 began, or finished, go on with the workflow of this version."""
+"""Tests that this version continues runs that platefuse 0.1.0 began or finished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form of the rules and scripts."""
+"""Tests of the form of rules and scripts: directives, outputs and length."""
 
 from __future__ import annotations
 

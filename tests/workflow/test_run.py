@@ -1,4 +1,4 @@
-"""Real runs: what they leave, and what running again leaves alone."""
+"""Tests of real runs: the results, and the files that a second run does not change."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_originals_can_be_kept_and_let_go(fresh: Folder) -> None:
 
 
 def backed_up(name: str) -> str:
-    """Path in the plate of a file under staging, ``B/02/1.original/0/.zarray``."""
+    """Return the path in the plate of a file in staging, ``B/02/1.original/0/.zarray``."""
     return name.replace(".original", "", 1)
 
 
@@ -173,7 +173,7 @@ def test_a_scattered_well_is_the_same_byte_for_byte(done: Folder) -> None:
     fused = done.path / "tiny_fused.zarr"
     expected = chunks(fused)
     shutil.rmtree(fused)
-    # ids are consistent already: merging, which every part does for itself, changes none
+    # ids are already consistent, so merging them, which every part does separately, has no effect
     done.configure(fusion={"scatter": 3, "merge_labels": 0.5})
     output = done.succeed("--forcerun", "fuse_part")
     assert "fusing part 2" in output
@@ -182,7 +182,7 @@ def test_a_scattered_well_is_the_same_byte_for_byte(done: Folder) -> None:
 
 
 def chunks(plate: Path) -> dict[Path, bytes]:
-    """Every chunk of a plate; attributes hold the time."""
+    """Return the content of every chunk of a plate; attributes are left out, they hold times."""
     names = (".zattrs", ".zarray", ".zgroup", "zarr.json")
     files = (file for file in plate.rglob("*") if file.is_file() and file.name not in names)
     return {file.relative_to(plate): file.read_bytes() for file in files}
