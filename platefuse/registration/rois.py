@@ -178,9 +178,10 @@ def _check_lengths(acquired: Roi, reference: Roi, axis: str, px: float, where: s
             f"{expected:g} µm in the reference (they may differ by one pixel, {px:g} µm). "
             "Compute the registered ROI table again for all acquisitions together."
         )
-    # A pixel size in another unit gives boxes of no pixel, or of more than an image has.
+    # A pixel size in another unit gives boxes of no pixel (half of one is rounded to none), or of
+    # more than any image has.
     starts = reference.start_um[axis], acquired.start_um[axis]
-    if round(min(expected / px, 1)) < 1 or max(expected, *starts) / px > _MOST_PX:
+    if expected / px <= 0.5 or max(expected, *starts) / px > _MOST_PX:
         raise TableError(
             f"{where}: ROI {reference.name!r} is {expected:g} µm long in {axis} and begins at "
             f"{starts[0]:g} µm (in the acquisition at {starts[1]:g} µm), but a pixel is {px:g} "
