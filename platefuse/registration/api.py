@@ -20,7 +20,7 @@ from platefuse.records import forget_record
 from platefuse.registration.request import Interpolation, RegistrationRequest
 from platefuse.registration.rois import match_rois, place_all
 from platefuse.registration.signatures import AggregationFunction, RegistrationResult, RoiTable
-from platefuse.registration.stage import move_tasks, register_image
+from platefuse.registration.stage import register_image, shift_tasks
 from platefuse.registration.swap import (
     discard_backup,
     publish_image,
@@ -81,7 +81,7 @@ def write_registered_zarr(
         try:
             new = derive_pyramid(source, target, num_levels, coarsening_xy)
             forget_record(target)
-            tasks = move_tasks(source, new, placements, aggregate(aggregation_function), 0)
+            tasks = shift_tasks(source, new, placements, aggregate(aggregation_function), 0)
             run_tasks(tasks, threads=1)
         except BaseException:  # the caller's function, too, may raise what it likes
             remove_tree(target)
@@ -145,17 +145,18 @@ def apply_registration_to_image(
         )
     well = Well.read(path.parent.parent.parent, path.parent.parent.name, path.parent.name)
     well.check_inside()
+    image = well.image(path.name)
     request = RegistrationRequest(
         registered_roi_table, reference_acquisition, interpolation, overwrite_input
     )
     remedy = "No image is lost: check free space and permissions, then call again to go on."
     with system_errors(SwapError, f"{path}: the file system refused", remedy):
-        register_image(well, path.name, request, threads=threads, planning=well_lock(well))
+        register_image(image, request, threads=threads, planning=well_lock(well))
         with well_lock(well):
-            copy_tables(well, path.name, request)
+            copy_tables(image, request)
             if not overwrite_input:
-                new = Path(zarr_url).with_name(publish_image(well, path.name, request).name)
+                new = Path(zarr_url).with_name(publish_image(image, request).name)
                 return {"image_list_updates": [{"zarr_url": str(new), "origin": zarr_url}]}
-            swap_image(well, path.name, request)
-            discard_backup(well, path.name, request)
+            swap_image(image, request)
+            discard_backup(image, request)
     return {"image_list_updates": [{"zarr_url": zarr_url}]}

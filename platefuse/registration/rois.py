@@ -40,6 +40,11 @@ class Placement:
     source_box: Box
     shift_px: tuple[float, ...]
 
+    @property
+    def offset_px(self) -> tuple[int, ...]:
+        """The shift rounded to whole pixels: from `src` to `dst`."""
+        return tuple(round(shift) for shift in self.shift_px)
+
 
 def match_rois(
     acquired: Sequence[Roi], reference: Sequence[Roi], *, where: str
@@ -98,11 +103,16 @@ def place_all(
     TableError
         As `place` does.
     """
-    axes, size = multiscale.spatial, multiscale.pixel_size_um
-    shape = [multiscale.shapes[0][multiscale.axes.index(a)] for a in axes]
-    pixel_size = [size[a] for a in axes]
+    axes = multiscale.spatial
     return [
-        place(acquired, reference, axes=axes, pixel_size_um=pixel_size, shape=shape, where=where)
+        place(
+            acquired,
+            reference,
+            axes=axes,
+            pixel_size_um=[multiscale.pixel_size_um[axis] for axis in axes],
+            shape=multiscale.shape_in_space,
+            where=where,
+        )
         for acquired, reference in pairs
     ]
 
