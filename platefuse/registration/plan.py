@@ -83,7 +83,7 @@ def plan_registration(image: WellImage, request: RegistrationRequest) -> Registr
 
 
 def _check_original(image: WellImage, reference: WellImage, request: RegistrationRequest) -> None:
-    """Check that an image can be found by all who need it, and was not registered in place."""
+    """Check that an image is listed if it has to be, has safe links, and was not registered."""
     if not request.overwrite_input:
         image.well.check_listed(image.name)
     for each in (image, reference):
