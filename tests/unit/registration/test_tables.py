@@ -189,7 +189,7 @@ def test_every_table_is_copied_byte_for_byte_from_its_origin(
     (image.live / "tables" / "notes.txt").write_text("mine")
     (reference.live / "tables" / "theirs.txt").write_text("theirs")
     (image.staged / "tables" / "left_by_a_kill").mkdir(parents=True)
-    copy_table_groups({"b": COPIED, "a": OF_REFERENCE}, image, reference)
+    copy_table_groups({"a": OF_REFERENCE, "b": COPIED}, image, reference)
     new = image.staged / "tables"
     assert contents(new / "b") == contents(image.live / "tables" / "b")
     assert contents(new / "a") == contents(reference.live / "tables" / "a")
@@ -199,7 +199,7 @@ def test_every_table_is_copied_byte_for_byte_from_its_origin(
         "c",  # listed by nobody, so that it is a foreign folder
         "notes.txt",
     ]
-    assert json.loads((new / ".zattrs").read_text()) == {"tables": ["b", "a"], "of": "1"}
+    assert json.loads((new / ".zattrs").read_text()) == {"tables": ["a", "b"], "of": "1"}
 
 
 def test_group_of_the_reference_is_the_model_where_the_image_has_none(
