@@ -39,7 +39,7 @@ def _now() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Stamped:
-    """What every record and receipt begins with.
+    """The keys with which every record and receipt begins.
 
     Attributes
     ----------
@@ -229,14 +229,14 @@ class RegistrationRecord(Record):
     rois : tuple of RegisteredRoi
         Where each ROI was written.
     tables : mapping of str to RegisteredTable, optional
-        What was done to each table. None while the tables are not copied yet.
+        What was done to each table. None until the tables are copied.
     """
 
     section = "registration"
     what = "record of the registration"
     remedy = (
-        "platefuse cannot know whether these pixels were moved: restore the image from a copy, or "
-        "this file."
+        "platefuse cannot know whether these pixels were shifted: restore the image from a copy, "
+        "or this file."
     )
 
     request: RegistrationIdentity

@@ -13,8 +13,8 @@ def copy_tables(
     plate: str, images: list[str] | None, row: str, column: str, image: str, request: dict[str, Any]
 ) -> ImageReceipt:
     """Copy the reference's ROI tables and the image's others; returns the receipt."""
-    well = Plate.open(plate, images).well(row, column)
-    return tables.copy_tables(well, image, RegistrationRequest(**request))
+    source = Plate.open(plate, images).well(row, column).image(image)
+    return tables.copy_tables(source, RegistrationRequest(**request))
 
 
 if __name__ == "__main__":

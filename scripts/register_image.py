@@ -19,9 +19,9 @@ def register_image(
     threads: int,
 ) -> ImageReceipt:
     """Stage the registered image; returns the receipt."""
-    well = Plate.open(plate, images).well(row, column)
+    source = Plate.open(plate, images).well(row, column).image(image)
     asked = RegistrationRequest(**request)
-    return stage.register_image(well, image, asked, threads=threads)
+    return stage.register_image(source, asked, threads=threads)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ def swap_image(
     plate: str, images: list[str] | None, row: str, column: str, image: str, request: dict[str, Any]
 ) -> ImageReceipt:
     """Exchange the staged and the live image; returns the receipt."""
-    well = Plate.open(plate, images).well(row, column)
-    return swap.swap_image(well, image, RegistrationRequest(**request))
+    source = Plate.open(plate, images).well(row, column).image(image)
+    return swap.swap_image(source, RegistrationRequest(**request))
 
 
 if __name__ == "__main__":

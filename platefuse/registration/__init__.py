@@ -1,1 +1,1 @@
-"""Move the acquisitions of a well onto one reference, and swap the images."""
+"""Register the acquisitions of a well to one of them, and swap the images."""

@@ -1,4 +1,4 @@
-"""Registration: every image and label moved onto the reference, as ROI tables say.
+"""The public functions of registration: shift images and labels as registered ROI tables have it.
 
 Semantics of ``apply_registration_to_image`` of fractal-tasks-core (BSD-3-Clause, University of
 Zurich), with the differences that `docs/design` records.
@@ -20,7 +20,7 @@ from platefuse.records import forget_record
 from platefuse.registration.request import Interpolation, RegistrationRequest
 from platefuse.registration.rois import match_rois, place_all
 from platefuse.registration.signatures import AggregationFunction, RegistrationResult, RoiTable
-from platefuse.registration.stage import move_tasks, register_image
+from platefuse.registration.stage import register_image, shift_tasks
 from platefuse.registration.swap import (
     discard_backup,
     publish_image,
@@ -45,8 +45,8 @@ def write_registered_zarr(
     """Write a registered image or label to a new OME-Zarr group.
 
     The new image has the shape of the old one. The pixels of each ROI of `ROI_table` are
-    written where `ROI_table_ref` has it; all others are 0. Where ROIs overlap the later one
-    wins. Signature and meaning as in fractal-tasks-core.
+    written where `ROI_table_ref` has it; all others are 0. Where ROIs overlap, the later one is
+    written. Signature and meaning as in fractal-tasks-core.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def write_registered_zarr(
     Raises
     ------
     PlatefuseError
-        If the image or the tables cannot be used; there is no new image then.
+        If the image or the tables cannot be used. No new image is left.
     """
     source, target = Multiscale.read(Path(zarr_url)), Path(new_zarr_url)
     if target.exists():
@@ -81,9 +81,9 @@ def write_registered_zarr(
         try:
             new = derive_pyramid(source, target, num_levels, coarsening_xy)
             forget_record(target)
-            tasks = move_tasks(source, new, placements, aggregate(aggregation_function), 0)
+            tasks = shift_tasks(source, new, placements, aggregate(aggregation_function), 0)
             run_tasks(tasks, threads=1)
-        except BaseException:  # the caller's function, too, may raise what it likes
+        except BaseException:  # the user's function may raise anything, also an interrupt
             remove_tree(target)
             raise
 
@@ -99,13 +99,13 @@ def apply_registration_to_image(
 ) -> RegistrationResult:
     """Apply registration to an image by using a registered ROI table.
 
-    Writes the image and all its labels aligned to the reference acquisition, with zeros
-    outside the registered ROIs; carries the tables along; puts the new image in the place of
-    the old one, or beside it. Does for one image what the workflow does in four rules.
+    Writes the image and all its labels aligned to the reference acquisition, with zeros outside
+    the registered ROIs; copies the tables; replaces the old image by the new one, or puts the new
+    one next to it. Does for one image what the workflow does in four rules.
 
-    Safe to call for all images of a well at once, from several processes: the calls take a
-    lock for the well (``flock`` on a file in the plate's staging folder) while they change
-    it. Calling it again for an image that is registered does nothing.
+    Several processes may call it for all images of a well at the same time: the calls take a lock
+    for the well (``flock`` on a file in the plate's staging folder) while they change it. For an
+    image that is registered already it does nothing.
 
     Parameters
     ----------
@@ -114,10 +114,10 @@ def apply_registration_to_image(
     registered_roi_table : str
         Name of the registered ROI table, in this image and in the reference's.
     reference_acquisition : int
-        Acquisition to register to, as the well's metadata numbers it.
+        Acquisition to register to, by its number in the well's metadata.
     overwrite_input : bool
-        Whether the new image takes the place of the old one. If not, it becomes
-        ``<image>_registered`` and is entered in the well's metadata.
+        Whether the new image replaces the old one. If not, it becomes ``<image>_registered`` and
+        is listed in the well's metadata.
     interpolation : str
         ``nearest``, ``linear`` or ``cubic``, for intensity images.
     threads : int
@@ -131,7 +131,7 @@ def apply_registration_to_image(
     Raises
     ------
     PlatefuseError
-        If the input cannot be used; the plate is as it was.
+        If the input cannot be used. The plate is unchanged.
 
     Notes
     -----
@@ -145,17 +145,18 @@ def apply_registration_to_image(
         )
     well = Well.read(path.parent.parent.parent, path.parent.parent.name, path.parent.name)
     well.check_inside()
+    image = well.image(path.name)
     request = RegistrationRequest(
         registered_roi_table, reference_acquisition, interpolation, overwrite_input
     )
     remedy = "No image is lost: check free space and permissions, then call again to go on."
     with system_errors(SwapError, f"{path}: the file system refused", remedy):
-        register_image(well, path.name, request, threads=threads, planning=well_lock(well))
+        register_image(image, request, threads=threads, planning=well_lock(well))
         with well_lock(well):
-            copy_tables(well, path.name, request)
+            copy_tables(image, request)
             if not overwrite_input:
-                new = Path(zarr_url).with_name(publish_image(well, path.name, request).name)
+                new = Path(zarr_url).with_name(publish_image(image, request).name)
                 return {"image_list_updates": [{"zarr_url": str(new), "origin": zarr_url}]}
-            swap_image(well, path.name, request)
-            discard_backup(well, path.name, request)
+            swap_image(image, request)
+            discard_backup(image, request)
     return {"image_list_updates": [{"zarr_url": zarr_url}]}

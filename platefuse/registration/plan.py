@@ -1,85 +1,111 @@
-"""What a registration will do, read and checked before a pixel is moved."""
+"""Read and check everything that decides where the pixels of an image go, before any is written."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from platefuse.errors import RecordError
 from platefuse.ngff.image import Image, Multiscale, check_axes, foreign_files
 from platefuse.ngff.paths import check_tree
-from platefuse.ngff.plate import Well
+from platefuse.ngff.plate import WellImage
 from platefuse.records import RegisteredRoi, RegistrationRecord, TableDigests, digest_tree
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.rois import Placement, match_rois, place_all
-from platefuse.tables.move import check_moves
-from platefuse.tables.table import Roi, read_table, table_fates
+from platefuse.registration.tables import check_actions, table_actions
+from platefuse.tables.table import Table, read_table
 
 
 @dataclass(frozen=True)
 class RegistrationPlan:
-    """Everything that must be known before a pixel is moved.
+    """What a registration does to one image, and everything that was read to know it.
 
     Attributes
     ----------
-    image : Path
-        The image.
-    pairs : list of (Roi, Roi)
-        The ROIs of the acquisition and of the reference that show the same tissue.
-    placements : list of Placement
+    target : WellImage
+        The image in its well.
+    image : Image
+        Its metadata, and those of its labels.
+    placements : tuple of Placement
         Where the pixels of the image go.
+    label_placements : mapping of str to tuple of Placement
+        Where the pixels of each label go.
+    foreign_files : tuple of Path
+        Files and folders in the image that are copied as they are.
     record : RegistrationRecord
         The record of the new image, without its tables.
     """
 
-    image: Path
-    pairs: list[tuple[Roi, Roi]]
-    placements: list[Placement]
+    target: WellImage
+    image: Image
+    placements: tuple[Placement, ...]
+    label_placements: Mapping[str, tuple[Placement, ...]]
+    foreign_files: tuple[Path, ...]
     record: RegistrationRecord
 
 
-def plan_registration(well: Well, image: str, request: RegistrationRequest) -> RegistrationPlan:
+def plan_registration(image: WellImage, request: RegistrationRequest) -> RegistrationPlan:
     """Read and check everything that decides where the pixels of an image go.
+
+    Parameters
+    ----------
+    image : WellImage
+        The image.
+    request : RegistrationRequest
+        The registration.
 
     Raises
     ------
     PlatefuseError
-        If anything is missing or does not fit. Nothing has been written.
+        If something is missing or does not fit. Nothing has been written.
     """
-    target = well.image(image)
-    reference_image = well.reference_image(image, request.reference_acquisition)
-    if not request.overwrite_input:
-        well.check_listed(image)
-    for each in (target, reference_image):
-        each.check_links()
-    source, reference = target.live, reference_image.live
-    if done_record(source, request) is not None:
-        raise RecordError(
-            f"{source}: this image has been registered in its place already, and now an image "
-            "next to it is requested (overwrite_input: false). Its pixels will not be shifted "
-            "twice: restore the original image, or set overwrite_input to true."
-        )
-    multiscale = Image.read(source)
-    check_axes(multiscale, Multiscale.read(reference))
-    tables = [read_table(folder, request.roi_table) for folder in (source, reference)]
-    labels = list(multiscale.labels.values())
-    axes, where = multiscale.spatial, str(tables[0].path)
-    # A label of a flat image may have an axis z all the same.
-    every = "".join(a for a in "zyx" if any(a in part.spatial for part in (multiscale, *labels)))
-    pairs = match_rois(*(table.rois(every) for table in tables), where=where)
-    placements = place_all(pairs, multiscale, where=where)
-    for label in labels:
-        place_all(pairs, label, where=f"{where}, on {label.path}")
-    for part in (multiscale, *labels):
+    reference = image.well.reference_image(image.name, request.reference_acquisition)
+    _check_original(image, reference, request)
+    source = Image.read(image.live)
+    check_axes(source, Multiscale.read(reference.live))
+    tables = [read_table(each.live, request.roi_table) for each in (image, reference)]
+    placements, label_placements = _place(source, *tables)
+    for part in source.parts:
         part.check_levels()
-    check_moves(table_fates(source, reference), axes)
-    for path in foreign_files(multiscale):
-        check_tree(path, well.plate)
+    check_actions(table_actions(image, reference), image, source.spatial)
+    others = tuple(foreign_files(source))
+    for path in others:
+        check_tree(path, image.well.plate)
     record = RegistrationRecord(
         request=request.identity,
         reference=reference.name,
         digests=TableDigests(*(digest_tree(table.path) for table in tables)),
-        axes=axes,
+        axes=source.spatial,
         rois=tuple(RegisteredRoi(p.name, p.shift_px, p.dst.start, p.dst.shape) for p in placements),
     )
-    return RegistrationPlan(source, pairs, placements, record)
+    return RegistrationPlan(image, source, placements, label_placements, others, record)
+
+
+def _check_original(image: WellImage, reference: WellImage, request: RegistrationRequest) -> None:
+    """Check that an image is listed if it has to be, has safe links, and was not registered."""
+    if not request.overwrite_input:
+        image.well.check_listed(image.name)
+    for each in (image, reference):
+        each.check_links()
+    if done_record(image.live, request) is not None:
+        raise RecordError(
+            f"{image.live}: this image has been registered in its place already, and now an image "
+            "next to it is requested (overwrite_input: false). Its pixels will not be shifted "
+            "twice: restore the original image, or set overwrite_input to true."
+        )
+
+
+def _place(
+    image: Image, acquired: Table, reference: Table
+) -> tuple[tuple[Placement, ...], dict[str, tuple[Placement, ...]]]:
+    """Place the ROIs of two tables on the pixel grids of an image and of each of its labels."""
+    where = str(acquired.path)
+    # A label of a flat image may have the axis z.
+    axes = "".join(a for a in "zyx" if any(a in part.spatial for part in image.parts))
+    pairs = match_rois(acquired.rois(axes), reference.rois(axes), where=where)
+    placements = tuple(place_all(pairs, image, where=where))
+    return placements, {
+        name: tuple(place_all(pairs, label, where=f"{where}, on {label.path}"))
+        for name, label in image.labels.items()
+    }

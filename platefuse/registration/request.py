@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from platefuse.errors import RecordError
-from platefuse.ngff.plate import Well
+from platefuse.ngff.plate import WellImage
 from platefuse.records import RegistrationIdentity, RegistrationRecord
 from platefuse.storage.expected import whole
 from platefuse.storage.options import check_options, option
@@ -60,13 +60,25 @@ class RegistrationRequest:
         """What the record keeps of the request, and what must not change afterwards."""
         return RegistrationIdentity(self.roi_table, self.reference_acquisition, self.interpolation)
 
-    def destination(self, well: Well, image: str) -> Path:
-        """Where the registered image is in the end."""
-        return well.image(image).destination(overwrite=self.overwrite_input)
+    def destination(self, image: WellImage) -> Path:
+        """Folder of the registered image in the end: the image's own, or one next to it."""
+        return image.destination(overwrite=self.overwrite_input)
 
 
 def done_record(folder: Path, request: RegistrationRequest) -> RegistrationRecord | None:
-    """The record of an image that this request has registered completely; else None.
+    """The record of an image that this request has registered completely.
+
+    Parameters
+    ----------
+    folder : Path
+        The live, staged or registered folder of the image. It need not exist.
+    request : RegistrationRequest
+        The registration.
+
+    Returns
+    -------
+    RegistrationRecord or None
+        None if the image has no record, or is not complete.
 
     Raises
     ------

@@ -40,6 +40,11 @@ class Placement:
     source_box: Box
     shift_px: tuple[float, ...]
 
+    @property
+    def offset_px(self) -> tuple[int, ...]:
+        """The shift rounded to whole pixels: from `src` to `dst`."""
+        return tuple(round(shift) for shift in self.shift_px)
+
 
 def match_rois(
     acquired: Sequence[Roi], reference: Sequence[Roi], *, where: str
@@ -98,11 +103,16 @@ def place_all(
     TableError
         As `place` does.
     """
-    axes, size = multiscale.spatial, multiscale.pixel_size_um
-    shape = [multiscale.shapes[0][multiscale.axes.index(a)] for a in axes]
-    pixel_size = [size[a] for a in axes]
+    axes = multiscale.spatial
     return [
-        place(acquired, reference, axes=axes, pixel_size_um=pixel_size, shape=shape, where=where)
+        place(
+            acquired,
+            reference,
+            axes=axes,
+            pixel_size_um=[multiscale.pixel_size_um[axis] for axis in axes],
+            shape=multiscale.shape_in_space,
+            where=where,
+        )
         for acquired, reference in pairs
     ]
 
@@ -178,9 +188,10 @@ def _check_lengths(acquired: Roi, reference: Roi, axis: str, px: float, where: s
             f"{expected:g} µm in the reference (they may differ by one pixel, {px:g} µm). "
             "Compute the registered ROI table again for all acquisitions together."
         )
-    # A pixel size in another unit gives boxes of no pixel, or of more than an image has.
+    # A pixel size in another unit gives boxes of no pixel (half of one is rounded to none), or of
+    # more than any image has.
     starts = reference.start_um[axis], acquired.start_um[axis]
-    if round(min(expected / px, 1)) < 1 or max(expected, *starts) / px > _MOST_PX:
+    if expected / px <= 0.5 or max(expected, *starts) / px > _MOST_PX:
         raise TableError(
             f"{where}: ROI {reference.name!r} is {expected:g} µm long in {axis} and begins at "
             f"{starts[0]:g} µm (in the acquisition at {starts[1]:g} µm), but a pixel is {px:g} "

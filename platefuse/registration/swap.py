@@ -1,9 +1,9 @@
-"""Swapping: the staged image takes the place of the live one, and nothing can be lost.
+"""Exchange the staged image with the live one, publish it next to it, and remove backups.
 
-Three folders take part for every image: *live* in the plate, *staged* and *backup* in the
-staging folder. Which step was reached is read from the folders and their records alone: only
-a registered image carries a record, and it is written last. At every instant the live path is
-the whole old image or the whole new one, and calling again completes what was begun.
+For every image there are three folders: *live* in the plate, *staged* and *backup* in the staging
+folder. Which step was reached is read from the folders and their records only: the record is
+written last, so a folder that has one is complete. At every instant the live path is the whole old
+image or the whole new one, and a second call completes what the first began.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from platefuse.errors import PlatefuseError, RecordError, SwapError
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Well
+from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import ImageReceipt, WellReceipt
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.storage.files import (
@@ -37,86 +37,76 @@ from platefuse.tables.table import table_path
 logger = logging.getLogger(__name__)
 
 
-def backup_path(well: Well, image: str) -> Path:
-    """Where the old image is kept after the swap."""
-    return well.image(image).backup
+def only_backup_left(image: WellImage) -> bool:
+    """Whether only the backup of an image exists: a run was killed between two renames."""
+    return image.backup.exists() and not image.live.exists()
 
 
-def is_away(well: Well, image: str) -> bool:
-    """Whether an image is in its backup alone: a run was killed between two renames."""
-    return backup_path(well, image).exists() and not well.image(image).live.exists()
+def restore_backup(image: WellImage) -> None:
+    """Rename the backup of an image to the live image if that does not exist.
+
+    Not to be called while another job swaps the image.
+    """
+    if only_backup_left(image):
+        with suppress(FileNotFoundError):  # another job of the well has just restored it
+            image.backup.rename(image.live)
+            logger.warning("%s: restored from %s", image.live, image.backup)
 
 
-def put_back(well: Well, image: str) -> None:
-    """Put an image that is away back into its place; not while another job swaps it."""
-    if is_away(well, image):
-        live, backup = well.image(image).live, backup_path(well, image)
-        with suppress(FileNotFoundError):  # another job of the well has just done it
-            backup.rename(live)
-            logger.warning("%s: put back from %s", live, backup)
-
-
-def swap_image(well: Well, image: str, request: RegistrationRequest) -> ImageReceipt:
+def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
     """Put the staged image in the place of the live one; the old image becomes the backup.
 
     Parameters
     ----------
-    well : Well
-        The well.
-    image : str
-        Path of the image in the well.
+    image : WellImage
+        The image.
     request : RegistrationRequest
-        What was asked; an image that carries another request is never touched.
+        The registration. An image that was registered by another one is never changed.
 
     Returns
     -------
-    ImageReceipt or WellReceipt
+    ImageReceipt
         What was done.
 
     Raises
     ------
     PlatefuseError
-        If there is no complete staged image, or the two are on different filesystems. The
-        live image is as it was.
+        If there is no complete staged image, or the two are on different filesystems. The live
+        image is unchanged.
     """
-    places = well.image(image)
-    live, staged, backup = places.live, places.staged, places.backup
-    done = done_record(live, request)
+    done = done_record(image.live, request)
     action = "swapped before"
     if done is None:
-        staged_record = done_record(staged, request)
-        if staged_record is None:
-            put_back(well, image)
+        done, action = done_record(image.staged, request), "swapped"
+        if done is None:
+            restore_backup(image)
             raise RecordError(
-                f"{live}: no complete staged image at {staged}. Run `register_image` and "
-                "`copy_tables` for this image first (the workflow does)."
+                f"{image.live}: no complete staged image at {image.staged}. Run `register_image` "
+                "and `copy_tables` for this image first (the workflow does)."
             )
-        if live.exists() and backup.exists():
+        if image.live.exists() and image.backup.exists():
             raise SwapError(
-                f"{backup}: there is a backup of {live} already, and yet the image is not "
-                "registered. If it is the original, put back by copying, remove the backup; if "
-                "not, move one of the two away. Then start again: neither is lost."
+                f"{image.backup}: there is a backup of {image.live} already, but the image is not "
+                "registered. If it is the original, restored as a copy, remove the backup; if not, "
+                "move one of the two away. Then start again: neither is lost."
             )
-        _exchange(live, staged, backup)
-        done, action = staged_record, "swapped"
-        logger.info("%s: swapped; the original is %s", live, backup)
-    if staged.exists():
-        _keep_or_remove(staged, backup, request)
-    return ImageReceipt(well=well.name, image=image, action=action, record=done)
+        _exchange(image)
+        logger.info("%s: swapped; the original is %s", image.live, image.backup)
+    if image.staged.exists():
+        _keep_or_remove_staged(image, request)
+    return ImageReceipt(well=image.well.name, image=image.name, action=action, record=done)
 
 
-def discard_backup(well: Well, image: str, request: RegistrationRequest) -> None:
+def discard_backup(image: WellImage, request: RegistrationRequest) -> None:
     """Check a live registered image, then remove its backup.
 
     Raises
     ------
     PlatefuseError
-        If the image is not registered, or is not as its record says. The backup is kept.
+        If the image is not registered, or is not as its record has it. The backup is kept.
     """
-    check_registered(well.image(image).live, request)
-    remove_tree(backup_path(well, image))
-    remove_tree(well.staging / image)
-    remove_empty_folders(well.staging, staging_root(well.plate))
+    check_registered(image, request)
+    _remove_backup(image)
 
 
 def discard_backups(
@@ -127,51 +117,53 @@ def discard_backups(
     Parameters
     ----------
     well : Well
-        The well; all its images must be swapped.
+        The well. All its images must have been swapped.
     request : RegistrationRequest
-        What was asked.
+        The registration.
     keep_originals : bool
-        Whether the backups stay, as ``<plate>.staging/<row>/<column>/<image>.original``.
+        Whether the backups are kept, as ``<plate>.staging/<row>/<column>/<image>.original``.
 
     Returns
     -------
-    ImageReceipt or WellReceipt
-        What was done.
+    WellReceipt
+        The images, and the backups that are left.
 
     Raises
     ------
     PlatefuseError
-        If an image is not registered, or is not as its record says. All backups are kept.
+        If an image is not registered, or is not as its record has it. All backups are kept.
     """
-    images = [image.name for image in well.images]
-    for image in images:
-        check_registered(well.image(image).live, request)
+    for image in well.images:
+        check_registered(image, request)
     if not keep_originals:
-        for image in images:
-            discard_backup(well, image, request)
-    kept = [str(backup_path(well, image)) for image in images if backup_path(well, image).exists()]
-    return WellReceipt(well=well.name, images=tuple(images), backups_kept=tuple(kept))
+        for image in well.images:
+            _remove_backup(image)
+    kept = tuple(str(image.backup) for image in well.images if image.backup.exists())
+    names = tuple(image.name for image in well.images)
+    return WellReceipt(well=well.name, images=names, backups_kept=kept)
 
 
-def check_registered(image: Path, request: RegistrationRequest) -> None:
-    """Check that all parts of a live image are there: record, levels, labels, tables of the record.
+def check_registered(image: WellImage, request: RegistrationRequest) -> None:
+    """Check that a live image is complete: its record, levels, labels, and the record's tables.
 
     Raises
     ------
     PlatefuseError
         If one is missing.
     """
-    record = done_record(image, request)
+    record = done_record(image.live, request)
     if record is None or record.tables is None:
-        raise RecordError(f"{image}: not registered yet; its backup is not to be removed.")
-    Image.read(image)
+        raise RecordError(
+            f"{image.live}: this image is not registered yet, so its backup is not removed."
+        )
+    Image.read(image.live)
     for name in record.tables:
-        if not table_path(image, name).is_dir():
-            raise RecordError(f"{image}: the table {name!r} of its record is not there.")
+        if not table_path(image.live, name).is_dir():
+            raise RecordError(f"{image.live}: the table {name!r} of its record does not exist.")
 
 
-def publish_image(well: Well, image: str, request: RegistrationRequest) -> Path:
-    """Move a staged image beside the original and enter it in the well's metadata.
+def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
+    """Move a staged image next to the original, and list it in the well's metadata.
 
     One caller at a time for each well: the metadata of the well is read and written.
 
@@ -185,28 +177,31 @@ def publish_image(well: Well, image: str, request: RegistrationRequest) -> Path:
     PlatefuseError
         If there is no complete staged image, or something else has the new name.
     """
-    target, staged = request.destination(well, image), well.staging / image
+    target, well = request.destination(image), image.well
     if done_record(target, request) is None:
         if target.exists():
             raise SwapError(
-                f"{target} exists and was not made by platefuse. Move it away, or set "
+                f"{target} exists and was not written by platefuse. Move it away, or set "
                 "`registration.overwrite_input: true`."
             )
-        if done_record(staged, request) is None:
-            raise RecordError(f"{well.image(image).live}: no complete staged image at {staged}.")
-        _check_filesystem(staged, well.path)
-        flush_filesystem(staged)
-        staged.rename(target)
+        if done_record(image.staged, request) is None:
+            raise RecordError(
+                f"{image.live}: no complete staged image at {image.staged}. Run `register_image` "
+                "and `copy_tables` for this image first (the workflow does)."
+            )
+        _check_filesystem(image.staged, well.path)
+        flush_filesystem(image.staged)
+        image.staged.rename(target)
         flush_folder(well.path)
-    _enter_in_well(well, image, target.name)
-    remove_tree(staged)
+    _list_in_well(image, target.name)
+    remove_tree(image.staged)
     remove_empty_folders(well.staging, staging_root(well.plate))
     return target
 
 
 def publish_registered(well: Well, request: RegistrationRequest) -> WellReceipt:
     """Publish every staged image of a well; see `publish_image`."""
-    paths = [publish_image(well, image.name, request) for image in well.images]
+    paths = [publish_image(image, request) for image in well.images]
     return WellReceipt(well=well.name, images=tuple(path.name for path in paths))
 
 
@@ -233,7 +228,14 @@ def well_lock(well: Well) -> Iterator[None]:
             return
 
 
-def _exchange(live: Path, staged: Path, backup: Path) -> None:
+def _remove_backup(image: WellImage) -> None:
+    remove_tree(image.backup)
+    remove_tree(image.staged)
+    remove_empty_folders(image.well.staging, staging_root(image.well.plate))
+
+
+def _exchange(image: WellImage) -> None:
+    live, staged, backup = image.live, image.staged, image.backup
     _check_filesystem(staged, live if live.exists() else live.parent)
     flush_filesystem(staged)
     if live.exists() and exchange(live, staged):
@@ -241,8 +243,8 @@ def _exchange(live: Path, staged: Path, backup: Path) -> None:
     else:
         if live.exists():
             logger.warning(
-                "%s: this filesystem cannot exchange folders in one step; two renames are "
-                "used, and for an instant the image is only in the staging folder",
+                "%s: this filesystem cannot exchange two folders in one step; two renames are "
+                "used, and between them the image is only in the staging folder",
                 live,
             )
             live.rename(backup)
@@ -251,12 +253,16 @@ def _exchange(live: Path, staged: Path, backup: Path) -> None:
     flush_folder(backup.parent)
 
 
-def _keep_or_remove(staged: Path, backup: Path, request: RegistrationRequest) -> None:
-    """Tidy a staged folder whose live image is registered: the old image, or a second new one."""
-    if done_record(staged, request) is None and not backup.exists() and _is_image(staged):
-        staged.rename(backup)
+def _keep_or_remove_staged(image: WellImage, request: RegistrationRequest) -> None:
+    """Handle a staged folder whose live image is registered: the original, or a second new image.
+
+    It is the original if a run was killed between the exchange and the renaming to the backup.
+    """
+    is_new = done_record(image.staged, request) is not None
+    if not is_new and not image.backup.exists() and _is_image(image.staged):
+        image.staged.rename(image.backup)
     else:
-        remove_tree(staged)
+        remove_tree(image.staged)
 
 
 def _is_image(folder: Path) -> bool:
@@ -277,15 +283,16 @@ def _is_same_file(file: IO[str], path: Path) -> bool:
 def _check_filesystem(staged: Path, live: Path) -> None:
     if not same_filesystem(staged, live):
         raise SwapError(
-            f"{staged} and {live} are on different filesystems, so one cannot take the other's "
-            "place in one step. Put the plate and the folder beside it on one filesystem."
+            f"{staged} and {live} are on different filesystems, so one cannot replace the other in "
+            "one step. Put the plate and the folder next to it on one filesystem."
         )
 
 
-def _enter_in_well(well: Well, image: str, new: str) -> None:
+def _list_in_well(image: WellImage, new: str) -> None:
+    well = image.well
     if any(name == new for name, _ in well.read_again().listed):
         return
     section = read_attributes(well.path)["well"]
-    entry = next(e for e in section["images"] if e["path"] == image)
+    entry = next(entry for entry in section["images"] if entry["path"] == image.name)
     images = [*section["images"], {**entry, "path": new}]
     update_attributes(well.path, {"well": {**section, "images": images}})

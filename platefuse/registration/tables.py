@@ -1,34 +1,107 @@
-"""Carrying the tables: into the staged image, which is complete with them."""
+"""Copy the tables of an image into its staged image, and move boxes with their pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from platefuse.errors import RecordError
-from platefuse.ngff.image import Multiscale
-from platefuse.ngff.plate import Well
+from platefuse.ngff.create import copy_metadata_files
+from platefuse.ngff.image import Multiscale, others
+from platefuse.ngff.metadata import is_node
+from platefuse.ngff.plate import WellImage
 from platefuse.records import ImageReceipt, RegisteredTable, RegistrationRecord, digest_tree
 from platefuse.registration.request import RegistrationRequest, done_record
-from platefuse.tables.move import Piece, move_table
-from platefuse.tables.table import TableFate, copy_table_groups, table_fates, table_path
+from platefuse.storage.files import copy_tree, remove_tree
+from platefuse.tables.move import Piece, check_boxes, move_table
+from platefuse.tables.table import (
+    has_boxes,
+    is_standard_name,
+    read_table,
+    table_names,
+    table_path,
+    table_type,
+    write_table_list,
+)
 
 
-def copy_tables(well: Well, image: str, request: RegistrationRequest) -> ImageReceipt:
-    """Carry all tables of an image into its staged image, and complete the record.
+@dataclass(frozen=True)
+class TableAction:
+    """What happens to a table when its image is registered.
 
-    Tables that say where the fields or the well are come from the reference. Other ROI tables
-    of the image are moved with its pixels. All others are copied byte for byte.
+    Attributes
+    ----------
+    origin : str
+        The image that it comes from: the acquisition's own or its reference.
+    moves : bool
+        Whether its boxes are moved with the pixels of the image.
+    """
+
+    origin: Literal["image", "reference"]
+    moves: bool
+
+
+def table_actions(image: WellImage, reference: WellImage) -> dict[str, TableAction]:
+    """What happens to each table of an image, and to the tables of its reference.
+
+    Standard ROI tables describe the position of the fields or of the well. In a registered image
+    these are the positions in the reference. A table is standard by its name (the rule of Fractal
+    1.x), or if it is of type ``roi_table`` and the reference has one with the same rows (as in
+    Fractal 2.x). Any other ROI table of the image is moved with its pixels. All others are copied.
+
+    Raises
+    ------
+    TableError
+        If a listed table is missing, or its attributes are broken.
+    """
+    actions = {
+        name: TableAction("image", has_boxes(image.live, name)) for name in table_names(image.live)
+    }
+    for name in table_names(reference.live):
+        if is_standard_name(name) or (
+            table_type(reference.live, name) == "roi_table"
+            and (name not in actions or _same_rows(image, reference, name))
+        ):
+            actions[name] = TableAction("reference", moves=False)
+    return actions
+
+
+def check_actions(actions: Mapping[str, TableAction], image: WellImage, axes: str) -> None:
+    """Check that the boxes of every table that is to be moved can be moved.
 
     Parameters
     ----------
-    well : Well
-        The well.
-    image : str
-        Path of the image in the well.
+    actions : mapping of str to TableAction
+        What happens to each table.
+    image : WellImage
+        The image.
+    axes : str
+        Its axes in space.
+
+    Raises
+    ------
+    TableError
+        If a table cannot be read, lacks a column, or has a number that is not finite.
+    """
+    for name, action in actions.items():
+        if action.moves:
+            check_boxes(read_table(image.live, name), axes)
+
+
+def copy_tables(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
+    """Copy the tables of an image into its staged image, and complete the record of that.
+
+    Tables that describe the position of the fields or of the well come from the reference. Other
+    ROI tables of the image are moved with its pixels, as the record of the staged image has them.
+    All others are copied byte for byte.
+
+    Parameters
+    ----------
+    image : WellImage
+        The image.
     request : RegistrationRequest
-        What is asked.
+        The registration.
 
     Returns
     -------
@@ -40,53 +113,90 @@ def copy_tables(well: Well, image: str, request: RegistrationRequest) -> ImageRe
     PlatefuseError
         If the image is neither staged nor registered, or a listed table is missing.
     """
-    done = done_record(request.destination(well, image), request)
+    well, name = image.well.name, image.name
+    done = done_record(request.destination(image), request)
     if done is not None:
-        return ImageReceipt(
-            well=well.name, image=image, action="registered before", tables=done.tables
-        )
-    staged = well.staging / image
-    record = RegistrationRecord.read(staged)
-    if record is None:
+        return ImageReceipt(well=well, image=name, action="registered before", tables=done.tables)
+    record = RegistrationRecord.read(image.staged)
+    if record is None or record.request != request.identity:
         raise RecordError(
-            f"{well.image(image).live}: there is no staged image at {staged}. Run `register_image` "
-            "for this image first (the workflow does)."
+            f"{image.live}: there is no staged image of this registration ({request.identity}) at "
+            f"{image.staged}. Run `register_image` for this image first (the workflow does)."
         )
-    source = well.image(image).live
-    reference = well.reference_image(image, request.reference_acquisition).live
-    fates = table_fates(source, reference)
-    copy_table_groups(fates, source, staged)
-    pieces = _moved_regions(record, Multiscale.read(source))
+    reference = image.well.image(record.reference)
+    actions = table_actions(image, reference)
+    copy_table_groups(actions, image, reference)
+    regions = moved_regions(record, Multiscale.read(image.live))
     tables = {
-        name: _carried(staged, name, fate, source, pieces, record.axes)
-        for name, fate in fates.items()
+        table: _finish_table(image, table, action, regions, record.axes)
+        for table, action in actions.items()
     }
-    replace(record, tables=tables).write(staged)
-    return ImageReceipt(well=well.name, image=image, action="carried", tables=tables)
+    replace(record, tables=tables).write(image.staged)
+    return ImageReceipt(well=well, image=name, action="carried", tables=tables)
 
 
-def _moved_regions(record: RegistrationRecord, image: Multiscale) -> list[Piece]:
-    """The parts of the acquisition that were moved, by whole pixels as the record has them."""
+def copy_table_groups(
+    actions: Mapping[str, TableAction], image: WellImage, reference: WellImage
+) -> None:
+    """Write the ``tables`` group of a staged image: each table byte for byte from its origin.
+
+    Parameters
+    ----------
+    actions : mapping of str to TableAction
+        Where each table comes from, in the order of the new list.
+    image : WellImage
+        The image, whose group metadata is kept.
+    reference : WellImage
+        Its reference.
+    """
+    folders = {"image": image.live / "tables", "reference": reference.live / "tables"}
+    own, new = folders["image"], image.staged / "tables"
+    remove_tree(new)
+    if not actions and not own.is_dir():
+        return
+    model = own if is_node(own) or not actions else folders[next(iter(actions.values())).origin]
+    copy_metadata_files(model, new)
+    for path in others(own, actions):
+        copy_tree(path, new / path.name)
+    for name, action in actions.items():
+        copy_tree(folders[action.origin] / name, new / name)
+    write_table_list(new, list(actions))
+
+
+def moved_regions(record: RegistrationRecord, image: Multiscale) -> list[Piece]:
+    """The parts of an acquisition that were moved, by whole pixels as the record has them.
+
+    Parameters
+    ----------
+    record : RegistrationRecord
+        Record of the staged image.
+    image : Multiscale
+        The image, for its pixel size.
+    """
     size_um = [image.pixel_size_um[a] for a in record.axes]
+
+    def in_um(numbers: Sequence[int]) -> tuple[float, ...]:
+        return tuple(n * um for n, um in zip(numbers, size_um, strict=True))
+
     return [
-        Piece(
-            *(
-                tuple(px * um for px, um in zip(numbers, size_um, strict=True))
-                for numbers in (roi.source_box.start, roi.source_box.stop, roi.offset_px)
-            )
-        )
+        Piece(in_um(roi.source_box.start), in_um(roi.source_box.stop), in_um(roi.offset_px))
         for roi in record.rois
         if not roi.box.empty
     ]
 
 
-def _carried(
-    staged: Path, name: str, fate: TableFate, image: Path, pieces: Sequence[Piece], axes: str
+def _finish_table(
+    image: WellImage, name: str, action: TableAction, regions: Sequence[Piece], axes: str
 ) -> RegisteredTable:
-    """What is recorded of a table, after it was moved if that is its fate."""
+    """Move the boxes of a table that was copied, if it is to be moved, and record what was done."""
+    dropped = move_table(image.staged, name, regions, axes) if action.moves else None
     return RegisteredTable(
-        "image" if fate.origin == image else "reference",
-        "moved" if fate.moves else "copied",
-        move_table(staged, name, pieces, axes) if fate.moves else None,
-        sha256=digest_tree(table_path(staged, name)),
+        action.origin,
+        "moved" if action.moves else "copied",
+        dropped,
+        sha256=digest_tree(table_path(image.staged, name)),
     )
+
+
+def _same_rows(image: WellImage, reference: WellImage, name: str) -> bool:
+    return read_table(image.live, name).names == read_table(reference.live, name).names

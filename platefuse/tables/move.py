@@ -20,7 +20,7 @@ from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.storage.files import write_json
 from platefuse.tables.anndata_format import write_anndata
 from platefuse.tables.backends import backend_of, read_json_file
-from platefuse.tables.table import Table, TableFate, read_table
+from platefuse.tables.table import Table, read_table
 
 Numbers = dict[str, NDArray[np.float64]]
 
@@ -90,33 +90,29 @@ def move_boxes(
     return begin[rows, chosen] + shift[chosen], kept
 
 
-def check_moves(fates: Mapping[str, TableFate], axes: str) -> None:
-    """Check that the tables that are to be moved can be.
+def check_boxes(table: Table, axes: str) -> None:
+    """Check that the boxes of a table can be moved.
 
     Parameters
     ----------
-    fates : mapping of str to TableFate
-        What happens to each table.
+    table : Table
+        The table.
     axes : str
-        Axes in space of their image.
+        Axes in space of its image.
 
     Raises
     ------
     TableError
-        If one cannot be read, lacks a column, or has a number that is not finite.
+        If the table lacks a column, or has a number that is not finite.
     """
-    for name, fate in fates.items():
-        if not fate.moves:
-            continue
-        table = read_table(fate.origin, name)
-        try:
-            _boxes(table, axes)
-        except TableError as error:
-            kind = all_attributes(table.path).get("type")
-            raise TableError(
-                f"{error} A table of the type {kind!r} is moved with the pixels: give it the "
-                "boxes, or another type if it has none."
-            ) from error
+    try:
+        _boxes(table, axes)
+    except TableError as error:
+        kind = all_attributes(table.path).get("type")
+        raise TableError(
+            f"{error} A table of the type {kind!r} is moved with the pixels: give it the "
+            "boxes, or another type if it has none."
+        ) from error
 
 
 def _boxes(table: Table, axes: str) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:

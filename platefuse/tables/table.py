@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from platefuse.errors import TableError
-from platefuse.ngff.create import copy_metadata_files
-from platefuse.ngff.image import others
 from platefuse.ngff.metadata import FORMATS, V2, Format, all_attributes, is_node, replace_attributes
 from platefuse.ngff.paths import safe_name
-from platefuse.storage.files import copy_tree, remove_tree
 from platefuse.tables.anndata_format import write_anndata
 from platefuse.tables.backends import READERS, backend_of
 
@@ -200,48 +197,9 @@ def read_table(image: Path, name: str) -> Table:
     return Table(path, tuple(names), {k: tuple(v) for k, v in columns.items()})
 
 
-@dataclass(frozen=True)
-class TableFate:
-    """What happens to a table when its image is registered.
-
-    Attributes
-    ----------
-    origin : Path
-        The image that it comes from.
-    moves : bool
-        Whether its boxes are moved with the pixels of the image.
-    """
-
-    origin: Path
-    moves: bool
-
-
-def table_fates(image: Path, reference: Path) -> dict[str, TableFate]:
-    """What happens to each table of an image, and to those of its reference.
-
-    Standard ROI tables say where the fields or the well are: in a registered image, where the
-    reference has them. A table is standard by its name (the rule of Fractal 1.x) or if it is of
-    type ``roi_table`` and the reference has one with the same rows (as in Fractal 2.x). Any
-    other ROI table of the image is moved with its pixels; everything else is copied.
-
-    Raises
-    ------
-    TableError
-        If a listed table is missing, or its attributes are broken.
-    """
-    fates = {name: TableFate(image, has_boxes(image, name)) for name in table_names(image)}
-    for name in table_names(reference):
-        if is_standard_name(name) or (
-            _type(reference, name) == "roi_table"
-            and (name not in fates or _same_rows(image, reference, name))
-        ):
-            fates[name] = TableFate(reference, moves=False)
-    return fates
-
-
 def has_boxes(image: Path, name: str) -> bool:
     """Whether a table is one of ROIs: by its type or, if it has none, by its columns."""
-    kind = _type(image, name)
+    kind = table_type(image, name)
     if kind is not None:
         return kind in _ROI_TYPES
     try:
@@ -256,35 +214,9 @@ def is_standard_name(name: str) -> bool:
     return any(standard in name for standard in STANDARD_NAMES)
 
 
-def _type(image: Path, name: str) -> object:
+def table_type(image: Path, name: str) -> object:
+    """The type that a table's attributes have; None if they have none."""
     return all_attributes(table_path(image, name)).get("type")
-
-
-def _same_rows(image: Path, reference: Path, name: str) -> bool:
-    return read_table(image, name).names == read_table(reference, name).names
-
-
-def copy_table_groups(fates: Mapping[str, TableFate], image: Path, target: Path) -> None:
-    """Write the ``tables`` group of `target`: each table byte for byte from its origin.
-
-    Parameters
-    ----------
-    fates : mapping of str to TableFate
-        Where each table comes from, in the order of the new list.
-    image, target : Path
-        The old image, whose group metadata is kept, and the new one.
-    """
-    folder, own = target / "tables", image / "tables"
-    remove_tree(folder)
-    if not fates and not own.is_dir():
-        return
-    model = own if is_node(own) or not fates else next(iter(fates.values())).origin / "tables"
-    copy_metadata_files(model, folder)
-    for path in others(own, fates):
-        copy_tree(path, folder / path.name)
-    for name, fate in fates.items():
-        copy_tree(table_path(fate.origin, name), folder / name)
-    _write_table_list(folder, list(fates))
 
 
 def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, float]]) -> None:
@@ -317,10 +249,14 @@ def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, floa
         {"type": "roi_table", "fractal_table_version": "1", "backend": "anndata"}
     )
     listed = [n for n in all_attributes(folder).get("tables", []) if n != name]
-    _write_table_list(folder, [*listed, name])
+    write_table_list(folder, [*listed, name])
 
 
-def _write_table_list(folder: Path, names: Sequence[str]) -> None:
+def write_table_list(folder: Path, names: Sequence[str]) -> None:
+    """Write the list of tables into the attributes of a ``tables`` group; others are kept.
+
+    The group is created, of Zarr format 2, if `folder` is none.
+    """
     attributes = {**all_attributes(folder), "tables": list(names)}
     if any((folder / kind.group_file).is_file() for kind in FORMATS.values()):
         replace_attributes(folder, attributes)

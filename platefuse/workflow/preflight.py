@@ -15,7 +15,7 @@ from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well
 from platefuse.registration.plan import plan_registration
 from platefuse.registration.request import RegistrationRequest, done_record
-from platefuse.registration.swap import is_away
+from platefuse.registration.swap import only_backup_left
 from platefuse.storage.files import same_filesystem
 
 
@@ -47,12 +47,12 @@ def check_well(well: Well, request: RegistrationRequest) -> None:
                 f"{well.path}: an image is named {image.name}{BACKUP_SUFFIX}, the name that the "
                 f"backup of image {image.name} gets. Rename it."
             )
-    if any(is_away(well, image.name) for image in well.acquired_images):
+    if any(only_backup_left(image) for image in well.acquired_images):
         return  # the well's first job puts it back; until then its images cannot be read
     for image in well.images:
-        if done_record(request.destination(well, image.name), request) is None:
+        if done_record(request.destination(image), request) is None:
             _check_swappable(well.plate)
-            plan_registration(well, image.name, request)
+            plan_registration(image, request)
 
 
 def check_fused_plate(plate: Plate, fused: Path) -> None:
@@ -101,7 +101,7 @@ def check_fusion(plate: Plate, options: FusionOptions) -> None:
         layers = [
             Layer.read(image.name, image.acquisition, image.live, options.tile_table)
             for image in well.images
-            if not is_away(well, image.name)
+            if not only_backup_left(image)
         ]
         for _, together in fused_images(layers, options):
             frame_for(together, options)

@@ -1,8 +1,8 @@
-"""What has been done to a plate so far, as its folders and records tell it.
+"""Report what has been done to a plate, from its folders and records.
 
-Only reads, and takes no lock: safe at any moment of a run. A plate that is being worked on has no
-state as a whole, so each image is told as it was when it was looked at, and an image that is
-swapped meanwhile is told as it was before or after.
+It reads only, and takes no lock, so it may be called at any time of a run. A plate that is being
+processed has no single state: each image is reported as it was when it was read, and an image that
+is swapped at that time is reported as it was before or after.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STATES = {
 
 @dataclass(frozen=True)
 class ShiftRange:
-    """How far the ROIs of one image were moved onto the reference.
+    """Shifts of the ROIs of one image onto the reference.
 
     Attributes
     ----------
@@ -80,11 +80,11 @@ class ImageStatus:
         One of `STATES`.
     registered_image : str or None
         Path in the well of the registered image: `image` itself, or ``<image>_registered``
-        beside it.
+        next to it.
     backup : str or None
         Folder of the original, if it is kept or not yet removed.
     shifts : ShiftRange or None
-        How far it was moved, or will be if it is staged.
+        Its shifts; if it is staged, those that it will have.
     problem : str or None
         What is wrong, if it is unreadable.
     """
@@ -160,19 +160,19 @@ class PlateStatus:
 
 
 def plate_status(path: str | Path, fused: str | Path | None = None) -> PlateStatus:
-    """Look at every image of a plate. Writes nothing.
+    """Read the state of every image of a plate. Writes nothing.
 
     Parameters
     ----------
     path : str or Path
         The plate.
     fused : str or Path, optional
-        The fused plate; ``<plate>_fused.zarr`` beside the plate if it is not given.
+        The fused plate; ``<plate>_fused.zarr`` next to the plate if it is not given.
 
     Returns
     -------
     PlateStatus
-        What was found. An image or a well that cannot be read is reported, not raised.
+        The state of all wells. An image or a well that cannot be read is reported, not raised.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def plate_status(path: str | Path, fused: str | Path | None = None) -> PlateStat
 
 
 def well_status(plate: Plate, name: WellName, fused: Path) -> WellStatus:
-    """Look at every image of a well; `fused` is the fused plate."""
+    """Read the state of every image of a well; `fused` is the fused plate."""
     try:
         is_fused = _read(FusedWellRecord, fused / name.row / name.column) is not None
         images = Well.read(plate.path, name.row, name.column, plate.only).images
@@ -196,7 +196,7 @@ def well_status(plate: Plate, name: WellName, fused: Path) -> WellStatus:
 
 
 def image_status(image: WellImage) -> ImageStatus:
-    """Look at one image: its staged copy first, so that a swap meanwhile is never missed."""
+    """Read the state of one image: its staged copy first, so that a swap is never missed."""
     try:
         return _image_status(image)
     except (PlatefuseError, OSError) as error:
@@ -241,7 +241,7 @@ def _backup(image: WellImage, *, registered_in_place: bool) -> str | None:
     backup, staged = image.backup, image.staged
     if backup.is_dir():
         return str(backup)
-    # Killed between the exchange and the renaming: the original still has the staged image's name.
+    # A kill between exchange and renaming leaves the original under the staged image's name.
     exchanged = (
         registered_in_place and staged.is_dir() and _read(RegistrationRecord, staged) is None
     )

@@ -19,7 +19,7 @@ from platefuse.ngff.plate import Plate, Well
 from platefuse.records import Receipt
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image
-from platefuse.registration.swap import backup_path, discard_backups, publish_registered, swap_image
+from platefuse.registration.swap import discard_backups, publish_registered, swap_image
 from platefuse.registration.tables import copy_tables
 from platefuse.workflow.status import plate_status
 from tests.plates_0_1_0 import PLATES, extract, status_then, truth_of_half
@@ -82,13 +82,13 @@ class TestRegisteredInPlace:
         before = fingerprint(tmp_path)
         well = well_of(plate)
         for image in ("0", "1"):
-            done = content(register_image(well, image, IN_PLACE))
+            done = content(register_image(well.image(image), IN_PLACE))
             swapped = receipt(plate, f"B/03/{image}/swap_image")
             assert (done["action"], done["record"]) == ("registered before", swapped["record"])
-            copied = content(copy_tables(well, image, IN_PLACE))
+            copied = content(copy_tables(well.image(image), IN_PLACE))
             tables = receipt(plate, f"B/03/{image}/copy_tables")["tables"]
             assert (copied["action"], copied["tables"]) == ("registered before", tables)
-            again = content(swap_image(well, image, IN_PLACE))
+            again = content(swap_image(well.image(image), IN_PLACE))
             assert (again["action"], again["record"]) == ("swapped before", swapped["record"])
         discarded = content(discard_backups(well, IN_PLACE))
         assert discarded.items() <= receipt(plate, "B/03/discard_backups").items()
@@ -107,7 +107,7 @@ class TestRegisteredInPlace:
         well = well_of(extract("in_place", tmp_path))
         request = RegistrationRequest(TABLE, overwrite_input=False)
         with pytest.raises(RecordError, match="registered in its place already"):
-            register_image(well, "1", request)
+            register_image(well.image("1"), request)
 
 
 def test_images_registered_next_to_the_originals_are_found(tmp_path: Path) -> None:
@@ -115,11 +115,11 @@ def test_images_registered_next_to_the_originals_are_found(tmp_path: Path) -> No
     before = fingerprint(tmp_path)
     well = well_of(plate)
     for image in ("0", "1"):
-        done = content(register_image(well, image, BESIDE))
+        done = content(register_image(well.image(image), BESIDE))
         staged = receipt(plate, f"B/03/{image}/register_image")["record"]
         assert done["action"] == "registered before"
         assert staged.items() <= done["record"].items()
-        assert copy_tables(well, image, BESIDE).action == "registered before"
+        assert copy_tables(well.image(image), BESIDE).action == "registered before"
     published = content(publish_registered(well, BESIDE))
     assert published.items() <= receipt(plate, "B/03/publish_registered").items()
     assert fingerprint(tmp_path) == before
@@ -129,16 +129,16 @@ class TestHalfRegistered:
     def test_staged_images_are_continued(self, half: Path) -> None:
         well = well_of(half, "A/01")
         for image in ("0", "1"):
-            done = content(register_image(well, image, IN_PLACE))
+            done = content(register_image(well.image(image), IN_PLACE))
             staged = receipt(half, f"A/01/{image}/register_image")["record"]
             assert done["action"] == "staged before"
             assert staged.items() <= done["record"].items()
         with pytest.raises(RecordError, match="no complete staged image"):
-            swap_image(well, "0", IN_PLACE)
-        copied = content(copy_tables(well, "0", IN_PLACE))["tables"]
+            swap_image(well.image("0"), IN_PLACE)
+        copied = content(copy_tables(well.image("0"), IN_PLACE))["tables"]
         for image in ("0", "1"):
-            assert swap_image(well, image, IN_PLACE).action == "swapped"
-        again = content(copy_tables(well, "1", IN_PLACE))
+            assert swap_image(well.image(image), IN_PLACE).action == "swapped"
+        again = content(copy_tables(well.image("1"), IN_PLACE))
         tables = receipt(half, "A/01/1/copy_tables")["tables"]
         assert (again["action"], again["tables"]) == ("registered before", tables)
         assert copied.keys() == tables.keys()
@@ -146,15 +146,15 @@ class TestHalfRegistered:
         assert_finished_as_planned(half, "A/01")
 
     def test_tables_of_a_complete_staged_image_can_be_copied_again(self, half: Path) -> None:
-        again = content(copy_tables(well_of(half, "A/01"), "1", IN_PLACE))
+        again = content(copy_tables(well_of(half, "A/01").image("1"), IN_PLACE))
         assert again["tables"] == receipt(half, "A/01/1/copy_tables")["tables"]
 
     def test_kept_backups_are_discarded(self, half: Path) -> None:
         well = well_of(half, "A/02")
         for image in ("0", "1"):
-            assert backup_path(well, image).is_dir()
-            assert swap_image(well, image, IN_PLACE).action == "swapped before"
-            assert backup_path(well, image).is_dir()
+            assert well.image(image).backup.is_dir()
+            assert swap_image(well.image(image), IN_PLACE).action == "swapped before"
+            assert well.image(image).backup.is_dir()
         assert discard_backups(well, IN_PLACE).backups_kept == ()
         assert_finished_as_planned(half, "A/02")
 
@@ -162,26 +162,26 @@ class TestHalfRegistered:
         well = well_of(half, "A/02")
         for image in ("0", "1"):
             shutil.rmtree(well.image(image).live)
-            backup_path(well, image).rename(well.image(image).live)
+            well.image(image).backup.rename(well.image(image).live)
             assert_unregistered(half, truth_of_half(), "A/02", image)
 
     def test_an_exchange_that_was_interrupted_is_completed(self, half: Path) -> None:
         well = well_of(half, "A/03")
         original = fingerprint(well.staging / "1")
-        swapped = content(swap_image(well, "1", IN_PLACE))
+        swapped = content(swap_image(well.image("1"), IN_PLACE))
         assert swapped["action"] == "swapped before"
-        assert fingerprint(backup_path(well, "1")) == original
+        assert fingerprint(well.image("1").backup) == original
         discard_backups(well, IN_PLACE)
         assert_finished_as_planned(half, "A/03")
 
     def test_an_image_whose_staging_was_interrupted_is_staged_anew(self, half: Path) -> None:
         well = well_of(half, "A/04")
         for image in ("0", "1"):
-            assert register_image(well, image, IN_PLACE).action == "staged"
+            assert register_image(well.image(image), IN_PLACE).action == "staged"
         for image in ("0", "1"):
-            copy_tables(well, image, IN_PLACE)
+            copy_tables(well.image(image), IN_PLACE)
         for image in ("0", "1"):
-            swap_image(well, image, IN_PLACE)
+            swap_image(well.image(image), IN_PLACE)
         discard_backups(well, IN_PLACE)
         assert_finished_as_planned(half, "A/04")
 
@@ -208,7 +208,7 @@ class TestAnotherRequest:
         before = fingerprint(tmp_path)
         for other in self.others:
             with pytest.raises(RecordError, match="will not be shifted twice"):
-                step(well_of(plate), "1", other)
+                step(well_of(plate).image("1"), other)
         assert fingerprint(tmp_path) == before
 
     def test_backups_are_not_discarded(self, half: Path) -> None:
@@ -222,7 +222,7 @@ class TestAnotherRequest:
         before = fingerprint(half.parent)
         for other in self.others:
             with pytest.raises(RecordError, match="will not be shifted twice"):
-                swap_image(well_of(half, "A/01"), "1", other)
+                swap_image(well_of(half, "A/01").image("1"), other)
         assert fingerprint(half.parent) == before
 
 

@@ -147,6 +147,8 @@ def test_registration_record_is_read_key_by_key(tmp_path: Path) -> None:
     assert (record.digests.acquisition_table, record.digests.reference_table) == ("0a", "0b")
     assert record.rois == (RegisteredRoi("FOV_1", (0, 3.25, -5), (0, 3, 0), (2, 77, 83)),)
     assert record.rois[0].box == Box((0, 3, 0), (2, 80, 83))
+    assert record.rois[0].offset_px == (0, 3, -5)
+    assert record.rois[0].source_box == Box((0, 0, 5), (2, 77, 88))
     tables = record.tables or {}
     assert [(t.origin, t.action, t.rows_dropped) for t in tables.values()] == [
         ("reference", "copied", None),

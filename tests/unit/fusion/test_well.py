@@ -51,7 +51,7 @@ def register(plate: Path, request: RegistrationRequest) -> None:
     for well in Plate.open(plate).read_wells():
         for step in (register_image, copy_tables, swap_image):
             for image in well.images if request.overwrite_input or step is not swap_image else ():
-                step(well, image.name, request)
+                step(image, request)
         if not request.overwrite_input:
             publish_registered(well, request)
 
@@ -532,7 +532,7 @@ def test_chunks_that_are_flushed_in_the_end_begin_to_be_written_at_once(
     begun: set[Path] = set()
     monkeypatch.setattr("platefuse.storage.arrays.begin_flush", begun.add)
     well = Plate.open(plate.path).read_wells()[0]
-    register_image(well, "2", RegistrationRequest(FIELDS))
+    register_image(well.image("2"), RegistrationRequest(FIELDS))
     staged = well.staging / "2"
     assert any(staged / "0" in path.parents for path in begun)
     assert any(staged / "labels" in path.parents for path in begun)

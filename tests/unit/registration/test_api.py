@@ -40,7 +40,7 @@ from platefuse.registration.api import apply_registration_to_image, write_regist
 from platefuse.registration.plan import plan_registration
 from platefuse.registration.request import Interpolation, RegistrationRequest
 from platefuse.registration.stage import register_image
-from platefuse.registration.swap import backup_path, discard_backups, publish_registered, swap_image
+from platefuse.registration.swap import discard_backups, publish_registered, swap_image
 from platefuse.registration.tables import copy_tables
 from platefuse.tables.table import read_table, write_roi_table
 from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
@@ -76,14 +76,14 @@ def register(path: Path, request: RegistrationRequest = REQUEST, *, threads: int
     check_plate(plate, request)
     for well in plate.read_wells():
         for image in well.images:
-            register_image(well, image.name, request, threads=threads)
+            register_image(image, request, threads=threads)
         for image in well.images:
-            copy_tables(well, image.name, request)
+            copy_tables(image, request)
         if not request.overwrite_input:
             publish_registered(well, request)
             continue
         for image in well.images:
-            swap_image(well, image.name, request)
+            swap_image(image, request)
         discard_backups(well, request)
 
 
@@ -240,7 +240,7 @@ def test_pixels_that_were_moved_are_never_moved_again(
     well = Plate.open(plate.path).read_wells()[0]
     for step in (register_image, copy_tables, swap_image):
         with pytest.raises(RecordError, match="will not be shifted twice"):
-            step(well, "1", other)
+            step(well.image("1"), other)
     with pytest.raises(RecordError, match="will not be shifted twice"):
         check_plate(Plate.open(plate.path), other)
     assert state(plate.path.parent) == before
@@ -254,7 +254,7 @@ def test_an_image_that_was_moved_in_place_is_not_moved_again_beside_it(
     before = state(plate.path.parent)
     beside = replace(REQUEST, overwrite_input=False)
     with pytest.raises(RecordError, match="registered in its place already"):
-        register_image(Plate.open(plate.path).read_wells()[0], "1", beside)
+        register_image(Plate.open(plate.path).read_wells()[0].image("1"), beside)
     with pytest.raises(RecordError, match="registered in its place already"):
         check_plate(Plate.open(plate.path), beside)
     assert state(plate.path.parent) == before
@@ -274,9 +274,9 @@ def test_a_staged_image_has_no_record_before_it_is_complete(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(stage, "run_tasks", killed)
-    plan = plan_registration(well, "1", replace(REQUEST, overwrite_input=False))
+    plan = plan_registration(well.image("1"), replace(REQUEST, overwrite_input=False))
     with pytest.raises(KeyboardInterrupt):
-        stage.stage_image(plan, well.staging / "1", 0, 1)
+        stage.stage_image(plan, 0, 1)
     assert found == [None]
 
 
@@ -289,8 +289,8 @@ def test_images_that_a_kill_between_two_renames_took_away_come_back(
     well = Plate.open(plate.path).read_wells()[0]
     for step in (register_image, copy_tables):
         for image in well.images:
-            step(well, image.name, REQUEST)
-    well.image(away).live.rename(backup_path(well, away))
+            step(image, REQUEST)
+    well.image(away).live.rename(well.image(away).backup)
     check_plate(Plate.open(plate.path), REQUEST)
     assert not well.image(away).live.exists()
     for image in reversed(well.images):
@@ -304,13 +304,13 @@ def test_each_step_says_which_one_is_missing_before_it(example_plate: PlateFacto
     plate = example_plate(TINY)
     well = Plate.open(plate.path).read_wells()[0]
     with pytest.raises(RecordError, match="Run `register_image`"):
-        copy_tables(well, "1", REQUEST)
+        copy_tables(well.image("1"), REQUEST)
     with pytest.raises(RecordError, match="Run `register_image` and `copy_tables`"):
-        swap_image(well, "1", REQUEST)
-    register_image(well, "1", REQUEST)
+        swap_image(well.image("1"), REQUEST)
+    register_image(well.image("1"), REQUEST)
     with pytest.raises(RecordError, match="no complete staged image"):
-        swap_image(well, "1", REQUEST)
-    with pytest.raises(RecordError, match="not registered yet; its backup is not to be removed"):
+        swap_image(well.image("1"), REQUEST)
+    with pytest.raises(RecordError, match="not registered yet, so its backup is not removed"):
         discard_backups(well, REQUEST)
     assert_unregistered(plate.path, plate.truth, "B/03", "1")
 
@@ -320,8 +320,8 @@ def test_a_staged_image_is_used_again_unless_the_tables_have_changed(
 ) -> None:
     plate = example_plate(TINY)
     well = Plate.open(plate.path).read_wells()[0]
-    assert register_image(well, "1", REQUEST).action == "staged"
-    assert register_image(well, "1", REQUEST).action == "staged before"
+    assert register_image(well.image("1"), REQUEST).action == "staged"
+    assert register_image(well.image("1"), REQUEST).action == "staged before"
     table = read_table(well.image("1").live, FIELDS)
     rows = {
         name: {column: values[i] for column, values in table.columns.items()}
@@ -331,7 +331,7 @@ def test_a_staged_image_is_used_again_unless_the_tables_have_changed(
         row["x_micrometer"] -= 2 * TINY.pixel_size_um[2]
     shutil.rmtree(well.image("1").live / "tables" / FIELDS)
     write_roi_table(well.image("1").live, FIELDS, rows)
-    receipt = register_image(well, "1", REQUEST)
+    receipt = register_image(well.image("1"), REQUEST)
     assert receipt.action == "staged"
     assert receipt.record is not None
     assert receipt.record.rois[0].shift_px == (0, 3, -3)
@@ -383,7 +383,7 @@ def test_tables_that_do_not_fit_are_errors_and_nothing_is_written(
     before = state(plate.path.parent)
     well = Plate.open(plate.path).read_wells()[0]
     with pytest.raises(TableError, match=rf"tables/{FIELDS}: .*{said}|{FIELDS}: {said}"):
-        register_image(well, "1", REQUEST)
+        register_image(well.image("1"), REQUEST)
     with pytest.raises(TableError, match=said):
         check_plate(Plate.open(plate.path), REQUEST)
     assert state(plate.path.parent) == before
@@ -452,7 +452,7 @@ def test_a_broken_chunk_is_named_and_the_plate_stays_as_it_was(example_plate: Pl
     chunk.write_bytes(b"broken")
     before = state(plate.path)
     with pytest.raises(ImageError, match=f"{chunk.parent.name}/0: the chunk cannot be read"):
-        register_image(Plate.open(plate.path).read_wells()[0], "1", REQUEST)
+        register_image(Plate.open(plate.path).read_wells()[0].image("1"), REQUEST)
     assert state(plate.path) == before
 
 
@@ -491,7 +491,7 @@ def test_a_plan_reads_no_pixel(example_plate: PlateFactory) -> None:
     for file in (plate.path / "B" / "03" / "1" / "0").rglob("0"):
         if file.is_file():
             file.unlink()
-    plan = plan_registration(Plate.open(plate.path).read_wells()[0], "1", REQUEST)
+    plan = plan_registration(Plate.open(plate.path).read_wells()[0].image("1"), REQUEST)
     assert [p.shift_px for p in plan.placements] == [(0, 3, -5)] * 4
 
 

@@ -35,11 +35,11 @@ def register(path: Path, interpolation: Interpolation) -> None:
     check_plate(plate, request)
     for well in plate.read_wells():
         for image in well.images:
-            register_image(well, image.name, request)
+            register_image(image, request)
         for image in well.images:
-            copy_tables(well, image.name, request)
+            copy_tables(image, request)
         for image in well.images:
-            swap_image(well, image.name, request)
+            swap_image(image, request)
         discard_backups(well, request)
 
 

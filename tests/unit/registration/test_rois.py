@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platefuse.errors import TableError
-from platefuse.geometry import Box
+from platefuse.geometry import SNAP_PX, Box
 from platefuse.registration.rois import match_rois, place
 from platefuse.tables.table import Roi
 
@@ -78,6 +78,37 @@ def test_boxes_that_do_not_fit_are_errors_that_say_what_and_where(
         place_x(acquired, reference)
 
 
+@pytest.mark.parametrize("px", [1.0, 4.0])
+def test_lengths_may_differ_by_a_pixel_and_what_float32_adds_to_it(px: float) -> None:
+    allowed = px * (1 + SNAP_PX)
+    assert place_x((0, 10 * px), (0, 10 * px + px), px=px)[1] == (0, 11)
+    assert place_x((0, px), (0, px + allowed), px=px)[1] == (0, 2)
+    assert place_x((0, px + allowed), (0, px), px=px)[1] == (0, 1)
+    for lengths in ((px, px + 1.001 * allowed), (px + 1.001 * allowed, px)):
+        with pytest.raises(TableError, match="they may differ by one pixel"):
+            place_x((0, lengths[0]), (0, lengths[1]), px=px)
+
+
+@pytest.mark.parametrize("far", [(0.0, 0.0, 2.0**41), (0.0, 2.0**41, 1.0), (2.0**41, 0.0, 1.0)])
+def test_pixel_size_in_another_unit_is_found_by_positions_far_away(
+    far: tuple[float, float, float],
+) -> None:
+    acquired, reference, length = far
+    with pytest.raises(TableError, match="Check the table and the pixel size"):
+        place_x((acquired, length), (reference, length), n=100)
+    with pytest.raises(TableError, match="no position far outside the image"):
+        place_x((acquired, length), (reference, length), n=2**42)
+    acquired, reference, length = acquired / 2, reference / 2, max(length / 2, 1.0)
+    placed = place_x((acquired, length), (reference, length), n=2**41)  # just not too far
+    assert placed[2] == reference - acquired
+
+
+def test_roi_of_half_a_pixel_is_an_error() -> None:
+    with pytest.raises(TableError, match=r"^table: ROI 'A' is 0.5 µm .* Expected at least one pix"):
+        place_x((3, 0.5), (4, 0.5))
+    assert place_x((3, 0.5), (4, 0.51))[:2] == ((3, 4), (4, 5))
+
+
 @pytest.mark.parametrize(
     ("acquired", "reference", "src", "dst"),
     [
@@ -109,6 +140,10 @@ def test_one_pixel_before_the_image_is_clipped_on_both_sides() -> None:
     assert (src, dst) == ((0, 10), (0, 10))
     src, dst, _ = place_x((0.2, 10), (1.4, 10))
     assert (src, dst) == ((0, 10), (1, 11))
+    # The function itself allows a start before the image, by a pixel.
+    assert place_x((-0.2, 10), (1.4, 10))[:2] == ((0, 9), (2, 11))
+    with pytest.raises(TableError, match="in the acquisition covers pixels -2 to 8 in x"):
+        place_x((-1.2, 10), (1.4, 10))
     src, dst, _ = place_x((0.4, 10), (2.2, 10))
     assert src[0] >= 0
     assert dst[0] - src[0] == 2

@@ -22,7 +22,6 @@ from platefuse.records import RegistrationRecord, forget_record
 from platefuse.registration import swap
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.swap import (
-    backup_path,
     check_registered,
     discard_backup,
     discard_backups,
@@ -73,7 +72,7 @@ def tree(folder: Path) -> list[str]:
 
 
 def put(well: Well, live: str, staged: str, backup: str) -> None:
-    places = {well.path / "0": live, well.staging / "0": staged, backup_path(well, "0"): backup}
+    places = {well.path / "0": live, well.staging / "0": staged, well.image("0").backup: backup}
     for path, what in places.items():
         if what != "absent":
             make_image(path, what, REQUEST if what == "new" else None)
@@ -100,7 +99,7 @@ def test_from_every_state_the_live_image_is_old_or_new_and_calling_again_complet
     for _ in range(3):
         receipt = None
         with contextlib.suppress(PlatefuseError):
-            receipt = swap_image(well, "0", REQUEST)
+            receipt = swap_image(well.image("0"), REQUEST)
         if {"new", "old"} & {live, backup} or staged == "new":
             assert content(well.path / "0") in ("old", "new")
     now = content(well.path / "0")
@@ -113,8 +112,61 @@ def test_from_every_state_the_live_image_is_old_or_new_and_calling_again_complet
         assert now == "old"
     # Whatever was old is still there until the backup is discarded. (A backup is never new.)
     if "old" in state and backup != "new":
-        everywhere = [well.path / "0", well.staging / "0", backup_path(well, "0")]
+        everywhere = [well.path / "0", well.staging / "0", well.image("0").backup]
         assert "old" in [content(path) for path in everywhere]
+
+
+def after_swap(live: str, staged: str, backup: str) -> tuple[str, str, str]:
+    """What a swap makes of the three folders."""
+    if live == "new":  # swapped before
+        is_backup = staged == "old" and backup == "absent"
+        return live, "absent", staged if is_backup else backup
+    if staged == "new":
+        if live == "absent":
+            return "new", "absent", backup
+        return ("new", "absent", "old") if backup == "absent" else (live, staged, backup)
+    if live == "absent" and backup != "absent":  # nothing to swap, but only the backup is left
+        return backup, staged, "absent"
+    return live, staged, backup
+
+
+@pytest.mark.parametrize("state", STATES, ids="-".join)
+def test_swap_leaves_each_folder_as_the_table_of_states_has_it(
+    tmp_path: Path, state: tuple[str, str, str], way: str
+) -> None:
+    well = make_well(tmp_path)
+    put(well, *state)
+    live, staged, backup = after_swap(*state)
+    swapped = live == "new" and (state[0] == "new" or state[1] == "new")
+    with contextlib.nullcontext() if swapped else pytest.raises(PlatefuseError):
+        swap_image(well.image("0"), REQUEST)
+    image = well.image("0")
+    found = [content(path) or "absent" for path in (image.live, image.staged, image.backup)]
+    assert found == [live, staged, backup]
+
+
+def test_staged_folder_that_is_no_image_does_not_become_the_backup(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    put(well, "new", "old", "absent")
+    image = well.image("0")
+    (image.staged / ".zattrs").unlink()
+    assert swap_image(image, REQUEST).action == "swapped before"
+    assert not image.staged.exists()
+    assert not image.backup.exists()
+
+
+@pytest.mark.parametrize(("live", "backup"), list(itertools.product([True, False], repeat=2)))
+def test_backup_is_restored_only_where_the_live_image_is_missing(
+    tmp_path: Path, live: bool, backup: bool
+) -> None:
+    image = make_well(tmp_path).image("0")
+    for exists, folder in ((live, image.live), (backup, image.backup)):
+        if exists:
+            folder.mkdir(parents=True)
+    assert swap.only_backup_left(image) == (backup and not live)
+    swap.restore_backup(image)
+    assert image.live.exists() == (live or backup)
+    assert image.backup.exists() == (backup and live)
 
 
 def test_a_backup_beside_an_image_that_is_not_registered_is_never_lost(
@@ -126,24 +178,24 @@ def test_a_backup_beside_an_image_that_is_not_registered_is_never_lost(
     before = tree(tmp_path)
     for _ in range(2):
         with pytest.raises(SwapError, match=r"there is a backup of .* already"):
-            swap_image(well, "0", REQUEST)
+            swap_image(well.image("0"), REQUEST)
         assert tree(tmp_path) == before
-    shutil.rmtree(backup_path(well, "0"))
-    assert swap_image(well, "0", REQUEST).action == "swapped"
+    shutil.rmtree(well.image("0").backup)
+    assert swap_image(well.image("0"), REQUEST).action == "swapped"
 
 
 def test_one_swap_makes_new_live_and_old_the_backup(tmp_path: Path, way: str) -> None:
     well = make_well(tmp_path)
     put(well, "old", "new", "absent")
-    receipt = swap_image(well, "0", REQUEST)
+    receipt = swap_image(well.image("0"), REQUEST)
     assert (receipt.well, receipt.image, receipt.action) == ("B/03", "0", "swapped")
     assert receipt.record is not None
     assert receipt.record.request == REQUEST.identity
     assert content(well.path / "0") == "new"
-    assert content(backup_path(well, "0")) == "old"
+    assert content(well.image("0").backup) == "old"
     assert not (well.staging / "0").exists()
     before = tree(tmp_path)
-    assert swap_image(well, "0", REQUEST).action == "swapped before"
+    assert swap_image(well.image("0"), REQUEST).action == "swapped before"
     assert tree(tmp_path) == before
 
 
@@ -154,8 +206,8 @@ def test_a_filesystem_without_exchange_is_named_in_the_log(
     well = make_well(tmp_path)
     put(well, "old", "new", "absent")
     with caplog.at_level(logging.WARNING):
-        swap_image(well, "0", REQUEST)
-    assert "cannot exchange folders in one step" in caplog.text
+        swap_image(well.image("0"), REQUEST)
+    assert "cannot exchange two folders in one step" in caplog.text
 
 
 def test_the_live_path_is_never_empty_during_an_exchange(tmp_path: Path) -> None:
@@ -174,7 +226,7 @@ def test_the_live_path_is_never_empty_during_an_exchange(tmp_path: Path) -> None
     watcher = threading.Thread(target=watch)
     watcher.start()
     for well in wells:
-        swap_image(well, "0", REQUEST)
+        swap_image(well.image("0"), REQUEST)
     stop.set()
     watcher.join()
     assert looks[0] > 0
@@ -191,7 +243,7 @@ def test_an_image_that_another_request_made_is_never_touched(
     before = tree(tmp_path)
     for request in (REQUEST, RegistrationRequest(REQUEST.roi_table, 1)):
         with pytest.raises(RecordError, match="registered already, by roi_table='registered_well"):
-            swap_image(well, "0", request)
+            swap_image(well.image("0"), request)
     assert tree(tmp_path) == before
     assert content(well.path / "0") == "live"
 
@@ -201,7 +253,7 @@ def test_a_staged_image_without_its_tables_is_not_complete(tmp_path: Path, way: 
     put(well, "old", "old", "absent")
     registration_record(identity=REQUEST.identity).write(well.staging / "0")
     with pytest.raises(RecordError, match="no complete staged image"):
-        swap_image(well, "0", REQUEST)
+        swap_image(well.image("0"), REQUEST)
     assert content(well.path / "0") == "old"
 
 
@@ -215,7 +267,7 @@ def test_a_failed_exchange_is_an_error_and_the_image_is_as_it_was(
     well = make_well(tmp_path)
     put(well, "old", "new", "absent")
     with pytest.raises(OSError, match="Permission denied"):
-        swap_image(well, "0", REQUEST)
+        swap_image(well.image("0"), REQUEST)
     assert (content(well.path / "0"), content(well.staging / "0")) == ("old", "new")
 
 
@@ -224,13 +276,13 @@ def test_two_filesystems_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     well = make_well(tmp_path)
     put(well, "old", "new", "absent")
     with pytest.raises(SwapError, match="different filesystems"):
-        swap_image(well, "0", REQUEST)
+        swap_image(well.image("0"), REQUEST)
     assert content(well.path / "0") == "old"
     staged_beside = make_well(tmp_path / "second")
     make_image(staged_beside.path / "0", "old")
     make_image(staged_beside.staging / "0", "new", BESIDE)
     with pytest.raises(SwapError, match="different filesystems"):
-        publish_image(staged_beside, "0", BESIDE)
+        publish_image(staged_beside.image("0"), BESIDE)
 
 
 def spoil_level(image: Path) -> None:
@@ -266,17 +318,17 @@ def test_backups_stay_if_a_live_image_is_not_as_its_record_says(
     for image in ("0", "1"):
         make_image(well.path / image, "old")
         make_image(well.staging / image, "new", REQUEST)
-        swap_image(well, image, REQUEST)
+        swap_image(well.image(image), REQUEST)
     spoil(well.path / "1")
     with pytest.raises(PlatefuseError, match="B/03/1"):
         discard_backups(well, REQUEST)
     for image in ("0", "1"):
-        assert content(backup_path(well, image)) == "old"
+        assert content(well.image(image).backup) == "old"
     with pytest.raises(PlatefuseError):
-        check_registered(well.path / "1", REQUEST)
+        check_registered(well.image("1"), REQUEST)
     with pytest.raises(PlatefuseError):
-        discard_backup(well, "1", REQUEST)
-    assert content(backup_path(well, "1")) == "old"
+        discard_backup(well.image("1"), REQUEST)
+    assert content(well.image("1").backup) == "old"
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -287,7 +339,7 @@ def test_backups_go_when_all_images_are_checked_unless_they_are_kept(
     for image in ("0", "1"):
         make_image(well.path / image, "old")
         make_image(well.staging / image, "new", REQUEST)
-        swap_image(well, image, REQUEST)
+        swap_image(well.image(image), REQUEST)
     for _ in range(2):
         receipt = discard_backups(well, REQUEST, keep_originals=keep)
         assert len(receipt.backups_kept or ()) == (2 if keep else 0)
@@ -295,7 +347,7 @@ def test_backups_go_when_all_images_are_checked_unless_they_are_kept(
     assert (tmp_path / "p.zarr.staging").exists() == keep
     for image in ("0", "1"):
         assert content(well.path / image) == "new"
-        assert content(backup_path(well, image)) == ("old" if keep else None)
+        assert content(well.image(image).backup) == ("old" if keep else None)
 
 
 def test_published_images_stand_beside_the_originals_and_in_the_well(tmp_path: Path) -> None:
@@ -324,18 +376,18 @@ def test_publishing_never_replaces_what_somebody_else_put_there(tmp_path: Path) 
     make_image(well.path / "0", "old")
     make_image(well.path / "0_registered", "theirs")
     make_image(well.staging / "0", "new", BESIDE)
-    with pytest.raises(SwapError, match="was not made by platefuse"):
-        publish_image(well, "0", BESIDE)
+    with pytest.raises(SwapError, match="was not written by platefuse"):
+        publish_image(well.image("0"), BESIDE)
     assert content(well.path / "0_registered") == "theirs"
     with pytest.raises(RecordError, match="no complete staged image"):
-        publish_image(make_well(tmp_path / "second"), "0", BESIDE)
+        publish_image(make_well(tmp_path / "second").image("0"), BESIDE)
 
 
 def test_a_published_image_that_a_kill_left_unlisted_is_listed(tmp_path: Path) -> None:
     well = make_well(tmp_path)
     make_image(well.path / "0", "old")
     make_image(well.path / "0_registered", "new", BESIDE)
-    publish_image(well, "0", BESIDE)
+    publish_image(well.image("0"), BESIDE)
     assert [i.name for i in well.read_again().listed_images] == ["0", "0_registered"]
 
 
@@ -391,7 +443,7 @@ for plate in sorted(folder.iterdir()):
         for _ in range(last - int(number)):
             vain[name]()
         well = Well.read(plate / "p.zarr", "B", "03")
-        swap.swap_image(well, "0", request)
+        swap.swap_image(well.image("0"), request)
         swap.discard_backups(well, request)
         os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -428,7 +480,7 @@ def test_a_kill_at_any_call_leaves_old_or_new_and_a_second_run_completes(
     for name in names:
         well = Well.read(tmp_path / "plates" / name / "p.zarr", "B", "03")
         live, staged, backup = (
-            content(path) for path in (well.path / "0", well.staging / "0", backup_path(well, "0"))
+            content(path) for path in (well.path / "0", well.staging / "0", well.image("0").backup)
         )
         seen.add(live)
         if live is None:  # only in the gap between two renames, and both are still there
@@ -436,7 +488,7 @@ def test_a_kill_at_any_call_leaves_old_or_new_and_a_second_run_completes(
             assert (staged, backup) == ("new", "old")
         if live == "old":
             assert staged == "new"
-        assert swap_image(well, "0", REQUEST).action in ("swapped", "swapped before")
+        assert swap_image(well.image("0"), REQUEST).action in ("swapped", "swapped before")
         discard_backups(well, REQUEST)
         assert content(well.path / "0") == "new"
         assert not well.plate.with_name("p.zarr.staging").exists()
@@ -460,7 +512,7 @@ def die_at_calls(way: str, folder: Path, last: int = 50) -> dict[str, int]:
 def test_a_record_says_what_was_swapped(tmp_path: Path) -> None:
     well = make_well(tmp_path)
     put(well, "old", "new", "absent")
-    swap_image(well, "0", REQUEST)
+    swap_image(well.image("0"), REQUEST)
     record = RegistrationRecord.read(well.path / "0")
     assert record is not None
     assert record.request == REQUEST.identity

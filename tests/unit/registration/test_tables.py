@@ -1,18 +1,32 @@
-"""What lies beside the pixels comes along, and fits them."""
+"""Tables and foreign files are copied with an image, and fit its new pixels."""
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import zarr
 
+from platefuse.errors import RecordError, TableError
+from platefuse.ngff.plate import Well, WellImage
+from platefuse.records import RegisteredTable, RegistrationIdentity, RegistrationRecord
+from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.tables import (
+    TableAction,
+    check_actions,
+    copy_table_groups,
+    copy_tables,
+    table_actions,
+)
 from platefuse.tables.table import read_table
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.damage import SPEC, refused, register, with_attributes
+from tests.records import IDENTITY, registration_record, roi
 from tests.tables import BACKENDS, BOX, write_table
 
 # Whole micrometres; the second one lies where nothing remains of its field.
@@ -76,3 +90,212 @@ def test_files_that_platefuse_knows_nothing_of_come_along(plate: ExamplePlate) -
         file.write_text(f"mine: {file}")
     register(plate.path)
     assert [file.read_text() for file in files] == [f"mine: {file}" for file in files]
+
+
+BOXES_CSV = "FieldIndex," + ",".join(BOX) + "\n"
+ONE, TWO = f"{BOXES_CSV}a,1,1,1,1,1,1\n", f"{BOXES_CSV}b,1,1,1,1,1,1\n"
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> tuple[WellImage, WellImage]:
+    """An image and its reference: folders without tables."""
+    well = Well(tmp_path / "p.zarr", "B", "03")
+    image, reference = WellImage(well, "1", 1), WellImage(well, "0", 0)
+    for folder in (image.live, reference.live, image.staged):
+        folder.mkdir(parents=True)
+        (folder / ".zgroup").write_text('{"zarr_format": 2}')
+    return image, reference
+
+
+def write_csv(image: WellImage, name: str, text: str, **attributes: object) -> None:
+    group = image.live / "tables" / name
+    group.mkdir(parents=True)
+    (group / ".zgroup").write_text('{"zarr_format": 2}')
+    (group / ".zattrs").write_text(json.dumps({"backend": "csv", **attributes}))
+    (group / "table.csv").write_text(text)
+
+
+def list_tables(image: WellImage, *names: str, **attributes: object) -> None:
+    tables = image.live / "tables"
+    tables.mkdir(exist_ok=True)
+    (tables / ".zgroup").write_text('{"zarr_format": 2}')
+    (tables / ".zattrs").write_text(json.dumps({"tables": names, **attributes}))
+
+
+STANDARD = ("FOV_ROI_table", "registered_FOV_ROI_table", "well_ROI_table_registered")
+OF_REFERENCE = TableAction("reference", moves=False)
+MOVED, COPIED = TableAction("image", moves=True), TableAction("image", moves=False)
+
+
+def test_standard_tables_come_from_the_reference_all_others_from_the_image(
+    images: tuple[WellImage, WellImage],
+) -> None:
+    image, reference = images
+    for name in STANDARD:
+        write_csv(reference, name, ONE)
+    for name in STANDARD[:2]:
+        write_csv(image, name, ONE)
+    write_csv(image, "own_FOV_ROI_table", ONE)
+    write_csv(reference, "features_of_reference", ONE, type="feature_table")
+    write_csv(reference, "objects_of_reference", ONE, type="masking_roi_table")
+    write_csv(reference, "boxes_of_reference", ONE, type="roi_table")
+    for each, other in ((image, ONE), (reference, TWO)):
+        write_csv(each, "same_rows", ONE, type="roi_table")
+        write_csv(each, "other_rows", other, type="roi_table")
+        write_csv(each, "nuclei", ONE, type="masking_roi_table")
+        write_csv(each, "measured", ONE, type="feature_table")
+        write_csv(each, "boxes_of_no_type", ONE)
+        write_csv(each, "numbers_of_no_type", "FieldIndex,area\na,1\n")
+        write_csv(each, "unknown_backend", "", backend="sqlite")
+    assert table_actions(image, reference) == {
+        **dict.fromkeys([*STANDARD, "same_rows", "boxes_of_reference"], OF_REFERENCE),
+        **dict.fromkeys(["other_rows", "nuclei", "boxes_of_no_type", "own_FOV_ROI_table"], MOVED),
+        **dict.fromkeys(["measured", "numbers_of_no_type", "unknown_backend"], COPIED),
+    }
+
+
+def test_tables_of_the_image_come_first_in_their_order(
+    images: tuple[WellImage, WellImage],
+) -> None:
+    image, reference = images
+    for name in ("b", "a", "FOV_ROI_table"):
+        write_csv(image, name, ONE, type="feature_table")
+    list_tables(image, "b", "a")
+    write_csv(reference, "FOV_ROI_table", ONE)
+    write_csv(reference, "well_ROI_table", ONE)
+    assert list(table_actions(image, reference)) == ["b", "a", "FOV_ROI_table", "well_ROI_table"]
+
+
+def test_boxes_that_cannot_be_moved_are_found_before(
+    images: tuple[WellImage, WellImage],
+) -> None:
+    image, _ = images
+    write_csv(image, "numbers", "FieldIndex,area\na,1\n", type="masking_roi_table")
+    check_actions({"numbers": COPIED}, image, "yx")
+    check_actions({"numbers": OF_REFERENCE}, image, "yx")
+    with pytest.raises(TableError, match=r"tables/numbers: the table has no column .* give it the"):
+        check_actions({"numbers": MOVED}, image, "yx")
+
+
+def test_every_table_is_copied_byte_for_byte_from_its_origin(
+    images: tuple[WellImage, WellImage],
+) -> None:
+    image, reference = images
+    for each, text in ((image, ONE), (reference, TWO)):
+        for name in ("b", "a", "c"):
+            write_csv(each, name, text)
+        list_tables(each, "c", of=each.name)
+    (image.live / "tables" / "b" / "extra.bin").write_bytes(b"\0\1")
+    (image.live / "tables" / "notes.txt").write_text("mine")
+    (reference.live / "tables" / "theirs.txt").write_text("theirs")
+    (image.staged / "tables" / "left_by_a_kill").mkdir(parents=True)
+    copy_table_groups({"a": OF_REFERENCE, "b": COPIED}, image, reference)
+    new = image.staged / "tables"
+    assert contents(new / "b") == contents(image.live / "tables" / "b")
+    assert contents(new / "a") == contents(reference.live / "tables" / "a")
+    assert sorted(path.name for path in new.iterdir() if path.name[0] != ".") == [
+        "a",
+        "b",
+        "c",  # listed by nobody, so that it is a foreign folder
+        "notes.txt",
+    ]
+    assert json.loads((new / ".zattrs").read_text()) == {"tables": ["a", "b"], "of": "1"}
+
+
+def test_group_of_the_reference_is_the_model_where_the_image_has_none(
+    images: tuple[WellImage, WellImage],
+) -> None:
+    image, reference = images
+    write_csv(reference, "FOV_ROI_table", ONE)
+    list_tables(reference, "FOV_ROI_table", foreign=1)
+    copy_table_groups({"FOV_ROI_table": OF_REFERENCE}, image, reference)
+    attributes = json.loads((image.staged / "tables" / ".zattrs").read_text())
+    assert attributes == {"tables": ["FOV_ROI_table"], "foreign": 1}
+
+
+def test_without_tables_no_group_is_made(images: tuple[WellImage, WellImage]) -> None:
+    image, reference = images
+    list_tables(reference)
+    copy_table_groups({}, image, reference)
+    assert not (image.staged / "tables").exists()
+
+
+def test_a_group_without_tables_is_kept(images: tuple[WellImage, WellImage]) -> None:
+    image, reference = images
+    list_tables(image, foreign=1)
+    copy_table_groups({}, image, reference)
+    attributes = json.loads((image.staged / "tables" / ".zattrs").read_text())
+    assert attributes == {"tables": [], "foreign": 1}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+FLAT = {"axes": [{"name": "y"}, {"name": "x"}]}
+
+
+def write_image(folder: Path, pixel_size: tuple[float, float]) -> None:
+    """The metadata of an image of 20 x 20 pixels."""
+    scale = {"coordinateTransformations": [{"type": "scale", "scale": pixel_size}]}
+    entry = {**FLAT, "datasets": [{"path": "0", **scale}]}
+    (folder / ".zattrs").write_text(json.dumps({"multiscales": [entry]}))
+    (folder / "0").mkdir()
+    array = {"zarr_format": 2, "shape": [20, 20], "chunks": [20, 20], "dtype": "|u1"}
+    (folder / "0" / ".zarray").write_text(json.dumps(array))
+
+
+def test_boxes_move_as_the_record_has_the_pixels_and_the_record_has_what_was_done(
+    images: tuple[WellImage, WellImage],
+) -> None:
+    """Only the record decides: the registered tables are not read again."""
+    image, reference = images
+    write_image(image.live, (2.0, 0.5))
+    nothing = roi("FOV_2", (0.0, 0.0), (0, 20), (20, 0))
+    registration_record(
+        roi("FOV_1", (3.4, -2.6), (3, 0), (10, 12)), nothing, axes="yx", identity=IDENTITY
+    ).write(image.staged)
+    rows = "a,0,4,2,1,2,1\nb,0,30,2,1,2,1\n"  # y from 4 µm, x from 2 µm; the other is outside
+    write_csv(image, "mine", BOXES_CSV + rows, type="masking_roi_table")
+    write_csv(image, "measured", "FieldIndex,area\na,1\n", type="feature_table")
+    write_csv(reference, "FOV_ROI_table", ONE)
+    receipt = copy_tables(image, RegistrationRequest(IDENTITY.roi_table))
+    table = read_table(image.staged, "mine")
+    assert table.names == ("a",)
+    assert table.column("y_micrometer") == (4 + 3 * 2.0,)
+    assert table.column("x_micrometer") == (2 - 3 * 0.5,)
+    record = RegistrationRecord.read(image.staged)
+    assert record is not None
+    assert record.complete
+    assert receipt.tables == record.tables
+    done = {name: (t.origin, t.action, t.rows_dropped) for name, t in (record.tables or {}).items()}
+    assert done == {
+        "mine": ("image", "moved", 1),
+        "measured": ("image", "copied", None),
+        "FOV_ROI_table": ("reference", "copied", None),
+    }
+
+
+@pytest.mark.parametrize(
+    "identity", [replace(IDENTITY, interpolation="linear"), replace(IDENTITY, roi_table="other")]
+)
+def test_staged_image_of_another_registration_gets_no_tables(
+    images: tuple[WellImage, WellImage], identity: RegistrationIdentity
+) -> None:
+    image, _ = images
+    registration_record(identity=identity).write(image.staged)
+    with pytest.raises(RecordError, match="no staged image of this registration"):
+        copy_tables(image, RegistrationRequest(IDENTITY.roi_table))
+    assert not (image.staged / "tables").exists()
+
+
+def test_tables_of_a_registered_image_are_not_copied_again(
+    images: tuple[WellImage, WellImage],
+) -> None:
+    image, _ = images
+    tables = {"t": RegisteredTable("image", "copied", sha256="c0ffee")}
+    registration_record(tables=tables).write(image.live)
+    receipt = copy_tables(image, RegistrationRequest(IDENTITY.roi_table))
+    assert (receipt.action, receipt.tables) == ("registered before", tables)

@@ -79,11 +79,11 @@ def test_masking_tables_fit_the_registered_label(
     ]
     images = [image.name for image in well.images]
     for image in images:
-        register_image(well, image, REQUEST)
+        register_image(well.image(image), REQUEST)
     for image in images:
-        copy_tables(well, image, REQUEST)
+        copy_tables(well.image(image), REQUEST)
     for image in images:
-        swap_image(well, image, REQUEST)
+        swap_image(well.image(image), REQUEST)
     for image in images:
         path = well.image(image).live
         table = read_table(path, "nuclei_ROI_table")

@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 from platefuse.errors import PlateError, PlatefuseError, TableError
 from platefuse.tables.table import (
     Table,
-    TableFate,
-    copy_table_groups,
+    is_standard_name,
     read_table,
-    table_fates,
     table_names,
     table_path,
+    table_type,
     write_roi_table,
 )
 from platefuse.testing import make_plate
@@ -114,7 +113,8 @@ def test_a_roi_table_that_was_written_reads_back(
     for column in COLUMNS:
         assert list(table.column(column)) == [row[column] for row in rows.values()]
     assert table_names(path) == ["FOV_ROI_table"]
-    assert not table_fates(path, path)["FOV_ROI_table"].moves
+    assert is_standard_name("FOV_ROI_table")
+    assert table_type(path, "FOV_ROI_table") == "roi_table"
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
@@ -293,75 +293,3 @@ def test_tables_that_nobody_listed_are_found_too(tmp_path: Path) -> None:
     (path / "tables" / "no_group").mkdir()
     assert table_names(path) == ["b", "a"]
     assert table_names(tmp_path / "nothing") == []
-
-
-def test_standard_tables_come_from_the_reference_all_others_from_the_image(tmp_path: Path) -> None:
-    own, reference = tmp_path / "own", tmp_path / "reference"
-    standard = {"FOV_ROI_table", "registered_FOV_ROI_table", "well_ROI_table_registered"}
-    boxes = "FieldIndex," + ",".join(COLUMNS) + "\n"
-    one, two = f"{boxes}a,1,1,1,1,1,1\n", f"{boxes}b,1,1,1,1,1,1\n"
-    for name in standard:
-        write_csv(reference, name, one)
-    for name in ("FOV_ROI_table", "registered_FOV_ROI_table"):
-        write_csv(own, name, one)
-    write_csv(reference, "theirs", one, type="feature_table")
-    for path, other in ((own, one), (reference, two)):
-        write_csv(path, "same_rows", one, type="roi_table")
-        write_csv(path, "other_rows", other, type="roi_table")
-        write_csv(path, "nuclei", one, type="masking_roi_table")
-        write_csv(path, "measured", one, type="feature_table")
-        write_csv(path, "boxes_of_no_type", one)
-        write_csv(path, "numbers_of_no_type", "FieldIndex,area\na,1\n")
-        write_csv(path, "unknown_backend", "", backend="sqlite")
-    fates = table_fates(own, reference)
-    moved = {"other_rows", "nuclei", "boxes_of_no_type"}
-    copied = {"measured", "numbers_of_no_type", "unknown_backend"}
-    assert fates == {
-        **dict.fromkeys(standard | {"same_rows"}, TableFate(reference, moves=False)),
-        **dict.fromkeys(moved, TableFate(own, moves=True)),
-        **dict.fromkeys(copied, TableFate(own, moves=False)),
-    }
-
-
-def bytes_of(folder: Path) -> dict[str, bytes]:
-    return {
-        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
-    }
-
-
-@pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_tables_are_carried_byte_for_byte_with_the_group_s_own_attributes(
-    tmp_path: Path, version: str
-) -> None:
-    path, target = image(tmp_path, version), tmp_path / "target"
-    for name in ("b", "a"):
-        write_roi_table(path, name, good_rows())
-    (path / "tables" / "b" / "extra.bin").write_bytes(b"\0\1")
-    file = path / "tables" / ("zarr.json" if version == "0.5" else ".zattrs")
-    content = json.loads(file.read_text())
-    (content["attributes"] if version == "0.5" else content)["foreign"] = 1
-    file.write_text(json.dumps(content))
-    (target / "tables" / "left_by_a_kill").mkdir(parents=True)
-    stay = TableFate(path, moves=False)
-    copy_table_groups({"a": stay, "b": stay}, path, target)
-    for name in ("a", "b"):
-        assert bytes_of(target / "tables" / name) == bytes_of(path / "tables" / name)
-    assert table_names(target) == ["a", "b"]
-    assert not (target / "tables" / "left_by_a_kill").exists()
-    new = json.loads((target / "tables" / file.name).read_text())
-    assert (new["attributes"] if version == "0.5" else new)["foreign"] == 1
-
-
-def test_without_tables_no_group_is_made(tmp_path: Path) -> None:
-    copy_table_groups({}, image(tmp_path), tmp_path / "target")
-    assert not (tmp_path / "target").exists()
-
-
-def test_a_group_without_tables_is_kept(tmp_path: Path) -> None:
-    group = image(tmp_path) / "tables"
-    group.mkdir()
-    (group / ".zgroup").write_text('{"zarr_format": 2}')
-    (group / ".zattrs").write_text('{"tables": [], "foreign": 1}')
-    (tmp_path / "target").mkdir()
-    copy_table_groups({}, tmp_path / "image", tmp_path / "target")
-    assert json.loads((tmp_path / "target/tables/.zattrs").read_text())["foreign"] == 1

@@ -17,7 +17,7 @@ from platefuse.ngff.metadata import all_attributes
 from platefuse.ngff.plate import Plate, Well
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image
-from platefuse.registration.swap import backup_path, discard_backups, publish_registered, swap_image
+from platefuse.registration.swap import discard_backups, publish_registered, swap_image
 from platefuse.registration.tables import copy_tables
 from platefuse.storage.files import exchange
 from platefuse.workflow.status import ImageStatus, ShiftRange, plate_status
@@ -33,7 +33,7 @@ def first_well(plate: Path) -> Well:
 
 def do(plate: Path, image: str, steps: int, request: RegistrationRequest = REQUEST) -> None:
     for step in STEPS[:steps]:
-        step(first_well(plate), image, request)
+        step(first_well(plate).image(image), request)
 
 
 def seen(plate: Path, image: str) -> ImageStatus:
@@ -69,7 +69,7 @@ def test_every_step_shows(small_plate: Any, steps: int, state: str, backup: bool
     before = snapshot(small_plate.path.parent)
     image = seen(small_plate.path, "1")
     assert image.state == state
-    assert image.backup == (str(backup_path(first_well(small_plate.path), "1")) if backup else None)
+    assert image.backup == (str(first_well(small_plate.path).image("1").backup) if backup else None)
     assert image.shifts == ShiftRange("zyx", (0, 3, -5), (0, 3, -5), rois=4)
     assert seen(small_plate.path, "0").state == "raw"
     assert snapshot(small_plate.path.parent) == before
@@ -95,8 +95,8 @@ def test_second_staged_copy_is_no_backup(small_plate: Any) -> None:
     do(small_plate.path, "1", 2)
     well = first_well(small_plate.path)
     shutil.copytree(well.staging / "1", well.staging / "again")
-    swap_image(well, "1", REQUEST)
-    shutil.rmtree(backup_path(well, "1"))
+    swap_image(well.image("1"), REQUEST)
+    shutil.rmtree(well.image("1").backup)
     (well.staging / "again").rename(well.staging / "1")
     image = seen(small_plate.path, "1")
     assert (image.state, image.backup) == ("registered", None)
@@ -129,7 +129,7 @@ def test_plate_is_complete_when_all_is_registered_and_fused(small_plate: Any) ->
     for well in wells:
         for image in "012":
             for step in STEPS:
-                step(well, image, REQUEST)
+                step(well.image(image), REQUEST)
     assert not plate_status(plate.path, fused).complete
     fuse_well(wells[0], fused, FusionOptions())
     status = plate_status(plate.path, fused)
