@@ -30,7 +30,7 @@ def fuse_part(
         fusion_options.FusionOptions(**options),
         int(part),
         scatter,
-        request=RegistrationRequest(**request) if request else None,
+        registered_copies=bool(request and not RegistrationRequest(**request).overwrite_input),
         threads=threads,
     )
 

@@ -27,7 +27,7 @@ def fuse_well(
         Plate.open(plate, images).well(row, column),
         paths.fused_plate_path(plate, output),
         fusion_options.FusionOptions(**options),
-        request=RegistrationRequest(**request) if request else None,
+        registered_copies=bool(request and not RegistrationRequest(**request).overwrite_input),
         scatter=scatter,
         threads=threads,
     )

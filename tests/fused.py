@@ -50,11 +50,12 @@ def fuse(
 ) -> Path:
     """Fuse a whole plate as the workflow does; parts of a scattered well in any order."""
     wanted = FusionOptions(**{"output_chunksize": SMALL_CHUNKS, **options})
+    copies = request is not None and not request.overwrite_input
     found, fused = Plate.open(plate), output or fused_plate_path(plate)
     for well in found.read_wells():
         for part in reversed(range(scatter if scatter > 1 else 0)):
-            fuse_well_part(well, fused, wanted, part, scatter, request=request)
-        fuse_well(well, fused, wanted, request=request, scatter=scatter)
+            fuse_well_part(well, fused, wanted, part, scatter, registered_copies=copies)
+        fuse_well(well, fused, wanted, registered_copies=copies, scatter=scatter)
     finish_fused_plate(found, fused, wanted)
     return fused
 

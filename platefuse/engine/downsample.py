@@ -52,6 +52,20 @@ def mean(block: Pixels, factors: tuple[int, ...], shape: tuple[int, ...]) -> Pix
         return np.asarray(totals / _group_counts(block.shape, factors)).astype(block.dtype)
 
 
+def mean_of_data(block: Pixels, factors: tuple[int, ...], shape: tuple[int, ...]) -> Pixels:
+    """The mean of the pixels of every group that are not NaN; NaN if all are.
+
+    For blocks of floats. Parameters as for `nearest`.
+    """
+    valid = ~np.isnan(block)
+    if valid.all():
+        return mean(block, factors, shape)
+    share = mean(valid.astype(block.dtype), factors, shape)
+    total = mean(np.where(valid, block, 0), factors, shape)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / share)
+
+
 def aggregate(function: Callable[..., Any]) -> Downsample:
     """A user's aggregation function (like ``np.max``, with ``axis=``) as a `Downsample`.
 

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from platefuse.fusion.arguments import FusionRequest
+from platefuse.engine.downsample import mean, mean_of_data
+from platefuse.engine.views import View
+from platefuse.fusion.arguments import FusionArguments
+from platefuse.fusion.channels import omero_of_names
+from platefuse.fusion.frame import Frame, along
 from platefuse.fusion.methods import weighted_average_fusion
-from platefuse.fusion.mosaic import (
-    Fusion,
-    choose_chunks,
-    choose_compositor,
-    choose_frame,
-    place_views,
-)
-from platefuse.fusion.output import write_fusion
+from platefuse.fusion.mosaic import Mosaic
+from platefuse.fusion.output import write_output
+from platefuse.fusion.plugins import choose_compositor
 from platefuse.fusion.signatures import (
     BatchOptions,
     BlockFunction,
@@ -30,10 +29,12 @@ from platefuse.fusion.signatures import (
     StackProperties,
     ZarrOptions,
 )
-from platefuse.fusion.sims import make_sim, read_sims
+from platefuse.fusion.sims import Sim, make_sim, read_sims
 
 if TYPE_CHECKING:
     import xarray
+
+DEFAULT_CHUNKS = {2: {"y": 2048, "x": 2048}, 3: {"z": 256, "y": 256, "x": 256}}
 
 
 def fuse(
@@ -137,7 +138,7 @@ def fuse(
     Signature and meaning follow multiview-stitcher 0.1.48; the blending of borders follows
     Preibisch et al. (2009), doi:10.1093/bioinformatics/btp184.
     """
-    asked = FusionRequest(
+    arguments = FusionArguments(
         fusion_func=fusion_func,
         fusion_method_kwargs=fusion_method_kwargs,
         weights_func=weights_func,
@@ -157,16 +158,64 @@ def fuse(
         threads=threads,
         nan_is_missing=nan_is_missing,
     )
-    views = read_sims(sims, transform_key, asked.output_spacing)
-    frame = choose_frame(views, asked)
-    chunks = choose_chunks(views[0], frame, asked.output_chunksize)
-    placed = place_views(views, frame, int(asked.interpolation_order), asked.widths)
-    how = choose_compositor(asked, placed, len(frame.shape))
-    shape = (*views[0].image.shape[: -len(frame.shape)], *frame.shape)
-    fusion = Fusion(placed, how, shape, np.dtype(views[0].image.dtype), chunks)
-    if asked.output_zarr_url is None:
-        data = fusion.lazy()
+    images = read_sims(sims, transform_key, arguments.output_spacing)
+    frame = _frame(images, arguments)
+    chunks = _chunks(images[0], frame, arguments.output_chunksize)
+    mosaic = _mosaic(images, frame, arguments)
+    if arguments.output_zarr_url is None:
+        data = mosaic.lazy(chunks)
     else:
-        data = write_fusion(fusion, views[0], frame, asked, asked.storage(chunks))
-    spacing, origin = frame.by_axis(frame.spacing), frame.by_axis(frame.origin)
-    return make_sim(data, views[0], spacing, origin, transform_key)
+        omero = omero_of_names(images[0].channel_names, mosaic.dtype)
+        data = write_output(mosaic, arguments, arguments.storage(chunks), omero)
+    return make_sim(data, images[0], frame, transform_key)
+
+
+def _frame(images: Sequence[Sim], arguments: FusionArguments) -> Frame:
+    """The frame of the fused image: as given by arguments, else what the views cover."""
+    axes = images[0].spatial
+    return Frame.covering(
+        axes,
+        [extent for image in images for extent in image.extents],
+        along("output_spacing", arguments.output_spacing, axes) or images[0].spacing.tolist(),
+        mode=arguments.output_stack_mode,
+        origin=along("output_origin", arguments.output_origin, axes),
+        shape=along("output_shape", arguments.output_shape, axes),
+    )
+
+
+def _chunks(image: Sim, frame: Frame, given: int | Mapping[str, int] | None) -> tuple[int, ...]:
+    """Chunks of the fused image on all axes; 1 on those that are not in space."""
+    sizes: Sequence[float]
+    if isinstance(given, Mapping):
+        sizes = along("output_chunksize", given, frame.axes) or []
+    elif given is not None:
+        sizes = [given] * len(frame.axes)
+    elif image.image.chunks is not None:
+        sizes = [max(1, *c) for c in image.image.chunks[-len(frame.axes) :]]
+    else:
+        sizes = [DEFAULT_CHUNKS[len(frame.axes)][a] for a in frame.axes]
+    leading = len(image.dims) - len(frame.axes)
+    whole = zip(sizes, frame.shape, strict=True)
+    return (1,) * leading + tuple(n if size == -1 else int(size) for size, n in whole)
+
+
+def _mosaic(images: Sequence[Sim], frame: Frame, arguments: FusionArguments) -> Mosaic:
+    first = images[0]
+    order, widths = int(arguments.interpolation_order), arguments.widths
+    views: list[View] = [v for image in images for v in image.views(frame, order, widths)]
+    dtype, fill = np.dtype(first.image.dtype), None
+    if dtype.kind == "f":
+        fill = float("nan") if arguments.nan_is_missing else 0.0
+    compositor = choose_compositor(
+        views,
+        len(frame.axes),
+        arguments.fusion_func,
+        arguments.weights_func,
+        function_kwargs=arguments.fusion_method_kwargs,
+        weights_kwargs=arguments.weights_func_kwargs,
+        overlap_px=int(arguments.overlap_in_pixels or 0),
+        fill=fill,
+    )
+    leading = first.image.shape[: -len(frame.axes)]
+    downsample = mean if fill is None else mean_of_data
+    return Mosaic(views, frame, compositor, first.dims, leading, dtype, downsample)

@@ -6,12 +6,11 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
 from platefuse.errors import ConfigError
-from platefuse.fusion.frame import MODES
 from platefuse.fusion.signatures import (
     BatchOptions,
     BlockFunction,
@@ -52,6 +51,7 @@ def lengths(name: str, given: Any, ndim: int) -> tuple[int, ...]:
 
 FUNCTION = Expected("a function, such as those of platefuse.fusion.methods", callable)
 BLENDING_WIDTHS: dict[str, float] = {"z": 3, "y": 10, "x": 10}
+MODES: tuple[StackMode, ...] = get_args(StackMode)
 _OF_ARRAY: Final = "zarr_array_creation_kwargs"
 _OWN = ("store", "path", "name", "shape", "dtype", "data", "overwrite", "write_data")
 """Arguments of `zarr.create_array` that follow from what is fused."""
@@ -136,7 +136,7 @@ class Storage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FusionRequest:
+class FusionArguments:
     """The arguments of `platefuse.fuse`, where each is described, but the images.
 
     Raises

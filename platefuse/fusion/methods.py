@@ -5,11 +5,11 @@ or (views, y, x), float, NaN where a view has no data) and, if its signature has
 ``blending_weights`` and ``fusion_weights`` (same shape, summing to 1 over the views) and
 ``params`` (one affine per view). It returns the fused block, NaN or 0 where there are no data.
 A *weights function* gets the same without ``fusion_weights`` and returns weights of the views.
-Either may carry an attribute ``required_overlap``, called with its keyword arguments: the
-pixels around a block that its result depends on.
+Either may have an attribute ``required_overlap``, a function of its keyword arguments: the number
+of pixels around a block that its result depends on.
 
-The functions here are what they say, for use by other plug-ins. `fuse` knows them and computes
-the same without stacking the views.
+The functions here can be used by other plug-ins. `fuse` recognizes them and computes the same
+without stacking the views.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from platefuse.storage.expected import NOT_NEGATIVE
 
 Stack = NDArray[Any]
 _ROUNDING = 1e-9
-"""Contrast below this part of the value is no content, but what rounding leaves."""
+"""Contrast below this part of the value is a rounding error, not content."""
 
 
 def weighted_average_fusion(
@@ -44,7 +44,7 @@ def weighted_average_fusion(
     weights = blending_weights if fusion_weights is None else blending_weights * fusion_weights
     weights = np.where(np.isnan(transformed_views), 0, weights)
     total = weights.sum(axis=0)
-    # where all weights vanish, the views that are there count alike
+    # where all weights are 0, the views that have data count equally
     weights = np.where(total > 0, weights, ~np.isnan(transformed_views))
     base = _first_valid(transformed_views)
     difference = np.nan_to_num(transformed_views - base) * weights
@@ -73,17 +73,17 @@ def content_based(
     sigma_1: float = 5,
     sigma_2: float = 11,
 ) -> Stack:
-    """Weights from the local content: where a view is sharp it counts more.
+    """Weights from the local content: a view counts more where it is sharp.
 
-    ``W = G_sigma_2 * (I - G_sigma_1 * I) ** 2``, with Gaussians that pass over missing data:
+    ``W = G_sigma_2 * (I - G_sigma_1 * I) ** 2``, with Gaussians that ignore missing data:
     Preibisch, Rohlfing, Hasak and Tomancak (2008), doi:10.1117/12.768948.
 
     Parameters
     ----------
     transformed_views : ndarray of float, shape (views, …)
-        Views of one block with the margin that `required_overlap` says.
+        Views of one block with the margin of `required_overlap`.
     blending_weights : ndarray, optional
-        Views count as missing where they are below 1e-7.
+        Views are missing where these are below 1e-7.
     sigma_1, sigma_2 : float
         Standard deviations of the two Gaussians, in output pixels.
 
@@ -102,7 +102,7 @@ def content_based(
         detail[np.abs(detail) <= _ROUNDING * np.abs(image)] = 0
         weight[...] = np.nan_to_num(_blur(detail**2, sigma_2))
     total = weights.sum(axis=0)
-    # where no view has any content, those that are there count alike
+    # where no view has content, those that have data count equally
     weights = np.where(total > 0, weights, ~missing)
     total = weights.sum(axis=0)
     return np.asarray(weights / np.where(total > 0, total, 1))
@@ -118,26 +118,35 @@ def _content_overlap(kwargs: Mapping[str, Any]) -> int:
 content_based.required_overlap = _content_overlap  # type: ignore[attr-defined]  # the contract
 
 
-def required_overlap(function: Callable[..., Any] | None, kwargs: Mapping[str, Any]) -> int:
-    """Pixels around a block that the result of a function depends on, as it says itself."""
-    said = getattr(function, "required_overlap", None)
-    if said is not None:
-        overlap = said(dict(kwargs))
+def required_overlap(function: Callable[..., object] | None, kwargs: Mapping[str, Any]) -> int:
+    """Pixels around a block that the result of a function depends on: its own attribute."""
+    own = getattr(function, "required_overlap", None)
+    if own is not None:
+        overlap = own(dict(kwargs))
         NOT_NEGATIVE.check(f"fuse: required_overlap of {function!r}", overlap)
         return int(np.ceil(overlap))
-    if getattr(function, "__name__", "") == "content_based":  # of releases that do not say it
+    if getattr(function, "__name__", "") == "content_based":  # of releases without the attribute
         return int(np.ceil(2 * kwargs.get("sigma_2", 11)))
     return 0
 
 
-def accepts(function: Callable[..., Any] | None, keyword: str) -> bool:
-    """Whether a function has a parameter of this name, as far as it can be known."""
+def accepts(function: Callable[..., object] | None, keyword: str) -> bool:
+    """Whether a function has a parameter of this name, if its signature is known."""
     if function is None:
         return False
     try:
         return keyword in inspect.signature(function).parameters
-    except (TypeError, ValueError):  # some that are written in C do not say
+    except (TypeError, ValueError):  # some functions written in C have no signature
         return False
+
+
+METHODS: dict[str, Callable[..., Stack]] = {
+    "weighted_average": weighted_average_fusion,
+    "mean": simple_average_fusion,
+    "max": max_fusion,
+    "first": first_view_fusion,
+}
+"""Fusion functions by the name that they have in the config."""
 
 
 def _first_valid(views: Stack) -> Stack:
@@ -148,7 +157,7 @@ def _first_valid(views: Stack) -> Stack:
 
 
 def _blur(image: Stack, sigma: float) -> Stack:
-    """Gaussian of the pixels that are there; NaN where none is in reach."""
+    """Gaussian of the pixels that have data; NaN for all others."""
     valid = ~np.isnan(image)
     value = gaussian_filter(np.where(valid, image, 0), sigma, mode="constant", truncate=4.0)
     weight = gaussian_filter(valid.astype(float), sigma, mode="constant", truncate=4.0)

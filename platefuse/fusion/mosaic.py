@@ -1,196 +1,303 @@
-"""What a fusion will do: where its views go, in what frame, chunks and way."""
+"""A mosaic: views in a frame and their compositor, computed lazily or written with a pyramid."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import reduce
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-from platefuse.engine.affine import AffineView
-from platefuse.engine.compose import Blend, Compositor, Paint
+from platefuse.engine.compose import Compositor, Paint
+from platefuse.engine.downsample import Downsample, mean
+from platefuse.engine.pyramid import Index
 from platefuse.engine.sources import Source
 from platefuse.engine.views import ShiftedView, View
-from platefuse.engine.write import Target, ViewLookup, write_views
-from platefuse.fusion.arguments import FusionRequest
-from platefuse.fusion.frame import Frame, along
-from platefuse.fusion.methods import (
-    first_view_fusion,
-    max_fusion,
-    required_overlap,
-    simple_average_fusion,
-    weighted_average_fusion,
-)
-from platefuse.fusion.plugins import Plugin
-from platefuse.fusion.sims import Sim, SimStore
-from platefuse.geometry import Box, grid_box, snap
+from platefuse.engine.write import Part, Target, ViewLookup, write_views
+from platefuse.errors import ConfigError, PlatefuseError
+from platefuse.fusion.arguments import Storage
+from platefuse.fusion.frame import Frame
+from platefuse.geometry import Box, grid_box
+from platefuse.ngff.create import blosc, create_image, fit_chunks
+from platefuse.ngff.image import Multiscale
+from platefuse.ngff.metadata import FORMATS
+from platefuse.storage.arrays import StoredArray
+from platefuse.storage.files import make_folder
 
-DEFAULT_CHUNKS = {2: {"y": 2048, "x": 2048}, 3: {"z": 256, "y": 256, "x": 256}}
-_WHOLE_PX = 1e-5
+if TYPE_CHECKING:
+    import dask.array
 
-_FAST: tuple[tuple[Callable[..., Any], Blend | Paint], ...] = (
-    (weighted_average_fusion, Blend("weighted_average")),
-    (simple_average_fusion, Blend("mean")),
-    (max_fusion, Blend("max")),
-    (first_view_fusion, Paint("first")),
-)
+Pixels = NDArray[Any]
 
 
-class Fusion:
-    """Placed views and what to do with them: everything but where the pixels go.
+@dataclass(frozen=True)
+class ImageMetadata:
+    """What the metadata of a new OME-Zarr image hold besides its frame.
 
-    Parameters
+    Attributes
     ----------
-    views : sequence of View
-        The placed views.
-    how : Compositor
-        What to do where several cover a pixel.
-    shape : tuple of int
-        Shape of the fused image, on all axes.
-    dtype : dtype
-        Its data type.
-    chunks : tuple of int
-        Its chunks.
+    name : str
+        Its name.
+    attributes : mapping
+        Further OME-NGFF attributes, such as `omero`; those that are None are left out.
+    levels : int
+        Least number of levels.
+    scale, units : mapping of str to float and str
+        Step and unit on axes that are not in space.
+    has_origin : bool
+        Whether the frame's origin is written, as a translation.
     """
 
-    def __init__(
-        self,
-        views: Sequence[View],
-        how: Compositor,
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        chunks: tuple[int, ...],
-    ) -> None:
-        self.views, self.how, self.shape, self.dtype = views, how, shape, dtype
-        self.chunks = tuple(min(c, n) for c, n in zip(chunks, shape, strict=True))
-        self._lookup = ViewLookup(views, shape, self.chunks, how)
+    name: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    levels: int = 1
+    scale: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    has_origin: bool = False
 
-    def block(self, index: tuple[int, ...]) -> NDArray[Any]:
-        """The pixels of one chunk of the fused image."""
-        region = grid_box(index, self.chunks, self.shape)
-        pixels = self.how.compose(region, self._lookup.touching(index), self.dtype, index)
-        return np.zeros(region.shape, self.dtype) if pixels is None else pixels
 
-    def lazy(self) -> Any:
+@dataclass(frozen=True)
+class StoredPyramid(Target):
+    """A `Target` on disk."""
+
+    levels: Sequence[StoredArray]
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """An image to be fused: its views, their frame, and what happens where they overlap.
+
+    Attributes
+    ----------
+    views : sequence of View
+        The views, in order.
+    frame : Frame
+        The pixel grid, on the axes in space.
+    compositor : Compositor
+        Computes pixels from views.
+    axes : str
+        All axes, in array order; those in space are the last.
+    leading : tuple of int
+        Shape on the axes that are not in space.
+    dtype : dtype
+        Data type of the pixels.
+    downsample : Downsample
+        Computes a level of the pyramid from the level below.
+    """
+
+    views: Sequence[View]
+    frame: Frame
+    compositor: Compositor
+    axes: str
+    leading: tuple[int, ...]
+    dtype: np.dtype[Any]
+    downsample: Downsample = mean
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in pixels, on all axes."""
+        return (*self.leading, *self.frame.shape)
+
+    def lazy(self, chunks: tuple[int, ...]) -> dask.array.Array:
         """The fused image as a dask array: one task for each chunk."""
         import dask.array
 
-        grid = dask.array.core.normalize_chunks(self.chunks, self.shape, dtype=self.dtype)
-        return dask.array.map_blocks(
-            self._dask_block,
-            chunks=grid,
+        tiles = Tiles(self, chunks)
+        array: dask.array.Array = dask.array.map_blocks(
+            tiles.block,
+            chunks=dask.array.core.normalize_chunks(tiles.tile, self.shape, dtype=self.dtype),
             dtype=self.dtype,
             meta=np.empty((0,) * len(self.shape), self.dtype),
             name=f"fuse-{uuid4().hex}",
         )
+        return array
 
-    def _dask_block(self, block_id: tuple[int, ...]) -> NDArray[Any]:
-        return self.block(block_id)
+    def create(
+        self, path: Path, storage: Storage, metadata: ImageMetadata, *, durable: bool = False
+    ) -> StoredPyramid:
+        """Create the arrays and the metadata that it is written to.
 
-    def write(self, target: Target, threads: int) -> None:
-        """Write all levels in one pass."""
-        write_views(self.views, target, self.how, threads=threads)
+        Parameters
+        ----------
+        path : Path
+            Folder of the new image, or of the new array if `storage` has no NGFF version.
+        storage : Storage
+            How it is stored.
+        metadata : ImageMetadata
+            What its metadata hold.
+        durable : bool
+            Whether writing to disk begins with each file: for what is flushed in the end.
+
+        Raises
+        ------
+        ConfigError
+            If Zarr cannot create such arrays.
+        """
+        paths, factors = [path], tuple[tuple[int, ...], ...]()
+        with _refusals(storage):
+            if storage.version is None:
+                _create_array(path, self, storage)
+            else:
+                image = self._create_image(path, storage, storage.version, metadata)
+                paths, factors = image.level_paths, image.factors
+        levels = [StoredArray.open(p, mode="r+", durable=durable) for p in paths]
+        return StoredPyramid(levels, factors, self.downsample)
+
+    def write(self, target: Target, threads: int, part: Part | None = None) -> None:
+        """Write all levels in one pass, or those of one part: see `write_views`."""
+        write_views(self.views, target, self.compositor, threads=threads, part=part)
+
+    def write_batches(
+        self,
+        target: StoredPyramid,
+        function: Callable[..., object],
+        size: int,
+        kwargs: Mapping[str, Any],
+        threads: int,
+    ) -> None:
+        """Write level 0 by the caller's batch function, then the levels above from level 0.
+
+        Parameters
+        ----------
+        target : StoredPyramid
+            Where it is written.
+        function : callable
+            Called as ``function(fuse_block, block_ids, **kwargs)`` for each batch.
+        size : int
+            Number of shards in a batch.
+        kwargs : mapping
+            Further arguments of the function.
+        threads : int
+            Number of threads for the levels above.
+        """
+        finest = target.levels[0]
+        tiles = Tiles(self, finest.shard)
+        indices = np.ndindex(*(-(-n // s) for n, s in zip(self.shape, finest.shard, strict=True)))
+        while batch := list(islice(indices, size)):
+            function(partial(_write_tile, tiles, finest), batch, **kwargs)
+        if len(target.levels) > 1:
+            box = Box.of_shape(self.shape)
+            written = Source(StoredArray.open(finest.path))
+            view = ShiftedView(written, box, box, (0.0,) * len(self.shape))
+            above = Target([_Written(finest), *target.levels[1:]], target.factors, self.downsample)
+            write_views([view], above, Paint(), threads=threads)
+
+    def _create_image(
+        self, path: Path, storage: Storage, version: str, metadata: ImageMetadata
+    ) -> Multiscale:
+        spacing = {**metadata.scale, **self.frame.by_axis(self.frame.spacing)}
+        origin = self.frame.by_axis(self.frame.origin)
+        return create_image(
+            path,
+            name=metadata.name,
+            axes=self.axes,
+            pixel_size=[spacing.get(a, 1.0) for a in self.axes],
+            shape=self.shape,
+            dtype=self.dtype,
+            chunks=storage.chunks,
+            shards=storage.shards,
+            version=version,
+            levels=metadata.levels,
+            attributes=metadata.attributes,
+            creation=storage.creation,
+            origin=[origin.get(a, 0.0) for a in self.axes] if metadata.has_origin else None,
+            units=metadata.units,
+        )
 
 
-def choose_frame(views: Sequence[Sim], asked: FusionRequest) -> Frame:
-    """The frame of the fused image: as asked, and what the views take up where nothing is."""
-    axes = views[0].spatial
-    return Frame.covering(
-        axes,
-        [extent for view in views for extent in view.extents],
-        along("output_spacing", asked.output_spacing, axes) or views[0].spacing.tolist(),
-        mode=asked.output_stack_mode,
-        origin=along("output_origin", asked.output_origin, axes),
-        shape=along("output_shape", asked.output_shape, axes),
-    )
-
-
-def choose_compositor(asked: FusionRequest, views: Sequence[View], spatial: int) -> Compositor:
-    """The fast way for functions that we know; stacking the views for all others.
+class Tiles:
+    """The tiles of a mosaic, each composed from the views that touch it.
 
     Parameters
     ----------
-    asked : FusionRequest
-        What is asked: the functions, their arguments and the margin among it.
-    views : sequence of View
-        The placed views.
-    spatial : int
-        Number of axes in space.
+    mosaic : Mosaic
+        The mosaic.
+    tile : tuple of int
+        Shape of a tile, in pixels; limited to that of the mosaic.
     """
-    function, weights = asked.fusion_func, asked.weights_func
-    function_kwargs = dict(asked.fusion_method_kwargs or {})
-    weights_kwargs = dict(asked.weights_func_kwargs or {})
-    fill = None
-    if views[0].source.dtype.kind == "f":
-        fill = float("nan") if asked.nan_is_missing else 0.0
-    fast = next((how for known, how in _FAST if known is function), None)
-    if fast is not None and weights is None and not function_kwargs:
-        return replace(fast, fill=fill)
-    needed = max(
-        int(asked.overlap_in_pixels or 0),
-        required_overlap(function, function_kwargs),
-        required_overlap(weights, weights_kwargs),
-    )
-    extent = reduce(Box.joined, (view.placed for view in views))
-    margin = (needed,) * spatial
-    return Plugin(function, weights, margin, extent, function_kwargs, weights_kwargs, fill)
 
+    def __init__(self, mosaic: Mosaic, tile: tuple[int, ...]) -> None:
+        self._mosaic = mosaic
+        self.tile = tuple(min(t, n) for t, n in zip(tile, mosaic.shape, strict=True))
+        self._lookup = ViewLookup(mosaic.views, mosaic.shape, self.tile, mosaic.compositor)
 
-def choose_chunks(sim: Sim, frame: Frame, asked: int | Mapping[str, int] | None) -> tuple[int, ...]:
-    """Chunks of the fused image on all axes; 1 on those that are not in space."""
-    if isinstance(asked, Mapping):
-        sizes = along("output_chunksize", asked, frame.axes) or []
-    elif asked is not None:
-        sizes = [asked] * len(frame.axes)
-    elif sim.image.chunks is not None:
-        sizes = [max(1, *c) for c in sim.image.chunks[-len(frame.axes) :]]
-    else:
-        sizes = [DEFAULT_CHUNKS[len(frame.axes)][a] for a in frame.axes]
-    leading = len(sim.dims) - len(frame.axes)
-    whole = zip(sizes, frame.shape, strict=True)
-    return (1,) * leading + tuple(n if size == -1 else int(size) for size, n in whole)
+    def region(self, index: Index) -> Box:
+        """The pixels of a tile."""
+        return grid_box(index, self.tile, self._mosaic.shape)
 
+    def compose(self, index: Index) -> Pixels | None:
+        """The block of a tile; None if all its pixels are zero."""
+        views, dtype = self._lookup.touching(index), self._mosaic.dtype
+        return self._mosaic.compositor.compose(self.region(index), views, dtype, index)
 
-def place_views(
-    sims: Sequence[Sim], frame: Frame, order: int, widths: Mapping[str, float]
-) -> list[View]:
-    """The views of images in a frame: moved where that is all there is, else turned."""
-    views: list[View] = []
-    for sim in sims:
-        source = Source(SimStore(sim.image, sim.number))
-        whole = Box.of_shape(sim.image.shape)
-        for k, affine in enumerate(sim.affines):
-            box = whole
-            if len(sim.affines) > 1:  # dims begin with t
-                box = Box((k, *whole.start[1:]), (k + 1, *whole.stop[1:]))
-            views.append(_view(source, box, sim, frame, affine, sim.params[k], order, widths))
-    return views
-
-
-def _view(
-    source: Source,
-    box: Box,
-    sim: Sim,
-    frame: Frame,
-    affine: NDArray[np.float64],
-    params: Any,
-    order: int,
-    widths: Mapping[str, float],
-) -> View:
-    matrix, offset = sim.in_frame(frame, affine)
-    lead = len(box.start) - len(offset)
-    bend = np.abs(matrix - np.eye(len(offset))) @ sim.shape
-    if (bend < _WHOLE_PX).all():
-        shift = (0.0,) * lead + tuple(snap(float(o), _WHOLE_PX) for o in offset)
-        widths_px = (0.0,) * lead + tuple(
-            widths[a] / s for a, s in zip(frame.axes, frame.spacing, strict=True)
+    def block(self, block_id: Index) -> Pixels:
+        """The block of a tile, as dask calls it."""
+        pixels = self.compose(block_id)
+        return (
+            np.zeros(self.region(block_id).shape, self._mosaic.dtype) if pixels is None else pixels
         )
-        return ShiftedView.at(source, box, shift, order=order, widths_px=widths_px, params=params)
-    in_source = tuple(widths[a] / s for a, s in zip(frame.axes, sim.spacing, strict=True))
-    leading = Box(box.start[:lead], box.stop[:lead])
-    moved = tuple(float(o) for o in offset)
-    return AffineView(source, box, matrix, moved, leading, order, in_source, params=params)
+
+
+def _write_tile(tiles: Tiles, level: StoredArray, index: Sequence[int]) -> None:
+    """Compose and write one tile: what a batch function calls as ``fuse_block``."""
+    region, pixels = tiles.region(tuple(index)), tiles.compose(tuple(index))
+    if pixels is None and not level.zero_is_fill:
+        pixels = np.zeros(region.shape, level.dtype)
+    if pixels is not None:
+        level.write(region, pixels)
+
+
+class _Written:
+    """A level that is on disk already: writing to it does nothing."""
+
+    def __init__(self, level: StoredArray) -> None:
+        self.shape, self.dtype, self.shard = level.shape, level.dtype, level.shard
+        self.zero_is_fill = True
+
+    def write(self, box: Box, pixels: Pixels) -> None:
+        """Do nothing."""
+
+    def take_encoded(self, source: object, original: Box, box: Box) -> bool:
+        """Do nothing."""
+        return True
+
+
+def _create_array(path: Path, mosaic: Mosaic, storage: Storage) -> None:
+    import zarr
+
+    chunks, shards = fit_chunks(storage.chunks, storage.shards, mosaic.shape)
+    arguments = {
+        "fill_value": 0,
+        "compressors": blosc(FORMATS[storage.zarr_format]),
+        **storage.creation,
+    }
+    make_folder(path.parent)
+    zarr.create_array(
+        path,
+        shape=mosaic.shape,
+        dtype=mosaic.dtype,
+        chunks=chunks,
+        shards=shards,
+        zarr_format=storage.zarr_format,
+        **arguments,
+    )
+
+
+@contextmanager
+def _refusals(storage: Storage) -> Iterator[None]:
+    """Report what Zarr refuses to create as an error in the caller's arguments."""
+    try:
+        yield
+    except (PlatefuseError, OSError):
+        raise
+    except Exception as error:  # Zarr and its codecs raise errors of any class
+        raise ConfigError(
+            f"fuse: no Zarr array can be made with zarr_array_creation_kwargs {storage.creation}, "
+            f"chunks {storage.chunks} and shards {storage.shards}: {error}"
+        ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,7 +12,7 @@ from platefuse.storage.options import Requires, check_options, option
 
 if TYPE_CHECKING:
     from platefuse.engine.compose import Compositor
-    from platefuse.geometry import Box
+    from platefuse.engine.views import View
 
 LengthsByAxis = Annotated[Mapping[str, int], by_axis(COUNT, "zyx", "Pixels")]
 WidthsByAxis = Annotated[Mapping[str, float], by_axis(NOT_NEGATIVE, "zyx", "Micrometres")]
@@ -106,29 +106,20 @@ class FusionOptions:
                     f"fusion.output_chunksize, which is {chunk} on this axis."
                 )
 
-    def compositor(self, extent: Box, spatial: int) -> Compositor:
+    def compositor(self, views: Sequence[View], spatial: int) -> Compositor:
         """The compositor for overlaps.
 
         Imported here, because Snakemake reads the options in every process and composes nothing.
 
         Parameters
         ----------
-        extent : Box
-            The part of the fused image that has data.
+        views : sequence of View
+            The views that are fused.
         spatial : int
             Number of axes in space.
         """
-        from platefuse.engine.compose import Blend, Paint
-        from platefuse.fusion.methods import (
-            content_based,
-            required_overlap,
-            weighted_average_fusion,
-        )
-        from platefuse.fusion.plugins import Plugin
+        from platefuse.fusion.methods import METHODS, content_based
+        from platefuse.fusion.plugins import choose_compositor
 
-        if self.weights == "content_based":
-            margin = (required_overlap(content_based, {}),) * spatial
-            return Plugin(weighted_average_fusion, content_based, margin, extent)
-        if self.method == "first":
-            return Paint("first")
-        return Blend(self.method)
+        weights = content_based if self.weights == "content_based" else None
+        return choose_compositor(views, spatial, METHODS[self.method], weights)

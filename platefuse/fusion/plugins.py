@@ -1,4 +1,4 @@
-"""Blocks by other people's functions: the views are stacked as they expect them."""
+"""Compositors for fusion functions: fast ones for known functions, `Plugin` for all others."""
 
 from __future__ import annotations
 
@@ -6,43 +6,103 @@ import math
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from platefuse.engine.compose import read_views
+from platefuse.engine.compose import Blend, Compositor, Paint, read_views
 from platefuse.engine.downsample import to_dtype
 from platefuse.engine.views import View
 from platefuse.errors import ConfigError
-from platefuse.fusion.methods import accepts
+from platefuse.fusion.methods import (
+    accepts,
+    first_view_fusion,
+    max_fusion,
+    required_overlap,
+    simple_average_fusion,
+    weighted_average_fusion,
+)
 from platefuse.geometry import Box
 
+if TYPE_CHECKING:
+    import xarray
+
 Pixels = NDArray[Any]
+
+_FAST: tuple[tuple[Callable[..., object], Blend | Paint], ...] = (
+    (weighted_average_fusion, Blend("weighted_average")),
+    (simple_average_fusion, Blend("mean")),
+    (max_fusion, Blend("max")),
+    (first_view_fusion, Paint("first")),
+)
+"""Functions of ours, and what computes the same without stacking the views."""
+
+
+def choose_compositor(
+    views: Sequence[View],
+    spatial: int,
+    function: Callable[..., object],
+    weights: Callable[..., object] | None = None,
+    *,
+    function_kwargs: Mapping[str, Any] | None = None,
+    weights_kwargs: Mapping[str, Any] | None = None,
+    overlap_px: int = 0,
+    fill: float | None = None,
+) -> Compositor:
+    """The compositor of a fusion function: a fast one if possible, else a `Plugin`.
+
+    Parameters
+    ----------
+    views : sequence of View
+        The views that are fused.
+    spatial : int
+        Number of axes in space.
+    function, weights : callable
+        Fusion function and weights function: see `platefuse.fusion.methods`.
+    function_kwargs, weights_kwargs : mapping, optional
+        Further arguments for them.
+    overlap_px : int
+        Margin around each block that the functions get, at least what they require themselves.
+    fill : float, optional
+        See `Paint`.
+    """
+    fast = next((compositor for known, compositor in _FAST if known is function), None)
+    if fast is not None and weights is None and not function_kwargs:
+        return replace(fast, fill=fill)
+    function_kwargs, weights_kwargs = dict(function_kwargs or {}), dict(weights_kwargs or {})
+    required = (
+        required_overlap(function, function_kwargs),
+        required_overlap(weights, weights_kwargs),
+    )
+    margin = (max(overlap_px, *required),) * spatial
+    extent = reduce(Box.joined, (view.placed for view in views))
+    return Plugin(function, weights, margin, extent, function_kwargs, weights_kwargs, fill)
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """Composes blocks by a fusion function, and a weights function if there is one.
+    """Composes blocks with a fusion function and, optionally, a weights function.
 
     Attributes
     ----------
     function, weights : callable
-        See `platefuse.fusion.methods` for what they are called with.
+        See `platefuse.fusion.methods` for their arguments.
     function_kwargs, weights_kwargs : mapping
         Further arguments for them.
     margin_px : tuple of int
         Pixels around a block that the functions need, for each axis in space.
     extent : Box
-        Where there are data at all, on all axes: the margin ends there.
+        The output pixels that any view covers, on all axes: the margin ends there.
     fill : float, optional
-        What pixels of float images get where the function gives NaN; 0 by default.
+        Value of pixels of float images where the function returns NaN; 0 by default.
     """
 
-    function: Callable[..., Any]
-    weights: Callable[..., Any] | None
+    function: Callable[..., object]
+    weights: Callable[..., object] | None
     margin_px: tuple[int, ...]
     extent: Box
     function_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -91,8 +151,10 @@ class Plugin:
             out[index] = _rounded(block, dtype, 0.0 if self.fill is None else self.fill)
         return out
 
-    def _call(self, views: Pixels, blending: Pixels, params: list[Any]) -> Pixels:
-        """One volume, or one plane: a single plane is handed over without z, if no view tilts."""
+    def _call(
+        self, views: Pixels, blending: Pixels, params: Sequence[xarray.DataArray | None]
+    ) -> Pixels:
+        """Fuse a volume or a plane; a single plane is passed without z if no affine tilts it."""
         flat = len(self.margin_px) == 3 and views.shape[1] == 1 and not any(map(_tilts, params))
         if flat:
             views, blending = views[:, 0], blending[:, 0]
@@ -116,26 +178,32 @@ class Plugin:
 
 
 def _rounded(block: Pixels, dtype: np.dtype[Any], fill: float) -> Pixels:
-    """Pixels as `dtype`: rounded and clipped, whatever a function computes in."""
-    if block.dtype.kind in "iu":  # not by way of floats: ids may be large
+    """Pixels as `dtype`, rounded and clipped, from the dtype that a function returns."""
+    if block.dtype.kind in "iu":  # floats do not hold large ids exactly
         return to_dtype(block, dtype)
     return to_dtype(np.where(np.isnan(block), fill, block), dtype)
 
 
 def _check_call(
     what: str,
-    function: Callable[..., Any] | None,
+    function: Callable[..., object] | None,
     offered: Sequence[str],
     of: str,
     kwargs: Mapping[str, Any],
 ) -> None:
-    """Refuse arguments that a function does not have, and functions that want others."""
+    """Check that a function can be called with the arguments that it will get.
+
+    Raises
+    ------
+    ConfigError
+        If it has no parameter for one of them, or requires others.
+    """
     if function is None:
         return
     names = {"transformed_views", *kwargs, *(n for n in offered if accepts(function, n))}
     try:
         signature(function).bind(**dict.fromkeys(names))
-    except ValueError:  # some that are written in C do not say
+    except ValueError:  # some functions written in C have no signature
         return
     except TypeError as error:
         raise ConfigError(
@@ -144,8 +212,16 @@ def _check_call(
         ) from error
 
 
-def _fitting(what: str, function: Callable[..., Any], given: Any, shape: tuple[int, ...]) -> Pixels:
-    """What a function gave, if it is numbers of a shape; weights may be the same along axes."""
+def _fitting(
+    what: str, function: Callable[..., object], given: object, shape: tuple[int, ...]
+) -> Pixels:
+    """The result of a function as an array of numbers of a shape; weights are broadcast to it.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be one.
+    """
     try:
         found = np.asarray(given)
     except ValueError:  # lists of different lengths
@@ -155,33 +231,33 @@ def _fitting(what: str, function: Callable[..., Any], given: Any, shape: tuple[i
             found = np.broadcast_to(found, shape)
     if found.shape != shape or found.dtype.kind not in "biuf":
         raise ConfigError(
-            f"fuse: {what} {_name(function)} gave an array of shape {found.shape} and dtype "
+            f"fuse: {what} {_name(function)} returned an array of shape {found.shape} and dtype "
             f"{found.dtype}; expected numbers of shape {shape}."
         )
     return found
 
 
-def _tilts(affine: Any) -> bool:
-    """Whether a view's affine mixes z with the plane, which its plane alone does not show."""
+def _tilts(affine: xarray.DataArray | None) -> bool:
+    """Whether a view's affine mixes z with y or x, so that its plane alone does not describe it."""
     if affine is None:
         return False
     mixed = [affine.sel(x_in=a, x_out=b).item() for p in "yx" for a, b in (("z", p), (p, "z"))]
     return any(mixed)
 
 
-def _name(function: Callable[..., Any]) -> str:
+def _name(function: Callable[..., object]) -> str:
     return repr(getattr(function, "__name__", function))
 
 
 def _call(
-    function: Callable[..., Any], offers: Mapping[str, Any], kwargs: Mapping[str, Any]
-) -> Any:
+    function: Callable[..., object], offers: Mapping[str, Any], kwargs: Mapping[str, Any]
+) -> object:
     """Call a function with the views and those of the other arguments that its signature has."""
-    wanted = {
+    accepted = {
         name: value
         for name, value in offers.items()
         if name == "transformed_views" or accepts(function, name)
     }
-    with warnings.catch_warnings():  # means of nothing but NaN are part of the contract
+    with warnings.catch_warnings():  # the mean of NaN alone is part of the contract
         warnings.simplefilter("ignore", RuntimeWarning)
-        return function(**{**kwargs, **wanted})
+        return function(**{**kwargs, **accepted})

@@ -1,29 +1,29 @@
-"""Scattering: the chunks of one fused well written by several jobs, each in a folder of its own.
+"""Scattering: several jobs write the chunks of one fused well, each to a folder of its own.
 
-Every part makes the same arrays and writes only its own subtrees, so parts never meet. The job
-that finishes gathers their chunks into one tree and adds the levels above.
+Every part creates the same arrays and writes only its own subtrees. The job that finishes gathers
+their chunks in one folder and adds the levels above.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from platefuse.engine.compose import Compositor
-from platefuse.engine.views import View
-from platefuse.engine.write import Part, Target, finish_levels, write_views
-from platefuse.ngff.image import Multiscale
+from platefuse.engine.write import Part, finish_levels
+from platefuse.fusion.mosaic import Mosaic, StoredPyramid
 from platefuse.ngff.metadata import METADATA_FILES, read_json
-from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import make_folder, remove_tree, share_file, write_json
 
+_BEGUN = "begun"
 _MARK = "part.json"
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """How one job takes part in writing a well.
+    """The share of one job in writing a well.
 
     Attributes
     ----------
@@ -40,51 +40,74 @@ class Scatter:
     number: int | None = None
 
     def folder(self, number: int | None = None) -> Path:
-        """The folder of a part, or of the staged well."""
+        """Folder of a part, or of the staged well."""
         if number is None:
             return self.staged
         return self.staged.with_name(f"{self.staged.name}.part{number}")
 
     @property
     def target(self) -> Path:
-        """Where this job writes."""
+        """The folder that this job writes to."""
         return self.folder(self.number)
 
-    def write(
-        self, image: Multiscale, target: Target, views: list[View], how: Compositor, threads: int
-    ) -> None:
-        """Write what this job has to write of an image whose arrays are there."""
+    def write(self, mosaic: Mosaic, target: StoredPyramid, threads: int) -> None:
+        """Write what this job writes of a mosaic whose arrays were created."""
         if self.parts == 1:
-            write_views(views, target, how, threads=threads)
+            mosaic.write(target, threads)
         elif self.number is not None:
-            part = Part(self.number, self.parts)
-            write_views(views, target, how, threads=threads, part=part)
+            mosaic.write(target, threads, Part(self.number, self.parts))
         else:
-            for number in range(self.parts):
-                _gather(self.folder(number) / image.path.relative_to(self.staged), image)
-            written = [StoredArray.open(path) for path in image.level_paths]
-            finish_levels(written, target, self.parts, threads=threads)
+            for level, number in product(target.levels, range(self.parts)):
+                _gather(self.folder(number) / level.path.relative_to(self.staged), level.path)
+            finish_levels(target.levels, target, self.parts, threads=threads)
 
     def remove_parts(self) -> None:
-        """Remove the parts, also those of another number of jobs."""
+        """Remove all parts, also those of another number of jobs."""
         for folder in self.staged.parent.glob(f"{self.staged.name}.part*"):
             remove_tree(folder)
 
-    def mark_complete(self, wanted: dict[str, Any]) -> None:
-        """Say that a part is complete, and for what it was asked."""
-        write_json(self.target / _MARK, {"wanted": wanted, "parts": self.parts})
+    def begin(self) -> None:
+        """Begin this job's part: an empty folder with a file that has the time."""
+        remove_tree(self.target)
+        make_folder(self.target)
+        (self.target / _BEGUN).touch()
 
-    def is_complete(self, number: int, wanted: dict[str, Any]) -> bool:
-        """Whether a part is there, complete and for the same request."""
+    def mark_complete(self, identity: Mapping[str, Any]) -> None:
+        """Mark this job's part as complete, with what it was made from and when it was begun."""
+        begun_ns = (self.target / _BEGUN).stat().st_mtime_ns
+        mark = {"identity": dict(identity), "parts": self.parts, "begun_ns": begun_ns}
+        write_json(self.target / _MARK, mark)
+
+    def is_complete(
+        self, number: int, identity: Mapping[str, Any], changed_ns: Callable[[], int]
+    ) -> bool:
+        """Whether a part is complete, and made from the sources as they are now.
+
+        Parameters
+        ----------
+        number : int
+            Index of the part.
+        identity : mapping
+            What parts are made from, but for the content of files. JSON values.
+        changed_ns : callable
+            Returns the time of the last change of any source file, in nanoseconds. Called only if
+            the part is complete in all other respects: it looks at every file.
+        """
         mark = self.folder(number) / _MARK
-        return mark.is_file() and read_json(mark) == {"wanted": wanted, "parts": self.parts}
+        if not mark.is_file():
+            return False
+        content = read_json(mark)
+        expected = {"identity": identity, "parts": self.parts}
+        if {key: content.get(key) for key in expected} != expected:
+            return False
+        begun_ns = content.get("begun_ns")
+        return isinstance(begun_ns, int) and changed_ns() < begun_ns
 
 
-def _gather(part: Path, image: Multiscale) -> None:
-    """Give the image the chunks that a part has written; the part stays whole, for another try."""
-    for path in image.paths:
-        for chunk in sorted(p for p in (part / path).rglob("*") if p.is_file()):
-            if chunk.name not in METADATA_FILES:
-                target = image.path / path / chunk.relative_to(part / path)
-                make_folder(target.parent)
-                share_file(chunk, target)
+def _gather(part: Path, array: Path) -> None:
+    """Give an array the chunks that a part has written; the part stays whole, for a retry."""
+    for chunk in sorted(p for p in part.rglob("*") if p.is_file()):
+        if chunk.name not in METADATA_FILES:
+            target = array / chunk.relative_to(part)
+            make_folder(target.parent)
+            share_file(chunk, target)

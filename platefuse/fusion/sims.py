@@ -1,4 +1,4 @@
-"""Images of the multiview-stitcher data model, read and made.
+"""Images of the multiview-stitcher data model, as views of a frame; and the fused image as one.
 
 An image ("sim") is an xarray.DataArray with dims among ``t c z y x``, in this order, physical
 coordinates of pixel centres on the axes in space, and affines in
@@ -16,41 +16,43 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from platefuse.engine.sources import Source
+from platefuse.engine.views import View
 from platefuse.errors import ViewError
-from platefuse.fusion.frame import Extent, Frame
+from platefuse.fusion.frame import Extent, Frame, PixelMap, place_view
 from platefuse.fusion.transforms import make_affine, read_transforms
+from platefuse.geometry import Box, snap
 from platefuse.storage.arrays import StoredArray
 
 if TYPE_CHECKING:
     import dask.array
     import xarray
 
-    from platefuse.geometry import Box
-
 DIMS = "tczyx"
 _UNEVEN_PX = 0.1
 _WHOLE_PX = 1e-5
-"""What a view may be turned by, in pixels over its whole width, and still count as not turned."""
+"""Positions closer than this to a whole pixel are on it, and an affine that moves no pixel of a
+view by more than this against a shift is a shift."""
 
 
 @dataclass(frozen=True)
 class Sim:
-    """What one image says of itself.
+    """The geometry of one image.
 
     Attributes
     ----------
     image : xarray.DataArray
         The image.
     number : int
-        Its place in the list, for messages.
+        Its index in the list, for messages.
     spatial : str
         Its axes in space, in array order.
     origin, spacing : ndarray of float64, shape (n,)
         Physical position of the first pixel's centre, and pixel size, on these axes.
     affines : ndarray of float64, shape (1 or times, n + 1, n + 1)
         World from physical coordinates, for all times or for each.
-    params : tuple
-        The affines as they came: one, or one for each time.
+    params : tuple of xarray.DataArray
+        The affines as the caller gave them: one, or one for each time.
     """
 
     image: xarray.DataArray
@@ -72,27 +74,49 @@ class Sim:
         return "".join(map(str, self.image.dims))
 
     @property
+    def channel_names(self) -> list[str] | None:
+        """Names of its channels, if it has any."""
+        if "c" not in self.dims or "c" not in self.image.coords:
+            return None
+        return [str(name) for name in self.image.coords["c"].values]
+
+    @property
     def extents(self) -> list[Extent]:
-        """What the image takes up in the world, at all times or at each."""
+        """The part of the world that the image covers: one extent, or one for each time."""
         last = self.shape - 1
         front = np.where([a == "z" for a in self.spatial], 0, last)
         found = []
         for affine in self.affines:
             low, high = self._span(last, affine)
             sides = np.abs(affine[:-1, :-1]) * self.spacing
-            turned = (sides > _WHOLE_PX * self.spacing.min() / self.shape.max()).sum(axis=1) > 1
-            reach = np.where(turned, 0.0, sides.sum(axis=1) / 2)
+            rotated = (sides > _WHOLE_PX * self.spacing.min() / self.shape.max()).sum(axis=1) > 1
+            reach = np.where(rotated, 0.0, sides.sum(axis=1) / 2)
             found.append(Extent(low, high, self._span(front, affine)[1], reach))
         return found
 
-    def in_frame(
-        self, frame: Frame, affine: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The affine (linear part, offset) from the image's pixels to those of a frame."""
+    def views(self, frame: Frame, order: int, widths: Mapping[str, float]) -> list[View]:
+        """The image's view in a frame, or one for each time: see `place_view`."""
+        source = Source(SimStore(self.image, self.number))
+        whole = Box.of_shape(self.image.shape)
+        views = []
+        for time, (affine, params) in enumerate(zip(self.affines, self.params, strict=True)):
+            box = whole
+            if len(self.affines) > 1:  # dims begin with t
+                box = Box((time, *whole.start[1:]), (time + 1, *whole.stop[1:]))
+            pixels = self._pixel_map(frame, affine)
+            view = place_view(source, box, pixels, frame, order=order, widths=widths, params=params)
+            views.append(view)
+        return views
+
+    def _pixel_map(self, frame: Frame, affine: NDArray[np.float64]) -> PixelMap:
+        """The map from the image's pixels to those of a frame."""
         spacing, linear = np.array(frame.spacing), affine[:-1, :-1]
         matrix = linear * self.spacing / spacing[:, None]
         offset = (linear @ self.origin + affine[:-1, -1] - np.array(frame.origin)) / spacing
-        return matrix, offset
+        error = np.abs(matrix - np.eye(len(offset))) @ self.shape
+        is_shift = bool((error < _WHOLE_PX).all())
+        start = tuple(snap(float(o), _WHOLE_PX) if is_shift else float(o) for o in offset)
+        return PixelMap(matrix, start, tuple(self.spacing.tolist()), is_shift)
 
     def _span(
         self, last: NDArray[np.int64], affine: NDArray[np.float64]
@@ -107,16 +131,16 @@ def read_sims(
     transform_key: str | None,
     spacing: Mapping[str, float] | None = None,
 ) -> list[Sim]:
-    """Read the images that are to be fused, and check that they fit together.
+    """Read the geometry of the images to fuse, and check that they fit together.
 
     Parameters
     ----------
     images : sequence of xarray.DataArray
         The images.
     transform_key : str or None
-        Which of their transforms is meant; None: the identity.
+        The key of their transform; None: the identity.
     spacing : mapping of str to float, optional
-        Pixel size on axes on which every image has but one pixel, and so says none; 1 otherwise.
+        Pixel size on axes on which every image has one pixel only; 1 if not given.
 
     Raises
     ------
@@ -148,11 +172,7 @@ def read_sims(
 
 
 def make_sim(
-    data: dask.array.Array | NDArray[Any],
-    like: Sim,
-    spacing: Mapping[str, float],
-    origin: Mapping[str, float],
-    key: str | None,
+    data: dask.array.Array | NDArray[Any], like: Sim, frame: Frame, key: str | None
 ) -> xarray.DataArray:
     """An image of the data model, with the identity as its transform.
 
@@ -162,13 +182,14 @@ def make_sim(
         Its pixels, with the axes of `like`.
     like : Sim
         The image whose channels and times it has.
-    spacing, origin : mapping of str to float
-        Pixel size, and position of the first pixel's centre, on the axes in space.
+    frame : Frame
+        Its pixel grid.
     key : str or None
         Transform key.
     """
     import xarray
 
+    spacing, origin = frame.by_axis(frame.spacing), frame.by_axis(frame.origin)
     coords: dict[str, NDArray[Any]] = {}
     for axis, n in zip(like.dims, data.shape, strict=True):
         if axis in like.spatial:
@@ -188,7 +209,7 @@ class SimStore:
     image : xarray.DataArray
         The image.
     number : int
-        Its place in the list of views, for messages.
+        Its index in the list of views, for messages.
     """
 
     def __init__(self, image: xarray.DataArray, number: int = 0) -> None:
@@ -203,11 +224,11 @@ class SimStore:
 
     @property
     def is_free(self) -> bool:
-        """Whether reading a part costs no more than its own pixels."""
+        """Whether reading a box costs no more than its own pixels."""
         return self._in_memory
 
     def is_empty(self, index: tuple[int, ...]) -> bool:
-        """Nothing is known without reading."""
+        """No chunk is known to be empty without reading it."""
         return False
 
     def decode(self, box: Box) -> NDArray[Any]:
@@ -225,7 +246,7 @@ class SimStore:
             if part.chunks is not None:
                 return np.asarray(part.data.compute(scheduler="single-threaded"))
             return np.asarray(part.values)
-        except Exception as error:  # whatever the store, the codec or the task behind it raises
+        except Exception as error:  # stores, codecs and tasks raise errors of any class
             axes = zip(self._variable.dims, box.slices, strict=True)
             where = {axis: (along.start, along.stop) for axis, along in axes}
             raise ViewError(
@@ -239,9 +260,9 @@ class SimStore:
 
 
 def _zarr_behind(data: Any) -> StoredArray | None:
-    """The Zarr array that a dask array shows as it is; None for any other, or none on this disk.
+    """The Zarr array on this disk that a dask array reads unchanged; None if it is not one.
 
-    Reading it without dask saves its scheduling, and brings the faster codecs.
+    Reading it without dask saves dask's scheduling, and uses the faster codecs.
     """
     layers = getattr(getattr(data, "dask", None), "layers", {})
     origin = layers.get(f"original-{getattr(data, 'name', '')}")
@@ -287,7 +308,7 @@ def _read(number: int, image: object, key: str | None) -> Sim:
 
 
 def _grid(number: int, image: xarray.DataArray, axis: str) -> tuple[float, float]:
-    """Position of the first pixel of an image on an axis, and distance from pixel to pixel."""
+    """Position of the first pixel of an image on an axis, and the pixel size."""
     try:
         positions = np.asarray(image.coords[axis].values if axis in image.coords else np.nan, float)
     except (TypeError, ValueError):  # text, for instance
@@ -314,7 +335,7 @@ def _grid(number: int, image: xarray.DataArray, axis: str) -> tuple[float, float
 
 
 def _with_spacing_of_others(sims: Sequence[Sim], otherwise: Mapping[str, float]) -> list[Sim]:
-    """One position has no spacing: views of one pixel on an axis take that of the first longer."""
+    """Give views of one pixel on an axis the spacing of the first view with more pixels."""
     known = np.array([float(otherwise.get(a, 1.0)) for a in sims[0].spatial])
     for sim in reversed(sims):
         known = np.where(sim.shape > 1, sim.spacing, known)

@@ -1,7 +1,7 @@
-"""Tables of a fused image: what was measured is carried along, boxes are where they are now.
+"""Tables of a fused image: measurements are copied, boxes are moved with their pixels.
 
-Where the fields and the well are is written anew. The source's own tables of that are no longer
-true, nor are the registered ones: they are left behind.
+The tables of fields and of the well are written anew. Those of the source, and the registered
+ones, do not describe the fused image and are not copied.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from platefuse.fusion.fields import Layer
 from platefuse.fusion.frame import Frame
-from platefuse.fusion.layers import Layer, labels_of, unique_names
-from platefuse.geometry import Box
+from platefuse.fusion.stack import labels_of, unique_names
 from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.records import RegistrationRecord, digest_tree
 from platefuse.tables.backends import copy_table
@@ -40,27 +40,27 @@ def write_fused_tables(
 ) -> dict[str, str]:
     """Write the tables of a fused image.
 
-    ``FOV_ROI_table`` and ``well_ROI_table`` are new. Custom ROI tables are moved: each box goes
-    where the field went that holds most of it, and is cut to it. So are masking ROI tables, but
-    their boxes enclose what all fields hold of them: an object that is larger than the overlap
-    is whole only in the fused image. All others are copied byte for byte or, if the fused plate
-    is of another Zarr format, written in that. Of acquisitions that are stacked, tables of one
-    name are told apart as labels are.
+    ``FOV_ROI_table`` and ``well_ROI_table`` are new. Each box of a custom ROI table is shifted
+    with the field that holds most of it, and cut to this field. Boxes of masking ROI tables are
+    shifted, too, but enclose what all fields hold of them: an object that is larger than the
+    overlap is whole only in the fused image. All others are copied byte for byte or, if the fused
+    plate has another Zarr format, converted to it. Tables of stacked acquisitions that have the
+    same name are renamed as labels are.
 
     Parameters
     ----------
     layers : sequence of Layer
-        What was fused; the first one's fields are listed.
+        The fused acquisitions; the fields of the first one are listed.
     target : Path
         The fused image.
     frame : Frame
         Its frame, in micrometres.
     tile_table : str
-        The table that said where the fields are.
+        The table with the positions of the fields.
     version : str
         NGFF version of the fused image.
     renumbered : collection of str
-        Fused labels whose ids have changed: tables that go by their ids are left out.
+        Fused labels whose ids have changed: tables with their ids are left out.
 
     Returns
     -------
@@ -98,20 +98,20 @@ def write_fused_tables(
 
 @dataclass(frozen=True)
 class _Carried:
-    """A table that goes into the fused image.
+    """A table that is copied to the fused image.
 
     Attributes
     ----------
     layer : Layer
-        Whose it is.
+        The acquisition.
     path : Path
         The table's group.
     name : str
         Its name in the fused image.
     moves : bool
-        Whether it holds boxes.
+        Whether it has boxes, which are moved.
     region : str
-        Name of the label whose objects it describes; empty if it describes none.
+        Name of the label whose objects it describes; empty if there is none.
     """
 
     layer: Layer
@@ -122,7 +122,7 @@ class _Carried:
 
 
 def _carried(layers: Sequence[Layer], tile_table: str) -> list[_Carried]:
-    """The tables that are carried; of equal ones that speak of no place or label, the first."""
+    """The tables to copy; of equal ones with neither boxes nor a label, the first."""
     own: list[list[tuple[str, bool]]] = []
     known: set[tuple[str, str]] = set()
     for layer in layers:
@@ -154,7 +154,7 @@ def _registered_table(image: Path) -> str | None:
 
 
 def _region(table: Path) -> str:
-    """The label that a table is about: the last part of its region's path."""
+    """Name of the label that a table describes: the last part of its region's path."""
     region = all_attributes(table).get("region")
     path = region.get("path") if isinstance(region, dict) else region
     return path.rpartition("/")[2] if isinstance(path, str) else ""
@@ -167,7 +167,7 @@ def _rename_region(table: Path, old: str, new: str) -> None:
     renamed = path.removesuffix(old) + new
     changed = {**region, "path": renamed} if isinstance(region, dict) else renamed
     replace_attributes(table, {**attributes, "region": changed})
-    (table / ".zmetadata").unlink(missing_ok=True)  # a copy of the attributes as they were
+    (table / ".zmetadata").unlink(missing_ok=True)  # it holds a copy of the old attributes
 
 
 def _write_fields(layer: Layer, target: Path, frame: Frame) -> None:
@@ -176,18 +176,17 @@ def _write_fields(layer: Layer, target: Path, frame: Frame) -> None:
         start = np.add(piece.start_um, piece.shift_um)
         length = np.subtract(piece.stop_um, piece.start_um)
         if (length <= 0).any():
-            continue  # nothing of it is in the fused image
+            continue  # no pixel of it is in the fused image
         original = {f"{a}_micrometer_original": field.stage_um[a] for a in "yx"}
         rows[field.name] = {**_row(frame, start, length), **original}
     write_roi_table(target, "FOV_ROI_table", rows)
     extent = np.array(frame.shape) * np.array(frame.spacing)
-    whole = Box.of_shape(frame.shape)
-    well = _row(frame, np.array(whole.start, float), extent)
+    well = _row(frame, np.zeros(len(frame.axes)), extent)
     write_roi_table(target, "well_ROI_table", {"well_1": well})
 
 
 def _pieces(layer: Layer, frame: Frame) -> list[Piece]:
-    """The fields, cut to what of them the fused image shows, and how far they were moved."""
+    """The fields, cut to what the fused image shows of them, with their shifts."""
     corner = np.array(frame.origin) - np.array(frame.spacing) / 2
     extent = np.array(frame.shape) * np.array(frame.spacing)
     size = np.array([layer.image.pixel_size_um[a] for a in frame.axes])

@@ -1,37 +1,40 @@
-"""The fused plate: an OME-Zarr plate with one image per well and acquisition, without seams."""
+"""Fuse wells into the fused plate: an OME-Zarr plate with one image per well and acquisition."""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from platefuse.errors import PlateError, ViewError
-from platefuse.fusion.image import fuse_layers
-from platefuse.fusion.layers import Layer
+from platefuse.fusion.arguments import Storage
+from platefuse.fusion.channels import fused_image_label, fused_omero
+from platefuse.fusion.fields import Layer
+from platefuse.fusion.fingerprint import SourceFiles, identity, same_sources
+from platefuse.fusion.frame import Frame
+from platefuse.fusion.mosaic import ImageMetadata, Mosaic
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
-from platefuse.ngff.create import write_group
+from platefuse.fusion.stack import frame_for, image_mosaic, label_mosaic, labels_of
+from platefuse.fusion.tables import write_fused_tables
+from platefuse.ngff.create import compressor_like, write_group
 from platefuse.ngff.image import Multiscale
+from platefuse.ngff.metadata import Format
 from platefuse.ngff.paths import staging_folder, staging_root
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import (
-    KEY,
     FusedImage,
+    FusedImageRecord,
     FusedWellRecord,
     FusionReceipt,
     PlateReceipt,
-    RegistrationRecord,
-    digest_json,
-    digest_tree,
 )
-from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.files import put_in_place, remove_empty_folders, remove_tree
-from platefuse.tables.table import table_path
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +49,13 @@ def fuse_well(
     fused: Path,
     options: FusionOptions,
     *,
-    request: RegistrationRequest | None = None,
+    registered_copies: bool = False,
     scatter: int = 1,
     threads: int = 1,
 ) -> FusionReceipt:
     """Fuse every acquisition of a well into the fused plate: staged, then moved into place.
 
-    A well that was fused before from the same images with the same options is left alone.
+    A well that was fused before from the same images with the same options is kept.
 
     Parameters
     ----------
@@ -62,8 +65,9 @@ def fuse_well(
         Folder of the fused plate.
     options : FusionOptions
         How to fuse.
-    request : RegistrationRequest, optional
-        The registration; says whether the registered images stand beside the originals.
+    registered_copies : bool
+        Whether the images to fuse are the registered copies next to the images of the well,
+        ``<image>_registered``.
     scatter : int
         Number of parts that `fuse_well_part` has fused; those that are missing are fused now.
     threads : int
@@ -77,26 +81,18 @@ def fuse_well(
     Raises
     ------
     PlatefuseError
-        If the images or their tables cannot be used. The fused plate is as it was.
+        If the images or their tables cannot be used. The fused plate is not changed.
     """
     begun = time.perf_counter()
-    job = _Job.read(well, fused, options, request)
-    done = job.done_before()
+    job = _Job.read(well, fused, options, registered_copies)
+    done = job.done_before(threads)
     if done is not None:
         job.tidy()
         return done
+    sources = job.sources(threads)  # before the parts are checked: see `docs/design`
     for number in range(scatter) if scatter > 1 else ():
-        if not Scatter(job.staged, scatter).is_complete(number, job.wanted):
-            fuse_well_part(well, fused, options, number, scatter, request=request, threads=threads)
-    remove_tree(job.staged)
-    images = job.write(Scatter(job.staged, scatter), threads)
-    entries = [
-        {"path": name} | ({} if (n := layers[0].acquisition) is None else {"acquisition": n})
-        for name, layers in job.images
-    ]
-    section = {"version": options.ngff_version, "images": entries}
-    write_group(job.staged, {"well": section}, options.ngff_version)
-    FusedWellRecord(fingerprint=job.wanted, images=images).write(job.staged)
+        job.fuse_part(Scatter(job.staged, scatter, number), threads)
+    images = job.fuse(Scatter(job.staged, scatter), sources, threads)
     put_in_place(job.staged, job.target)
     job.tidy()
     seconds = round(time.perf_counter() - begun, 3)
@@ -111,17 +107,17 @@ def fuse_well_part(
     number: int,
     of: int,
     *,
-    request: RegistrationRequest | None = None,
+    registered_copies: bool = False,
     threads: int = 1,
 ) -> FusionReceipt:
     """Fuse one of several disjoint parts of a well; `fuse_well` with ``scatter=of`` finishes.
 
     Parameters
     ----------
-    well, fused, options, request, threads
-        As for `fuse_well`.
+    well, fused, options, registered_copies, threads
+        See `fuse_well`.
     number, of : int
-        Which part, from 0, and how many there are.
+        Index of the part, from 0, and number of parts.
 
     Returns
     -------
@@ -134,13 +130,12 @@ def fuse_well_part(
         If the images or their tables cannot be used.
     """
     begun = time.perf_counter()
-    job = _Job.read(well, fused, options, request)
-    scatter = Scatter(job.staged, of, number)
-    if job.done_before() is not None or scatter.is_complete(number, job.wanted):
+    job = _Job.read(well, fused, options, registered_copies)
+    written = job.done_before(threads) is None and job.fuse_part(
+        Scatter(job.staged, of, number), threads
+    )
+    if not written:
         return replace(job.receipt("fused before"), part=number, of=of)
-    remove_tree(scatter.target)
-    job.write(scatter, threads)
-    scatter.mark_complete(job.wanted)
     seconds = round(time.perf_counter() - begun, 3)
     return replace(job.receipt("fused"), part=number, of=of, seconds=seconds)
 
@@ -148,14 +143,14 @@ def fuse_well_part(
 def fused_images(
     layers: Sequence[Layer], options: FusionOptions
 ) -> list[tuple[str, Sequence[Layer]]]:
-    """The images of a fused well: path, and the acquisitions that go into it."""
+    """The images of a fused well: their paths, and the acquisitions that each is made from."""
     if options.layout == "stacked" and layers:
         return [(layers[0].name, layers)]
     return [(layer.name, [layer]) for layer in layers]
 
 
 def check_fused_well(well: Path) -> None:
-    """Check that a folder, if it is there, is a well that was fused: it is to be replaced.
+    """Check that a folder, if it exists, is a fused well, which may be replaced.
 
     Raises
     ------
@@ -163,81 +158,11 @@ def check_fused_well(well: Path) -> None:
         If it is anything else.
     """
     if os.path.lexists(well) and FusedWellRecord.read(well) is None:
-        raise PlateError(f"{well} is there and is not a fused well. {NOT_OURS}")
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What is fused, from what, and where it goes.
-
-    Attributes
-    ----------
-    images : list of (str, sequence of Layer)
-        The images of the fused well: see `fused_images`.
-    options : FusionOptions
-        How to fuse.
-    wanted : dict
-        What tells this fusion from any other: options, and the state of the sources.
-    target, staged : Path
-        The fused well, and where it is made.
-    """
-
-    images: list[tuple[str, Sequence[Layer]]]
-    options: FusionOptions
-    wanted: dict[str, Any]
-    target: Path
-    staged: Path
-
-    @classmethod
-    def read(
-        cls, well: Well, fused: Path, options: FusionOptions, request: RegistrationRequest | None
-    ) -> _Job:
-        beside = request is not None and not request.overwrite_input
-        layers = [
-            Layer.read(
-                i.name,
-                i.acquisition,
-                i.destination(overwrite=not beside),
-                options.tile_table,
-            )
-            for i in well.images
-        ]
-        states = {layer.name: _fingerprint(layer.image, options) for layer in layers}
-        wanted = {"options": asdict(options), "sources": states}
-        staged = staging_folder(fused, well.row, well.column)
-        target = fused / well.row / well.column
-        check_fused_well(target)
-        return cls(fused_images(layers, options), options, wanted, target, staged)
-
-    def receipt(self, action: str) -> FusionReceipt:
-        well = f"{self.target.parent.name}/{self.target.name}"
-        fused = f"{self.target.parent.parent.name}/{well}"
-        return FusionReceipt(well=well, fused=fused, action=action)
-
-    def done_before(self) -> FusionReceipt | None:
-        """The receipt, if the fused well is there and was made from the same, as asked."""
-        record = FusedWellRecord.read(self.target)
-        there = all((self.target / name).is_dir() for name, _ in self.images)
-        if record is None or record.fingerprint != self.wanted or not there:
-            return None
-        return replace(self.receipt("fused before"), images=record.images)
-
-    def tidy(self) -> None:
-        """Remove what is staged, by this run or one that was killed."""
-        remove_tree(self.staged)
-        Scatter(self.staged).remove_parts()
-        remove_empty_folders(self.staged.parent, staging_root(self.target.parent.parent))
-
-    def write(self, scatter: Scatter, threads: int) -> dict[str, FusedImage]:
-        """Write all images, or this job's part of them."""
-        return {
-            name: fuse_layers(layers, scatter.target / name, self.options, scatter, threads)
-            for name, layers in self.images
-        }
+        raise PlateError(f"{well} exists and is not a fused well. {NOT_OURS}")
 
 
 def finish_fused_plate(plate: Plate, fused: Path, options: FusionOptions) -> PlateReceipt:
-    """Write the metadata of the fused plate; all its wells must be there.
+    """Write the metadata of the fused plate, all wells of which exist.
 
     Raises
     ------
@@ -261,21 +186,209 @@ def finish_fused_plate(plate: Plate, fused: Path, options: FusionOptions) -> Pla
     return PlateReceipt(fused=fused.name, wells=tuple(well.name for well in plate.wells))
 
 
-def _fingerprint(image: Multiscale, options: FusionOptions) -> dict[str, Any]:
-    """What tells one state of an image from another, without reading its pixels."""
-    files, size, newest = 0, 0, 0
-    levels = [image.path / part for part in (image.paths[0], "labels", "tables")]
-    for folder, _, names in (entry for level in levels for entry in os.walk(level)):
-        for name in names:
-            stat = (Path(folder) / name).stat()
-            files, size, newest = files + 1, size + stat.st_size, max(newest, stat.st_mtime_ns)
-    attributes = {k: v for k, v in image.attributes.items() if k != KEY}
-    record = RegistrationRecord.read(image.path)
-    return {
-        "attributes": digest_json(attributes),
-        "tile_table": digest_tree(table_path(image.path, options.tile_table)),
-        "registration": None if record is None else asdict(record.request),
-        "files": files,
-        "bytes": size,
-        "newest_ns": newest,
-    }
+@dataclass(frozen=True)
+class _Job:
+    """One well to fuse.
+
+    Attributes
+    ----------
+    layers : list of Layer
+        Its acquisitions.
+    options : FusionOptions
+        How to fuse.
+    target, staged : Path
+        The fused well, and the folder where it is written first.
+    """
+
+    layers: list[Layer]
+    options: FusionOptions
+    target: Path
+    staged: Path
+
+    @classmethod
+    def read(cls, well: Well, fused: Path, options: FusionOptions, registered_copies: bool) -> _Job:
+        layers = [
+            Layer.read(
+                image.name,
+                image.acquisition,
+                image.destination(overwrite=not registered_copies),
+                options.tile_table,
+            )
+            for image in well.images
+        ]
+        target = fused / well.row / well.column
+        check_fused_well(target)
+        return cls(layers, options, target, staging_folder(fused, well.row, well.column))
+
+    @cached_property
+    def images(self) -> list[tuple[str, Sequence[Layer]]]:
+        """See `fused_images`."""
+        return fused_images(self.layers, self.options)
+
+    @cached_property
+    def identities(self) -> dict[str, dict[str, Any]]:
+        """The identity of each source image."""
+        return {x.name: identity(x, self.options.tile_table) for x in self.layers}
+
+    @cached_property
+    def files(self) -> dict[str, SourceFiles]:
+        """The files of each source image."""
+        return {layer.name: SourceFiles.of(layer) for layer in self.layers}
+
+    def sources(self, threads: int) -> dict[str, dict[str, Any]]:
+        """What the record keeps of each source image. Reads all files."""
+        return {
+            name: {**own, **self.files[name].state(threads)}
+            for name, own in self.identities.items()
+        }
+
+    def receipt(self, action: str) -> FusionReceipt:
+        well = f"{self.target.parent.name}/{self.target.name}"
+        fused = f"{self.target.parent.parent.name}/{well}"
+        return FusionReceipt(well=well, fused=fused, action=action)
+
+    def done_before(self, threads: int) -> FusionReceipt | None:
+        """The receipt, if the fused well is complete and made from the same sources and options."""
+        record = FusedWellRecord.read(self.target)
+        if record is None or not all((self.target / name).is_dir() for name, _ in self.images):
+            return None
+        recorded = record.fingerprint.get("sources")
+        if record.fingerprint.get("options") != asdict(self.options):
+            return None
+        if not isinstance(recorded, Mapping):
+            return None
+        if not same_sources(recorded, self.identities, self.files, threads):
+            return None
+        return replace(self.receipt("fused before"), images=record.images)
+
+    def fuse_part(self, part: Scatter, threads: int) -> bool:
+        """Write a part, unless it is complete; whether it was written."""
+        assert part.number is not None
+        made_from = {"options": asdict(self.options), "sources": self.identities}
+        if part.is_complete(part.number, made_from, self._changed_ns):
+            return False
+        part.begin()
+        self._write(part, threads)
+        part.mark_complete(made_from)
+        return True
+
+    def fuse(
+        self, scatter: Scatter, sources: Mapping[str, Mapping[str, Any]], threads: int
+    ) -> dict[str, FusedImage]:
+        """Write the staged well, complete with its record."""
+        remove_tree(self.staged)
+        images = self._write(scatter, threads)
+        entries = [
+            {"path": name} | ({} if (n := layers[0].acquisition) is None else {"acquisition": n})
+            for name, layers in self.images
+        ]
+        version = self.options.ngff_version
+        section = {"version": version, "images": entries}
+        write_group(self.staged, {"well": section}, version)
+        fingerprint = {"options": asdict(self.options), "sources": sources}
+        FusedWellRecord(fingerprint=fingerprint, images=images).write(self.staged)
+        return images
+
+    def tidy(self) -> None:
+        """Remove all staged folders, of this run or of one that was killed."""
+        remove_tree(self.staged)
+        Scatter(self.staged).remove_parts()
+        remove_empty_folders(self.staged.parent, staging_root(self.target.parent.parent))
+
+    def _changed_ns(self) -> int:
+        return max((files.changed_ns for files in self.files.values()), default=0)
+
+    def _write(self, scatter: Scatter, threads: int) -> dict[str, FusedImage]:
+        """Write all images, or the part of them that the job writes."""
+        return {
+            name: _ImageWriter(layers, self.options, scatter, threads).write(name)
+            for name, layers in self.images
+        }
+
+
+@dataclass(frozen=True)
+class _ImageWriter:
+    """Writes one fused image with labels and tables, or a part of its pixels.
+
+    Attributes
+    ----------
+    layers : sequence of Layer
+        The acquisitions; several are stacked by channel.
+    options : FusionOptions
+        How to fuse.
+    scatter : Scatter
+        What this job writes. A part writes pixels only.
+    threads : int
+        Number of threads.
+    """
+
+    layers: Sequence[Layer]
+    options: FusionOptions
+    scatter: Scatter
+    threads: int
+
+    def write(self, name: str) -> FusedImage:
+        """Write the image with this path in the well.
+
+        Raises
+        ------
+        ViewError
+            If the acquisitions do not fit together.
+        """
+        target, version = self.scatter.target / name, self.options.ngff_version
+        frame = frame_for(self.layers, self.options)
+        mosaic = image_mosaic(self.layers, frame, self.options)
+        stacked = self.options.layout == "stacked"
+        omero = fused_omero(self.layers, version, stacked=stacked)
+        self._write_pixels(mosaic, target, self.layers[0].image, {"omero": omero})
+        names, renumbered = self._write_labels(target, frame)
+        if self.scatter.number is None:
+            if names:
+                write_group(target / "labels", {"labels": names}, version)
+            left_out = write_fused_tables(
+                self.layers,
+                target,
+                frame,
+                tile_table=self.options.tile_table,
+                version=version,
+                renumbered=renumbered,
+            )
+            FusedImageRecord(
+                sources=tuple(layer.name for layer in self.layers),
+                origin_um=frame.corner,
+                tables_left_out=left_out,
+            ).write(target)
+        return FusedImage(mosaic.shape, frame.corner)
+
+    def _write_labels(self, target: Path, frame: Frame) -> tuple[list[str], list[str]]:
+        """Write all labels; returns their names, and the names of those with other ids."""
+        names, renumbered = [], []
+        for label in labels_of(self.layers):
+            name = label.fused_name
+            mosaic, changed = label_mosaic(label, frame, self.options.merge_labels, self.threads)
+            colors = fused_image_label(label.image, self.options.ngff_version)
+            folder = target / "labels" / name
+            self._write_pixels(mosaic, folder, label.image, {"image-label": colors})
+            names.append(name)
+            renumbered += [name] if changed else []
+        return names, renumbered
+
+    def _write_pixels(
+        self, mosaic: Mosaic, target: Path, like: Multiscale, attributes: Mapping[str, Any]
+    ) -> None:
+        """Create an image with levels and compressor like another, and write this job's share."""
+        options, axes = self.options, mosaic.axes
+        shards = options.shards
+        kind = Format.for_ngff(options.ngff_version)
+        storage = Storage(
+            options.ngff_version,
+            kind.number,
+            tuple(options.output_chunksize.get(a, 1) for a in axes),
+            None if shards is None else tuple(shards.get(a, 1) for a in axes),
+            {"compressors": compressor_like(like.levels[0], kind)},
+        )
+        metadata = ImageMetadata(
+            target.name, attributes, len(like.paths), like.non_spatial_scale, like.other_units
+        )
+        pyramid = mosaic.create(target, storage, metadata, durable=True)
+        self.scatter.write(mosaic, pyramid, self.threads)

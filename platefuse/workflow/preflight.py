@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from platefuse.errors import PlateError, SwapError
-from platefuse.fusion.image import frame_for
-from platefuse.fusion.layers import Layer
+from platefuse.fusion.fields import Layer
 from platefuse.fusion.options import FusionOptions
+from platefuse.fusion.stack import frame_for
 from platefuse.fusion.well import NOT_OURS, check_fused_well, fused_images
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import staging_root

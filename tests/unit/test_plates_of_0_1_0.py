@@ -226,6 +226,10 @@ class TestAnotherRequest:
         assert fingerprint(half.parent) == before
 
 
+def copies(registration: RegistrationRequest) -> dict[str, bool]:
+    return {"registered_copies": not registration.overwrite_input}
+
+
 @pytest.mark.parametrize(("name", "registration", "options"), FUSED)
 class TestFused:
     def test_well_of_unchanged_sources_is_left_alone(
@@ -234,7 +238,7 @@ class TestFused:
         plate = extract(name, tmp_path)
         before = fingerprint(tmp_path)
         done = content(
-            fuse_well(well_of(plate), fused_plate_path(plate), options, request=registration)
+            fuse_well(well_of(plate), fused_plate_path(plate), options, **copies(registration))
         )
         then = receipt(plate, "B/03/fuse_well")
         assert done == {"action": "fused before"} | {
@@ -258,6 +262,6 @@ class TestFused:
         plate = extract(name, tmp_path)
         other = FusionOptions(layout=options.layout, method="max")
         done = content(
-            fuse_well(well_of(plate), fused_plate_path(plate), other, request=registration)
+            fuse_well(well_of(plate), fused_plate_path(plate), other, **copies(registration))
         )
         assert done["action"] == "fused"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from platefuse import fuse
 from platefuse.errors import PlatefuseError
-from platefuse.fusion.arguments import _ARGUMENTS, FusionRequest
+from platefuse.fusion.arguments import _ARGUMENTS, FusionArguments
 from platefuse.fusion.methods import content_based
 from tests.sims import KEY, make_sim
 
@@ -308,4 +308,4 @@ def test_a_transform_that_is_not_there(key: Any) -> None:
 
 
 def test_every_argument_is_checked() -> None:
-    assert set(_ARGUMENTS) == {argument.name for argument in fields(FusionRequest)}
+    assert set(_ARGUMENTS) == {argument.name for argument in fields(FusionArguments)}

@@ -14,7 +14,7 @@ from platefuse.fusion.frame import Extent, Frame, along
 
 def extent(low: Any, high: Any, front: Any = None, reach: Any = None) -> Extent:
     first = np.array(high if front is None else front, float)
-    beyond = None if reach is None else np.array(reach, float)
+    beyond = np.full(len(low), 0.5) if reach is None else np.array(reach, float)
     return Extent(np.array(low, float), np.array(high, float), first, beyond)
 
 
@@ -25,7 +25,8 @@ steps = st.sampled_from([0.0625, 0.325, 1.0, 2.5])
 
 @given(start=positions, n=lengths, step=steps)
 def test_the_frame_of_one_view_is_its_own_grid(start: float, n: int, step: float) -> None:
-    frame = Frame.covering("x", [extent([start], [start + (n - 1) * step])], [step])
+    view = extent([start], [start + (n - 1) * step], reach=[step / 2])
+    frame = Frame.covering("x", [view], [step])
     assert frame.shape == (n,)
     assert frame.origin == (start,)
 

@@ -25,9 +25,11 @@ from ome_zarr_models.v04 import Image as Image04
 from ome_zarr_models.v05 import Image as Image05
 
 from platefuse import fuse
+from platefuse.engine.compose import Blend
 from platefuse.engine.downsample import mean
 from platefuse.errors import ConfigError, ImageError, PlatefuseError
 from platefuse.fusion.signatures import BatchOptions, NgffVersion, ZarrOptions
+from platefuse.geometry import Box
 from tests.sims import KEY, cut
 
 Array = NDArray[Any]
@@ -353,3 +355,24 @@ def test_a_new_output_is_not_flushed_and_one_that_replaces_another_is(
     assert asked == []
     fuse(sims(), transform_key=KEY, output_zarr_url=path, zarr_options={"ome_zarr": True})
     assert asked == ["files.flush_filesystem", "files.flush_folder"]
+
+
+def test_a_batch_asks_only_the_views_that_touch_its_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = np.arange(40 * 120, dtype="u2").reshape(40, 120)
+    views = cut(scene, "yx", [((0, x), (40, x + 40)) for x in (0, 40, 80)])
+    composed: list[int] = []
+    compose = Blend.compose
+
+    def watched(self: Blend, region: Box, views: Any, *rest: Any) -> Any:
+        composed.append(len(views))
+        return compose(self, region, views, *rest)
+
+    monkeypatch.setattr(Blend, "compose", watched)
+    each: Any = {"batch_func": lambda fuse_block, blocks: [fuse_block(b) for b in blocks]}
+    fused = fuse(
+        views, KEY, output_zarr_url=str(tmp_path / "a"), output_chunksize=40, batch_options=each
+    )
+    np.testing.assert_array_equal(fused.values, scene)
+    assert composed == [1, 1, 1]

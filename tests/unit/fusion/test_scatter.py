@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from platefuse.fusion import scatter
-from platefuse.fusion import well as well_module
 from platefuse.fusion.options import FusionOptions
+from platefuse.fusion.scatter import Scatter
 from platefuse.fusion.well import fuse_well, fuse_well_part
 from platefuse.ngff.plate import Plate
 from tests.conftest import ExamplePlate, PlateFactory
@@ -81,7 +81,7 @@ def test_parts_are_used_again_if_the_job_that_finishes_is_interrupted(
         full.setattr(scatter, "finish_levels", refuse)
         with pytest.raises(OSError, match="No space"):
             fuse_well(well, fused, wanted, scatter=3)
-    monkeypatch.setattr(well_module, "fuse_well_part", refuse)  # no part is made again
+    monkeypatch.setattr(Scatter, "begin", refuse)  # no part is made again
     fuse_well(well, fused, wanted, scatter=3)
     assert everything(fused / WELL) == everything(whole)
     assert not fused.with_name("3.zarr.staging").exists()

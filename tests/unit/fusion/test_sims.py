@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import dask.array
 import numpy as np
 import pytest
+import zarr
 
 from platefuse.errors import ViewError
+from platefuse.fusion.frame import Frame
 from platefuse.fusion.sims import SimStore, make_sim, read_sims
 from platefuse.geometry import Box
 from tests.sims import KEY
@@ -36,7 +40,7 @@ def test_a_turned_view_has_no_reach_beyond_its_corners() -> None:
 def test_a_quarter_turn_swaps_pixel_sizes() -> None:
     affine = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     (sim,) = read_sims([image(PIXELS, "cyx", spacing=[2, 0.5], affine=affine)], KEY)
-    np.testing.assert_allclose(sim.extents[0].reach, [0.25, 1])  # type: ignore[arg-type]
+    np.testing.assert_allclose(sim.extents[0].reach, [0.25, 1])
 
 
 def test_affines_over_time_are_taken_by_the_names_of_times() -> None:
@@ -97,6 +101,19 @@ def test_pixels_are_read_by_boxes(backing: str) -> None:
     np.testing.assert_array_equal(store.decode(box), PIXELS[:, 1:4, 2:5])
 
 
+def test_a_zarr_array_behind_dask_is_read_without_dask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails if dask keeps the array in another place: the fast way would be missed silently."""
+    path = tmp_path / "a.zarr"
+    array = zarr.create_array(path, shape=PIXELS.shape, chunks=(1, 3, 4), dtype=PIXELS.dtype)
+    array[...] = PIXELS
+    store = SimStore(image(dask.array.from_zarr(array), "cyx"))
+    monkeypatch.setattr(dask.array.Array, "compute", lambda *_, **__: pytest.fail("dask read it"))
+    box = Box((0, 1, 2), (2, 4, 5))
+    np.testing.assert_array_equal(store.decode(box), PIXELS[:, 1:4, 2:5])
+
+
 def test_pixels_that_cannot_be_read_are_named() -> None:
     def broken(block: Any) -> Any:
         raise RuntimeError("bad block")
@@ -110,7 +127,7 @@ def test_pixels_that_cannot_be_read_are_named() -> None:
 def test_a_new_image_has_the_channels_and_times_of_the_views() -> None:
     given = image(PIXELS[np.newaxis], "tcyx", channels=["DAPI", "x"], times=[4.0])
     (like,) = read_sims([given], KEY)
-    made = make_sim(PIXELS[np.newaxis, :, :2], like, {"y": 2, "x": 3}, {"y": 5, "x": 7}, KEY)
+    made = make_sim(PIXELS[np.newaxis, :, :2], like, Frame("yx", (2, 3), (5, 7), (2, 6)), KEY)
     assert made.coords["c"].values.tolist() == ["DAPI", "x"]
     assert made.coords["t"].values.tolist() == [4.0]
     assert made.coords["y"].values.tolist() == [5, 7]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import zarr
 
+from platefuse.fusion.fields import Layer
 from platefuse.fusion.frame import Frame
-from platefuse.fusion.layers import Layer, frame_of
+from platefuse.fusion.stack import frame_of
 from platefuse.fusion.tables import write_fused_tables
 from platefuse.ngff.create import write_group
 from platefuse.ngff.metadata import all_attributes

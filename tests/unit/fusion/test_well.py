@@ -427,7 +427,7 @@ def test_what_platefuse_has_not_fused_is_never_replaced(
     with pytest.raises(PlatefuseError, match=r"fused.zarr.* is not a fused .* move it away"):
         check_fused_plate(found, fused)
     if what in ("plate", "well"):
-        with pytest.raises(PlatefuseError, match=r"B/03 is there and is not a fused well"):
+        with pytest.raises(PlatefuseError, match=r"B/03 exists and is not a fused well"):
             fuse_well(found.read_wells()[0], fused, FusionOptions(method="max"))
     assert everything(tmp_path) == before
 

@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 from platefuse.engine.affine import AffineView
 from platefuse.engine.views import ShiftedView
 from platefuse.errors import ViewError
-from platefuse.fusion.fields import find_fields
-from platefuse.fusion.layers import (
-    Layer,
+from platefuse.fusion.fields import Layer, find_fields
+from platefuse.fusion.stack import (
     common_axes,
     frame_of,
-    frame_on,
     labels_of,
     leading_shape,
     unique_names,
@@ -100,7 +98,7 @@ def test_the_frame_covers_the_fields_exactly_at_any_pixel_size(example_plate: Pl
         frame = frame_of(layers, [1.0, 0.65 * factor, 0.65 * factor], "union")
         assert frame.shape == (1, *shape)
         assert frame.origin == pytest.approx((0.5, -1250.5 + 0.325, 840.25 + 0.325), abs=1e-3)
-    assert frame_on(frame, "yx").shape == frame.shape[1:]
+    assert frame.on_axes("yx").shape == frame.shape[1:]
 
 
 def test_views_lie_on_whole_pixels_though_tables_are_float32(example_plate: PlateFactory) -> None:

@@ -1,0 +1,256 @@
+"""Acquisitions that are stacked by channel into one fused image: names, axes, frame, mosaics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+
+from platefuse.engine.compose import Paint
+from platefuse.engine.downsample import mean, nearest
+from platefuse.engine.views import View
+from platefuse.errors import ConfigError, ViewError
+from platefuse.fusion.fields import Layer
+from platefuse.fusion.frame import Frame
+from platefuse.fusion.labels import merge_labels
+from platefuse.fusion.mosaic import Mosaic
+from platefuse.fusion.options import FusionOptions
+from platefuse.ngff.image import Multiscale
+from platefuse.storage.arrays import StoredArray
+
+_SMALLEST_PIXEL = 100
+"""Most pixels of a fused image on one axis in one pixel of a field."""
+
+
+@dataclass(frozen=True)
+class LayerLabel:
+    """A label of a layer.
+
+    Attributes
+    ----------
+    layer : Layer
+        The layer.
+    image : Multiscale
+        The label.
+    fused_name : str
+        Its name in the fused image.
+    """
+
+    layer: Layer
+    image: Multiscale
+    fused_name: str
+
+    @property
+    def name(self) -> str:
+        """Its name in the layer."""
+        return self.image.path.name
+
+
+def labels_of(layers: Sequence[Layer]) -> list[LayerLabel]:
+    """All labels of some layers, with names that are unique."""
+    names = [list(layer.image.labels) for layer in layers]
+    return [
+        LayerLabel(layer, label, fused)
+        for layer, new in zip(layers, unique_names(layers, names), strict=True)
+        for label, fused in zip(layer.image.labels.values(), new, strict=True)
+    ]
+
+
+@overload
+def unique_names(
+    layers: Sequence[Layer], names: Sequence[Sequence[str]], *, every: bool = False
+) -> list[list[str]]: ...
+@overload
+def unique_names(
+    layers: Sequence[Layer], names: Sequence[Sequence[str | None]], *, every: bool = False
+) -> list[list[str | None]]: ...
+def unique_names(
+    layers: Sequence[Layer], names: Sequence[Sequence[str | None]], *, every: bool = False
+) -> Sequence[Sequence[str | None]]:
+    """Names from several layers; those that are not unique get the acquisition appended.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The layers.
+    names : sequence of sequences of str or None
+        The names of each layer. None stays None.
+    every : bool
+        Whether every name gets its acquisition, also unique ones.
+
+    Returns
+    -------
+    list of lists of str or None
+        The new names: ``name_acq2``, or ``name_<image>`` if that number is not unique.
+    """
+    count = Counter(name for own in names for name in own)
+    numbers = Counter(layer.acquisition for layer in layers)
+    taken = {name for name, n in count.items() if n == 1} if not every else set()
+    unique: list[list[str | None]] = []
+    for layer, own in zip(layers, names, strict=True):
+        known = layer.acquisition is not None and numbers[layer.acquisition] == 1
+        suffix = f"acq{layer.acquisition}" if known else layer.name
+        new: list[str | None] = []
+        for name in own:
+            if name is None or (count[name] == 1 and not every):
+                new.append(name)
+                continue
+            changed, again = f"{name}_{suffix}", 1
+            while changed in taken:
+                again += 1
+                changed = f"{name}_{suffix}_{again}"
+            taken.add(changed)
+            new.append(changed)
+        unique.append(new)
+    return unique
+
+
+def common_axes(layers: Sequence[Layer]) -> str:
+    """Axes of the image that some layers become: with channels if there are several layers."""
+    axes = next((x.image.axes for x in layers if "c" in x.image.axes), layers[0].image.axes)
+    if len(layers) > 1 and "c" not in axes:
+        return axes.replace("t", "tc") if "t" in axes else f"c{axes}"
+    return axes
+
+
+def leading_shape(layers: Sequence[Layer], axes: str) -> list[int]:
+    """Shape of that image on the axes not in space: all channels, the longest time series."""
+    lengths = {"c": sum(layer.channels for layer in layers)}
+    if "t" in axes:
+        lengths["t"] = max(x.image.shapes[0][x.image.axes.index("t")] for x in layers)
+    return [lengths[a] for a in axes if a not in "zyx"]
+
+
+def check_stackable(layers: Sequence[Layer]) -> None:
+    """Check that layers can become channels of one image.
+
+    Raises
+    ------
+    ViewError
+        If they differ in axes other than channels, in data type or in pixel size.
+    """
+    for layer in layers[1:]:
+        pair = [x.image for x in (layer, layers[0])]
+        for what, (got, expected) in (
+            ("axes", [i.axes.replace("c", "") for i in pair]),
+            ("data type", [_dtype(i) for i in pair]),
+            ("pixel size", [np.round(list(i.pixel_size_um.values()), 6).tolist() for i in pair]),
+        ):
+            if got != expected:
+                raise ViewError(
+                    f"{layer.image.path}: its {what} is {got}, that of image {layers[0].name} "
+                    f"is {expected}; they cannot be stacked. Set fusion.layout: per_acquisition."
+                )
+
+
+def choose_spacing(image: Multiscale, given_um: Mapping[str, float] | None) -> list[float]:
+    """Pixel size of a fused image on its axes in space, in micrometres: as given, else the image's.
+
+    Raises
+    ------
+    ConfigError
+        If it is so much finer than the image's that it must be in another unit.
+    """
+    for axis, size in image.pixel_size_um.items():
+        given = (given_um or {}).get(axis, size)
+        if given * _SMALLEST_PIXEL < size:
+            raise ConfigError(
+                f"fusion.output_spacing on {axis} is {given:g}, and the pixels of {image.path} are "
+                f"{size:g} µm: {size / given:.3g} times as many pixels. Give it in micrometres, at "
+                f"least {size / _SMALLEST_PIXEL:g}."
+            )
+    return [(given_um or {}).get(a, image.pixel_size_um[a]) for a in image.spatial]
+
+
+def frame_for(layers: Sequence[Layer], options: FusionOptions) -> Frame:
+    """The frame of the image that some layers become, in micrometres.
+
+    Raises
+    ------
+    PlatefuseError
+        If they cannot be stacked, have no pixel in common and should, or the spacing is wrong.
+    """
+    spacing = choose_spacing(layers[0].image, options.output_spacing)
+    return frame_of(layers, spacing, options.output_stack_mode)
+
+
+def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) -> Frame:
+    """The frame that covers all fields of some layers, in micrometres.
+
+    Raises
+    ------
+    ViewError
+        If the layers cannot be stacked, or have no pixel in common and should.
+    """
+    check_stackable(layers)
+    image = layers[0].image
+    extents = [extent for layer in layers for extent in layer.extents]
+    try:
+        return Frame.covering(image.spatial, extents, spacing_um, mode=mode)
+    except ViewError as error:
+        raise ViewError(f"{image.path}: {error}") from error
+
+
+def image_mosaic(layers: Sequence[Layer], frame: Frame, options: FusionOptions) -> Mosaic:
+    """The mosaic of all images: one, or several stacked by channel."""
+    axes = common_axes(layers)
+    views: list[View] = []
+    channels = 0
+    for layer in layers:
+        views += layer.views(
+            layer.image,
+            frame,
+            axes,
+            order=options.interpolation_order,
+            widths_um=options.blending_widths,
+            first_channel=channels,
+        )
+        channels += layer.channels
+    compositor = options.compositor(views, len(frame.shape))
+    leading = tuple(leading_shape(layers, axes))
+    return Mosaic(views, frame, compositor, axes, leading, _dtype(layers[0].image), mean)
+
+
+def label_mosaic(
+    label: LayerLabel, frame: Frame, merge_threshold: float | None, threads: int
+) -> tuple[Mosaic, bool]:
+    """The mosaic of a label: nearest pixels of the first field that has an id.
+
+    Parameters
+    ----------
+    label : LayerLabel
+        The label.
+    frame : Frame
+        The frame of the fused image.
+    merge_threshold : float or None
+        See `merge_labels`; None: ids are kept.
+    threads : int
+        Number of threads.
+
+    Returns
+    -------
+    mosaic : Mosaic
+        The mosaic.
+    renumbered : bool
+        Whether any id is replaced by another.
+    """
+    image = label.image
+    inner = frame.on_axes(image.spatial)
+    views = label.layer.views(image, inner, image.axes, order=0)
+    renumbered = False
+    if merge_threshold is not None:
+        merged = merge_labels(views, merge_threshold, label=label.fused_name, threads=threads)
+        renumbered = any(view.changes for view in merged)
+        views = list(merged)
+    leading = [n for n, a in zip(image.shapes[0], image.axes, strict=True) if a not in "zyx"]
+    mosaic = Mosaic(
+        views, inner, Paint("label"), image.axes, tuple(leading), _dtype(image), nearest
+    )
+    return mosaic, renumbered
+
+
+def _dtype(image: Multiscale) -> np.dtype[Any]:
+    return StoredArray.open(image.level_paths[0]).dtype
