@@ -45,7 +45,7 @@ NEWEST_READY := $(NEWEST)/.ready-$(shell date +%F)-$(call fingerprint,pyproject.
 INSTALL_PLAINLY := -m pip install --quiet --disable-pip-version-check
 VERSION_TESTS := tests/unit platefuse
 
-.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest bench lint lock clean FORCE
+.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest bench lint config lock clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -83,6 +83,9 @@ lint: setup-dev ## check style, types and the workflow
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+config: setup-dev ## write schema, example and table of keys of the config anew
+	@$(BIN)/python -m platefuse.workflow.config_files
 
 lock: ## make the locks anew from pyproject.toml (needs uv; versions move only where they must)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or say where it is with UV=…" >&2; exit 1; }

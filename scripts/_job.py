@@ -1,4 +1,4 @@
-"""What the scripts share: this clone's package, a log file, one clear message, a receipt.
+"""Common part of the scripts: the job's wildcards and params as the core's types, log and receipt.
 
 A script imports it first, so that it finds the package in the clone whether or not that is
 installed. Snakemake has the scripts' folder on the path; the tests put it there.
@@ -6,53 +6,126 @@ installed. Snakemake has the scripts' folder on the path; the tests put it there
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, unused here: they spin as it starts
 
 from platefuse.errors import PlatefuseError
+from platefuse.ngff.paths import fused_plate_path
+from platefuse.ngff.plate import Plate, Well, WellImage
 from platefuse.records import Receipt
+from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.threads import reuse_blocks
 
 reuse_blocks()  # at import: the scripts import what starts threads afterwards
 
+if TYPE_CHECKING:
+    from platefuse.fusion.options import FusionOptions
+
 logger = logging.getLogger("platefuse")
 
 
-def run(work: Callable[..., Receipt]) -> None:
-    """Do the job that Snakemake started this script for, and leave its receipt.
+class Job:
+    """What Snakemake passes to a script, as the types of the core.
+
+    Parameters
+    ----------
+    wildcards, params : mapping
+        Those of the job. What the rule does not have must not be asked for.
+    threads : int
+        Number of threads.
+    """
+
+    def __init__(self, wildcards: Any, params: Any, threads: int) -> None:
+        self.given: dict[str, Any] = {**wildcards, **params}
+        self.threads = threads
+
+    @cached_property
+    def plate(self) -> Plate:
+        """The plate, with the images to process."""
+        return Plate.open(self.given["plate"], self.given["images"])
+
+    @property
+    def well(self) -> Well:
+        """The well."""
+        return self.plate.well(self.given["row"], self.given["column"])
+
+    @property
+    def image(self) -> WellImage:
+        """The image."""
+        return self.well.image(self.given["image"])
+
+    @property
+    def request(self) -> RegistrationRequest:
+        """The registration to apply."""
+        return RegistrationRequest(**self.given["request"])
+
+    @property
+    def registered_copies(self) -> bool:
+        """Whether the registered images are next to the originals."""
+        return bool(self.given["request"]) and not self.request.overwrite_input
+
+    @property
+    def keep_originals(self) -> bool:
+        """Whether the originals are kept."""
+        return bool(self.given["keep_originals"])
+
+    @property
+    def fused(self) -> Path:
+        """Folder of the fused plate."""
+        return fused_plate_path(self.given["plate"], self.given["output"])
+
+    @property
+    def options(self) -> FusionOptions:
+        """How to fuse."""
+        from platefuse.fusion.options import FusionOptions
+
+        return FusionOptions(**self.given["options"])
+
+    @property
+    def part(self) -> int:
+        """Number of the part of a scattered well."""
+        return int(self.given["part"])
+
+    @property
+    def scatter(self) -> int:
+        """Number of parts over which a well is scattered."""
+        return int(self.given["scatter"])
+
+
+def run(work: Callable[[Job], Receipt]) -> None:
+    """Do the job for which Snakemake started this script, and write its receipt.
 
     Parameters
     ----------
     work : callable
-        Does what the rule is for and returns its receipt. Its parameters are
-        named after wildcards and params of the rule; a param hides the wildcard of its name.
+        Does the work of the rule and returns its receipt.
 
     Raises
     ------
     SystemExit
-        The fault lies in the input or with the disk: one message, in the log and on stderr.
+        If the input or the disk is at fault: with one message, in the log and on stderr.
     """
-    job = sys.modules["__main__"].snakemake
+    snakemake = sys.modules["__main__"].snakemake
     logging.basicConfig(
-        filename=job.log[0], filemode="w", format="%(asctime)s %(levelname)s %(message)s"
+        filename=snakemake.log[0], filemode="w", format="%(asctime)s %(levelname)s %(message)s"
     )
     logger.setLevel(logging.INFO)
-    known = {"threads": job.threads, **job.wildcards, **job.params}
-    options = {name: known[name] for name in inspect.signature(work).parameters}
-    logger.info("%s with %s", work.__name__, options)
+    job = Job(dict(snakemake.wildcards), dict(snakemake.params), snakemake.threads)
+    logger.info("%s with %d threads and %s", work.__name__, job.threads, job.given)
     try:
-        work(**options).write(job.output[0])
-        logger.info("done; the receipt is %s", job.output[0])
+        work(job).write(snakemake.output[0])
+        logger.info("done; the receipt is %s", snakemake.output[0])
     except (PlatefuseError, OSError) as error:
         logger.error("%s", error)
         sys.exit(f"{type(error).__name__}: {error}")
-    except Exception:  # a mistake of ours: its traceback belongs into the log, too
+    except Exception:  # a mistake in platefuse: its traceback belongs in the log, too
         logger.exception("%s ended by an unexpected error", work.__name__)
         raise

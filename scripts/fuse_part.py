@@ -1,38 +1,16 @@
-"""Fuse one of the disjoint parts that a well is scattered over."""
-
-from typing import Any
+"""Fuse one of the disjoint parts over which a well is scattered."""
 
 import _job
-from platefuse.fusion import options as fusion_options
-from platefuse.fusion import well as fused_wells
-from platefuse.ngff import paths
-from platefuse.ngff.plate import Plate
+from platefuse.fusion import well
 from platefuse.records import FusionReceipt
-from platefuse.registration.request import RegistrationRequest
 
 
-def fuse_part(
-    plate: str,
-    images: list[str] | None,
-    row: str,
-    column: str,
-    part: str,
-    output: str | None,
-    options: dict[str, Any],
-    request: dict[str, Any] | None,
-    scatter: int,
-    threads: int,
-) -> FusionReceipt:
-    """Write the part's chunks under staging; returns the receipt."""
-    return fused_wells.fuse_well_part(
-        Plate.open(plate, images).well(row, column),
-        paths.fused_plate_path(plate, output),
-        fusion_options.FusionOptions(**options),
-        int(part),
-        scatter,
-        registered_copies=bool(request and not RegistrationRequest(**request).overwrite_input),
-        threads=threads,
-    )
+def fuse_part(job: _job.Job) -> FusionReceipt:
+    """Write the part's chunks to the staging folder."""
+    return well.fuse_well_part(
+        job.well, job.fused, job.options, job.part, job.scatter,
+        registered_copies=job.registered_copies, threads=job.threads,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,20 +1,13 @@
-"""Move the staged images of one well beside the originals and list them in its metadata."""
-
-from typing import Any
+"""Move the staged images of one well next to the originals and list them in its metadata."""
 
 import _job
-from platefuse.ngff.plate import Plate
 from platefuse.records import WellReceipt
 from platefuse.registration import swap
-from platefuse.registration.request import RegistrationRequest
 
 
-def publish_registered(
-    plate: str, images: list[str] | None, row: str, column: str, request: dict[str, Any]
-) -> WellReceipt:
-    """Add every `<image>_registered` to the well; returns the receipt."""
-    well = Plate.open(plate, images).well(row, column)
-    return swap.publish_registered(well, RegistrationRequest(**request))
+def publish_registered(job: _job.Job) -> WellReceipt:
+    """Add every `<image>_registered` to the well."""
+    return swap.publish_registered(job.well, job.request)
 
 
 if __name__ == "__main__":

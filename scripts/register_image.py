@@ -1,27 +1,13 @@
-"""Make the new image of one acquisition under staging: all levels, all labels."""
-
-from typing import Any
+"""Write the registered image of one acquisition to the staging folder: all levels, all labels."""
 
 import _job
-from platefuse.ngff.plate import Plate
 from platefuse.records import ImageReceipt
 from platefuse.registration import stage
-from platefuse.registration.request import RegistrationRequest
 
 
-def register_image(
-    plate: str,
-    images: list[str] | None,
-    row: str,
-    column: str,
-    image: str,
-    request: dict[str, Any],
-    threads: int,
-) -> ImageReceipt:
-    """Stage the registered image; returns the receipt."""
-    source = Plate.open(plate, images).well(row, column).image(image)
-    asked = RegistrationRequest(**request)
-    return stage.register_image(source, asked, threads=threads)
+def register_image(job: _job.Job) -> ImageReceipt:
+    """Stage the registered image."""
+    return stage.register_image(job.image, job.request, threads=job.threads)
 
 
 if __name__ == "__main__":

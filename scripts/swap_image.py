@@ -1,20 +1,13 @@
 """Put the staged image in the place of the live one."""
 
-from typing import Any
-
 import _job
-from platefuse.ngff.plate import Plate
 from platefuse.records import ImageReceipt
 from platefuse.registration import swap
-from platefuse.registration.request import RegistrationRequest
 
 
-def swap_image(
-    plate: str, images: list[str] | None, row: str, column: str, image: str, request: dict[str, Any]
-) -> ImageReceipt:
-    """Exchange the staged and the live image; returns the receipt."""
-    source = Plate.open(plate, images).well(row, column).image(image)
-    return swap.swap_image(source, RegistrationRequest(**request))
+def swap_image(job: _job.Job) -> ImageReceipt:
+    """Exchange the staged and the live image."""
+    return swap.swap_image(job.image, job.request)
 
 
 if __name__ == "__main__":

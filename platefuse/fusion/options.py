@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 LengthsByAxis = Annotated[Mapping[str, int], by_axis(COUNT, "zyx", "Pixels")]
 WidthsByAxis = Annotated[Mapping[str, float], by_axis(NOT_NEGATIVE, "zyx", "Micrometres")]
-SpacingByAxis = Annotated[Mapping[str, float], by_axis(POSITIVE, "zyx", "Micrometres")]
+SpacingByAxis = Annotated[Mapping[str, float], by_axis(POSITIVE, "zyx", "Micrometres", least=1)]
+ShardsByAxis = Annotated[Mapping[str, int], by_axis(COUNT, "zyx", "Pixels", least=1)]
 Share = Annotated[
     float,
     Expected(
@@ -79,7 +80,7 @@ class FusionOptions:
     ngff_version: Literal["0.4", "0.5"] = option(
         "0.4", 'NGFF version of the fused plate, "0.4" or "0.5", written with quotes.'
     )
-    shards: LengthsByAxis | None = option(
+    shards: ShardsByAxis | None = option(
         None,
         "Pixels in one shard (a file of many chunks) of the fused image, by axis, for NGFF 0.5; "
         "null: one file for each chunk.",

@@ -129,12 +129,20 @@ def dict_of(parts: Mapping[str, Expected]) -> Expected:
     return Expected(words, lambda v: isinstance(v, Mapping), parts)
 
 
-def by_axis(part: Expected, axes: str = "tczyx", unit: str = "Units") -> Expected:
-    """A dict with the same kind of value, in some unit, for every axis."""
+def by_axis(
+    part: Expected, axes: str = "tczyx", unit: str = "Units", *, least: int = 0
+) -> Expected:
+    """A dict with the same kind of value, in some unit, for every axis, or for `least` of them."""
     properties = {a: {"description": f"{unit} along {a}.", **part.schema} for a in axes}
     schema = {"type": "object", "additionalProperties": False, "properties": properties}
+    if least:
+        schema["minProperties"] = least
     words = f"a dict of {part.words} for each axis"
-    return Expected(words, lambda v: isinstance(v, Mapping), dict.fromkeys(axes, part), schema)
+
+    def holds(value: Any) -> bool:
+        return isinstance(value, Mapping) and len(value) >= least
+
+    return Expected(words, holds, dict.fromkeys(axes, part), schema)
 
 
 def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:

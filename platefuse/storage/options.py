@@ -80,8 +80,9 @@ def check_options(options: Any, section: str) -> None:
     kind: Any = type(options)
     every = dict(checks(kind))
     faults: list[str] = []
-    for name, (_, expected) in every.items():
-        faults += expected.faults(f"{section}.{name}", getattr(options, name))
+    for name, (own, expected) in every.items():
+        wrong = expected.faults(f"{section}.{name}", getattr(options, name))
+        faults += [f"{fault} {own.metadata['description']}" for fault in wrong]
     if faults:
         raise ConfigError(*faults)
     for name, (own, expected) in every.items():

@@ -1,8 +1,12 @@
-"""Before the first job: everything that decides where pixels go is read and checked."""
+"""Check everything that decides where pixels go, tables included, before the first job.
+
+Nothing here writes.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from platefuse.errors import PlateError, SwapError
@@ -11,23 +15,47 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import frame_for
 from platefuse.fusion.well import NOT_OURS, check_fused_well, fused_images
 from platefuse.ngff.metadata import is_node
-from platefuse.ngff.paths import staging_root
+from platefuse.ngff.paths import fused_plate_path, staging_root
 from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well
 from platefuse.registration.plan import plan_registration
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.swap import only_backup_left
 from platefuse.storage.files import same_filesystem
+from platefuse.workflow.config import Config
+
+
+def check_inputs(config: Config, plates: Mapping[str, Plate]) -> None:
+    """Check every input of every well of a run.
+
+    Parameters
+    ----------
+    config : Config
+        The config.
+    plates : mapping of str to Plate
+        Its plates, by their names in the config.
+
+    Raises
+    ------
+    PlatefuseError
+        The first thing that is wrong.
+    """
+    for plate in plates.values():
+        if config.registration.enabled:
+            check_plate(plate, config.registration.request)
+        if config.fusion.enabled:
+            check_fusion(plate, config.fusion.options)
+            check_fused_plate(plate, fused_plate_path(plate.path, config.fusion.output))
 
 
 def check_plate(plate: Plate, request: RegistrationRequest) -> None:
-    """Check that every image of a plate can be registered as asked. Writes nothing.
+    """Check that every image of a plate can be registered.
 
     Parameters
     ----------
     plate : Plate
         The plate.
     request : RegistrationRequest
-        What is asked.
+        The registration to apply.
 
     Raises
     ------
@@ -48,7 +76,7 @@ def check_well(well: Well, request: RegistrationRequest) -> None:
                 f"backup of image {image.name} gets. Rename it."
             )
     if any(only_backup_left(image) for image in well.acquired_images):
-        return  # the well's first job puts it back; until then its images cannot be read
+        return  # the well's first job restores it; until then its images cannot be read
     for image in well.images:
         if done_record(request.destination(image), request) is None:
             _check_swappable(well.plate)
@@ -56,7 +84,7 @@ def check_well(well: Well, request: RegistrationRequest) -> None:
 
 
 def check_fused_plate(plate: Plate, fused: Path) -> None:
-    """Check that nothing lies where the fused plate goes but what platefuse has fused there.
+    """Check that the folder of the fused plate holds nothing but what platefuse has fused.
 
     Parameters
     ----------
@@ -68,7 +96,7 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
     Raises
     ------
     PlateError
-        If something else is there: it would be replaced.
+        If it holds something else, which would be replaced.
     """
     if not os.path.lexists(fused):
         return
@@ -83,14 +111,14 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
 
 
 def check_fusion(plate: Plate, options: FusionOptions) -> None:
-    """Check that every well has fields that can be fused as asked. Writes nothing.
+    """Check that every well has fields that can be fused.
 
     Parameters
     ----------
     plate : Plate
         The plate, registered or not yet.
     options : FusionOptions
-        How it is to be fused.
+        How to fuse it.
 
     Raises
     ------
@@ -111,15 +139,15 @@ def _check_swappable(plate: Path) -> None:
     for folder in (plate, plate.parent):
         if not os.access(folder, os.W_OK):
             raise PlateError(
-                f"{folder} cannot be written to: new images are made beside the plate and then "
-                "put into it. Change its permissions, or work on a copy of the plate."
+                f"{folder} cannot be written to: new images are written next to the plate and then "
+                "moved into it. Change its permissions, or work on a copy of the plate."
             )
     staging = staging_root(plate)
     if not same_filesystem(plate, staging if staging.exists() else plate.parent):
         raise SwapError(
-            f"{plate} and {staging}, where its new images are made, would be on different "
-            "filesystems, so one image could not take the other's place in one step. If the plate "
-            f"is a link, name the folder that it leads to: {plate.resolve()}."
+            f"{plate} and {staging}, where its new images are written, would be on different "
+            "filesystems, so one image could not replace the other in one step. If the plate "
+            f"is a link, give the folder that it leads to: {plate.resolve()}."
         )
 
 

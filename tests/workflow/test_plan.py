@@ -109,19 +109,19 @@ REFUSED = {
     "results is a file": ({"results": "tiny.zarr/.zattrs"}, ["config.results", "is a file"]),
     "output is the plate": (
         {"fusion": {"output": "B/../tiny.zarr"}},
-        ["config.plates.tiny", "config.fusion.output", "Choose places apart"],
+        ["config.plates.tiny", "config.fusion.output", "Choose separate folders"],
     ),
     "output in the plate": (
         {"fusion": {"output": "tiny.zarr/B/f.zarr"}},
-        ["config.plates.tiny", "config.fusion.output", "Choose places apart"],
+        ["config.plates.tiny", "config.fusion.output", "Choose separate folders"],
     ),
     "output around the plate": (
         {"fusion": {"output": "."}},
-        ["config.plates.tiny", "config.fusion.output", "Choose places apart"],
+        ["config.plates.tiny", "config.fusion.output", "Choose separate folders"],
     ),
     "plate in a plate": (
         {"plates": {"tiny": "tiny.zarr", "again": "tiny.zarr/B/.."}},
-        ["config.plates.tiny", "config.plates.again", "Choose places apart"],
+        ["config.plates.tiny", "config.plates.again", "Choose separate folders"],
     ),
     "number as a name": (
         {"plates": {20240101: "tiny.zarr"}},
@@ -146,14 +146,14 @@ def test_refused_in_one_message(fresh: Folder, config: dict[str, Any], words: li
     assert fingerprint(fresh.plate) == before
 
 
-def test_a_key_that_stands_twice_is_refused_in_one_message(fresh: Folder) -> None:
+def test_a_key_that_occurs_twice_is_refused_in_one_message(fresh: Folder) -> None:
     (fresh.path / "config.yaml").write_text(
         "plates:\n  tiny: tiny.zarr\nfusion:\n  method: max\nplates:\n  other: other.zarr\n"
     )
     said = fresh.fail("--dry-run")
-    assert "config.plates stands in line 1 and again in line 5" in said
+    assert "config.plates is in line 1 and again in line 5" in said
     (fresh.path / "config.yaml").write_text("plates: {tiny: tiny.zarr, tiny: other.zarr}\n")
-    assert "config.plates.tiny stands in line 1 and again in line 1" in fresh.fail("--dry-run")
+    assert "config.plates.tiny is in line 1 and again in line 1" in fresh.fail("--dry-run")
 
 
 def test_two_plates_are_never_fused_to_one(fresh: Folder) -> None:

@@ -19,11 +19,11 @@ rule fuse_part:
         runtime=job_runtime,
     params:
         plate=plate_path,
-        images=config["images"],
-        output=config["fusion"]["output"],
+        images=CONFIG.images,
+        output=CONFIG.fusion.output,
         options=FUSION_OPTIONS,
-        request=REQUEST if config["registration"]["enabled"] else None,
-        scatter=config["fusion"]["scatter"],
+        request=REQUEST if CONFIG.registration.enabled else None,
+        scatter=CONFIG.fusion.scatter,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: fusing part {wildcards.part}"
     script:
@@ -56,11 +56,11 @@ rule fuse_well:
         runtime=job_runtime,
     params:
         plate=plate_path,
-        images=config["images"],
-        output=config["fusion"]["output"],
+        images=CONFIG.images,
+        output=CONFIG.fusion.output,
         options=FUSION_OPTIONS,
-        request=REQUEST if config["registration"]["enabled"] else None,
-        scatter=config["fusion"]["scatter"],
+        request=REQUEST if CONFIG.registration.enabled else None,
+        scatter=CONFIG.fusion.scatter,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: fusing"
     script:
@@ -90,8 +90,8 @@ rule finish_fused_plate:
         runtime=10,
     params:
         plate=plate_path,
-        images=config["images"],
-        output=config["fusion"]["output"],
+        images=CONFIG.images,
+        output=CONFIG.fusion.output,
         options=FUSION_OPTIONS,
     message:
         "{wildcards.plate}: writing the fused plate's metadata"

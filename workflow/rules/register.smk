@@ -17,7 +17,7 @@ rule register_image:
         runtime=job_runtime,
     params:
         plate=plate_path,
-        images=config["images"],
+        images=CONFIG.images,
         request=REQUEST,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: registering image {wildcards.image}"

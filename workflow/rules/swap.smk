@@ -16,7 +16,7 @@ rule swap_image:
         runtime=10,
     params:
         plate=plate_path,
-        images=config["images"],
+        images=CONFIG.images,
         request=REQUEST,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: swapping image {wildcards.image}"
@@ -48,9 +48,9 @@ rule discard_backups:
         runtime=10,
     params:
         plate=plate_path,
-        images=config["images"],
+        images=CONFIG.images,
         request=REQUEST,
-        keep_originals=config["registration"]["keep_originals"],
+        keep_originals=CONFIG.registration.keep_originals,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: checking the registered images, removing the backups"
     script:
@@ -83,9 +83,9 @@ rule publish_registered:
         runtime=10,
     params:
         plate=plate_path,
-        images=config["images"],
+        images=CONFIG.images,
         request=REQUEST,
     message:
-        "{wildcards.plate} {wildcards.row}/{wildcards.column}: placing the registered images beside the originals"
+        "{wildcards.plate} {wildcards.row}/{wildcards.column}: adding the registered images next to the originals"
     script:
         "../../scripts/publish_registered.py"

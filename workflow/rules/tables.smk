@@ -16,7 +16,7 @@ rule copy_tables:
         runtime=10,
     params:
         plate=plate_path,
-        images=config["images"],
+        images=CONFIG.images,
         request=REQUEST,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: copying tables of image {wildcards.image}"

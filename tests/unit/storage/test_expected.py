@@ -39,6 +39,7 @@ CHECKS = {
     "no a": text("a text without a", "^[^a]+$"),
     "by axis": by_axis(COUNT, "yx"),
     "by axis or null": by_axis(POSITIVE, "yx").or_none,
+    "one axis or more": by_axis(POSITIVE, "yx", least=1),
 }  # fmt: skip
 VALUES: list[Any] = [
     None, True, False, -1, 0, 1, 2, 3, 4, -0.5, 0.5, 1.0, 2.5, "", "a", "1", "b", "a\nb", "\n", [],

@@ -57,10 +57,10 @@ def test_whole_numbers_become_integers() -> None:
 
 def test_every_wrong_option_is_told() -> None:
     assert faults(colour="green", coats=0, shine="yes", name="") == (
-        "paint.colour is 'green'; expected one of ['red', 'blue'].",
-        "paint.coats is 0; expected a whole number above 0.",
-        "paint.shine is 'yes'; expected true or false.",
-        "paint.name is ''; expected a text that is not empty, or null.",
+        "paint.colour is 'green'; expected one of ['red', 'blue']. The colour.",
+        "paint.coats is 0; expected a whole number above 0. How many.",
+        "paint.shine is 'yes'; expected true or false. Whether it shines.",
+        "paint.name is ''; expected a text that is not empty, or null. Its name.",
     )
 
 

@@ -1,0 +1,273 @@
+"""The config: every key with its check, default and description, and the reading of a config.
+
+The JSON schema, the example config and the table of keys in the manual are made from these classes
+by `platefuse.workflow.config_files`. Snakemake imports this module in every process, so it imports
+nothing that works on pixels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import yaml
+
+from platefuse.errors import ConfigError
+from platefuse.fusion.options import FusionOptions
+from platefuse.registration.request import RegistrationRequest
+from platefuse.storage.expected import Expected, text, whole
+from platefuse.storage.options import check_options, checks, option
+
+_NAME = r"^(?!(logs|benchmarks)$)[A-Za-z0-9][A-Za-z0-9_.+=-]*$"
+_NAME_WORDS = (
+    "letters, digits and _ . + = -, beginning with a letter or digit, and not logs or benchmarks, "
+    "because the name becomes a folder of results"
+)
+
+
+class _Plates(Expected):
+    """Paths of plates by their names."""
+
+    def faults(self, name: str, value: Any) -> Iterator[str]:
+        if not isinstance(value, Mapping) or not value:
+            yield from super().faults(name, value)
+            return
+        for plate, path in value.items():
+            if not isinstance(plate, str):
+                yield (
+                    f"{name} has the name {plate!r}, which YAML does not read as text. Write it in "
+                    f"quotes: '{plate}'."
+                )
+            elif not re.search(_NAME, plate):
+                yield f"{name} has the name {plate!r}; expected {_NAME_WORDS}."
+            yield from _PATH.faults(f"{name}.{plate}", path)
+
+
+_PATH = text("the path of a plate, for example example/demo.zarr")
+_PLATES = _Plates(
+    "the name and path of at least one plate, for example {demo: example/demo.zarr}",
+    lambda v: isinstance(v, Mapping) and bool(v),
+    schema={
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": {"description": f"Expected {_NAME_WORDS}.", "pattern": _NAME},
+        "additionalProperties": {"description": f"Expected {_PATH.words}.", **_PATH.schema},
+    },
+)
+_IMAGES = Expected(
+    'a list of different paths, for example ["0", "1"], or null',
+    lambda v: (
+        v is None
+        or (
+            isinstance(v, list)
+            and bool(v)
+            and all(isinstance(path, str) and path for path in v)
+            and len(set(v)) == len(v)
+        )
+    ),
+    schema={
+        "type": ["array", "null"],
+        "minItems": 1,
+        "uniqueItems": True,
+        "items": {"type": "string", "minLength": 1},
+    },
+)
+_RESULTS = text("the path of a folder, without { } < and >", r"^[^{}<>]+$")
+_OUTPUT = text(
+    "the path of a folder on this machine, without ~ at its beginning", r"^(?!~)(?!.*://)"
+).nullable("null")
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How the acquisitions of a well are registered to one reference.
+
+    Attributes
+    ----------
+    request : RegistrationRequest
+        The keys on which the pixels depend.
+    """
+
+    enabled: bool = option(
+        True,
+        "Whether to register; false: the plates are fused as they are.",
+        comment="false: only fuse",
+    )
+    request: RegistrationRequest = field(default_factory=RegistrationRequest)
+    keep_originals: bool = option(
+        False,
+        "Whether the originals are kept under <plate>.staging; false: they are removed when the "
+        "well has been checked.",
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self, "registration")
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How the fields of a well are fused into one image.
+
+    Attributes
+    ----------
+    options : FusionOptions
+        The keys on which the pixels depend.
+    """
+
+    enabled: bool = option(
+        True,
+        "Whether to fuse; false: the plates are only registered.",
+        comment="false: only register",
+    )
+    output: Annotated[str | None, _OUTPUT] = option(
+        None,
+        "Path of the fused plate, a folder: no address, and ~ is not expanded; null: "
+        "<plate>_fused.zarr next to the plate.",
+        comment="null: <plate>_fused.zarr next to the plate",
+    )
+    options: FusionOptions = field(default_factory=FusionOptions)
+    scatter: Annotated[int, whole(1, 1000)] = option(
+        1, "Number of jobs that share the fusion of one well.", comment="jobs for one well"
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self, "fusion")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The plates to register and fuse, and how. config/README.md is the manual of these keys."""
+
+    plates: Annotated[Mapping[str, str], _PLATES] = option(
+        {},
+        "The plates; `name: path` of an OME-Zarr HCS plate (NGFF 0.4 or 0.5). A relative path "
+        "starts at the working directory.",
+        comment="name: path of an OME-Zarr HCS plate (0.4 or 0.5)",
+    )
+    results: Annotated[str, _RESULTS] = option(
+        "results",
+        "Folder for receipts, logs and benchmarks. It must not be in a plate, and its path must "
+        "not hold { } < or >.",
+    )
+    images: Annotated[list[str] | None, _IMAGES] = option(
+        None,
+        'Paths of the images to process in every well, for example ["0", "1"]; null: all.',
+        comment='null: all; or for example ["0_illum", "1_illum"]',
+    )
+    registration: Registration = field(default_factory=Registration)
+    fusion: Fusion = field(default_factory=Fusion)
+
+    def __post_init__(self) -> None:
+        check_options(self, "config")
+
+    def contradictions(self) -> Iterator[str]:
+        """Sentences for keys that contradict each other."""
+        if not (self.registration.enabled or self.fusion.enabled):
+            yield (
+                "config.registration.enabled and config.fusion.enabled are both false, so there is "
+                "nothing to do. Set one of them to true."
+            )
+        if self.fusion.output is not None and len(self.plates) > 1:
+            yield (
+                f"config.fusion.output names one plate, {self.fusion.output!r}, for the "
+                f"{len(self.plates)} under plates. Set it to null: each gets its own."
+            )
+
+
+INLINE = (RegistrationRequest, FusionOptions)
+"""Classes whose options are keys of the section that holds them."""
+
+
+def read_config(given: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Config:
+    """Check a config and complete it by its defaults.
+
+    Parameters
+    ----------
+    given : mapping
+        What Snakemake read from the config files.
+    files : iterable of path, optional
+        These files, to find keys that occur twice.
+
+    Raises
+    ------
+    ConfigError
+        With a message for everything that is wrong.
+    """
+    faults = [fault for file in files for fault in repeated_keys(file)]
+    config = _read(Config, given, "config", faults)
+    if faults:
+        raise ConfigError(*faults)
+    assert isinstance(config, Config)
+    return config
+
+
+def repeated_keys(file: str | Path) -> Iterator[str]:
+    """Sentences for the keys that occur twice in a file: YAML takes the last one silently."""
+    pending = [("config", yaml.compose(Path(file).read_text(), Loader=yaml.SafeLoader))]
+    while pending:
+        above, node = pending.pop(0)
+        if isinstance(node, yaml.SequenceNode):
+            pending += [(above, item) for item in node.value]
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            name, line = f"{above}.{key.value}", key.start_mark.line + 1
+            if key.value in lines:
+                yield (
+                    f"{file}: {name} is in line {lines[key.value]} and again in line {line}, and "
+                    "only the last would count. Remove one, or give it another name."
+                )
+            lines[key.value] = line
+            pending.append((name, value))
+
+
+def keys(kind: Any) -> dict[str, Any]:
+    """What every key of a section is: field and `Expected` of an option, or a section's class."""
+    found: dict[str, Any] = {}
+    options, hints = dict(checks(kind)), get_type_hints(kind)
+    for own in fields(kind):
+        if hints[own.name] in INLINE:
+            found |= keys(hints[own.name])
+        else:
+            found[own.name] = options.get(own.name) or hints[own.name]
+    return found
+
+
+def _read(kind: Any, given: Any, name: str, faults: list[str]) -> Any:
+    """A section from its keys; None if something is wrong, which is added to `faults`."""
+    known = list(keys(kind))
+    if not isinstance(given, Mapping):
+        faults.append(f"{name} is {given!r}; expected a mapping of some of the keys {known}.")
+        return None
+    if unknown := [key for key in given if key not in known]:
+        faults.append(f"{name} has unknown keys {unknown}; known are {', '.join(known)}.")
+    parts, hints = {}, get_type_hints(kind)
+    for own in fields(kind):
+        inner = hints[own.name]
+        before = len(faults)
+        if inner in INLINE:
+            inside = {key: value for key, value in given.items() if key in keys(inner)}
+            part = _made(inner, inside, faults)
+        elif is_dataclass(inner):
+            part = _read(inner, given.get(own.name, {}), f"{name}.{own.name}", faults)
+        elif own.name in given:
+            part = given[own.name]
+        else:
+            continue
+        if len(faults) == before:  # else its default takes its place, and the search goes on
+            parts[own.name] = part
+    return _made(kind, parts, faults)
+
+
+def _made(kind: Any, given: Mapping[str, Any], faults: list[str]) -> Any:
+    """An instance with these fields; None, and more `faults`, if they are wrong."""
+    try:
+        return kind(**given)
+    except ConfigError as error:
+        prefix = "" if kind is Config else "config."
+        faults += [f"{prefix}{fault}" for fault in error.args]
+        return None

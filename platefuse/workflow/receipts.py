@@ -1,0 +1,111 @@
+"""Paths of the receipts: what jobs wait for, and what a whole run ends with.
+
+The content of a receipt is defined in `platefuse.records`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from platefuse.ngff.plate import Plate, Well
+from platefuse.workflow.config import Config
+
+NAME = r"[A-Za-z0-9_.+= -]+"
+"""What Snakemake can carry in a wildcard and in the path of a receipt."""
+
+WellKey = tuple[str, str, str]
+"""Name of the plate in the config, row and column."""
+
+
+class PlateWildcards(Protocol):
+    """The wildcards of a job for one plate."""
+
+    plate: str
+
+
+class WellWildcards(PlateWildcards, Protocol):
+    """The wildcards of a job for one well."""
+
+    row: str
+    column: str
+
+
+def wells_of(plates: Mapping[str, Plate]) -> dict[WellKey, Well]:
+    """Read the wells of a run, in the order in which they are processed."""
+    return {
+        (name, well.row, well.column): well
+        for name, plate in plates.items()
+        for well in plate.read_wells()
+    }
+
+
+def key_of(wildcards: WellWildcards) -> WellKey:
+    """The well of a job."""
+    return wildcards.plate, wildcards.row, wildcards.column
+
+
+@dataclass(frozen=True)
+class Receipts:
+    """Paths of the receipts of a run.
+
+    Its methods are input functions of the rules: they get the wildcards of a job.
+
+    Attributes
+    ----------
+    config : Config
+        The config.
+    wells : mapping of WellKey to Well
+        The wells of all plates.
+    """
+
+    config: Config
+    wells: Mapping[WellKey, Well]
+
+    def copied_tables(self, wildcards: WellWildcards) -> list[str]:
+        """All tables of the well: nobody may read the reference while a swap replaces it."""
+        return self._of_images(wildcards, "copy_tables")
+
+    def swapped_images(self, wildcards: WellWildcards) -> list[str]:
+        """All images of the well, each in the place of its original."""
+        return self._of_images(wildcards, "swap_image")
+
+    def registered_well(self, wildcards: WellWildcards) -> list[str]:
+        """What fusion waits for: the registered images; nothing if registration is disabled."""
+        if not self.config.registration.enabled:
+            return []
+        if self.config.registration.request.overwrite_input:
+            return self.swapped_images(wildcards)
+        return [self._of_well(key_of(wildcards), "publish_registered")]
+
+    def fused_parts(self, wildcards: WellWildcards) -> list[str]:
+        """What finishing a scattered well waits for; nothing if one job does all the work."""
+        scatter = self.config.fusion.scatter
+        parts = range(scatter if scatter > 1 else 0)
+        return [self._of_well(key_of(wildcards), f"fuse_part/{part}") for part in parts]
+
+    def fused_wells(self, wildcards: PlateWildcards) -> list[str]:
+        """All fused wells of the plate."""
+        return [self._of_well(key, "fuse_well") for key in self.wells if key[0] == wildcards.plate]
+
+    def final(self) -> list[str]:
+        """The receipts with which a whole run ends."""
+        receipts = []
+        if self.config.registration.enabled:
+            in_place = self.config.registration.request.overwrite_input
+            last = "discard_backups" if in_place else "publish_registered"
+            receipts += [self._of_well(key, last) for key in self.wells]
+        if self.config.fusion.enabled:
+            plates: Iterable[str] = dict.fromkeys(plate for plate, _, _ in self.wells)
+            receipts += [f"{self.config.results}/{p}/finish_fused_plate.json" for p in plates]
+        return receipts
+
+    def _of_images(self, wildcards: WellWildcards, rule: str) -> list[str]:
+        key = key_of(wildcards)
+        images = self.wells[key].images
+        return [self._of_well(key, f"{image.name}/{rule}") for image in images]
+
+    def _of_well(self, key: WellKey, rule: str) -> str:
+        plate, row, column = key
+        return f"{self.config.results}/{plate}/{row}/{column}/{rule}.json"

@@ -1,0 +1,74 @@
+"""Which receipts jobs wait for."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from platefuse.ngff.plate import Plate
+from platefuse.workflow.config import read_config
+from platefuse.workflow.receipts import Receipts, key_of, wells_of
+
+B02 = SimpleNamespace(plate="one", row="B", column="02")
+
+
+@pytest.fixture
+def plate(small_plate: Any) -> Plate:
+    return Plate.open(small_plate.path, ["0", "2"])
+
+
+def receipts(plate: Plate, **config: Any) -> Receipts:
+    plates = {"one": plate, "other": plate}
+    given = {"plates": dict.fromkeys(plates, "p.zarr"), "results": "r", **config}
+    return Receipts(read_config(given), wells_of(plates))
+
+
+def test_wells_are_in_the_order_of_the_config_and_the_plate(plate: Plate) -> None:
+    wells = wells_of({"one": plate, "other": plate})
+    names = ["one B/02", "one B/03", "other B/02", "other B/03"]
+    assert [f"{name} {row}/{column}" for name, row, column in wells] == names
+    assert wells[key_of(B02)].name == "B/02"
+
+
+def test_a_swap_waits_for_the_tables_of_its_well(plate: Plate) -> None:
+    expected = ["r/one/B/02/0/copy_tables.json", "r/one/B/02/2/copy_tables.json"]
+    assert receipts(plate).copied_tables(B02) == expected
+
+
+def test_fusion_waits_for_what_registration_leaves(plate: Plate) -> None:
+    swapped = ["r/one/B/02/0/swap_image.json", "r/one/B/02/2/swap_image.json"]
+    assert receipts(plate).registered_well(B02) == receipts(plate).swapped_images(B02) == swapped
+    beside = receipts(plate, registration={"overwrite_input": False})
+    assert beside.registered_well(B02) == ["r/one/B/02/publish_registered.json"]
+    assert receipts(plate, registration={"enabled": False}).registered_well(B02) == []
+
+
+@pytest.mark.parametrize(("scatter", "parts"), [(1, []), (2, [0, 1]), (3, [0, 1, 2])])
+def test_a_scattered_well_waits_for_its_parts(plate: Plate, scatter: int, parts: list[int]) -> None:
+    expected = [f"r/one/B/02/fuse_part/{part}.json" for part in parts]
+    assert receipts(plate, fusion={"scatter": scatter}).fused_parts(B02) == expected
+
+
+def test_a_fused_plate_waits_for_its_own_wells(plate: Plate) -> None:
+    expected = ["r/other/B/02/fuse_well.json", "r/other/B/03/fuse_well.json"]
+    assert receipts(plate).fused_wells(SimpleNamespace(plate="other")) == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "of_wells", "of_plates"),
+    [
+        ({}, "discard_backups", True),
+        ({"registration": {"overwrite_input": False}}, "publish_registered", True),
+        ({"registration": {"enabled": False}}, None, True),
+        ({"fusion": {"enabled": False}}, "discard_backups", False),
+    ],
+    ids=str,
+)
+def test_a_run_ends_with(
+    plate: Plate, config: dict[str, Any], of_wells: str | None, of_plates: bool
+) -> None:
+    wells = [f"r/{p}/B/{c}/{of_wells}.json" for p in ("one", "other") for c in ("02", "03")]
+    plates = [f"r/{p}/finish_fused_plate.json" for p in ("one", "other")]
+    assert receipts(plate, **config).final() == wells * bool(of_wells) + plates * of_plates
