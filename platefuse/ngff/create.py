@@ -132,12 +132,9 @@ def create_image(
 
     factors = tuple(2 if a in "yx" else 1 for a in axes)
     shapes = _shapes_until_small(shape, factors, levels)
-    grown = [[1] * len(axes)]
-    for level_shape in shapes[:-1]:  # one pixel stays one pixel
-        steps = zip(grown[-1], factors, level_shape, strict=True)
-        grown.append([g * f if n > 1 else g for g, f, n in steps])
+    scales = _scales(shapes, factors)
     kind = Format.for_ngff(version)
-    entry = multiscales_metadata(name, axes, pixel_size, grown, origin=origin, units=units)
+    entry = multiscales_metadata(name, axes, pixel_size, scales, origin=origin, units=units)
     entry = kind.ngff_section(entry, version)
     further = {k: v for k, v in (attributes or {}).items() if v is not None}
     write_group(path, {"multiscales": [entry], **further}, version)
@@ -166,6 +163,15 @@ def _shapes_until_small(
     while max(shapes[-1][-2:]) > SMALLEST_LEVEL:
         shapes = level_shapes(shape, factors, len(shapes) + 1)
     return shapes
+
+
+def _scales(shapes: Sequence[Sequence[int]], factors: Sequence[int]) -> list[list[int]]:
+    """How many pixels of the finest level a pixel of each level covers, on every axis."""
+    scales = [[1] * len(factors)]
+    for shape in shapes[:-1]:
+        steps = zip(scales[-1], factors, shape, strict=True)
+        scales.append([s * f if n > 1 else s for s, f, n in steps])  # one pixel stays one pixel
+    return scales
 
 
 def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy: int) -> Multiscale:

@@ -1,0 +1,236 @@
+"""The layers of the package: which part imports which, and how large a part may be.
+
+The source is read, nothing is imported: an import inside a function or under ``TYPE_CHECKING``
+counts like any other.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "platefuse"
+
+_BASE = {"errors", "geometry"}
+_DISK = _BASE | {"storage", "ngff"}
+_WELL = _DISK | {"tables", "records", "engine"}
+_ALL = _WELL | {"registration", "fusion", "workflow"}
+
+# What each part may import besides itself. A part is a file or a package in platefuse/; a single
+# module of another part may be named, such as storage.threads.
+MAY_IMPORT = {
+    "errors": set[str](),
+    "geometry": {"errors"},
+    "storage": _BASE,
+    "ngff": _BASE | {"storage"},
+    "tables": _DISK,
+    "records": _DISK,
+    "engine": _BASE | {"storage.threads"},
+    "registration": _WELL,
+    "fusion": _WELL,
+    "workflow": _WELL | {"registration", "fusion"},
+    "terminal": _ALL,
+    "demo": _ALL | {"terminal", "testing"},
+    "cli": _ALL | {"terminal", "demo", "testing"},
+    "testing": {"errors"},  # it must not share a mistake with the code that it tests
+    "__init__": {"registration", "fusion"},  # the public functions, on first use
+    "__main__": {"cli"},
+}
+# Packages whose __init__ offers names, and so imports their modules.
+OFFERS_NAMES = {"testing"}
+
+LONGEST_MODULE = 400
+LONGEST_FUNCTION = 45
+MOST_NAMES = 14
+
+# What is still against the rules. Nothing may be added; a line that is no longer needed must go.
+KNOWN_IMPORTS = {
+    ("platefuse.fusion.well", "platefuse.registration.request"),
+}
+KNOWN_LONG = {
+    "platefuse.fusion.api.fuse",
+    "platefuse.records",
+}
+KNOWN_NAMES = {"demo", "terminal"}
+
+
+def module_name(path: Path) -> str:
+    """Name of a module: that of its package for an ``__init__``, so that imports match."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+
+def imported(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str]:
+    """Every module that a source imports anywhere, by its full name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = module.split(".")
+            above = parts[: len(parts) - node.level + is_package] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:
+                name = f"{base}.{alias.name}"
+                yield name if name in FILES else base
+
+
+def part_of(module: str) -> str:
+    """The part of the package that a module is in."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def is_allowed(module: str, target: str) -> bool:
+    """Whether a module may import another one of the package."""
+    here, there = part_of(module), part_of(target)
+    if here == there or there in MAY_IMPORT[here]:
+        return True
+    return target.removeprefix("platefuse.") in MAY_IMPORT[here]
+
+
+def imports_of(module: str) -> set[str]:
+    is_package = FILES[module].name == "__init__.py"
+    found = imported(TREES[module], module, is_package=is_package)
+    return {t for t in found if t == "platefuse" or t.startswith("platefuse.")}
+
+
+def against_the_layers() -> set[tuple[str, str]]:
+    return {
+        (module, target)
+        for module in FILES
+        for target in imports_of(module) - {"platefuse"}  # its version; see the test below
+        if not is_allowed(module, target)
+    }
+
+
+def line_count(node: ast.stmt) -> int:
+    """Number of lines of a statement or function, without those of its docstring."""
+    lines = (node.end_lineno or node.lineno) - node.lineno + 1
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
+        lines -= line_count(node.body[0])
+    return lines
+
+
+def too_long() -> set[str]:
+    found = set()
+    for module, tree in TREES.items():
+        if len(FILES[module].read_text(encoding="utf-8").splitlines()) > LONGEST_MODULE:
+            found.add(module)
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if line_count(node) > LONGEST_FUNCTION:
+                found.add(f"{module}.{node.name}")
+    return found
+
+
+def names_at_the_top() -> set[str]:
+    """Modules and packages; ``py.typed`` is a mark for type checkers."""
+    return {p.name.removesuffix(".py") for p in PACKAGE.iterdir()} - {"__pycache__", "py.typed"}
+
+
+def test_every_part_of_the_package_has_its_rule() -> None:
+    assert names_at_the_top() == set(MAY_IMPORT)
+
+
+def test_imports_go_down_the_layers() -> None:
+    assert against_the_layers() <= KNOWN_IMPORTS
+
+
+def test_the_rules_have_no_circle() -> None:
+    done: set[str] = set()
+    while ready := {p for p, allowed in MAY_IMPORT.items() if parts(allowed) <= done} - done:
+        done |= ready
+    assert done == set(MAY_IMPORT)
+
+
+def parts(allowed: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in allowed}
+
+
+def test_of_the_package_itself_modules_import_the_version_only() -> None:
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                assert "platefuse" not in {alias.name for alias in node.names}, module
+            elif isinstance(node, ast.ImportFrom) and node.module == "platefuse":
+                own = {alias.name for alias in node.names if f"platefuse.{alias.name}" not in FILES}
+                assert own <= {"__version__"}, module
+
+
+def test_only_the_example_command_and_the_demo_import_the_example_plates() -> None:
+    importers = {m for m in FILES for t in imports_of(m) if part_of(t) == "testing"}
+    assert {m for m in importers if part_of(m) != "testing"} <= {"platefuse.cli", "platefuse.demo"}
+
+
+@pytest.mark.parametrize("folder", ["scripts", "workflow"])
+def test_rules_and_their_scripts_do_not_import_the_example_plates(folder: str) -> None:
+    sources = [p for p in (ROOT / folder).rglob("*") if p.suffix in {".py", ".smk"}]
+    assert sources
+    for path in sources:
+        assert "platefuse.testing" not in path.read_text(encoding="utf-8"), path
+
+
+def test_packages_import_nothing_when_they_are_entered() -> None:
+    for module, tree in TREES.items():
+        if FILES[module].name != "__init__.py" or part_of(module) in OFFERS_NAMES:
+            continue
+        for node in tree.body:  # an import inside a function, or for a type checker, costs nothing
+            if isinstance(node, ast.Import):
+                raise AssertionError(f"{module} imports {node.names[0].name}")
+            if isinstance(node, ast.ImportFrom):
+                assert node.module in {"__future__", "typing"}, module
+
+
+def test_modules_and_functions_have_the_size_of_one_thing() -> None:
+    assert too_long() <= KNOWN_LONG
+
+
+def test_a_newcomer_sees_few_names() -> None:
+    assert len(names_at_the_top() - KNOWN_NAMES) <= MOST_NAMES
+
+
+@pytest.mark.parametrize(
+    ("known", "now"),
+    [
+        (KNOWN_IMPORTS, against_the_layers),
+        (KNOWN_LONG, too_long),
+        (KNOWN_NAMES, names_at_the_top),
+    ],
+)
+def test_what_is_tolerated_is_still_needed(
+    known: set[object], now: Callable[[], set[object]]
+) -> None:
+    assert known <= now()
+
+
+@pytest.mark.parametrize(
+    ("module", "target"),
+    [
+        ("platefuse.ngff.image", "platefuse.tables.table"),
+        ("platefuse.engine.write", "platefuse.storage.arrays"),
+        ("platefuse.registration.api", "platefuse.fusion.fields"),
+        ("platefuse.fusion.api", "platefuse.registration.rois"),
+        ("platefuse.workflow.status", "platefuse.testing.plate"),
+        ("platefuse.testing.plate", "platefuse.geometry"),
+        ("platefuse.tables.table", "platefuse.records"),
+    ],
+)
+def test_an_import_against_the_layers_is_found(module: str, target: str) -> None:
+    base, _, name = target.rpartition(".")
+    for source in (
+        f"def f():\n    from {target} import x",
+        f"import {target}",
+        f"from {base} import {name}",
+        f"from ..{target.partition('.')[2]} import x",
+    ):
+        found = list(imported(ast.parse(source), module, is_package=False))
+        assert found == [target], source
+    assert not is_allowed(module, target)
