@@ -23,10 +23,9 @@ from platefuse.ngff.metadata import (
     Format,
     all_attributes,
     is_consolidated,
-    read_json,
     replace_attributes,
 )
-from platefuse.storage.files import write_json
+from platefuse.storage.files import read_json, write_json
 from platefuse.storage.typed_json import UnexpectedJson, from_json, to_json
 
 KEY = "platefuse"

@@ -14,8 +14,8 @@ from typing import Any
 
 from platefuse.engine.write import Part, finish_levels
 from platefuse.fusion.mosaic import Mosaic, StoredPyramid
-from platefuse.ngff.metadata import METADATA_FILES, read_json
-from platefuse.storage.files import make_folder, remove_tree, share_file, write_json
+from platefuse.ngff.metadata import METADATA_FILES
+from platefuse.storage.files import make_folder, read_json, remove_tree, share_file, write_json
 
 _BEGUN = "begun"
 _MARK = "part.json"

@@ -6,7 +6,6 @@ support another Zarr format, add a subclass of `Format`.
 
 from __future__ import annotations
 
-import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from platefuse.errors import ImageError, MetadataError
-from platefuse.storage.files import make_folder, write_json
+from platefuse.storage.files import find_json, make_folder, read_json, write_json
 
 METADATA_FILES = (".zgroup", ".zarray", ".zattrs", "zarr.json")
 """Names of the metadata files of a group or an array, in any format."""
@@ -68,7 +67,7 @@ class Format(ABC):
         MetadataError
             If they are not a JSON object.
         """
-        content = _read_json(group / self._attributes_file)
+        content = find_json(group / self._attributes_file)
         return None if content is None else self._attributes_of(group, content)
 
     def attributes_path(self, group: Path) -> Path:
@@ -250,7 +249,7 @@ class ArrayMetadata:
             If there is no array, or its metadata is broken.
         """
         for kind in (V3, V2):
-            content = _read_json(array / kind.array_file)
+            content = find_json(array / kind.array_file)
             if content is not None and isinstance(content.get("shape"), list):
                 return cls(kind, tuple(content["shape"]), content)
         raise ImageError(
@@ -316,7 +315,7 @@ class ArrayMetadata:
 
 def is_consolidated(group: Path) -> bool:
     """Whether a group of Zarr v3 holds a copy of all metadata below it."""
-    content = _read_json(group / V3.group_file)
+    content = find_json(group / V3.group_file)
     return content is not None and "consolidated_metadata" in content
 
 
@@ -385,28 +384,3 @@ def is_array_file(file: Path) -> bool:
     if file.name == V2.array_file:
         return True
     return file.name == V3.array_file and read_json(file).get("node_type") == "array"
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises
-    ------
-    MetadataError
-        If the file does not hold a JSON object.
-    """
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise MetadataError(f"{file}: broken JSON ({error}). Restore the file.") from error
-    if not isinstance(content, dict):
-        raise MetadataError(f"{file}: expected a JSON object, got {type(content).__name__}.")
-    return content
-
-
-def _read_json(file: Path) -> dict[str, Any] | None:
-    """As `read_json`, but None where there is no such file."""
-    try:
-        return read_json(file)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None

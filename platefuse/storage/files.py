@@ -7,13 +7,12 @@ import errno
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from platefuse.errors import PlatefuseError
+from platefuse.errors import MetadataError, PlatefuseError
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -21,30 +20,54 @@ _TRIES = 1000
 _NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file so that readers see the old or the new content, never a part.
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises
+    ------
+    MetadataError
+        If the file does not hold a JSON object.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise MetadataError(f"{file}: broken JSON ({error}). Restore the file.") from error
+    if not isinstance(content, dict):
+        raise MetadataError(f"{file}: expected a JSON object, got {type(content).__name__}.")
+    return content
+
+
+def find_json(file: Path) -> dict[str, Any] | None:
+    """As `read_json`, but None if there is no such file."""
+    try:
+        return read_json(file)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file in one step: readers see the old or the new content, never a part.
+
+    The mode of the file follows the umask, as that of any new file.
 
     Parameters
     ----------
     path : Path
-        The file; its folder is made if it is not there.
-    content : dict
-        What to write.
+        The file; its folder is created if it is missing.
+    content : mapping
+        The content.
     """
     make_folder(path.parent)
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

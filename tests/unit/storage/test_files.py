@@ -50,13 +50,19 @@ def test_json_is_written_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert [p.name for p in file.parent.iterdir()] == ["a.json"]
 
 
-def test_json_is_readable_by_whom_the_umask_lets(tmp_path: Path) -> None:
-    umask = os.umask(0o027)
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o027, 0o640), (0o077, 0o600)])
+def test_the_mode_of_a_json_file_follows_the_umask_which_is_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int, mode: int
+) -> None:
+    set_umask, file = os.umask, tmp_path / "a.json"
+    before = set_umask(umask)
     try:
-        write_json(tmp_path / "a.json", {})
+        monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask is the process's own"))
+        write_json(file, {})
+        write_json(file, {"new": 1})
     finally:
-        os.umask(umask)
-    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o640
+        set_umask(before)
+    assert file.stat().st_mode & 0o777 == mode
 
 
 def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
