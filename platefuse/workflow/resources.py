@@ -63,7 +63,7 @@ def image_size(folder: Path) -> Size:
     try:
         array = read_finest_level(folder)
         pixel = array.itemsize
-        return Size(prod(array.shape) * pixel, prod(array.shard) * pixel, pixel)
+        return Size(prod(array.shape) * pixel, prod(map(int, array.shard)) * pixel, pixel)
     except (PlatefuseError, OSError, LookupError, TypeError, ValueError):
         return Size()
 
@@ -148,7 +148,9 @@ def _work_size(well: Well, image: str | None) -> Size:
 
 def _size_of(well: Well, image: str) -> Size:
     try:
-        return image_size(well.image(image).live)
+        found = well.image(image)
+        found.check_inside()
+        return image_size(found.live)
     except (PlatefuseError, OSError):  # a link that leads out of the plate
         return Size()
 

@@ -423,7 +423,7 @@ def test_staging_on_another_filesystem_is_found_before_the_first_job(
 ) -> None:
     plate = example_plate(TINY)
     monkeypatch.setattr(preflight, "same_filesystem", lambda one, other: False)
-    with pytest.raises(SwapError, match=r"different filesystems.*name the folder"):
+    with pytest.raises(SwapError, match=r"different filesystems.*give the folder"):
         check_plate(Plate.open(plate.path), REQUEST)
     assert not plate.path.with_name(f"{plate.path.name}.staging").exists()
 
