@@ -85,6 +85,8 @@ def inside(path: Path, plate: Path) -> Path:
         return path  # as nearly always: two looks cost much less than to resolve two paths
     try:
         end = path.resolve()
+        if end.is_symlink():  # from Python 3.13 on, links in a circle are left as they are
+            raise RuntimeError(f"{end} is part of a circle of links")
     except (OSError, RuntimeError) as error:
         raise PlateError(
             f"{path} is a link that leads nowhere ({error}). Replace it by what it stands for."
