@@ -62,7 +62,7 @@ class Box:
         """The common part (perhaps empty)."""
         return Box(tuple(map(max, self.start, other.start)), tuple(map(min, self.stop, other.stop)))
 
-    def joined(self, other: Box) -> Box:
+    def hull(self, other: Box) -> Box:
         """The smallest box that holds both; this one if the other is empty."""
         if other.empty:
             return self

@@ -55,7 +55,7 @@ class ArrayLevel:
         # Unwritten pixels read as the fill value: 0, or 99 as an example of any other value.
         self.pixels = np.full(self.shape, 0 if self.zero_is_fill else 99, self.dtype)
 
-    def take_encoded(self, source: object, original: Box, box: Box) -> bool:
+    def copy_encoded_from(self, source: object, original: Box, box: Box) -> bool:
         return False
 
     def write(self, box: Box, pixels: Array) -> None:

@@ -167,7 +167,7 @@ class LevelArray(Protocol):
     def write(self, box: Box, pixels: Pixels) -> None:
         """Write a box of whole shards."""
 
-    def take_encoded(self, source: Any, original: Box, box: Box) -> bool:
+    def copy_encoded_from(self, source: Any, original: Box, box: Box) -> bool:
         """Copy a stored shard of another array without decoding; False if formats differ."""
 
 

@@ -17,7 +17,7 @@ from platefuse.engine.pyramid import Index, LevelArray, PyramidWriter, TileTree
 from platefuse.engine.sources import ChunkStore, Consumers, Slivers
 from platefuse.engine.views import View
 from platefuse.geometry import Box, grid_box, grid_indices
-from platefuse.storage.threads import Task, Turnover, run_tasks
+from platefuse.storage.threads import MemoryTrimmer, Task, run_tasks
 
 StoredLevels = Sequence[ChunkStore]
 
@@ -109,7 +109,7 @@ def view_tasks(
     lookup = ViewLookup(views, finest.shape, tree.tiles[0], compositor)
     lookup.share_chunks(tree.path, tiles)
     writer = PyramidWriter(tree, target.levels, target.downsample, top=top)
-    turnover = Turnover()
+    trimmer = MemoryTrimmer()
 
     def write(index: Index) -> None:
         region = tree.region(0, index)
@@ -117,7 +117,7 @@ def view_tasks(
         copied = compositor.copies and _copy_encoded(region, touching, finest)
         block = compositor.compose(region, touching, finest.dtype, index)
         writer.put(index, block, written=copied)
-        turnover.add(region.size * finest.dtype.itemsize)
+        trimmer.add(region.size * finest.dtype.itemsize)
 
     yield from (partial(write, leaf) for leaf in leaves)
 
@@ -243,7 +243,7 @@ def _copy_encoded(region: Box, views: Sequence[View], level: LevelArray) -> bool
         return False
     original = touching[0].original(region)
     source = touching[0].source.store
-    return original is not None and level.take_encoded(source, original, region)
+    return original is not None and level.copy_encoded_from(source, original, region)
 
 
 def _in_plane(box: Box, size: Index) -> Iterable[Index]:

@@ -19,7 +19,7 @@ from platefuse.fusion.frame import Extent, Frame, PixelMap, place_view
 from platefuse.geometry import Box, snap
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.records import RegistrationRecord
-from platefuse.storage.arrays import StoredArray, WithAxis
+from platefuse.storage.arrays import ExpandedArray, StoredArray
 from platefuse.tables.table import Table, read_table
 
 
@@ -182,7 +182,7 @@ class Layer:
             Index in the fused image of the layer's first channel.
         """
         stored = StoredArray.open(image.level_paths[0])
-        whole: ChunkStore = stored if axes == image.axes else WithAxis(stored, axes.index("c"))
+        whole: ChunkStore = stored if axes == image.axes else ExpandedArray(stored, axes.index("c"))
         source, lead = Source(whole), len(axes) - len(image.spatial)
         views, precision = [], self.precision_px
         for field in self.fields_in(image):

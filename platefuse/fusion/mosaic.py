@@ -263,7 +263,7 @@ class _Written:
     def write(self, box: Box, pixels: Pixels) -> None:
         """Do nothing."""
 
-    def take_encoded(self, source: object, original: Box, box: Box) -> bool:
+    def copy_encoded_from(self, source: object, original: Box, box: Box) -> bool:
         """Do nothing."""
         return True
 

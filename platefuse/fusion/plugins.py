@@ -79,7 +79,7 @@ def choose_compositor(
         required_overlap(weights, weights_kwargs),
     )
     margin = (max(overlap_px, *required),) * spatial
-    extent = reduce(Box.joined, (view.placed for view in views))
+    extent = reduce(Box.hull, (view.placed for view in views))
     return Plugin(function, weights, margin, extent, function_kwargs, weights_kwargs, fill)
 
 
@@ -125,7 +125,7 @@ class Plugin:
         self, region: Box, views: Sequence[View], dtype: np.dtype[Any], reader: Hashable
     ) -> Pixels | None:
         """See `platefuse.engine.compose.Compositor`."""
-        outer = region.joined(region.dilated(self.margin_px) & self.extent)
+        outer = region.hull(region.dilated(self.margin_px) & self.extent)
         inputs = read_views(outer, views, reader)
         if not inputs:
             missing = self.fill is not None and math.isnan(self.fill)

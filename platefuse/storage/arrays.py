@@ -168,7 +168,7 @@ class StoredArray:
             "Restore it from a copy of the plate, or delete the file to go on with an empty chunk."
         )
 
-    def take_encoded(self, source: Any, original: Box, box: Box) -> bool:
+    def copy_encoded_from(self, source: Any, original: Box, box: Box) -> bool:
         """Copy the file of a chunk or shard of another array, without decoding it.
 
         Parameters
@@ -250,7 +250,7 @@ def _open(path: Path, mode: Literal["r", "r+"], durable: bool) -> StoredArray:
     return StoredArray.open(path, mode=mode, durable=durable)
 
 
-class WithAxis:
+class ExpandedArray:
     """An array seen with one more axis, of length 1: a `platefuse.engine.sources.ChunkStore`.
 
     Parameters

@@ -13,7 +13,7 @@ from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGEST = 32 * 2**20  # glibc takes no more
-_KEPT = 512 * 2**20  # all of it: `Turnover` returns what is free
+_KEPT = 512 * 2**20  # all of it: `MemoryTrimmer` returns what is free
 _TURNOVER = 512 * 2**20
 
 
@@ -30,7 +30,7 @@ def reuse_blocks() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
-class Turnover:
+class MemoryTrimmer:
     """Counts bytes that were worked on, and now and then returns what is free to the system."""
 
     def __init__(self) -> None:
@@ -102,17 +102,18 @@ def calls_in_this_thread() -> Iterator[None]:
     before = own_loop()
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:  # not the thread's own
         _this_thread.loop = runner.get_loop()
-        _this_thread.loop.set_default_executor(_AtOnce(1))
+        _this_thread.loop.set_default_executor(InlineExecutor(1))
         try:
             yield
         finally:
             _this_thread.loop = before
 
 
-class _AtOnce(ThreadPoolExecutor):
-    """Does what it is given at once, in the thread that gives it."""
+class InlineExecutor(ThreadPoolExecutor):
+    """Runs each function at once, in the thread that submits it."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run the function now; the future is done when it is returned."""
         done: Future[Any] = Future()
         try:
             done.set_result(function(*args, **kwargs))

@@ -82,7 +82,7 @@ def test_writing_to_disk_begins_for_what_is_flushed_in_the_end(
     stored = pickle.loads(pickle.dumps(stored))
     first, second = cells(stored.shard)[:2]
     stored.write(first, PIXELS.astype("uint16")[first.slices])
-    assert stored.take_encoded(stored, first, second)
+    assert stored.copy_encoded_from(stored, first, second)
     assert begun == ([tmp_path / "a/c/0/0", tmp_path / "a/c/0/1"] if durable else [])
 
 
@@ -203,10 +203,10 @@ def test_chunks_of_an_array_alike_are_copied_as_they_are(tmp_path: Path, form: s
     one = StoredArray.open(tmp_path / "one/a")
     other = StoredArray.open(tmp_path / "other/a", mode="r+")
     for box in cells(one.shard):
-        assert other.take_encoded(one, box, box)
+        assert other.copy_encoded_from(one, box, box)
     np.testing.assert_array_equal(np.asarray(zarr.open_array(tmp_path / "other/a")), PIXELS)
     last = cells(one.shard)[-1]
-    assert not other.take_encoded(one, last, Box.of_shape(last.shape)), "not of one size"
+    assert not other.copy_encoded_from(one, last, Box.of_shape(last.shape)), "not of one size"
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ def test_chunks_of_an_array_of_another_kind_are_not(
     create(tmp_path / "other", **options)
     one = StoredArray.open(tmp_path / "one/a")
     other = StoredArray.open(tmp_path / "other/a", mode="r+")
-    assert not other.take_encoded(one, Box((0, 0), CHUNK), Box((0, 0), CHUNK))
-    assert not other.take_encoded(object(), Box((0, 0), CHUNK), Box((0, 0), CHUNK))
+    assert not other.copy_encoded_from(one, Box((0, 0), CHUNK), Box((0, 0), CHUNK))
+    assert not other.copy_encoded_from(object(), Box((0, 0), CHUNK), Box((0, 0), CHUNK))
     assert not list((tmp_path / "other/a").rglob("0*"))
 
 
@@ -230,5 +230,5 @@ def test_a_chunk_that_is_not_stored_is_copied_as_nothing(tmp_path: Path) -> None
         create(tmp_path / name)
     other = StoredArray.open(tmp_path / "other/a", mode="r+")
     box = Box((0, 0), CHUNK)
-    assert other.take_encoded(StoredArray.open(tmp_path / "one/a"), box, box)
+    assert other.copy_encoded_from(StoredArray.open(tmp_path / "one/a"), box, box)
     assert not other.chunk_path((0, 0)).exists()

@@ -37,13 +37,13 @@ def test_a_freed_block_stays_for_the_next_one(how: str) -> None:
 
 WHAT_STAYS_OF_A_HOLE = """
 import sys
-from platefuse.storage.threads import Turnover, reuse_blocks
+from platefuse.storage.threads import MemoryTrimmer, reuse_blocks
 reuse_blocks()
 import numpy as np
 def resident():
     line = next(l for l in open("/proc/self/status") if l.startswith("VmRSS"))
     return int(line.split()[1]) * 1024
-turnover = Turnover()
+turnover = MemoryTrimmer()
 block, behind = np.ones(2**24, np.uint8), np.ones(2**20, np.uint8)
 before = resident()
 del block
