@@ -1,7 +1,7 @@
-"""The command line: ``python -m platefuse``, or ``platefuse`` where the package is installed.
+"""The command line, ``platefuse``.
 
-The core is silent; what a user reads on the terminal is printed here. Every sub-command imports
-what it needs when it runs.
+The other packages print nothing: everything that a user reads on the terminal is printed here.
+Each command imports what it needs when it runs.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platefuse import __version__
 from platefuse.errors import PlatefuseError
-from platefuse.terminal import aligned, shift_text
 
 if TYPE_CHECKING:
-    from platefuse.workflow.status import PlateStatus
+    from platefuse.workflow.status import PlateStatus, ShiftRange
+
+# Attribute of the images of an example plate: the shift (y, x) of each acquisition in pixels, by
+# path of the image. Registration must find these shifts.
+KNOWN_SHIFTS = "example_known_shifts_px"
 
 _INTERRUPTED = 130
 
@@ -38,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        args = _parser(for_example=argv[:1] == ["example"]).parse_args(argv)
+        args = _parser().parse_args(argv)
         args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # `… | head` has seen enough
@@ -52,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser(*, for_example: bool) -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="platefuse",
         description="Register and fuse the acquisitions of multiplexed OME-Zarr plates. The work "
@@ -60,45 +63,82 @@ def _parser(*, for_example: bool) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"platefuse {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    demo = commands.add_parser("demo", help="register and fuse an example plate, in a clone")
-    demo.set_defaults(run=_demo)
-
-    status = commands.add_parser(
+    _add_status(commands.add_parser(
         "status",
         help="what has been done to a plate",
         description="What has been done to every image of a plate, as its folders and records "
-        "tell it. Only reads, and may be called while a run is going on.",
-    )
-    status.add_argument("plate", type=Path, help="folder of the plate")
-    status.add_argument("--json", action="store_true", help="everything, for programs")
-    status.add_argument(
-        "--fused",
-        type=Path,
-        metavar="PATH",
-        help="the fused plate (default: <plate>_fused.zarr beside the plate)",
-    )
-    status.set_defaults(run=_status)
-
-    example = commands.add_parser("example", help="write an example plate with known shifts")
-    example.set_defaults(run=_example)
-    if for_example:  # its defaults live in a package that needs numpy
-        from platefuse.testing import add_example_arguments
-
-        add_example_arguments(example)
+        "report it. Only reads, and may be called during a run.",
+    ))  # fmt: skip
+    _add_example(commands.add_parser(
+        "example",
+        help="write an example plate with known shifts",
+        description="Write an example plate. Without options it is the plate of `make demo`. The "
+        f"attribute {KNOWN_SHIFTS} of its images holds the shifts that registration must find.",
+        argument_default=argparse.SUPPRESS,
+    ))  # fmt: skip
     return parser
 
 
-def _demo(args: argparse.Namespace) -> None:
-    from platefuse.demo import run_demo
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_status)
+    parser.add_argument("plate", type=Path, help="folder of the plate")
+    parser.add_argument("--json", action="store_true", help="everything, for programs")
+    parser.add_argument(
+        "--fused",
+        type=Path,
+        metavar="PATH",
+        help="the fused plate (default: <plate>_fused.zarr next to the plate)",
+    )
 
-    run_demo(sys.stdout)
+
+def _add_example(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_example)
+    parser.add_argument("path", type=Path, help="folder of the new plate, something.zarr")
+    parser.add_argument("--wells", nargs="+", metavar="ROW/COLUMN", help="wells to write")
+    parser.add_argument(
+        "--acquisitions",
+        type=int,
+        metavar="N",
+        help="number of acquisitions; the first is the reference",
+    )
+    parser.add_argument(
+        "--grid", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="fields of each well"
+    )
+    parser.add_argument(
+        "--field-shape", type=int, nargs=2, metavar=("Y", "X"), help="pixels of a field"
+    )
+    parser.add_argument("--planes", type=int, help="z planes")
+    parser.add_argument("--ngff-version", choices=("0.4", "0.5"))
+    parser.add_argument("--noise-free", action="store_true", help="a camera without noise")
+    parser.add_argument(
+        "--fractional", action="store_true", help="shifts that are not whole pixels"
+    )
+    parser.add_argument("--seed", type=int, help="another seed gives another plate")
 
 
 def _example(args: argparse.Namespace) -> None:
-    from platefuse.testing import run_example
+    from platefuse.testing import PlateSpec, example_acquisitions, make_plate
 
-    run_example(args)
+    options: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in vars(args).items()
+        if key not in ("run", "path")
+    }
+    acquisitions = example_acquisitions(
+        options.pop("acquisitions", len(PlateSpec().acquisitions)),
+        fractional=options.pop("fractional", False),
+    )
+    known = {a.path: list(a.shift_px) for a in acquisitions}
+    make_plate(
+        args.path,
+        PlateSpec(
+            name=args.path.stem,
+            acquisitions=acquisitions,
+            noise=not options.pop("noise_free", False),
+            extra_attributes={KNOWN_SHIFTS: known},
+            **options,
+        ),
+    )
     print(f"Wrote the example plate {args.path}.")
 
 
@@ -143,3 +183,50 @@ def status_summary(status: PlateStatus) -> str:
     text += f"{sum(image.backup is not None for image in status.images)} backups."
     unreadable = sum(well.problem is not None for well in status.wells)
     return f"{text} {unreadable} wells cannot be read." if unreadable else text
+
+
+def shift_text(shifts: ShiftRange | None, axis: str) -> str:
+    """Lowest and highest shift along one axis; only one number if they are the same.
+
+    Examples
+    --------
+    >>> from platefuse.workflow.status import ShiftRange
+    >>> shift_text(ShiftRange("yx", (7.0, -2.5), (7.0, -2.25), rois=4), "x")
+    '-2.5 … -2.25'
+    """
+    ends = None if shifts is None else shifts.of_axis(axis)
+    return "–" if ends is None else " … ".join(dict.fromkeys(map(signed, ends)))
+
+
+def signed(shift_px: float) -> str:
+    """A shift to a hundredth of a pixel, with its sign.
+
+    Examples
+    --------
+    >>> signed(7.0), signed(-2.375), signed(-0.001)
+    ('+7', '-2.38', '0')
+    """
+    rounded = round(shift_px, 2)
+    return f"{rounded:+g}" if rounded else "0"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with the cells of `rows` under each other; a short row's last cell may overhang.
+
+    Examples
+    --------
+    >>> aligned([["well", "state"], ["B/03", "raw"]])
+    ['well  state', 'B/03  raw']
+    """
+    full = [row for row in rows if len(row) == max(map(len, rows))]
+    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
+    lines = []
+    for row in rows:
+        cells = ["".join(c if c.isprintable() else "?" for c in cell) for cell in row]
+        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=False)]
+        lines.append("  ".join(padded).rstrip())
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

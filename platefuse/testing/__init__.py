@@ -5,10 +5,9 @@ decides everything about a plate, and `Truth` computes from it what registration
 have to find there.
 """
 
-from platefuse.testing.command import add_example_arguments, run_example
 from platefuse.testing.plate import make_plate
 from platefuse.testing.scene import Scene, Window
-from platefuse.testing.spec import AcquisitionSpec, PlateSpec
+from platefuse.testing.spec import AcquisitionSpec, PlateSpec, example_acquisitions
 from platefuse.testing.truth import Fused, Truth
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "Scene",
     "Truth",
     "Window",
-    "add_example_arguments",
+    "example_acquisitions",
     "make_plate",
-    "run_example",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,16 @@ def make_plate(path: str | Path, spec: PlateSpec | None = None) -> Truth:
             f"{path} exists already: an example plate is only written to a new folder. "
             "Delete it or give another path."
         )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The plate appears under its name when it is complete.
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
+        unfinished = Path(folder, path.name)
+        _write_plate(unfinished, spec)
+        unfinished.rename(path)
+    return Truth(spec)
+
+
+def _write_plate(path: Path, spec: PlateSpec) -> None:
     _write_group(spec, path, metadata.plate_document(spec))
     for row in sorted({well.split("/")[0] for well in spec.wells}):
         _write_group(spec, path / row, None)
@@ -60,7 +71,6 @@ def make_plate(path: str | Path, spec: PlateSpec | None = None) -> Truth:
             image = path / well / acquisition.path
             _write_image(image, scene, acquisition)
             tables.write(image, well, acquisition)
-    return Truth(spec)
 
 
 def _write_image(path: Path, scene: Scene, acquisition: AcquisitionSpec) -> None:

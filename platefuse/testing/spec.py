@@ -61,12 +61,35 @@ class AcquisitionSpec:
         _require(bool(_NAME.fullmatch(self.path)), f"image path {self.path!r}", "a plain name")
 
 
-def _demo_acquisitions() -> tuple[AcquisitionSpec, ...]:
-    return (
-        AcquisitionSpec(0),
-        AcquisitionSpec(1, shift_px=(7, -12)),
-        AcquisitionSpec(2, shift_px=(-5, 9)),
-    )
+def example_acquisitions(count: int, *, fractional: bool = False) -> tuple[AcquisitionSpec, ...]:
+    """Acquisitions with known shifts; the first is the reference.
+
+    Parameters
+    ----------
+    count : int
+        Number of acquisitions.
+    fractional : bool
+        Shifts that are not whole pixels.
+
+    Returns
+    -------
+    tuple of AcquisitionSpec
+        Shifts of at most 14 pixels, which repeat after 25 acquisitions.
+
+    Examples
+    --------
+    >>> [a.shift_px for a in example_acquisitions(3)]
+    [(0.0, 0.0), (7.0, -12.0), (-5.0, 9.0)]
+    """
+    if count < 1:
+        raise ConfigError(f"An example plate cannot have {count} acquisitions: expected 1 or more.")
+    shifts = [(0.0, 0.0)]
+    for number in range(1, count):
+        y, x = (13 * number + 7) % 25 - 13, (21 * number + 5) % 25 - 13
+        shifts.append((float(y), float(x)))
+    if fractional:
+        shifts[1:] = [(y + 0.3, x - 0.4) for y, x in shifts[1:]]
+    return tuple(AcquisitionSpec(number, shift) for number, shift in enumerate(shifts))
 
 
 @dataclass(frozen=True)
@@ -160,7 +183,9 @@ class PlateSpec:
 
     name: str = "demo"
     wells: tuple[str, ...] = ("B/02", "B/03")
-    acquisitions: tuple[AcquisitionSpec, ...] = field(default_factory=_demo_acquisitions)
+    acquisitions: tuple[AcquisitionSpec, ...] = field(
+        default_factory=lambda: example_acquisitions(3)
+    )
     reference_acquisition: int = 0
     grid: tuple[int, int] = (2, 2)
     field_shape: tuple[int, int] = (540, 640)

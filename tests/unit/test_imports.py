@@ -33,12 +33,9 @@ MAY_IMPORT = {
     "registration": _WELL,
     "fusion": _WELL,
     "workflow": _WELL | {"registration", "fusion"},
-    "terminal": _ALL,
-    "demo": _ALL | {"terminal", "testing"},
-    "cli": _ALL | {"terminal", "demo", "testing"},
+    "cli": _ALL | {"testing"},
     "testing": {"errors"},  # it must not share a mistake with the code that it tests
     "__init__": {"registration", "fusion"},  # the public functions, on first use
-    "__main__": {"cli"},
 }
 # Packages whose __init__ offers names, and so imports their modules.
 OFFERS_NAMES = {"testing"}
@@ -53,7 +50,6 @@ KNOWN_LONG = {
     "platefuse.fusion.api.fuse",
     "platefuse.records",
 }
-KNOWN_NAMES = {"demo", "terminal"}
 
 
 def module_name(path: Path) -> str:
@@ -163,9 +159,9 @@ def test_of_the_package_itself_modules_import_the_version_only() -> None:
                 assert own <= {"__version__"}, module
 
 
-def test_only_the_example_command_and_the_demo_import_the_example_plates() -> None:
+def test_only_the_example_command_imports_the_example_plates() -> None:
     importers = {m for m in FILES for t in imports_of(m) if part_of(t) == "testing"}
-    assert {m for m in importers if part_of(m) != "testing"} <= {"platefuse.cli", "platefuse.demo"}
+    assert {m for m in importers if part_of(m) != "testing"} <= {"platefuse.cli"}
 
 
 @pytest.mark.parametrize("folder", ["scripts", "workflow"])
@@ -192,7 +188,7 @@ def test_modules_and_functions_have_the_size_of_one_thing() -> None:
 
 
 def test_a_newcomer_sees_few_names() -> None:
-    assert len(names_at_the_top() - KNOWN_NAMES) <= MOST_NAMES
+    assert len(names_at_the_top()) <= MOST_NAMES
 
 
 @pytest.mark.parametrize(
@@ -200,7 +196,6 @@ def test_a_newcomer_sees_few_names() -> None:
     [
         (KNOWN_IMPORTS, against_the_layers),
         (KNOWN_LONG, too_long),
-        (KNOWN_NAMES, names_at_the_top),
     ],
 )
 def test_what_is_tolerated_is_still_needed(

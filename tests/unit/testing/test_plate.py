@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import warnings
@@ -24,9 +23,7 @@ from platefuse.testing import (
     Scene,
     Truth,
     Window,
-    add_example_arguments,
     make_plate,
-    run_example,
 )
 from platefuse.testing.arrays import Pyramid
 from platefuse.testing.camera import add_noise, to_counts
@@ -571,21 +568,6 @@ def test_impossible_scenes_are_refused(tmp_path: Path) -> None:
 @given(number=st.integers(0, 5), path=st.sampled_from(["", "0_illum_corr"]))
 def test_an_image_is_named_after_its_acquisition(number: int, path: str) -> None:
     assert AcquisitionSpec(number, path=path).path == (path or str(number))
-
-
-def test_the_command_writes_the_plate_it_was_asked_for(tmp_path: Path) -> None:
-    parser = argparse.ArgumentParser()
-    add_example_arguments(parser)
-    path = tmp_path / "cli.zarr"
-    options = (
-        "--wells C/05 --acquisitions 4 --grid 1 2 --field-shape 60 70 --noise-free --fractional"
-    )
-    run_example(parser.parse_args([str(path), *options.split()]))
-    (well,) = Plate.open(path).read_wells()
-    assert well.name == "C/05"
-    assert [image.acquisition for image in well.images] == [0, 1, 2, 3]
-    assert read_level(well.path / "3").shape == (2, 1, 60, 140)
-    assert attributes(path)["plate"]["name"] == "cli"
 
 
 def test_the_small_plate_is_registered_where_it_is_the_reference(
