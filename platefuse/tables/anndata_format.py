@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from platefuse.errors import TableError
 
 if TYPE_CHECKING:
@@ -69,6 +67,7 @@ def write_anndata(group: zarr.Group, name: str, table: anndata.AnnData) -> None:
 
 def _texts(node: zarr.Array[Any] | zarr.Group) -> list[str | None]:
     """The texts of an encoded array; None where one is missing."""
+    import numpy as np
     import zarr
 
     if isinstance(node, zarr.Array):
