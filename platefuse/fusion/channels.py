@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from platefuse.fusion.fields import Layer
+from platefuse.fusion.layers import Layer
 from platefuse.fusion.stack import unique_names
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import Format

@@ -1,8 +1,4 @@
-"""Camera fields of acquisitions, as views of a frame.
-
-A *layer* is the image of one acquisition with its fields: several of them can be stacked by channel
-into one fused image (`platefuse.fusion.stack`).
-"""
+"""Camera fields of an image: their pixels, and their place on the stage."""
 
 from __future__ import annotations
 
@@ -12,14 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from platefuse.engine.sources import ChunkStore, Source
-from platefuse.engine.views import View
-from platefuse.errors import TableError, ViewError
-from platefuse.fusion.frame import Extent, Frame, PixelMap, place_view
+from platefuse.errors import TableError
+from platefuse.fusion.frame import Frame, PixelMap
 from platefuse.geometry import Box, snap
-from platefuse.ngff.image import Image, Multiscale
+from platefuse.ngff.image import Multiscale
 from platefuse.records import RegistrationRecord
-from platefuse.storage.arrays import ExpandedArray, StoredArray
 from platefuse.tables.table import Table, read_table
 
 
@@ -58,7 +51,7 @@ class Field:
         reference_image : Multiscale
             The image that `data` refers to.
         """
-        size, shape = image.pixel_size_um, _shape_in_space(image)
+        size, shape = image.pixel_size_um, image.shape_in_space
         start = [round(self.array_um[a] / size[a]) for a in image.spatial]
         stop = [
             s + round(self.length_um[a] / size[a])
@@ -86,141 +79,65 @@ class Field:
         )
 
 
-@dataclass(frozen=True)
-class Layer:
-    """The image of one acquisition, its labels and its fields.
+def whole_image(name: str, image: Multiscale, position: Mapping[str, float]) -> Field:
+    """The only field of an image: all its pixels.
 
-    Attributes
+    One plane is the whole depth, so its position in z is not used: it is where the focus was.
+
+    Parameters
     ----------
     name : str
-        Path of the image that was acquired in its well.
-    acquisition : int or None
-        Number of the acquisition.
-    image : Image
-        The image with its labels.
-    fields : sequence of Field
-        Its fields.
+        Name of the field.
+    image : Multiscale
+        The image.
+    position : mapping of str to float
+        Micrometres on the stage by axis; 0 on axes that it leaves out.
     """
-
-    name: str
-    acquisition: int | None
-    image: Image
-    fields: Sequence[Field]
-
-    @classmethod
-    def read(cls, name: str, acquisition: int | None, path: Path, tile_table: str) -> Layer:
-        """Read the metadata of an image and of its labels, and its fields.
-
-        Raises
-        ------
-        PlatefuseError
-            If the image, a label or the tile table cannot be used.
-        """
-        image = Image.read(path)
-        for label in image.labels.values():
-            if not set(label.spatial) <= set(image.spatial):
-                raise ViewError(
-                    f"{label.path}: the label has the axes {label.axes!r}, its image only "
-                    f"{image.axes!r}. A label must not have axes in space that its image lacks: "
-                    "write it without them."
-                )
-        return cls(name, acquisition, image, find_fields(path, image, tile_table))
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-        return self.image.shapes[0][self.image.axes.index("c")] if "c" in self.image.axes else 1
-
-    @property
-    def precision_px(self) -> float:
-        """How far a float32 position in the tables may be from the whole pixel that it means."""
-        return precision_px(self.fields, self.image)
-
-    @property
-    def extents(self) -> list[Extent]:
-        """The part of the stage that each field covers, in micrometres."""
-        size = np.array([self.image.pixel_size_um[a] for a in self.image.spatial])
-        in_z = np.array([a == "z" for a in self.image.spatial])
-        extents, precision = [], self.precision_px
-        for field in self.fields:
-            box, shift = field.box(self.image, self.image), np.array(field.shift_um(self.image))
-            low = (np.array(box.start) + 0.5) * size + shift
-            high = (np.array(box.stop) - 0.5) * size + shift
-            first_plane_high = np.where(in_z, low, high)
-            extents.append(Extent(low, high, first_plane_high, size / 2, precision))
-        return extents
-
-    def fields_in(self, image: Multiscale) -> list[Field]:
-        """The fields that have pixels in the layer's image or a label of it."""
-        return [f for f in self.fields if not f.box(image, self.image).empty]
-
-    def views(
-        self,
-        image: Multiscale,
-        frame: Frame,
-        axes: str,
-        *,
-        order: int,
-        widths_um: Mapping[str, float] | None = None,
-        first_channel: int = 0,
-    ) -> list[View]:
-        """The fields' views in a frame.
-
-        Parameters
-        ----------
-        image : Multiscale
-            The layer's image, or a label of it.
-        frame : Frame
-            The frame of the fused image, in micrometres.
-        axes : str
-            Axes of the fused image: those of `image`, and channels if it has none.
-        order : int
-            Interpolation order.
-        widths_um : mapping of str to float, optional
-            Blending widths in micrometres.
-        first_channel : int
-            Index in the fused image of the layer's first channel.
-        """
-        stored = StoredArray.open(image.level_paths[0])
-        whole: ChunkStore = stored if axes == image.axes else ExpandedArray(stored, axes.index("c"))
-        source, lead = Source(whole), len(axes) - len(image.spatial)
-        views, precision = [], self.precision_px
-        for field in self.fields_in(image):
-            inner = field.box(image, self.image)
-            view = place_view(
-                source,
-                Box((0,) * lead + inner.start, source.shape[:lead] + inner.stop),
-                _pixel_map(field, image, frame, precision),
-                frame,
-                order=order,
-                widths=widths_um or {},
-                leading_shift=[first_channel if a == "c" else 0 for a in axes[:lead]],
-            )
-            views.append(view)
-        return views
+    size, shape = image.pixel_size_um, dict(zip(image.spatial, image.shape_in_space, strict=True))
+    on_stage = {a: position.get(a, 0.0) for a in image.spatial if a != "z" or shape[a] > 1}
+    return Field(
+        name,
+        dict.fromkeys(image.spatial, 0.0),
+        {axis: on_stage.get(axis, 0.0) for axis in image.spatial},
+        {axis: shape[axis] * size[axis] for axis in image.spatial},
+        None,
+    )
 
 
-def find_fields(image: Path, multiscale: Multiscale, tile_table: str) -> list[Field]:
+def find_fields(
+    folder: Path, image: Multiscale, tile_table: str, record: RegistrationRecord | None
+) -> list[Field]:
     """The fields of an image.
 
     In an image that platefuse registered, the data of a field are its intersection with its
     registered ROI, or with the only one: all other pixels are masked.
+
+    Parameters
+    ----------
+    folder : Path
+        The image whose table is read.
+    image : Multiscale
+        The image.
+    tile_table : str
+        Name of the table.
+    record : RegistrationRecord or None
+        The record of the image; None if it is not registered.
 
     Raises
     ------
     TableError
         If the tile table cannot be used, or no field has data.
     """
-    table = read_table(image, tile_table)
-    registered = _registered_boxes(image, multiscale.spatial)
-    on_stage = {axis: _stage_column(table, axis) for axis in multiscale.spatial}
+    table = read_table(folder, tile_table)
+    registered = _registered_boxes(image, record)
+    on_stage = {axis: _stage_column(table, axis) for axis in image.spatial}
     fields = []
-    for row, roi in enumerate(table.rois(multiscale.spatial)):
+    for row, roi in enumerate(table.rois(image.spatial)):
         stage = {axis: column[row] for axis, column in on_stage.items()}
         data = _data_of(registered, roi.name, row, table) if registered else None
         field = Field(roi.name, roi.start_um, stage, roi.length_um, data)
-        _check_inside(field, multiscale, table)
-        if not field.box(multiscale, multiscale).empty:
+        _check_inside(field, image, table)
+        if not field.box(image, image).empty:
             fields.append(field)
     twice = next((name for name in table.names if table.names.count(name) > 1), None)
     if twice is not None:
@@ -243,7 +160,7 @@ def precision_px(fields: Sequence[Field], image: Multiscale) -> float:
     return min(0.25, max(1e-3, 4 * float(np.finfo(np.float32).eps) * farthest))
 
 
-def _pixel_map(field: Field, image: Multiscale, frame: Frame, precision_px: float) -> PixelMap:
+def pixel_map(field: Field, image: Multiscale, frame: Frame, precision_px: float) -> PixelMap:
     """The map from the pixels of an image or label to those of a frame, for one field.
 
     Offsets within the precision of a whole pixel of the image are whole.
@@ -260,14 +177,13 @@ def _pixel_map(field: Field, image: Multiscale, frame: Frame, precision_px: floa
     return PixelMap(np.diag(size / spacing), tuple(whole), tuple(size.tolist()), is_shift)
 
 
-def _registered_boxes(image: Path, axes: str) -> dict[str, Box]:
-    record = RegistrationRecord.read(image)
+def _registered_boxes(image: Multiscale, record: RegistrationRecord | None) -> dict[str, Box]:
     if record is None:
         return {}
-    if record.axes != axes:
+    if record.axes != image.spatial:
         raise TableError(
-            f"{image}: the record has ROIs on the axes {record.axes}, the image "
-            f"{axes}. The image was changed after its registration."
+            f"{image.path}: the record has ROIs on the axes {record.axes}, the image "
+            f"{image.spatial}. The image was changed after its registration."
         )
     return {roi.name: roi.box for roi in record.rois}
 
@@ -291,7 +207,7 @@ def _stage_column(table: Table, axis: str) -> tuple[float, ...]:
 
 
 def _check_inside(field: Field, image: Multiscale, table: Table) -> None:
-    shape = dict(zip(image.spatial, _shape_in_space(image), strict=True))
+    shape = dict(zip(image.spatial, image.shape_in_space, strict=True))
     for axis, size in image.pixel_size_um.items():
         start = round(field.array_um[axis] / size)
         stop = start + round(field.length_um[axis] / size)
@@ -300,7 +216,3 @@ def _check_inside(field: Field, image: Multiscale, table: Table) -> None:
                 f"{table.path}: field {field.name!r} covers pixels {start} to {stop} in {axis}, "
                 f"but the image has {shape[axis]}. Check the table and the pixel size."
             )
-
-
-def _shape_in_space(image: Multiscale) -> tuple[int, ...]:
-    return image.shape_in_space

@@ -18,21 +18,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from platefuse.fusion.fields import Layer
+from platefuse.fusion.layers import FieldImage
+from platefuse.ngff.image import Multiscale
 from platefuse.records import KEY, RegistrationRecord, digest_json, digest_tree
 from platefuse.tables.table import table_path
 
 _BLOCK_BYTES = 2**22
 
 
-def identity(layer: Layer, tile_table: str) -> dict[str, Any]:
+def identity(part: FieldImage, tile_table: str) -> dict[str, Any]:
     """What tells an image from another, without a look at its pixels: JSON values."""
-    path = layer.image.path
-    attributes = {k: v for k, v in layer.image.attributes.items() if k != KEY}
+    path = part.image.path
+    attributes = {k: v for k, v in part.image.attributes.items() if k != KEY}
     record = RegistrationRecord.read(path)
+    place: dict[str, Any]
+    if part.has_table:
+        place = {"tile_table": digest_tree(table_path(path, tile_table))}
+    else:
+        place = {"position_um": dict(part.fields[0].stage_um)}
     return {
         "attributes": digest_json(attributes),
-        "tile_table": digest_tree(table_path(path, tile_table)),
+        **place,
         "registration": None if record is None else asdict(record.request),
     }
 
@@ -53,9 +59,9 @@ class SourceFiles:
     level: str
 
     @classmethod
-    def of(cls, layer: Layer) -> SourceFiles:
-        """The files of a layer's image."""
-        return cls(layer.image.path, layer.image.paths[0])
+    def of(cls, image: Multiscale) -> SourceFiles:
+        """The files of an image."""
+        return cls(image.path, image.paths[0])
 
     @cached_property
     def stats(self) -> dict[Path, os.stat_result]:

@@ -13,9 +13,9 @@ from platefuse.engine.compose import Paint
 from platefuse.engine.downsample import mean, nearest
 from platefuse.engine.views import View
 from platefuse.errors import ConfigError, ViewError
-from platefuse.fusion.fields import Layer
 from platefuse.fusion.frame import Frame
 from platefuse.fusion.labels import merge_labels
+from platefuse.fusion.layers import FieldImage, Layer, pixel_size
 from platefuse.fusion.mosaic import Mosaic
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.image import Multiscale
@@ -33,29 +33,43 @@ class LayerLabel:
     ----------
     layer : Layer
         The layer.
-    image : Multiscale
-        The label.
+    name : str
+        Its name in the layer.
     fused_name : str
         Its name in the fused image.
+    parts : sequence of (FieldImage, Multiscale)
+        The label in each image of the layer that has it.
     """
 
     layer: Layer
-    image: Multiscale
+    name: str
     fused_name: str
+    parts: Sequence[tuple[FieldImage, Multiscale]]
 
     @property
-    def name(self) -> str:
-        """Its name in the layer."""
-        return self.image.path.name
+    def image(self) -> Multiscale:
+        """The first part: its metadata stand for all."""
+        return self.parts[0][1]
+
+    def __post_init__(self) -> None:
+        first = self.image
+        for _, other in self.parts[1:]:
+            pair = [(i.axes, _dtype(i), pixel_size(i)) for i in (other, first)]
+            if pair[0] != pair[1]:
+                raise ViewError(
+                    f"{other.path}: axes, data type and pixel size of the label are {pair[0]}, "
+                    f"those of {first.path} are {pair[1]}. The labels of the fields of one "
+                    "acquisition must agree: write them alike."
+                )
 
 
 def labels_of(layers: Sequence[Layer]) -> list[LayerLabel]:
     """All labels of some layers, with names that are unique."""
-    names = [list(layer.image.labels) for layer in layers]
+    names = [list(layer.labels) for layer in layers]
     return [
-        LayerLabel(layer, label, fused)
+        LayerLabel(layer, name, fused, parts)
         for layer, new in zip(layers, unique_names(layers, names), strict=True)
-        for label, fused in zip(layer.image.labels.values(), new, strict=True)
+        for (name, parts), fused in zip(layer.labels.items(), new, strict=True)
     ]
 
 
@@ -137,7 +151,7 @@ def check_stackable(layers: Sequence[Layer]) -> None:
         for what, (got, expected) in (
             ("axes", [i.axes.replace("c", "") for i in pair]),
             ("data type", [_dtype(i) for i in pair]),
-            ("pixel size", [np.round(list(i.pixel_size_um.values()), 6).tolist() for i in pair]),
+            ("pixel size", [pixel_size(i) for i in pair]),
         ):
             if got != expected:
                 raise ViewError(
@@ -200,14 +214,15 @@ def image_mosaic(layers: Sequence[Layer], frame: Frame, options: FusionOptions) 
     views: list[View] = []
     channels = 0
     for layer in layers:
-        views += layer.views(
-            layer.image,
-            frame,
-            axes,
-            order=options.interpolation_order,
-            widths_um=options.blending_widths,
-            first_channel=channels,
-        )
+        for part in layer.images:
+            views += part.views(
+                part.image,
+                frame,
+                axes,
+                order=options.interpolation_order,
+                widths_um=options.blending_widths,
+                first_channel=channels,
+            )
         channels += layer.channels
     compositor = options.compositor(views, len(frame.shape))
     leading = tuple(leading_shape(layers, axes))
@@ -239,7 +254,9 @@ def label_mosaic(
     """
     image = label.image
     inner = frame.on_axes(image.spatial)
-    views = label.layer.views(image, inner, image.axes, order=0)
+    views = [
+        view for part, own in label.parts for view in part.views(own, inner, image.axes, order=0)
+    ]
     renumbered = False
     if merge_threshold is not None:
         merged = merge_labels(views, merge_threshold, label=label.fused_name, threads=threads)
@@ -253,4 +270,4 @@ def label_mosaic(
 
 
 def _dtype(image: Multiscale) -> np.dtype[Any]:
-    return StoredArray.open(image.level_paths[0]).dtype
+    return StoredArray.open(image.level_paths[0]).dtype.newbyteorder("=")

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from platefuse.fusion.fields import Layer
 from platefuse.fusion.frame import Frame
+from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.fusion.stack import labels_of, unique_names
 from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.records import RegistrationRecord, digest_tree
@@ -88,7 +88,7 @@ def write_fused_tables(
         if label is not None and label != table.region:
             _rename_region(new, table.region, label)
         if table.moves:
-            pieces = _pieces(table.layer, frame)
+            pieces = _pieces(table.layer.images[0], frame)
             move_table(target, table.name, pieces, frame.axes, enclose=bool(table.region))
         names.append(table.name)
     folder = target / "tables"
@@ -172,7 +172,8 @@ def _rename_region(table: Path, old: str, new: str) -> None:
 
 def _write_fields(layer: Layer, target: Path, frame: Frame) -> None:
     rows = {}
-    for field, piece in zip(layer.fields, _pieces(layer, frame), strict=True):
+    pieces = [piece for part in layer.images for piece in _pieces(part, frame)]
+    for (_, field), piece in zip(layer.fields, pieces, strict=True):
         start = np.add(piece.start_um, piece.shift_um)
         length = np.subtract(piece.stop_um, piece.start_um)
         if (length <= 0).any():
@@ -185,15 +186,15 @@ def _write_fields(layer: Layer, target: Path, frame: Frame) -> None:
     write_roi_table(target, "well_ROI_table", {"well_1": well})
 
 
-def _pieces(layer: Layer, frame: Frame) -> list[Piece]:
+def _pieces(part: FieldImage, frame: Frame) -> list[Piece]:
     """The fields, cut to what the fused image shows of them, with their shifts."""
     corner = np.array(frame.origin) - np.array(frame.spacing) / 2
     extent = np.array(frame.shape) * np.array(frame.spacing)
-    size = np.array([layer.image.pixel_size_um[a] for a in frame.axes])
+    size = np.array([part.image.pixel_size_um[a] for a in frame.axes])
     pieces = []
-    for field in layer.fields:
-        box = field.box(layer.image, layer.image)
-        shift = np.array(field.shift_um(layer.image)) - corner
+    for field in part.fields:
+        box = field.box(part.image, part.image)
+        shift = np.array(field.shift_um(part.image)) - corner
         start = np.maximum(np.array(box.start) * size, -shift)
         stop = np.minimum(np.array(box.stop) * size, extent - shift)
         pieces.append(Piece(*(tuple(map(float, v)) for v in (start, stop, shift))))

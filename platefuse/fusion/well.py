@@ -14,9 +14,9 @@ from typing import Any
 from platefuse.errors import PlateError, ViewError
 from platefuse.fusion.arguments import Storage
 from platefuse.fusion.channels import fused_image_label, fused_omero
-from platefuse.fusion.fields import Layer
 from platefuse.fusion.fingerprint import SourceFiles, identity, same_sources
 from platefuse.fusion.frame import Frame
+from platefuse.fusion.layers import FieldImage, Layer, LayerReader
 from platefuse.fusion.mosaic import ImageMetadata, Mosaic
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
@@ -24,6 +24,7 @@ from platefuse.fusion.stack import frame_for, image_mosaic, label_mosaic, labels
 from platefuse.fusion.tables import write_fused_tables
 from platefuse.ngff.create import compressor_like, write_group
 from platefuse.ngff.image import Multiscale
+from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import Format
 from platefuse.ngff.paths import staging_folder, staging_root
 from platefuse.ngff.plate import Plate, Well
@@ -38,6 +39,8 @@ from platefuse.storage.files import put_in_place, remove_empty_folders, remove_t
 
 logger = logging.getLogger(__name__)
 
+_AUTO = InputOptions()
+
 NOT_OURS = (
     "It was not made by platefuse and would be replaced: move it away, or set `fusion.output` to "
     "another path."
@@ -50,6 +53,7 @@ def fuse_well(
     options: FusionOptions,
     *,
     registered_copies: bool = False,
+    read_as: InputOptions = _AUTO,
     scatter: int = 1,
     threads: int = 1,
 ) -> FusionReceipt:
@@ -68,6 +72,8 @@ def fuse_well(
     registered_copies : bool
         Whether the images to fuse are the registered copies next to the images of the well,
         ``<image>_registered``.
+    read_as : InputOptions
+        How the images of the well are read.
     scatter : int
         Number of parts that `fuse_well_part` has fused; those that are missing are fused now.
     threads : int
@@ -84,7 +90,7 @@ def fuse_well(
         If the images or their tables cannot be used. The fused plate is not changed.
     """
     begun = time.perf_counter()
-    job = _Job.read(well, fused, options, registered_copies)
+    job = _Job.read(well, fused, options, registered_copies, read_as)
     done = job.done_before(threads)
     if done is not None:
         job.tidy()
@@ -108,13 +114,14 @@ def fuse_well_part(
     of: int,
     *,
     registered_copies: bool = False,
+    read_as: InputOptions = _AUTO,
     threads: int = 1,
 ) -> FusionReceipt:
     """Fuse one of several disjoint parts of a well; `fuse_well` with ``scatter=of`` finishes.
 
     Parameters
     ----------
-    well, fused, options, registered_copies, threads
+    well, fused, options, registered_copies, read_as, threads
         See `fuse_well`.
     number, of : int
         Index of the part, from 0, and number of parts.
@@ -130,7 +137,7 @@ def fuse_well_part(
         If the images or their tables cannot be used.
     """
     begun = time.perf_counter()
-    job = _Job.read(well, fused, options, registered_copies)
+    job = _Job.read(well, fused, options, registered_copies, read_as)
     written = job.done_before(threads) is None and job.fuse_part(
         Scatter(job.staged, of, number), threads
     )
@@ -206,16 +213,18 @@ class _Job:
     staged: Path
 
     @classmethod
-    def read(cls, well: Well, fused: Path, options: FusionOptions, registered_copies: bool) -> _Job:
-        layers = [
-            Layer.read(
-                image.name,
-                image.acquisition,
-                image.destination(overwrite=not registered_copies),
-                options.tile_table,
-            )
-            for image in well.images
-        ]
+    def read(
+        cls,
+        well: Well,
+        fused: Path,
+        options: FusionOptions,
+        registered_copies: bool,
+        read_as: InputOptions,
+    ) -> _Job:
+        reader = LayerReader(
+            options, read_as, lambda image: image.destination(overwrite=not registered_copies)
+        )
+        layers = reader.read(well)
         target = fused / well.row / well.column
         check_fused_well(target)
         return cls(layers, options, target, staging_folder(fused, well.row, well.column))
@@ -228,12 +237,16 @@ class _Job:
     @cached_property
     def identities(self) -> dict[str, dict[str, Any]]:
         """The identity of each source image."""
-        return {x.name: identity(x, self.options.tile_table) for x in self.layers}
+        return {x.name: identity(x, self.options.tile_table) for x in self._parts}
 
     @cached_property
     def files(self) -> dict[str, SourceFiles]:
         """The files of each source image."""
-        return {layer.name: SourceFiles.of(layer) for layer in self.layers}
+        return {part.name: SourceFiles.of(part.image) for part in self._parts}
+
+    @property
+    def _parts(self) -> list[FieldImage]:
+        return [part for layer in self.layers for part in layer.images]
 
     def sources(self, threads: int) -> dict[str, dict[str, Any]]:
         """What the record keeps of each source image. Reads all files."""
@@ -354,7 +367,7 @@ class _ImageWriter:
                 renumbered=renumbered,
             )
             FusedImageRecord(
-                sources=tuple(layer.name for layer in self.layers),
+                sources=tuple(part.name for layer in self.layers for part in layer.images),
                 origin_um=frame.corner,
                 tables_left_out=left_out,
             ).write(target)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from platefuse.errors import PlateError, SwapError
-from platefuse.fusion.fields import Layer
+from platefuse.fusion.layers import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import frame_for
 from platefuse.fusion.well import NOT_OURS, check_fused_well, fused_images
@@ -126,11 +126,9 @@ def check_fusion(plate: Plate, options: FusionOptions) -> None:
         The first thing that is wrong.
     """
     for well in plate.read_wells():
-        layers = [
-            Layer.read(image.name, image.acquisition, image.live, options.tile_table)
-            for image in well.images
-            if not only_backup_left(image)
-        ]
+        if any(only_backup_left(image) for image in well.images):
+            continue  # the well's first job restores it; until then its images cannot be read
+        layers = LayerReader(options).read(well)
         for _, together in fused_images(layers, options):
             frame_for(together, options)
 

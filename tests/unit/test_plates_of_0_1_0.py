@@ -226,7 +226,7 @@ class TestAnotherRequest:
         assert fingerprint(half.parent) == before
 
 
-def copies(registration: RegistrationRequest) -> dict[str, bool]:
+def copies(registration: RegistrationRequest) -> dict[str, Any]:
     return {"registered_copies": not registration.overwrite_input}
 
 

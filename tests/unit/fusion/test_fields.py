@@ -11,6 +11,7 @@ from platefuse.errors import TableError
 from platefuse.fusion.fields import Field, find_fields, precision_px
 from platefuse.geometry import Box
 from platefuse.ngff.image import Multiscale
+from platefuse.records import RegistrationRecord
 from platefuse.tables.table import write_roi_table
 from platefuse.testing import AcquisitionSpec, PlateSpec
 from tests.conftest import PlateFactory
@@ -43,7 +44,7 @@ def registered(image: Path, *rois: tuple[str, list[int], list[int]], axes: str =
 
 
 def fields_of(image: Path, table: str = "FOV_ROI_table") -> list[Field]:
-    return find_fields(image, Multiscale.read(image), table)
+    return find_fields(image, Multiscale.read(image), table, RegistrationRecord.read(image))
 
 
 def boxes(image: Path) -> list[Box]:

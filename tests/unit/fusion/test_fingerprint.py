@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from platefuse.fusion.fields import Layer
 from platefuse.fusion.fingerprint import SourceFiles, same_sources
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
 from platefuse.fusion.well import fuse_well, fuse_well_part
+from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Plate
 from platefuse.records import FusedWellRecord
 from tests.conftest import PlateFactory
@@ -37,7 +37,7 @@ def fuse(plate: Path, fused: Path) -> str:
 
 def files(plate: Path) -> SourceFiles:
     path = plate / WELL / "0"
-    return SourceFiles.of(Layer.read("0", 0, path, "FOV_ROI_table"))
+    return SourceFiles.of(Multiscale.read(path))
 
 
 def first_file(folder: Path) -> Path:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from platefuse.engine.affine import AffineView
 from platefuse.engine.views import ShiftedView
 from platefuse.errors import ViewError
-from platefuse.fusion.fields import Layer, find_fields
+from platefuse.fusion.layers import FieldImage, Layer, LayerReader, read_image
+from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import (
     common_axes,
     frame_of,
@@ -42,12 +43,14 @@ SPEC = PlateSpec(
 def named(*numbers: int | None) -> list[Layer]:
     """Layers of which only name and acquisition matter."""
     nowhere = Image(Path("nowhere"), "yx", (1.0, 1.0), ("0",), ((1.0, 1.0),), {}, {}, (), {})
-    return [Layer(f"image{k}", n, nowhere, []) for k, n in enumerate(numbers)]
+    return [
+        Layer(f"image{k}", n, [FieldImage(f"image{k}", nowhere, [])]) for k, n in enumerate(numbers)
+    ]
 
 
 def layers_of(path: Path) -> list[Layer]:
     well = Plate.open(path).read_wells()[0]
-    return [Layer.read(i.name, i.acquisition, i.live, "FOV_ROI_table") for i in well.images]
+    return LayerReader(FusionOptions()).read(well)
 
 
 @pytest.mark.parametrize(
@@ -104,12 +107,12 @@ def test_the_frame_covers_the_fields_exactly_at_any_pixel_size(example_plate: Pl
 def test_views_lie_on_whole_pixels_though_tables_are_float32(example_plate: PlateFactory) -> None:
     (layer, _) = layers_of(example_plate(SPEC).path)
     frame = frame_of([layer], [1.0, 0.65, 0.65], "union")
-    views = layer.views(layer.image, frame, "czyx", order=1, first_channel=3)
+    views = layer.images[0].views(layer.image, frame, "czyx", order=1, first_channel=3)
     starts = [view.placed.start for view in views]
     assert starts == [(3, 0, 0, 0), (3, 0, 0, 34), (3, 0, 24, 0), (3, 0, 24, 34)]
     assert all(isinstance(view, ShiftedView) and view.is_whole for view in views)
     double = frame_of([layer], [1.0, 1.3, 1.3], "union")
-    for view in layer.views(layer.image, double, "czyx", order=1):
+    for view in layer.images[0].views(layer.image, double, "czyx", order=1):
         assert isinstance(view, AffineView)
         np.testing.assert_array_equal(np.array(view.offset) % 0.5, 0)
 
@@ -126,7 +129,11 @@ def test_axes_and_channels_of_a_stack(example_plate: PlateFactory) -> None:
     mixed = [flat[0], longer[1]]
     assert common_axes(mixed) == "tcyx"
     assert leading_shape(mixed, "tcyx") == [3, 3]
-    placed = flat[0].views(flat[0].image, frame_of(mixed, [0.65] * 2, "union"), "tcyx", order=0)
+    placed = (
+        flat[0]
+        .images[0]
+        .views(flat[0].image, frame_of(mixed, [0.65] * 2, "union"), "tcyx", order=0)
+    )
     assert placed[0].box.shape == (2, 1, 30, 40)
     with pytest.raises(ViewError, match=r"axes is zyx, that of image 0 is tyx; they cannot be st"):
         frame_of([flat[0], layers[1]], [0.65] * 2, "union")
@@ -150,11 +157,12 @@ def test_labels_have_a_name_of_their_own(example_plate: PlateFactory) -> None:
 
 def test_fields_without_pixels_in_a_label_have_no_view(example_plate: PlateFactory) -> None:
     path = example_plate(SPEC).path / "B" / "03" / "0"
-    image = Image.read(path)
-    fields = find_fields(path, image, "FOV_ROI_table")
-    outside = replace(fields[0], array_um={**fields[0].array_um, "y": 500.0})
-    layer = Layer("0", 0, image, [outside, *fields[1:]])
-    assert layer.fields_in(image) == fields[1:]
+    (part,) = layers_of(path.parents[2])[0].images
+    outside = replace(part.fields[0], array_um={**part.fields[0].array_um, "y": 500.0})
+    frame = frame_of([layers_of(path.parents[2])[0]], [1.0, 0.65, 0.65], "union")
+    cut = replace(part, fields=[outside, *part.fields[1:]])
+    views = cut.views(part.image, frame, part.image.axes, order=0)
+    assert len(views) == len(part.fields) - 1
 
 
 def test_a_label_with_an_axis_in_space_that_its_image_lacks_is_an_error(tmp_path: Path) -> None:
@@ -165,4 +173,4 @@ def test_a_label_with_an_axis_in_space_that_its_image_lacks_is_an_error(tmp_path
     sizes: Any = {"pixel_size": [1] * 3, "shape": [1, 5, 6], "chunks": [1, 5, 6]}
     create_image(label, name="n", axes="zyx", **sizes, **made)
     with pytest.raises(ViewError, match=r"labels/n.* has the axes 'zyx', its image only 'yx'"):
-        Layer.read("0", 0, image, "FOV_ROI_table")
+        read_image(image)

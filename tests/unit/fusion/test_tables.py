@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import zarr
 
-from platefuse.fusion.fields import Layer
 from platefuse.fusion.frame import Frame
+from platefuse.fusion.layers import Layer, LayerReader
+from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import frame_of
 from platefuse.fusion.tables import write_fused_tables
 from platefuse.ngff.create import write_group
@@ -46,7 +47,7 @@ def with_backend(backend: str, **changes: Any) -> PlateSpec:
 
 def layers_of(plate: ExamplePlate) -> list[Layer]:
     well = Plate.open(plate.path).read_wells()[0]
-    return [Layer.read(i.name, i.acquisition, i.live, "FOV_ROI_table") for i in well.images]
+    return LayerReader(FusionOptions()).read(well)
 
 
 def write(

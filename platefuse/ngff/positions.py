@@ -1,0 +1,267 @@
+"""Stage positions of the images of a plate that has one image for each field.
+
+Positions come from one of three sources, in this order: a table that the user gives, the
+`translation` of the images, and the `OME/METADATA.ome.xml` that a converter wrote into the plate.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from xml.etree import ElementTree
+
+from platefuse.errors import ConfigError, MetadataError
+from platefuse.ngff.image import Multiscale
+from platefuse.ngff.metadata import find_attributes
+from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.units import um_per_unit
+
+Position = Mapping[str, float]
+"""Micrometres by axis in space. Axes of which the source says nothing are left out."""
+
+OME_XML = Path("OME", "METADATA.ome.xml")
+
+_COLUMNS = ("well", "image", "y_um", "x_um")
+_OPTIONAL_COLUMNS = ("z_um", "acquisition")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What a user's table says of one image.
+
+    Attributes
+    ----------
+    position : Position
+        Where its first pixel is.
+    acquisition : int or None
+        Its acquisition; None: as the well's metadata say.
+    """
+
+    position: Position
+    acquisition: int | None = None
+
+
+@cache
+def read_position_table(path: Path) -> Mapping[tuple[str, str], Placed]:
+    """Read a user's table of positions.
+
+    Parameters
+    ----------
+    path : Path
+        Tab-separated text with the columns `well`, `image`, `y_um`, `x_um` and perhaps `z_um`
+        and `acquisition`.
+
+    Returns
+    -------
+    mapping of (str, str) to Placed
+        By well, for example ``"B/03"``, and path of the image in it.
+
+    Raises
+    ------
+    ConfigError
+        With a message for each fault.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"config.input.positions: {path} cannot be read ({error}). Give the path of a "
+            f"tab-separated file with the columns {', '.join(_COLUMNS)}."
+        ) from error
+    lines = csv.reader(text.splitlines(), delimiter="\t")
+    header = [name.strip() for name in next(lines, [])]
+    if missing := [name for name in _COLUMNS if name not in header]:
+        raise ConfigError(
+            f"{path}: the header is {header} and lacks {missing}. Expected the tab-separated "
+            f"columns {', '.join(_COLUMNS)}, and perhaps {' and '.join(_OPTIONAL_COLUMNS)}."
+        )
+    rows: dict[tuple[str, str], Placed] = {}
+    faults = []
+    for number, cells in enumerate(lines, 2):
+        row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
+        if not any(row.values()):
+            continue
+        try:
+            key, placed = _read_row(row)
+        except ValueError as error:
+            faults.append(f"{path}, line {number}: {error}.")
+            continue
+        if key in rows:
+            faults.append(f"{path}, line {number}: image {key[1]} of well {key[0]} occurs again.")
+        rows[key] = placed
+    if faults:
+        raise ConfigError(*faults)
+    return rows
+
+
+def translation_of(image: Multiscale) -> Position | None:
+    """The `translation` of an image's finest level in micrometres; None if it has none."""
+    entry = image.metadata
+    total: dict[str, float] = {}
+    for holder in (entry["datasets"][0], entry):
+        transforms = holder.get("coordinateTransformations")
+        for transform in transforms if isinstance(transforms, list) else []:
+            values = transform.get("translation") if isinstance(transform, dict) else None
+            if isinstance(values, list) and len(values) == len(image.axes):
+                units = zip(image.axes, values, image.um_per_unit, strict=True)
+                found = {a: _finite(v) * u for a, v, u in units if a in "zyx"}
+                total = {a: total.get(a, 0.0) + um for a, um in found.items()}
+    return total or None
+
+
+@dataclass(frozen=True)
+class OmePositions:
+    """Positions in the OME-XML of a plate.
+
+    Attributes
+    ----------
+    images : sequence of Position or None
+        Of every `Image` element, in the order of the document.
+    wells : mapping of (int, int) to sequence of Position or None
+        Of the fields of every `Well` element, by its row and column.
+    series : sequence of str
+        Path of every image in the plate, in the order of `images`; empty if it is not listed.
+    """
+
+    images: Sequence[Position | None] = ()
+    wells: Mapping[tuple[int, int], Sequence[Position | None]] = field(default_factory=dict)
+    series: Sequence[str] = ()
+
+    def of(self, image: WellImage, place: tuple[int, int]) -> Position | None:
+        """Position of an image of the well at a row and column, counted from 0."""
+        path = f"{image.well.name}/{image.name}"
+        if path in self.series:
+            found = self.images[self.series.index(path)]
+            if found is not None:
+                return found
+        names = [name for name, _ in image.well.listed]
+        fields = self.wells.get(place, ())
+        # Converters number the fields of a well in the order of the document.
+        number = int(image.name) if image.name.isdecimal() else names.index(image.name)
+        return fields[number] if number < len(fields) else None
+
+
+@cache
+def read_ome_positions(plate: Path) -> OmePositions:
+    """Read the positions in a plate's OME-XML; none if it has no such file.
+
+    Raises
+    ------
+    MetadataError
+        If the file cannot be read.
+    """
+    file = plate / OME_XML
+    if not file.is_file():
+        return OmePositions()
+    images: dict[str, Position | None] = {}
+    wells: dict[tuple[int, int], list[tuple[str, Position | None]]] = {}
+    try:
+        for _, element in ElementTree.iterparse(file):
+            kind = _kind(element)
+            if kind == "Image":
+                images[element.get("ID", "")] = _of_image(element)
+                element.clear()
+            elif kind == "Well":
+                place = int(element.get("Row", -1)), int(element.get("Column", -1))
+                wells[place] = list(_of_samples(element))
+                element.clear()
+    except (ElementTree.ParseError, OSError, ValueError) as error:
+        raise MetadataError(
+            f"{file}: its positions cannot be read ({error}). Repair the file, or give the "
+            "positions as a table under `input.positions`."
+        ) from error
+    series = (find_attributes(plate / "OME") or {}).get("series")
+    listed = [str(path) for path in series] if isinstance(series, list) else []
+    return OmePositions(
+        tuple(images.values()),
+        {
+            place: tuple(own or images.get(image) for image, own in samples)
+            for place, samples in wells.items()
+        },
+        listed if len(listed) == len(images) else (),
+    )
+
+
+def row_and_column(well: Well) -> tuple[int, int]:
+    """Row and column of a well, counted from 0, as the plate's metadata say."""
+    plate = (find_attributes(well.plate) or {}).get("plate", {})
+    for entry in plate.get("wells", ()):
+        if isinstance(entry, dict) and entry.get("path") == well.name:
+            row, column = entry.get("rowIndex"), entry.get("columnIndex")
+            if isinstance(row, int) and isinstance(column, int):
+                return row, column
+    indices = []
+    for key, name in (("rows", well.row), ("columns", well.column)):
+        names = [e.get("name") if isinstance(e, dict) else None for e in plate.get(key, ())]
+        indices.append(names.index(name) if name in names else -1)
+    return indices[0], indices[1]
+
+
+def _read_row(row: Mapping[str, str]) -> tuple[tuple[str, str], Placed]:
+    well, image = (row.get(key, "") for key in ("well", "image"))
+    if not well or not image:
+        raise ValueError(f"well {well!r} and image {image!r}; expected both")
+    position = {}
+    for axis in "zyx":
+        given = row.get(f"{axis}_um", "")
+        if given or axis != "z":
+            try:
+                position[axis] = _finite(float(given))
+            except ValueError:
+                raise ValueError(f"{axis}_um is {given!r}; expected a finite number") from None
+    number = row.get("acquisition", "")
+    if number and not number.isdecimal():
+        raise ValueError(f"acquisition is {number!r}; expected a whole number or nothing")
+    return (well, image), Placed(position, int(number) if number else None)
+
+
+def _kind(element: ElementTree.Element) -> str:
+    """Name of an element without its namespace, which differs between versions of OME-XML."""
+    return element.tag.rpartition("}")[2]
+
+
+def _of_samples(well: ElementTree.Element) -> Iterator[tuple[str, Position | None]]:
+    """Image and position of each field of a well; the position is often only in the image."""
+    for sample in well:
+        if _kind(sample) == "WellSample":
+            reference = next((e.get("ID", "") for e in sample if _kind(e) == "ImageRef"), "")
+            yield reference, _of_attributes(sample, {})
+
+
+def _of_image(image: ElementTree.Element) -> Position | None:
+    """Position of the first plane of an image."""
+    pixels = next((e for e in image if _kind(e) == "Pixels"), None)
+    plane = next((e for e in pixels if _kind(e) == "Plane"), None) if pixels is not None else None
+    if pixels is None or plane is None:
+        return None
+    sizes = {axis: _length(pixels, f"PhysicalSize{axis.upper()}", 1.0) for axis in "zyx"}
+    return _of_attributes(plane, {a: size for a, size in sizes.items() if size is not None})
+
+
+def _of_attributes(element: ElementTree.Element, pixel_um: Mapping[str, float]) -> Position | None:
+    found = {}
+    for axis in "zyx":
+        um = _length(element, f"Position{axis.upper()}", pixel_um.get(axis, 1.0))
+        if um is not None:
+            found[axis] = um
+    return found if {"y", "x"} <= set(found) else None
+
+
+def _length(element: ElementTree.Element, name: str, pixel_um: float) -> float | None:
+    """A length in micrometres; without a real unit it is taken for micrometres."""
+    value = element.get(name)
+    if value is None:
+        return None
+    unit = element.get(f"{name}Unit", "reference frame")
+    um = pixel_um if unit == "pixel" else um_per_unit(unit)
+    return _finite(float(value)) * (1.0 if um is None else um)
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not finite")
+    return float(value)
