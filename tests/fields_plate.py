@@ -152,7 +152,9 @@ def write_ome_xml(
     series: bool = True,
 ) -> None:
     """Write `OME/METADATA.ome.xml` with the positions, in the images or in the well samples."""
-    images, wells, paths = [], [], []
+    images: list[str] = []
+    wells: list[str] = []
+    paths: list[str] = []
     rows = sorted({well.split("/")[0] for well in (*spec.wells, *spec.listed)})
     columns = sorted({well.split("/")[1] for well in (*spec.wells, *spec.listed)})
     for well, acquisitions in spec.wells.items():
