@@ -23,6 +23,6 @@ include: "workflow/rules/fuse.smk"
 rule all:
     default_target: True
     input:
-        final_receipts(),
+        final_receipts,
     message:
         "all plates are done"

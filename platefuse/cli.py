@@ -63,6 +63,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"platefuse {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_check(commands.add_parser(
+        "check",
+        help="what a run would do, and what would stop it",
+        description="Read a config and everything that its jobs will read, as `snakemake` does "
+        "before the first job. Prints what each plate was taken for, what would be done, and every "
+        "well that cannot be processed. Changes nothing. Exit code 1 if the run would stop.",
+    ))  # fmt: skip
     _add_status(commands.add_parser(
         "status",
         help="what has been done to a plate",
@@ -77,6 +84,11 @@ def _parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     ))  # fmt: skip
     return parser
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_check)
+    parser.add_argument("config", type=Path, help="the config of the run, a YAML file")
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
@@ -140,6 +152,13 @@ def _example(args: argparse.Namespace) -> None:
         ),
     )
     print(f"Wrote the example plate {args.path}.")
+
+
+def _check(args: argparse.Namespace) -> None:
+    from platefuse.workflow.planning import check_config
+
+    for line in check_config(args.config):
+        print(line)
 
 
 def _status(args: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, unused here: they spin as it starts
 
 from platefuse.errors import PlatefuseError
+from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well, WellImage
 from platefuse.records import Receipt
@@ -88,6 +89,16 @@ class Job:
         from platefuse.fusion.options import FusionOptions
 
         return FusionOptions(**self.given["options"])
+
+    @property
+    def read_as(self) -> InputOptions:
+        """How the images of a well are read."""
+        return InputOptions(**self.given["read_as"])
+
+    @property
+    def wells(self) -> list[str]:
+        """The wells of the plate that are processed, for example ``["B/03"]``."""
+        return list(self.given["wells"])
 
     @property
     def part(self) -> int:

@@ -7,7 +7,7 @@ from platefuse.records import PlateReceipt
 
 def finish_fused_plate(job: _job.Job) -> PlateReceipt:
     """Make the fused wells a plate."""
-    return well.finish_fused_plate(job.plate, job.fused, job.options)
+    return well.finish_fused_plate(job.plate, job.fused, job.options, job.wells)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ def fuse_part(job: _job.Job) -> FusionReceipt:
     """Write the part's chunks to the staging folder."""
     return well.fuse_well_part(
         job.well, job.fused, job.options, job.part, job.scatter,
-        registered_copies=job.registered_copies, threads=job.threads,
+        registered_copies=job.registered_copies, read_as=job.read_as, threads=job.threads,
     )  # fmt: skip
 
 

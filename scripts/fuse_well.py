@@ -9,7 +9,8 @@ def fuse_well(job: _job.Job) -> FusionReceipt:
     """Fuse the well's images."""
     return well.fuse_well(
         job.well, job.fused, job.options,
-        registered_copies=job.registered_copies, scatter=job.scatter, threads=job.threads,
+        registered_copies=job.registered_copies, read_as=job.read_as,
+        scatter=job.scatter, threads=job.threads,
     )  # fmt: skip
 
 

@@ -168,29 +168,43 @@ def check_fused_well(well: Path) -> None:
         raise PlateError(f"{well} exists and is not a fused well. {NOT_OURS}")
 
 
-def finish_fused_plate(plate: Plate, fused: Path, options: FusionOptions) -> PlateReceipt:
-    """Write the metadata of the fused plate, all wells of which exist.
+def finish_fused_plate(
+    plate: Plate, fused: Path, options: FusionOptions, wells: Sequence[str] | None = None
+) -> PlateReceipt:
+    """Write the metadata of the fused plate.
+
+    Parameters
+    ----------
+    plate : Plate
+        The plate that was fused.
+    fused : Path
+        Folder of the fused plate.
+    options : FusionOptions
+        How it was fused.
+    wells : sequence of str, optional
+        The wells that were fused, for example ``["B/03"]``; by default all.
 
     Raises
     ------
     ViewError
         If a well has not been fused.
     """
-    missing = [
-        w.name for w in plate.wells if FusedWellRecord.read(fused / w.row / w.column) is None
-    ]
+    done = [well for well in plate.wells if wells is None or well.name in set(wells)]
+    missing = [w.name for w in done if FusedWellRecord.read(fused / w.row / w.column) is None]
     if missing:
         raise ViewError(f"{fused}: not fused yet: {', '.join(missing)}. Run `fuse_well` for them.")
+    listed = zip(plate.metadata["wells"], plate.wells, strict=True)
     section = {
         **plate.metadata,
+        "wells": [entry for entry, well in listed if well in done],
         "version": options.ngff_version,
         "name": fused.name.removesuffix(".zarr"),
         "field_count": 1,
     }
-    for row in {well.row for well in plate.wells}:
+    for row in {well.row for well in done}:
         write_group(fused / row, {}, options.ngff_version)
     write_group(fused, {"plate": section}, options.ngff_version)
-    return PlateReceipt(fused=fused.name, wells=tuple(well.name for well in plate.wells))
+    return PlateReceipt(fused=fused.name, wells=tuple(well.name for well in done))
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,6 @@ def by_acquisition(
     for image in images:
         number = acquisition(image) if acquisition else None
         if number is None:
-            number = image.acquisition or 0
+            number = image.number
         groups.setdefault(number, []).append(image)
     return sorted(groups.items())

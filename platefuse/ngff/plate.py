@@ -47,6 +47,11 @@ class WellImage:
     acquisition: int | None = None
 
     @property
+    def number(self) -> int:
+        """Number of its acquisition; 0 where the metadata does not say."""
+        return self.acquisition or 0
+
+    @property
     def live(self) -> Path:
         """Where the image is in the plate."""
         return self.well.path / self.name
@@ -238,10 +243,10 @@ class Well:
         PlateError
             If the well has no such acquisition, or more than one image would do.
         """
-        candidates = [i for i in self.images if i.acquisition == acquisition]
-        candidates = candidates or [i for i in self.acquired_images if i.acquisition == acquisition]
+        candidates = [i for i in self.images if i.number == acquisition]
+        candidates = candidates or [i for i in self.acquired_images if i.number == acquisition]
         if not candidates:
-            found = sorted({n for i in self.acquired_images if (n := i.acquisition) is not None})
+            found = sorted({image.number for image in self.acquired_images})
             raise PlateError(
                 f"{self.path}: no image of the reference acquisition {acquisition!r} (the well's "
                 f"metadata has acquisitions {found}). Set `registration.reference_acquisition` "

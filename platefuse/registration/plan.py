@@ -35,6 +35,8 @@ class RegistrationPlan:
         Files and folders in the image that are copied as they are.
     record : RegistrationRecord
         The record of the new image, without its tables.
+    table_folders : mapping of str to Path
+        For each table of the new image, the image that it is copied from.
     """
 
     target: WellImage
@@ -43,6 +45,7 @@ class RegistrationPlan:
     label_placements: Mapping[str, tuple[Placement, ...]]
     foreign_files: tuple[Path, ...]
     record: RegistrationRecord
+    table_folders: Mapping[str, Path]
 
 
 def plan_registration(image: WellImage, request: RegistrationRequest) -> RegistrationPlan:
@@ -68,7 +71,8 @@ def plan_registration(image: WellImage, request: RegistrationRequest) -> Registr
     placements, label_placements = _place(source, *tables)
     for part in source.parts:
         part.check_levels()
-    check_actions(table_actions(image, reference), image, source.spatial)
+    actions = table_actions(image, reference)
+    check_actions(actions, image, source.spatial)
     others = tuple(foreign_files(source))
     for path in others:
         check_tree(path, image.well.plate)
@@ -79,7 +83,9 @@ def plan_registration(image: WellImage, request: RegistrationRequest) -> Registr
         axes=source.spatial,
         rois=tuple(RegisteredRoi(p.name, p.shift_px, p.dst.start, p.dst.shape) for p in placements),
     )
-    return RegistrationPlan(image, source, placements, label_placements, others, record)
+    origins = {"image": image.live, "reference": reference.live}
+    folders = {name: origins[action.origin] for name, action in actions.items()}
+    return RegistrationPlan(image, source, placements, label_placements, others, record, folders)
 
 
 def _check_original(image: WellImage, reference: WellImage, request: RegistrationRequest) -> None:

@@ -46,7 +46,12 @@ def find_json(file: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file in one step: readers see the old or the new content, never a part.
+    """Write a JSON file in one step; see `write_text`."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one step: readers see the old or the new content, never a part.
 
     The mode of the file follows the umask, as that of any new file.
 
@@ -54,11 +59,10 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     ----------
     path : Path
         The file; its folder is created if it is missing.
-    content : mapping
+    text : str
         The content.
     """
     make_folder(path.parent)
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         with temporary.open("x", encoding="utf-8") as file:

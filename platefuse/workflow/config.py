@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import yaml
 
 from platefuse.errors import ConfigError
 from platefuse.fusion.options import FusionOptions
+from platefuse.ngff.layout import InputOptions
 from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.expected import Expected, text, whole
 from platefuse.storage.options import check_options, checks, option
@@ -157,6 +158,13 @@ class Config:
         'Paths of the images to process in every well, for example ["0", "1"]; null: all.',
         comment='null: all; or for example ["0_illum", "1_illum"]',
     )
+    input: InputOptions = field(default_factory=InputOptions)
+    on_bad_well: Literal["stop", "skip"] = option(
+        "stop",
+        "What happens if a well cannot be processed. stop: nothing begins, and all such wells are "
+        "listed; skip: the other wells are processed, and <results>/<plate>/skipped.tsv lists what "
+        "was left out.",
+    )
     registration: Registration = field(default_factory=Registration)
     fusion: Fusion = field(default_factory=Fusion)
 
@@ -202,6 +210,23 @@ def read_config(given: Mapping[str, Any], files: Iterable[str | Path] = ()) -> C
         raise ConfigError(*faults)
     assert isinstance(config, Config)
     return config
+
+
+def read_yaml(file: Path) -> Mapping[str, Any]:
+    """The content of a config file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is not a mapping.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{file} holds {content!r}; expected a mapping of keys, such as plates.")
+    return content
 
 
 def repeated_keys(file: str | Path) -> Iterator[str]:

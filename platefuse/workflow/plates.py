@@ -7,15 +7,18 @@ Every process of a run does this while it plans the jobs, so it reads little.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
 from platefuse.errors import ConfigError, PlateError, PlatefuseError
-from platefuse.ngff.paths import fused_plate_path, staging_root
+from platefuse.ngff.layout import choose_layout
+from platefuse.ngff.metadata import is_node
+from platefuse.ngff.paths import entries, fused_plate_path, staging_root
 from platefuse.ngff.plate import Plate, Well
+from platefuse.tables.table import table_path
 from platefuse.workflow.config import Config
-from platefuse.workflow.receipts import NAME, WellKey, wells_of
+from platefuse.workflow.receipts import NAME, WellKey
 
 
 def open_plates(config: Config) -> dict[str, Plate]:
@@ -39,18 +42,90 @@ def open_plates(config: Config) -> dict[str, Plate]:
     return plates
 
 
-def read_wells(config: Config, plates: Mapping[str, Plate]) -> dict[WellKey, Well]:
-    """Read and check the metadata of all wells of a run.
+class Wells(Mapping[WellKey, Well]):
+    """The wells of a run, in the order of processing. Each is read when it is first asked for.
 
-    Raises
-    ------
-    PlateError
-        With the first fault.
+    Wells that a plate lists and does not have are left out: sparse plates are common.
+
+    Parameters
+    ----------
+    config : Config
+        The config.
+    plates : mapping of str to Plate
+        Its plates.
+    left_out : collection of WellKey
+        Wells that are not processed.
+
+    Attributes
+    ----------
+    absent : list of WellKey
+        The wells that are listed and absent.
     """
-    wells = wells_of(plates)
-    for well in wells.values():
-        check_well(well, config)
-    return wells
+
+    def __init__(
+        self, config: Config, plates: Mapping[str, Plate], left_out: Collection[WellKey] = ()
+    ) -> None:
+        self._config, self._plates = config, plates
+        listed = [(name, w.row, w.column) for name, plate in plates.items() for w in plate.wells]
+        present = _present(plates)
+        self.absent = [key for key in listed if key not in present]
+        self._keys = dict.fromkeys(k for k in listed if k in present and k not in left_out)
+        self._read: dict[WellKey, Well] = {}
+
+    def __getitem__(self, key: WellKey) -> Well:
+        """Read and check the metadata of a well.
+
+        Raises
+        ------
+        PlateError
+            If the well cannot be processed.
+        """
+        if key not in self._keys:
+            raise KeyError(key)
+        if key not in self._read:
+            plate, row, column = key
+            well = self._plates[plate].well(row, column)
+            check_well(well, self._config)
+            self._read[key] = well
+        return self._read[key]
+
+    def __iter__(self) -> Iterator[WellKey]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def names(self, plate: str) -> list[str]:
+        """The wells of a plate, for example ``["B/03"]``."""
+        return [f"{row}/{column}" for name, row, column in self if name == plate]
+
+    def without(self, left_out: Collection[WellKey]) -> Wells:
+        """The same wells but for some; what was read is not read again."""
+        wells = Wells(self._config, self._plates, left_out)
+        wells._read = self._read
+        return wells
+
+
+def find_bad_wells(wells: Wells, check: Callable[[Well], None] | None = None) -> dict[WellKey, str]:
+    """The wells that cannot be processed, each with the reason.
+
+    Parameters
+    ----------
+    wells : Wells
+        The wells of a run.
+    check : callable, optional
+        Raises a `PlatefuseError` for a well that cannot be processed; by default only the metadata
+        of the wells are checked.
+    """
+    bad: dict[WellKey, str] = {}
+    for key in wells:
+        try:
+            well = wells[key]
+            if check is not None:
+                check(well)
+        except PlatefuseError as error:
+            bad[key] = str(error)
+    return bad
 
 
 def check_well(well: Well, config: Config) -> None:
@@ -73,8 +148,31 @@ def check_well(well: Well, config: Config) -> None:
             f"{[image.name for image in well.acquired_images]}. Name images that every well has."
         )
     if config.registration.enabled:
+        _check_mosaic(well, config)
         for image in well.images:
             well.reference_image(image.name, config.registration.request.reference_acquisition)
+
+
+def _check_mosaic(well: Well, config: Config) -> None:
+    """Check that a well is not in the layout `fields`, which cannot be registered."""
+    table = config.fusion.options.tile_table
+    layout = choose_layout(
+        well, config.input, table, lambda image: is_node(table_path(image.live, table))
+    )
+    if layout.name == "fields":
+        raise PlateError(
+            f"{well.path}: each of its images is one field ({layout.why}). To register such a "
+            "plate, its shifts must be measured, which platefuse cannot do yet. Set "
+            "registration.enabled: false to fuse it as it is."
+        )
+
+
+def _present(plates: Mapping[str, Plate]) -> set[WellKey]:
+    """The wells whose folder exists: one look at the folder of each row."""
+    rows = {(name, well.row) for name, plate in plates.items() for well in plate.wells}
+    return {
+        (name, row, entry.name) for name, row in rows for entry in entries(plates[name].path / row)
+    }
 
 
 def _overlaps(config: Config, plates: Mapping[str, Plate]) -> Iterator[str]:

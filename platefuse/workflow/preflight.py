@@ -6,7 +6,7 @@ Nothing here writes.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from platefuse.errors import PlateError, SwapError
@@ -14,25 +14,21 @@ from platefuse.fusion.layers import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import frame_for
 from platefuse.fusion.well import NOT_OURS, check_fused_well, fused_images
+from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import fused_plate_path, staging_root
-from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well
-from platefuse.registration.plan import plan_registration
+from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well, WellImage
+from platefuse.records import RegistrationRecord
+from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.swap import only_backup_left
 from platefuse.storage.files import same_filesystem
 from platefuse.workflow.config import Config
+from platefuse.workflow.receipts import WellKey
 
 
-def check_inputs(config: Config, plates: Mapping[str, Plate]) -> None:
-    """Check every input of every well of a run.
-
-    Parameters
-    ----------
-    config : Config
-        The config.
-    plates : mapping of str to Plate
-        Its plates, by their names in the config.
+def check_outputs(config: Config, plates: Mapping[str, Plate]) -> None:
+    """Check that a run can write what it makes, and replaces nothing of somebody else.
 
     Raises
     ------
@@ -40,11 +36,51 @@ def check_inputs(config: Config, plates: Mapping[str, Plate]) -> None:
         The first thing that is wrong.
     """
     for plate in plates.values():
-        if config.registration.enabled:
-            check_plate(plate, config.registration.request)
         if config.fusion.enabled:
-            check_fusion(plate, config.fusion.options)
             check_fused_plate(plate, fused_plate_path(plate.path, config.fusion.output))
+
+
+def describe_plate(
+    name: str, plate: Plate, wells: Mapping[WellKey, Well], config: Config
+) -> Iterator[str]:
+    """Lines that tell what a plate was taken for, and what a run would do to it."""
+    own = [well for key, well in wells.items() if key[0] == name]
+    yield f"plate {name}: {plate.path}, {len(own)} of {len(plate.wells)} wells can be processed"
+    reader = LayerReader(config.fusion.options, config.input)
+    layouts: dict[str, list[Well]] = {}
+    for well in own:
+        layout = reader.layout(well)
+        layouts.setdefault(f"layout {layout.name}: {layout.why}", []).append(well)
+    for words, found in layouts.items():
+        counts = sorted({len(well.images) for well in found})
+        numbers = sorted({image.number for well in found for image in well.images})
+        yield (
+            f"  {len(found)} wells, {' or '.join(map(str, counts))} images each, acquisitions "
+            f"{', '.join(map(str, numbers))}; {words}"
+        )
+    if config.registration.enabled:
+        request = config.registration.request
+        place = "in place" if request.overwrite_input else "next to the originals"
+        yield (
+            f"  register to acquisition {request.reference_acquisition} by {request.roi_table}, "
+            f"{place}"
+        )
+    if config.fusion.enabled:
+        target = fused_plate_path(plate.path, config.fusion.output)
+        yield f"  fuse ({config.fusion.options.layout}) into {target}"
+
+
+def check_well_inputs(well: Well, config: Config) -> None:
+    """Check everything that the jobs of a well will read.
+
+    Raises
+    ------
+    PlatefuseError
+        The first thing that is wrong.
+    """
+    plans = check_well(well, config.registration.request) if config.registration.enabled else {}
+    if config.fusion.enabled:
+        check_well_fusion(well, config.fusion.options, config.input, plans)
 
 
 def check_plate(plate: Plate, request: RegistrationRequest) -> None:
@@ -66,8 +102,8 @@ def check_plate(plate: Plate, request: RegistrationRequest) -> None:
         check_well(well, request)
 
 
-def check_well(well: Well, request: RegistrationRequest) -> None:
-    """Check every image of one well; see `check_plate`."""
+def check_well(well: Well, request: RegistrationRequest) -> dict[str, RegistrationPlan]:
+    """Check every image of one well; returns the plans of those that are not registered yet."""
     names = {image.name for image in well.listed_images}
     for image in well.images:
         if f"{image.name}{BACKUP_SUFFIX}" in names:
@@ -76,11 +112,13 @@ def check_well(well: Well, request: RegistrationRequest) -> None:
                 f"backup of image {image.name} gets. Rename it."
             )
     if any(only_backup_left(image) for image in well.acquired_images):
-        return  # the well's first job restores it; until then its images cannot be read
+        return {}  # the well's first job restores it; until then its images cannot be read
+    plans = {}
     for image in well.images:
         if done_record(request.destination(image), request) is None:
             _check_swappable(well.plate)
-            plan_registration(image, request)
+            plans[image.name] = plan_registration(image, request)
+    return plans
 
 
 def check_fused_plate(plate: Plate, fused: Path) -> None:
@@ -111,26 +149,51 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
 
 
 def check_fusion(plate: Plate, options: FusionOptions) -> None:
-    """Check that every well has fields that can be fused.
+    """Check that every well of a plate has fields that can be fused; see `check_well_fusion`."""
+    for well in plate.read_wells():
+        check_well_fusion(well, options)
+
+
+def check_well_fusion(
+    well: Well,
+    options: FusionOptions,
+    read_as: InputOptions | None = None,
+    plans: Mapping[str, RegistrationPlan] | None = None,
+) -> None:
+    """Check that a well has fields that can be fused.
 
     Parameters
     ----------
-    plate : Plate
-        The plate, registered or not yet.
+    well : Well
+        The well, registered or not yet.
     options : FusionOptions
         How to fuse it.
+    read_as : InputOptions, optional
+        How it is read.
+    plans : mapping of str to RegistrationPlan, optional
+        What registration will do to its images, by their paths.
 
     Raises
     ------
     PlatefuseError
         The first thing that is wrong.
     """
-    for well in plate.read_wells():
-        if any(only_backup_left(image) for image in well.images):
-            continue  # the well's first job restores it; until then its images cannot be read
-        layers = LayerReader(options).read(well)
-        for _, together in fused_images(layers, options):
-            frame_for(together, options)
+    if any(only_backup_left(image) for image in well.acquired_images):
+        return  # the well's first job restores it; until then its images cannot be read
+
+    def tables(image: WellImage) -> Path:
+        plan = (plans or {}).get(image.name)
+        return image.live if plan is None else plan.table_folders.get(table, image.live)
+
+    def record(image: WellImage) -> RegistrationRecord | None:
+        plan = (plans or {}).get(image.name)
+        return RegistrationRecord.read(image.live) if plan is None else plan.record
+
+    table = options.tile_table
+    reader = LayerReader(options, read_as or InputOptions(), table_folder=tables, record=record)
+    layers = reader.read(well)
+    for _, together in fused_images(layers, options):
+        frame_for(together, options)
 
 
 def _check_swappable(plate: Path) -> None:

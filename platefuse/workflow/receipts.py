@@ -89,7 +89,7 @@ class Receipts:
         """All fused wells of the plate."""
         return [self._of_well(key, "fuse_well") for key in self.wells if key[0] == wildcards.plate]
 
-    def final(self) -> list[str]:
+    def final(self, wildcards: object = None) -> list[str]:
         """The receipts with which a whole run ends."""
         receipts = []
         if self.config.registration.enabled:

@@ -6,6 +6,7 @@ because the preflight or the job itself reports what is wrong with it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import prod
@@ -76,12 +77,12 @@ class JobResources:
     ----------
     config : Config
         The config.
-    wells : dict of WellKey to Well
+    wells : mapping of WellKey to Well
         The wells of all plates.
     """
 
     config: Config
-    wells: dict[WellKey, Well]
+    wells: Mapping[WellKey, Well]
 
     def priority(self, wildcards: WellWildcards, rulename: str) -> int:
         """One well after the other, in the config's order; within a well the later step first.
@@ -100,8 +101,9 @@ class JobResources:
         One number for all jobs, from the first image of each plate: the scheduler uses a free core
         at once, so a job that needs several would wait for the smaller ones of later wells.
         """
-        firsts = {key[0]: well for key, well in reversed(self.wells.items()) if well.images}
-        sizes = [_size_of(well, well.images[0].name).total for well in firsts.values()]
+        firsts = {key[0]: key for key in reversed(list(self.wells))}
+        wells = [self.wells[key] for key in firsts.values()]
+        sizes = [_size_of(well, well.images[0].name).total for well in wells if well.images]
         return max(1, min(8, round(max(sizes, default=0) / GIB)))
 
     def memory_mb(self, wildcards: JobWildcards, threads: int, attempt: int) -> int:
@@ -128,7 +130,7 @@ class JobResources:
 
     @cached_property
     def _ranks(self) -> dict[WellKey, int]:
-        return {key: rank for rank, key in enumerate(reversed(self.wells))}
+        return {key: rank for rank, key in enumerate(reversed(list(self.wells)))}
 
     def _size(self, wildcards: JobWildcards) -> Size:
         """Size of the job's image, or of all images of its well together."""

@@ -13,7 +13,8 @@ sys.path.insert(0, str(workflow.basedir))
 
 from platefuse.errors import PlatefuseError
 from platefuse.workflow.config import read_config
-from platefuse.workflow.plates import open_plates, read_wells
+from platefuse.workflow.planning import wells_of_job, wells_of_run
+from platefuse.workflow.plates import open_plates
 from platefuse.workflow.receipts import NAME, Receipts
 from platefuse.workflow.resources import JobResources
 
@@ -30,7 +31,10 @@ try:
     CONFIG = read_config(config, workflow.configfiles)
     # `snakemake --lint` looks at the rules alone; it works where no plate is.
     PLATES = {} if "--lint" in sys.argv else open_plates(CONFIG)
-    WELLS = read_wells(CONFIG, PLATES)
+    if workflow.is_main_process:
+        WELLS = wells_of_run(CONFIG, PLATES, is_dry=workflow.dryrun)
+    else:
+        WELLS = wells_of_job(CONFIG, PLATES)
 except PlatefuseError as error:
     raise WorkflowError(str(error)) from None
 
@@ -44,6 +48,7 @@ pathvars:
 
 REQUEST = asdict(CONFIG.registration.request)
 FUSION_OPTIONS = asdict(CONFIG.fusion.options)
+INPUT_OPTIONS = asdict(CONFIG.input)
 
 RECEIPTS = Receipts(CONFIG, WELLS)
 RESOURCES = JobResources(CONFIG, WELLS)
@@ -69,11 +74,24 @@ def plate_path(wildcards):
     return CONFIG.plates[wildcards.plate]
 
 
+def well_names(wildcards):
+    return WELLS.names(wildcards.plate)
+
+
 onstart:
     # Imported here: it reads tables, which a dry run does not need.
-    from platefuse.workflow.preflight import check_inputs
+    from platefuse.workflow.planning import check_run, warnings_of
 
     try:
-        check_inputs(CONFIG, PLATES)
+        check_run(CONFIG, PLATES, WELLS)
     except PlatefuseError as error:
         raise WorkflowError(str(error)) from None
+    for warning in warnings_of(CONFIG, PLATES, WELLS):
+        logger.warning(f"Warning: {warning}")
+
+
+onsuccess:
+    from platefuse.workflow.planning import warnings_of
+
+    for warning in warnings_of(CONFIG, PLATES, WELLS):
+        logger.warning(f"Warning: {warning}")

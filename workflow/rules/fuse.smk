@@ -22,6 +22,7 @@ rule fuse_part:
         images=CONFIG.images,
         output=CONFIG.fusion.output,
         options=FUSION_OPTIONS,
+        read_as=INPUT_OPTIONS,
         request=REQUEST if CONFIG.registration.enabled else None,
         scatter=CONFIG.fusion.scatter,
     message:
@@ -59,6 +60,7 @@ rule fuse_well:
         images=CONFIG.images,
         output=CONFIG.fusion.output,
         options=FUSION_OPTIONS,
+        read_as=INPUT_OPTIONS,
         request=REQUEST if CONFIG.registration.enabled else None,
         scatter=CONFIG.fusion.scatter,
     message:
@@ -93,6 +95,7 @@ rule finish_fused_plate:
         images=CONFIG.images,
         output=CONFIG.fusion.output,
         options=FUSION_OPTIONS,
+        wells=well_names,
     message:
         "{wildcards.plate}: writing the fused plate's metadata"
     script:

@@ -136,10 +136,11 @@ def test_images_that_platefuse_added_are_not_acquired_ones(plate: Path) -> None:
         ([("0", 0), ("0_illum", 0), ("1_other", 1)], "1_other", r"suffix 'other'"),
         ([("0_x", 0), ("9_x", 0), ("1_x", 1)], "1_x", "not exactly one"),
         (
-            [("1", 1), ("2", None)],
+            [("1", 1), ("2", 2)],
             "1",
-            r"acquisition 0 \(the well's metadata has acquisitions \[1\]",
+            r"acquisition 0 \(the well's metadata has acquisitions \[1, 2\]",
         ),
+        ([("0", None), ("1", 1)], "1", "0"),
     ],
 )
 def test_the_reference_is_the_image_of_the_reference_acquisition(

@@ -1,0 +1,80 @@
+"""Wells that cannot be processed: the message that lists them, and the files that keep them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from platefuse.storage.files import write_text
+
+BAD, SKIPPED = "bad_wells.tsv", "skipped.tsv"
+"""Names of the files in the results of a plate: wells that stopped a run, and wells left out."""
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class BadWell:
+    """A well that cannot be processed.
+
+    Attributes
+    ----------
+    well : str
+        Its row and column, for example ``"B/03"``.
+    reason : str
+        Why not.
+    """
+
+    well: str
+    reason: str
+
+
+def describe(plate: str, bad: Sequence[BadWell], total: int, file: Path | None) -> str:
+    """A message that lists bad wells: the first in words, those with the same reason together.
+
+    Parameters
+    ----------
+    plate : str
+        Name of the plate in the config.
+    bad : sequence of BadWell
+        The wells.
+    total : int
+        Number of wells that were checked.
+    file : Path or None
+        The file that lists all of them, if it is written.
+    """
+    groups: dict[str, list[BadWell]] = {}
+    for each in bad:
+        groups.setdefault(each.reason.replace(each.well, "…"), []).append(each)
+    place = "" if file is None else f" ({file} lists all)"
+    lines = [f"{len(bad)} of {total} wells of plate {plate} cannot be processed{place}:"]
+    for group in list(groups.values())[:_SHOWN]:
+        names = ", ".join(each.well for each in group[:_SHOWN])
+        more = f" and {len(group) - _SHOWN} more" if len(group) > _SHOWN else ""
+        lines.append(f"- {names}{more}: {group[0].reason}")
+    if len(groups) > _SHOWN:
+        lines.append(f"- and {sum(map(len, list(groups.values())[_SHOWN:]))} more wells")
+    return "\n".join(lines)
+
+
+def write_list(file: Path, bad: Iterable[BadWell]) -> None:
+    """Write the file of bad wells; without any, an old one is removed."""
+    rows = [f"{each.well}\t{' '.join(each.reason.split())}\n" for each in bad]
+    if not rows:
+        file.unlink(missing_ok=True)
+        return
+    write_text(file, "".join(["well\treason\n", *rows]))
+
+
+def read_list(file: Path) -> frozenset[str]:
+    """The wells in such a file, for example ``"B/03"``; none if it does not exist."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return frozenset()
+    rows: Iterable[Mapping[str, str]] = csv.DictReader(
+        lines, delimiter="\t", quoting=csv.QUOTE_NONE
+    )
+    return frozenset(row["well"] for row in rows)
