@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
 }
 # Packages whose __init__ offers names, and so imports their modules.
-OFFERS_NAMES = {"testing"}
+OFFERS_NAMES = {"records", "testing"}
 
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 45
@@ -49,10 +49,7 @@ MOST_NAMES = 14
 
 # What is still against the rules. Nothing may be added; a line that is no longer needed must go.
 KNOWN_IMPORTS: set[tuple[str, str]] = set()
-KNOWN_LONG = {
-    "platefuse.fusion.api.fuse",
-    "platefuse.records",
-}
+KNOWN_LONG: set[str] = set()
 KNOWN_NAMES = {"demo", "terminal"}
 
 
