@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from platefuse.errors import TableError
 if TYPE_CHECKING:
     import anndata
     import zarr
+    from zarr.types import AnyArray
 
 
 def read_index(frame: zarr.Group, path: Path) -> list[str]:
@@ -67,7 +68,7 @@ def write_anndata(group: zarr.Group, name: str, table: anndata.AnnData) -> None:
         anndata.io.write_elem(group, name, table)
 
 
-def _texts(node: zarr.Array[Any] | zarr.Group) -> list[str | None]:
+def _texts(node: AnyArray | zarr.Group) -> list[str | None]:
     """The texts of an encoded array; None where one is missing."""
     import zarr
 
