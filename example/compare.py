@@ -9,6 +9,7 @@ from pathlib import Path
 from platefuse.cli import KNOWN_SHIFTS, aligned, shift_text, signed
 from platefuse.errors import PlatefuseError
 from platefuse.ngff.metadata import read_attributes
+from platefuse.storage.typed_json import list_of, object_of
 from platefuse.workflow.status import ImageStatus, PlateStatus, plate_status
 
 TOLERANCE_PX = 0.01
@@ -39,11 +40,12 @@ def compare(status: PlateStatus) -> tuple[list[list[str]], list[str]]:
     for well in status.wells:
         for image in well.images:
             folder = Path(status.plate, well.well, image.image)
-            known = read_attributes(folder).get(KNOWN_SHIFTS, {}).get(image.image)
-            expected = "unknown" if known is None else " ".join(map(signed, known))
+            listed = list_of(object_of(read_attributes(folder).get(KNOWN_SHIFTS)).get(image.image))
+            known = [float(shift) for shift in listed if isinstance(shift, int | float)]
+            expected = " ".join(map(signed, known)) or "unknown"
             found = " ".join(shift_text(image.shifts, axis) for axis in "yx")
             rows.append([well.well, str(image.acquisition), expected, found])
-            if known is None or not was_moved(image, known):
+            if not known or not was_moved(image, known):
                 wrong.append(f"{folder} was moved by {found}, expected {expected}")
     return rows, wrong
 

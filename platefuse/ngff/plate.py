@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from platefuse.errors import PlateError
 from platefuse.ngff.metadata import read_attributes
@@ -23,6 +22,7 @@ from platefuse.ngff.paths import (
     staging_folder,
     staging_root,
 )
+from platefuse.storage.typed_json import JsonObject
 
 REGISTERED_SUFFIX = "_registered"
 BACKUP_SUFFIX = ".original"
@@ -269,10 +269,7 @@ class Well:
 class WellName:
     """The place of a well in its plate.
 
-    Attributes
-    ----------
-    row, column : str
-        Names of its row and column, for example ``"B"`` and ``"03"``: safe path components.
+    Its row and column, for example ``"B"`` and ``"03"``, are safe path components.
     """
 
     row: str
@@ -302,7 +299,7 @@ class Plate:
 
     path: Path
     wells: tuple[WellName, ...]
-    metadata: dict[str, Any]
+    metadata: JsonObject
     only: tuple[str, ...] | None = None
 
     @classmethod
@@ -364,7 +361,7 @@ class Plate:
         return wells
 
 
-def _section(group: Path, key: str) -> dict[str, Any]:
+def _section(group: Path, key: str) -> JsonObject:
     section = read_attributes(group).get(key)
     if not isinstance(section, dict):
         raise PlateError(

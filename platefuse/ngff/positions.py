@@ -19,6 +19,7 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import find_attributes
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.ngff.units import um_per_unit
+from platefuse.storage.typed_json import list_of, object_of
 
 Position = Mapping[str, float]
 """Micrometres by axis in space. Axes of which the source says nothing are left out."""
@@ -102,10 +103,9 @@ def translation_of(image: Multiscale) -> Position | None:
     """The `translation` of an image's finest level in micrometres; None if it has none."""
     entry = image.metadata
     total: dict[str, float] = {}
-    for holder in (entry["datasets"][0], entry):
-        transforms = holder.get("coordinateTransformations")
-        for transform in transforms if isinstance(transforms, list) else []:
-            values = transform.get("translation") if isinstance(transform, dict) else None
+    for holder in (object_of(list_of(entry["datasets"])[0]), entry):
+        for transform in list_of(holder.get("coordinateTransformations")):
+            values = object_of(transform).get("translation")
             if isinstance(values, list) and len(values) == len(image.axes):
                 units = zip(image.axes, values, image.um_per_unit, strict=True)
                 found = {a: _finite(v) * u for a, v, u in units if a in "zyx"}
@@ -188,15 +188,15 @@ def read_ome_positions(plate: Path) -> OmePositions:
 
 def row_and_column(well: Well) -> tuple[int, int]:
     """Row and column of a well, counted from 0, as the plate's metadata say."""
-    plate = (find_attributes(well.plate) or {}).get("plate", {})
-    for entry in plate.get("wells", ()):
-        if isinstance(entry, dict) and entry.get("path") == well.name:
+    plate = object_of((find_attributes(well.plate) or {}).get("plate"))
+    for entry in map(object_of, list_of(plate.get("wells"))):
+        if entry.get("path") == well.name:
             row, column = entry.get("rowIndex"), entry.get("columnIndex")
             if isinstance(row, int) and isinstance(column, int):
                 return row, column
     indices = []
     for key, name in (("rows", well.row), ("columns", well.column)):
-        names = [e.get("name") if isinstance(e, dict) else None for e in plate.get(key, ())]
+        names = [object_of(entry).get("name") for entry in list_of(plate.get(key))]
         indices.append(names.index(name) if name in names else -1)
     return indices[0], indices[1]
 

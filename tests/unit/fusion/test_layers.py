@@ -23,6 +23,11 @@ AUTO = InputOptions()
 OPTIONS = FusionOptions(output_chunksize={"z": 1, "y": 64, "x": 64})
 
 
+def images_of(well: Path) -> Any:
+    metadata: Any = read_attributes(well)["well"]
+    return metadata["images"]
+
+
 def well_of(path: Path, name: str = "B/03") -> Well:
     return Plate.open(path).well(*name.split("/"))
 
@@ -54,7 +59,7 @@ def test_fields_are_fused_at_their_translations(tmp_path: Path, version: str) ->
     fused = fuse(spec.write(tmp_path / "p.zarr"), tmp_path)
     np.testing.assert_array_equal(read_level(fused / "0"), mosaic(spec, "B/03", 0, 4))
     np.testing.assert_array_equal(read_level(fused / "2"), mosaic(spec, "B/03", 2, 3))
-    images = read_attributes(fused)["well"]["images"]
+    images = images_of(fused)
     assert images == [{"path": "0", "acquisition": 0}, {"path": "2", "acquisition": 2}]
 
 
@@ -92,7 +97,7 @@ def test_a_table_gives_positions_and_acquisitions(tmp_path: Path) -> None:
     spec = FieldsPlate({"B/03": {None: 4}}, translation=False)
     positions = table(spec, tmp_path / "positions.tsv")
     fused = fuse(spec.write(tmp_path / "p.zarr"), tmp_path, InputOptions(positions=str(positions)))
-    assert [image["acquisition"] for image in read_attributes(fused)["well"]["images"]] == [5, 6]
+    assert [image["acquisition"] for image in images_of(fused)] == [5, 6]
     scene = spec.pixels("B/03", None)
     height, width = SHAPE[0], STEP[1] + SHAPE[1]
     np.testing.assert_array_equal(read_level(fused / "5"), scene[..., :height, :width])
@@ -201,7 +206,7 @@ def test_the_focus_of_flat_fields_is_no_place(tmp_path: Path) -> None:
     path = FieldsPlate({"B/03": {0: 2}}).write(tmp_path / "p.zarr")
     well = well_of(path)
     for image, z in zip(well.images, (0.0, 7.5), strict=True):
-        attributes = read_attributes(image.live)
+        attributes: Any = read_attributes(image.live)
         for dataset in attributes["multiscales"][0]["datasets"]:
             dataset["coordinateTransformations"][1]["translation"][1] = z
         write_json(image.live / ".zattrs", attributes)

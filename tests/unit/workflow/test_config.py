@@ -187,7 +187,7 @@ def test_all_faults_are_told_at_once() -> None:
         }
     )
     begin = (
-        "config has unknown keys ['unknown']; known are plates, results, images, input, on_bad_well, registration, ",
+        "config has unknown keys ['unknown']; known are plates, results, images, input, ",
         "config.registration has unknown keys ['foo']; known are enabled, roi_table, ",
         "config.registration.interpolation is 'lanczos'; expected one of ['nearest', 'linear', ",
         "config.registration.enabled is None; expected true or false. ",
