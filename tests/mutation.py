@@ -31,7 +31,9 @@ TIMEOUT_S = 300
 # The tests of each module, fastest first: the first failure ends the run of a mutant.
 TESTS = {
     "geometry": ["unit/test_geometry.py"],
-    "records": ["unit/test_records.py", "unit/registration", "unit/workflow/test_status.py"],
+    "records/base": ["unit/test_records.py", "unit/registration", "unit/workflow/test_status.py"],
+    "records/registration": ["unit/test_records.py", "unit/registration"],
+    "records/fusion": ["unit/test_records.py", "unit/fusion/test_well.py"],
     "registration/rois": ["unit/registration/test_rois.py", "unit/registration"],
     "registration/tables": ["unit/registration/test_tables.py", "unit/registration"],
     "registration/swap": ["unit/registration/test_swap.py", "unit/registration"],

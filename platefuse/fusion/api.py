@@ -158,6 +158,13 @@ def fuse(
         threads=threads,
         nan_is_missing=nan_is_missing,
     )
+    return _fused(sims, transform_key, arguments)
+
+
+def _fused(
+    sims: Sequence[xarray.DataArray], transform_key: str | None, arguments: FusionArguments
+) -> xarray.DataArray:
+    """The fused image: lazy, or written to `output_zarr_url`."""
     images = read_sims(sims, transform_key, arguments.output_spacing)
     frame = _frame(images, arguments)
     chunks = _chunks(images[0], frame, arguments.output_chunksize)

@@ -5,25 +5,43 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
-_NAMES = {str: "a string", int: "an integer", float: "a finite number", dict: "an object"}
+JsonObject = dict[str, object]
+"""A JSON object. Nothing is known of its values: check them before use, or call `from_json`."""
+
+_NAMES: Mapping[type, str] = {
+    str: "a string",
+    int: "an integer",
+    float: "a finite number",
+    dict: "an object",
+}
 
 
 class UnexpectedJson(ValueError):  # noqa: N818  # the caller raises an error of its own from it
     """A JSON value is not of the type that its key requires."""
 
 
-def to_json(value: Any) -> Any:
-    """Convert a value to what the `json` module writes.
+def object_to_json(value: DataclassInstance) -> JsonObject:
+    """Convert a dataclass to a JSON object with a key for each field, in the order of the fields.
 
-    A dataclass becomes an object with a key for each field, in the order of the fields. A field
-    that is None is left out. The metadata of a field may name another key: ``{"key": "from"}``.
+    A field that is None is left out. The metadata of a field may name another key:
+    ``{"key": "from"}``.
+    """
+    named = ((_key(field), getattr(value, field.name)) for field in fields(value))
+    return {key: to_json(item) for key, item in named if item is not None}
+
+
+def to_json(value: object) -> object:
+    """Convert a value to what the `json` module writes; dataclasses by `object_to_json`.
 
     Examples
     --------
@@ -31,9 +49,8 @@ def to_json(value: Any) -> Any:
     >>> to_json({"box": Box((0,), (4,))})
     {'box': {'start': [0], 'stop': [4]}}
     """
-    if is_dataclass(value):
-        named = ((_key(field), getattr(value, field.name)) for field in fields(value))
-        return {key: to_json(item) for key, item in named if item is not None}
+    if is_dataclass(value) and not isinstance(value, type):
+        return object_to_json(value)
     if isinstance(value, Mapping):
         return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -70,12 +87,23 @@ def from_json(kind: type[T], value: object, where: str) -> T:
     return result
 
 
+def object_of(value: object) -> JsonObject:
+    """The value if it is a JSON object; else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def list_of(value: object) -> list[object]:
+    """The value if it is a JSON list; else an empty one."""
+    return value if isinstance(value, list) else []
+
+
 def _convert(kind: Any, value: object, where: str) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is UnionType:  # of a type and None: only a key that is missing is None
         return _convert(next(a for a in arguments if a is not NoneType), value, where)
     if origin is Literal:
-        _check(isinstance(value, str) and value in arguments, where, value, f"one of {arguments}")
+        if not isinstance(value, str) or value not in arguments:
+            raise _unexpected(where, value, f"one of {arguments}")
         return value
     if origin is tuple:
         items = _checked(list, value, where, "a list")
@@ -83,19 +111,19 @@ def _convert(kind: Any, value: object, where: str) -> Any:
     if is_dataclass(kind):
         return _object(kind, _checked(dict, value, where), where)
     if issubclass(origin or kind, Mapping):
-        items = _checked(dict, value, where)
-        of = arguments[1] if arguments else Any
-        return (
-            items if of is Any else {k: _convert(of, v, f"{where}.{k}") for k, v in items.items()}
-        )
+        content = _checked(dict, value, where)
+        of = arguments[1] if arguments else object
+        if of in (object, Any):
+            return content
+        return {key: _convert(of, item, f"{where}.{key}") for key, item in content.items()}
     if kind is float:
-        whole = isinstance(value, int | float) and not isinstance(value, bool)
-        _check(whole and math.isfinite(value), where, value, _NAMES[float])  # type: ignore[arg-type]
-        return value
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return value
+        raise _unexpected(where, value, _NAMES[float])
     return _checked(kind, value, where)
 
 
-def _object(kind: Any, value: dict[str, Any], where: str) -> Any:
+def _object(kind: Any, value: JsonObject, where: str) -> object:
     """A dataclass of an object's values; it may check itself and raise ValueError."""
     hints, given = _hints(kind), {}
     for field in fields(kind):
@@ -111,21 +139,20 @@ def _object(kind: Any, value: dict[str, Any], where: str) -> Any:
         raise UnexpectedJson(f"`{where}`: {error}") from error
 
 
-def _checked(kind: Any, value: object, where: str, name: str = "") -> Any:
-    good = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-    _check(good, where, value, name or _NAMES[kind])
+def _checked(kind: type[T], value: object, where: str, name: str = "") -> T:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+        raise _unexpected(where, value, name or _NAMES[kind])
     return value
 
 
-def _check(good: bool, where: str, value: object, expected: str) -> None:
-    if not good:
-        raise UnexpectedJson(f"`{where}` is {reprlib.repr(value)}, expected {expected}")
+def _unexpected(where: str, value: object, expected: str) -> UnexpectedJson:
+    return UnexpectedJson(f"`{where}` is {reprlib.repr(value)}, expected {expected}")
 
 
-def _key(field: Any) -> str:
+def _key(field: Field[object]) -> str:
     return str(field.metadata.get("key", field.name))
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: type) -> Mapping[str, object]:
     return get_type_hints(kind)

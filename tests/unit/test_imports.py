@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "__init__": {"registration", "fusion"},  # the public functions, on first use
 }
 # Packages whose __init__ offers names, and so imports their modules.
-OFFERS_NAMES = {"testing"}
+OFFERS_NAMES = {"records", "testing"}
 
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 45
@@ -46,10 +46,7 @@ MOST_NAMES = 14
 
 # What is still against the rules. Nothing may be added; a line that is no longer needed must go.
 KNOWN_IMPORTS: set[tuple[str, str]] = set()
-KNOWN_LONG = {
-    "platefuse.fusion.api.fuse",
-    "platefuse.records",
-}
+KNOWN_LONG: set[str] = set()
 
 
 def module_name(path: Path) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from platefuse import records
 from platefuse.errors import PlateError
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.well import fuse_well
@@ -184,7 +183,7 @@ def test_what_vanishes_between_two_looks_was_not_there(
             raise FileNotFoundError(os.fspath(group))
         return all_attributes(group)
 
-    monkeypatch.setattr(records, "all_attributes", racing)
+    monkeypatch.setattr("platefuse.records.base.all_attributes", racing)
     assert seen(small_plate.path, "1").state == "registered"
     assert seen(small_plate.path, "0").state == "raw"
 

@@ -1,0 +1,46 @@
+"""Records and receipts: the JSON that platefuse leaves in images and for finished jobs.
+
+A *record* is the JSON object under the key ``platefuse`` in the attributes of an image or a well.
+It is written last, so a group that has one is complete. A *receipt* is the small JSON file of a
+finished job, for which Snakemake looks. Both are read and written here only.
+"""
+
+from platefuse.records.base import KEY, Receipt, Record, forget_record
+from platefuse.records.digests import digest_json, digest_tree
+from platefuse.records.fusion import (
+    FusedImage,
+    FusedImageRecord,
+    FusedWellRecord,
+    FusionReceipt,
+    PlateReceipt,
+)
+from platefuse.records.registration import (
+    ImageReceipt,
+    RegisteredRoi,
+    RegisteredTable,
+    RegistrationIdentity,
+    RegistrationRecord,
+    TableDigests,
+    WellReceipt,
+)
+
+__all__ = [
+    "KEY",
+    "FusedImage",
+    "FusedImageRecord",
+    "FusedWellRecord",
+    "FusionReceipt",
+    "ImageReceipt",
+    "PlateReceipt",
+    "Receipt",
+    "Record",
+    "RegisteredRoi",
+    "RegisteredTable",
+    "RegistrationIdentity",
+    "RegistrationRecord",
+    "TableDigests",
+    "WellReceipt",
+    "digest_json",
+    "digest_tree",
+    "forget_record",
+]

@@ -1,0 +1,21 @@
+"""Digests that tell whether files or values have changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+
+def digest_tree(path: Path) -> str:
+    """SHA-256 of names and contents of all files below a folder."""
+    total = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        total.update(file.relative_to(path).as_posix().encode() + b"\0")
+        total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def digest_json(content: object) -> str:
+    """SHA-256 of a value that can be written as JSON; the order of keys does not matter."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

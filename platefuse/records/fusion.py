@@ -1,0 +1,112 @@
+"""What fusion leaves: the records in fused images and wells, and the receipts of its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from platefuse.records.base import Receipt, Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedImageRecord(Record):
+    """How a fused image was made.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        Paths of the source images in their well.
+    origin_um : mapping of str to float
+        Position on the stage of the corner of the first pixel on each axis in space, micrometres.
+    tables_left_out : mapping of str to str
+        Tables that the fused image does not have, and why.
+    """
+
+    section = "fusion"
+    what = "record of the fused image"
+    remedy = "Remove the fused well and fuse it again."
+
+    sources: tuple[str, ...]
+    origin_um: Mapping[str, float]
+    tables_left_out: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class FusedImage:
+    """One image of a fused well.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of its full-resolution level.
+    origin_um : mapping of str to float
+        As in `FusedImageRecord`.
+    """
+
+    shape: tuple[int, ...]
+    origin_um: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedWellRecord(Record):
+    """How a fused well was made.
+
+    Attributes
+    ----------
+    fingerprint : mapping
+        What tells this fusion from any other: options, and the state of the sources. JSON values.
+    images : mapping of str to FusedImage
+        Its images by their path in the well.
+    """
+
+    section = "fusion"
+    what = "record of the fused well"
+    remedy = "Remove the fused well and fuse it again."
+
+    fingerprint: Mapping[str, object] = field(metadata={"key": "wanted"})
+    images: Mapping[str, FusedImage]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionReceipt(Receipt):
+    """What a job fused.
+
+    Attributes
+    ----------
+    well : str
+        Name of the well.
+    fused : str
+        The fused well: names of plate, row and column.
+    part, of : int, optional
+        Which part of the well was fused, from 0, and the number of parts.
+    action : str
+        What was done, or that it had been done before.
+    images : mapping of str to FusedImage, optional
+        The images of the fused well, if it is complete.
+    seconds : float, optional
+        Duration of the job.
+    """
+
+    well: str
+    fused: str
+    part: int | None = None
+    of: int | None = None
+    action: str
+    images: Mapping[str, FusedImage] | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlateReceipt(Receipt):
+    """The wells of a fused plate that is complete.
+
+    Attributes
+    ----------
+    fused : str
+        Name of the fused plate.
+    wells : tuple of str
+        Names of its wells.
+    """
+
+    fused: str
+    wells: tuple[str, ...]
