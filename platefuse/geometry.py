@@ -10,6 +10,16 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Pixels: TypeAlias = "NDArray[Any]"
+"""Pixels of a box: an array of any data type.
+
+Declared once, with `Any`, because type checkers know no arithmetic of an `NDArray[np.generic]`.
+"""
 
 SNAP_PX = 1e-3
 """Positions closer than this to a whole pixel are meant to be whole: tables hold float32."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from platefuse.engine.blending import falling, float_dtype
 from platefuse.engine.sampling import REACH, is_whole, sample
-from platefuse.engine.views import Mask, Pixels, View, clamped
-from platefuse.geometry import Box
+from platefuse.engine.views import Mask, View, clamped
+from platefuse.geometry import Box, Pixels
 
 _GRAIN = 2.0**-34
 """Coefficients of affines are whole multiples of this, so that float64 adds them exactly and no

@@ -6,15 +6,15 @@ its border pixels, so that every pixel of a view has a weight above zero.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 Weights = NDArray[np.float32]
 
 
-def border_weights(position: NDArray[Any], start: float, stop: float, width: float) -> Weights:
+def border_weights(
+    position: NDArray[np.floating] | NDArray[np.integer], start: float, stop: float, width: float
+) -> Weights:
     """Weight of positions on one axis: 1 inside, falling smoothly towards the borders.
 
     The raised cosine ``(1 - cos(pi * d / width)) / 2`` of the distance ``d`` to the nearer
@@ -62,7 +62,7 @@ def falling(distance: Weights, width: float) -> Weights:
     return np.multiply(distance, distance, out=distance)
 
 
-def float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def float_dtype(dtype: np.dtype[np.generic]) -> np.dtype[np.floating]:
     """The float in which values of `dtype` are computed: float64 where float32 would round."""
     small = (dtype.kind == "f" and dtype.itemsize <= 4) or (
         dtype.kind in "iub" and dtype.itemsize <= 2

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import iadd
-from typing import Any, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from platefuse.engine.blending import float_dtype
 from platefuse.engine.downsample import to_dtype
 from platefuse.engine.views import Mask, View
-from platefuse.geometry import Box
+from platefuse.geometry import Box, Pixels
 
 
 def overlaps(boxes: Sequence[Box]) -> Iterator[tuple[Box, tuple[int, ...]]]:
@@ -71,9 +71,6 @@ def _cut(cell: Box, box: Box) -> tuple[int, int] | tuple[()] | None:
     return cut
 
 
-Pixels = NDArray[Any]
-
-
 class Compositor(Protocol):
     """Computes the block of a region from the views that touch it."""
 
@@ -86,7 +83,7 @@ class Compositor(Protocol):
         """Whether a pixel that one view alone covers is always that view's pixel."""
 
     def compose(
-        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], reader: Hashable
+        self, region: Box, views: Sequence[View], dtype: np.dtype[np.generic], reader: Hashable
     ) -> Pixels | None:
         """The pixels of a region; None if all are zero and no view stores any.
 
@@ -125,7 +122,7 @@ class Contribution:
     pixels: Pixels | None
     nan_is_missing: bool = False
 
-    def values(self, cell: Box, dtype: np.dtype[Any]) -> Pixels:
+    def values(self, cell: Box, dtype: np.dtype[np.generic]) -> Pixels:
         """The pixels of a cell of its box; zeros if none are stored."""
         if self.pixels is None:
             return np.zeros(cell.shape, dtype)
@@ -180,7 +177,7 @@ class Paint:
         return self.fill is None
 
     def compose(
-        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], reader: Hashable
+        self, region: Box, views: Sequence[View], dtype: np.dtype[np.generic], reader: Hashable
     ) -> Pixels | None:
         """See `Compositor`."""
         ordered = views if self.winner == "last" else views[::-1]
@@ -210,7 +207,7 @@ class Blend:
         return self.fill is None
 
     def compose(
-        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], reader: Hashable
+        self, region: Box, views: Sequence[View], dtype: np.dtype[np.generic], reader: Hashable
     ) -> Pixels | None:
         """See `Compositor`."""
         inputs = read_views(region, views, reader, nan_is_missing=self.fill is not None)
@@ -260,8 +257,8 @@ class Blend:
         return to_dtype(mixed, dtype)
 
     def _weights(
-        self, one: Contribution, cell: Box, mask: Mask | None, kind: np.dtype[Any]
-    ) -> NDArray[np.floating[Any]]:
+        self, one: Contribution, cell: Box, mask: Mask | None, kind: np.dtype[np.floating]
+    ) -> NDArray[np.floating]:
         """Weights of a view on a cell; 0 where it has no data."""
         if self.method == "mean":
             weights = np.ones((1,) * len(cell.start), kind)
@@ -273,7 +270,7 @@ class Blend:
 def _paint(
     region: Box,
     inputs: Sequence[Contribution],
-    dtype: np.dtype[Any],
+    dtype: np.dtype[np.generic],
     *,
     skip_zero: bool = False,
     fill: float | None = None,
@@ -303,10 +300,10 @@ def _paint(
 def _difference(
     value: Pixels,
     base: Pixels,
-    origin: NDArray[np.floating[Any]],
+    origin: NDArray[np.floating],
     mask: Mask | None,
-    share: NDArray[np.floating[Any]],
-) -> NDArray[np.floating[Any]]:
+    share: NDArray[np.floating],
+) -> NDArray[np.floating]:
     """The difference of a value from the base, times its share; 0 where it has no data.
 
     `origin` is the base as float, in which the difference is computed.
@@ -344,7 +341,7 @@ def _maximum(values: Sequence[Pixels], masks: Sequence[Mask | None], painted: Pi
 def _mix_large(
     values: Sequence[Pixels],
     masks: Sequence[Mask | None],
-    shares: Iterable[NDArray[np.floating[Any]]],
+    shares: Iterable[NDArray[np.floating]],
     painted: Pixels,
 ) -> Pixels:
     """Weighted mean of 64-bit integers, whose last digits a float does not hold.

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from platefuse.errors import ConfigError
+from platefuse.geometry import Pixels
 
-Pixels = NDArray[Any]
 Downsample = Callable[[Pixels, tuple[int, ...], tuple[int, ...]], Pixels]
 
 _STRIP_BYTES = 2**20  # a strip of rows of this size stays in the cache
@@ -66,7 +64,7 @@ def mean_of_data(block: Pixels, factors: tuple[int, ...], shape: tuple[int, ...]
         return np.asarray(total / share)
 
 
-def aggregate(function: Callable[..., Any]) -> Downsample:
+def aggregate(function: Callable[..., object]) -> Downsample:
     """A user's aggregation function (like ``np.max``, with ``axis=``) as a `Downsample`.
 
     ``np.mean`` becomes `mean`, which rounds integers to nearest. For any other function the
@@ -100,13 +98,13 @@ def aggregate(function: Callable[..., Any]) -> Downsample:
     return apply
 
 
-def to_dtype(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
+def to_dtype(values: Pixels, dtype: np.dtype[np.generic]) -> Pixels:
     """Values as `dtype`: integers and bools rounded to nearest (halves to even) and clipped."""
     if dtype.kind == "b" and values.dtype.kind == "f":
         return np.asarray(values > 0.5)
     if values.dtype == dtype or dtype.kind not in "iu" or values.dtype.kind not in "iuf":
         return values.astype(dtype, copy=False)
-    limits = np.iinfo(dtype)
+    limits = np.iinfo(dtype.name)
     if values.dtype.kind in "iu":
         own = np.iinfo(values.dtype)
         return values.clip(max(limits.min, own.min), min(limits.max, own.max)).astype(dtype)

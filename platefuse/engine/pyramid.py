@@ -13,14 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from threading import Lock
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numcodecs import blosc
-from numpy.typing import NDArray
 
 from platefuse.engine.downsample import Downsample
-from platefuse.geometry import Box, grid_box
+from platefuse.geometry import Box, Pixels, grid_box
 
 Index = tuple[int, ...]
 
@@ -142,9 +141,6 @@ def _tile_sizes(shapes: list[int], shards: list[int], factors: list[int]) -> lis
     return sizes
 
 
-Pixels = NDArray[Any]
-
-
 class LevelArray(Protocol):
     """An array that one level is written to."""
 
@@ -153,7 +149,7 @@ class LevelArray(Protocol):
         """Shape in pixels."""
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[np.generic]:
         """Data type of the pixels."""
 
     @property
@@ -167,7 +163,7 @@ class LevelArray(Protocol):
     def write(self, box: Box, pixels: Pixels) -> None:
         """Write a box of whole shards."""
 
-    def copy_encoded_from(self, source: Any, original: Box, box: Box) -> bool:
+    def copy_encoded_from(self, source: object, original: Box, box: Box) -> bool:
         """Copy a stored shard of another array without decoding; False if formats differ."""
 
 
@@ -177,7 +173,7 @@ class _OpenTile:
 
     waiting: int
     packed: bool
-    pieces: list[tuple[Box, np.dtype[Any], Pixels | bytes]] = field(default_factory=list)
+    pieces: list[tuple[Box, np.dtype[np.generic], Pixels | bytes]] = field(default_factory=list)
 
     def add(self, box: Box, pixels: Pixels) -> None:
         """Add the pixels of one child; a view of a larger array is copied, which frees that."""
@@ -188,7 +184,7 @@ class _OpenTile:
             kept = pixels.copy()
         self.pieces.append((box, pixels.dtype, kept))
 
-    def assemble(self, region: Box, dtype: np.dtype[Any]) -> Pixels | None:
+    def assemble(self, region: Box, dtype: np.dtype[np.generic]) -> Pixels | None:
         """The pixels of the whole tile; None if no child had pixels."""
         if not self.pieces:
             return None
@@ -310,5 +306,5 @@ def _pack(pixels: Pixels) -> bytes:
     return packed
 
 
-def _unpack(packed: bytes, dtype: np.dtype[Any], shape: Index) -> Pixels:
+def _unpack(packed: bytes, dtype: np.dtype[np.generic], shape: Index) -> Pixels:
     return np.frombuffer(blosc.decompress(packed), dtype).reshape(shape)

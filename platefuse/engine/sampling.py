@@ -9,28 +9,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import reduce
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.engine.blending import float_dtype
-from platefuse.geometry import Box, grid_box, grid_indices
+from platefuse.geometry import Box, Pixels, grid_box, grid_indices
 
-Pixels = NDArray[Any]
-Taps = Sequence[tuple[int, Any]]
+Taps = Sequence[tuple[int, float | NDArray[np.floating]]]
+"""Taps of a kernel on one axis: offset in pixels, and weight of all samples or of each."""
+_Weight = TypeVar("_Weight", float, NDArray[np.floating])
 
 _AT_ONCE = 2**18
 """Samples computed at once: few enough for the caches, enough that threads do not wait for the
 interpreter between them."""
 
 
-def linear_kernel(fraction: Any) -> tuple[tuple[int, Any], ...]:
+def linear_kernel(fraction: _Weight) -> tuple[tuple[int, _Weight], ...]:
     """Taps (offset, weight) of linear interpolation at fractions of a pixel."""
     return ((0, 1.0 - fraction), (1, fraction))
 
 
-def cubic_weights(fraction: Any) -> tuple[Any, Any, Any, Any]:
+def cubic_weights(fraction: _Weight) -> tuple[_Weight, _Weight, _Weight, _Weight]:
     """Weights of the pixels at offsets -1, 0, 1, 2 in cubic convolution, at a fraction of a pixel.
 
     Keys (1981), doi:10.1109/TASSP.1981.1163711, with ``a = -1/2``: exact for quadratics, and
@@ -45,7 +46,7 @@ def cubic_weights(fraction: Any) -> tuple[Any, Any, Any, Any]:
     )
 
 
-def cubic_kernel(fraction: Any) -> tuple[tuple[int, Any], ...]:
+def cubic_kernel(fraction: _Weight) -> tuple[tuple[int, _Weight], ...]:
     """Taps (offset, weight) of cubic convolution at fractions of a pixel."""
     return tuple(enumerate(cubic_weights(fraction), start=-1))
 
@@ -56,12 +57,12 @@ REACH = {0: 0, 1: 1, 3: 2}
 
 
 def resample(
-    pixels: NDArray[Any],
+    pixels: Pixels,
     first: Sequence[int],
     fractions: Sequence[float],
     shape: Sequence[int],
     order: int,
-) -> NDArray[Any]:
+) -> Pixels:
     """Sample an array on a grid that is shifted against its own by fractions of a pixel.
 
     For samples beyond the border see the head of the module.
@@ -99,12 +100,12 @@ def resample(
     return out
 
 
-def _filter(values: NDArray[Any], axis: int, weights: Sequence[float]) -> NDArray[Any]:
+def _filter(values: Pixels, axis: int, weights: Sequence[float]) -> Pixels:
     """Weighted sums of as many neighbours on an axis as there are weights."""
     if len(weights) == 1:
         return values
     n = values.shape[axis] - len(weights) + 1
-    total: NDArray[Any] | None = None
+    total: Pixels | None = None
     for start, weight in enumerate(weights):
         part = _part(values, axis, start, start + n) * values.dtype.type(weight)
         total = part if total is None else np.add(total, part, out=total)
@@ -177,7 +178,7 @@ def sample(
         out[box.slices] = _samples(pixels, matrix, start, order, box.shape, kind)
 
 
-def _working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def _working_dtype(dtype: np.dtype[np.generic]) -> np.dtype[np.floating]:
     """Float dtype for interpolation; float64 for floats, so that equal ones give their value."""
     return np.dtype(np.float64) if dtype.kind == "f" else float_dtype(dtype)
 
@@ -188,7 +189,7 @@ def _samples(
     offset: NDArray[np.float64],
     order: int,
     shape: Sequence[int],
-    dtype: np.dtype[Any],
+    dtype: np.dtype[np.generic],
 ) -> Pixels:
     """The samples on one box, by flat index in the part of the array that they need."""
     part, place, all_taps = pixels, [], []

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from threading import Lock
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from platefuse.geometry import Box, grid_box, grid_indices
+from platefuse.geometry import Box, Pixels, grid_box, grid_indices
 
-Pixels = NDArray[Any]
-Consumers = Callable[[Box], Iterable[tuple[Any, Hashable, Box]]]
+if TYPE_CHECKING:
+    from _typeshed import SupportsAllComparisons
+
+Rank: TypeAlias = "SupportsAllComparisons"
+"""When a reader reads, compared with others."""
+Consumers = Callable[[Box], Iterable[tuple[Rank, Hashable, Box]]]
+"""Returns (rank, reader, box) for each reader of a chunk: see `Source.expect`."""
 
 KEPT_BYTES = 32 * 2**20
 """Most bytes of slivers that all sources of one image keep together."""
@@ -28,7 +32,7 @@ class Slivers:
     """Pixels kept for later readers: at most `KEPT_BYTES`; those that are needed first stay."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[Hashable, Box], tuple[Any, Pixels]] = {}
+        self._kept: dict[tuple[Hashable, Box], tuple[Rank, Pixels]] = {}
         self.nbytes = 0
         self._lock = Lock()
 
@@ -36,7 +40,7 @@ class Slivers:
         """Number of slivers."""
         return len(self._kept)
 
-    def keep(self, reader: Hashable, box: Box, rank: Any, pixels: Pixels) -> None:
+    def keep(self, reader: Hashable, box: Box, rank: Rank, pixels: Pixels) -> None:
         """Keep a copy for a reader; readers read roughly in the order of their ranks."""
         with self._lock:
             if (reader, box) in self._kept or not self._make_room(pixels.nbytes, rank):
@@ -46,7 +50,7 @@ class Slivers:
         with self._lock:
             self._kept[reader, box] = rank, kept
 
-    def _make_room(self, nbytes: int, rank: Any) -> bool:
+    def _make_room(self, nbytes: int, rank: Rank) -> bool:
         """Free slivers needed after `rank`, last first, if `nbytes` fit then; whether they do."""
         missing = self.nbytes + nbytes - KEPT_BYTES
         if missing <= 0:
@@ -81,7 +85,7 @@ class ChunkStore(Protocol):
         """Shape in pixels."""
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[np.generic]:
         """Data type of the pixels."""
 
     @property
@@ -127,7 +131,7 @@ class Source:
         return self.store.shape
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[np.generic]:
         """Data type of the pixels."""
         return self.store.dtype
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from platefuse.engine.blending import border_weights
 from platefuse.engine.sampling import REACH, resample
 from platefuse.engine.sources import Source
-from platefuse.geometry import Box
+from platefuse.geometry import Box, Pixels
 
 if TYPE_CHECKING:
     import xarray
 
-Pixels = NDArray[Any]
 Mask = NDArray[np.bool_]
 
 

@@ -9,12 +9,11 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from platefuse.engine.compose import Compositor
 from platefuse.engine.downsample import Downsample
 from platefuse.engine.pyramid import Index, LevelArray, PyramidWriter, TileTree
-from platefuse.engine.sources import ChunkStore, Consumers, Slivers
+from platefuse.engine.sources import ChunkStore, Consumers, Rank, Slivers
 from platefuse.engine.views import View
 from platefuse.geometry import Box, grid_box, grid_indices
 from platefuse.storage.threads import MemoryTrimmer, Task, run_tasks
@@ -180,7 +179,7 @@ class ViewLookup:
                 self._by_tile[key].append(view)
 
     def share_chunks(
-        self, rank: Callable[[Index], Any], tiles: frozenset[Index] | None = None
+        self, rank: Callable[[Index], Rank], tiles: frozenset[Index] | None = None
     ) -> None:
         """Tell the sources which tiles read which chunk, so that a chunk is decoded once.
 
@@ -206,7 +205,7 @@ class ViewLookup:
         return box.dilated(self._margin)
 
     def _consumers(
-        self, views: list[View], rank: Callable[[Index], Any], tiles: frozenset[Index] | None
+        self, views: list[View], rank: Callable[[Index], Rank], tiles: frozenset[Index] | None
     ) -> Consumers:
         """For a chunk of one source: the tiles that read it, and by which views."""
         size = views[0].source.chunk
@@ -216,7 +215,7 @@ class ViewLookup:
                 by_chunk[key].append(view)
         widest = self._widened(Box.of_shape(self._tile)).shape
 
-        def consumers(chunk: Box) -> Iterable[tuple[Any, Hashable, Box]]:
+        def consumers(chunk: Box) -> Iterable[tuple[Rank, Hashable, Box]]:
             plane = zip(chunk.start[-2:], size[-2:], strict=True)
             for view in by_chunk.get(tuple(a // n for a, n in plane), ()):
                 needed = view.box & chunk

@@ -11,22 +11,23 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
 from platefuse.errors import ImageError
-from platefuse.geometry import Box, grid_box, grid_indices
+from platefuse.geometry import Box, Pixels, grid_box, grid_indices
 from platefuse.storage.files import begin_flush
 from platefuse.storage.threads import own_loop
 
-Pixels = NDArray[Any]
+if TYPE_CHECKING:
+    from zarr.types import AnyArray
+
 Selection = tuple[slice, ...]
 
 
-def get(array: zarr.Array[Any], selection: Selection) -> Pixels:
+def get(array: AnyArray, selection: Selection) -> Pixels:
     """Pixels of a part of an array."""
     loop = own_loop()
     if loop is None:
@@ -34,7 +35,7 @@ def get(array: zarr.Array[Any], selection: Selection) -> Pixels:
     return np.asarray(loop.run_until_complete(array.async_array.getitem(selection)))
 
 
-def put(array: zarr.Array[Any], selection: Selection, pixels: Pixels) -> None:
+def put(array: AnyArray, selection: Selection, pixels: Pixels) -> None:
     """Write a part of an array."""
     loop = own_loop()
     if loop is None:
@@ -49,6 +50,14 @@ PIPELINE = {
     # written in their order, so that equal pixels are equal bytes
     "threading.max_workers": 1,
 }
+_NOT_OF_CHUNKS = (
+    "shape",
+    "attributes",
+    "dimension_separator",
+    "chunk_key_encoding",
+    "dimension_names",
+)
+"""Keys of an array's metadata on which the content of a chunk's file does not depend."""
 _CONFIGURING = Lock()  # zarr's config is global: threads that interleave would leave ours set
 
 
@@ -69,12 +78,12 @@ class StoredArray:
         Whether writing to disk begins with each file: for what is flushed in the end.
     """
 
-    def __init__(self, path: Path, array: zarr.Array[Any], *, durable: bool = False) -> None:
+    def __init__(self, path: Path, array: AnyArray, *, durable: bool = False) -> None:
         self.path = path
         self.durable = durable
         self._array = array
         self.shape: tuple[int, ...] = array.shape
-        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+        self.dtype: np.dtype[np.generic] = np.dtype(array.dtype)
         self.chunk: tuple[int, ...] = tuple(array.chunks)
         self.shard: tuple[int, ...] = tuple(array.shards or array.chunks)
         self._per_shard = tuple(s // c for s, c in zip(self.shard, self.chunk, strict=True))
@@ -99,7 +108,7 @@ class StoredArray:
             ) from error
 
     @classmethod
-    def over(cls, path: Path, array: zarr.Array[Any], *, durable: bool = False) -> StoredArray:
+    def over(cls, path: Path, array: AnyArray, *, durable: bool = False) -> StoredArray:
         """An array that is open already."""
         in_order = getattr(array.metadata, "order", "C") == "C"
         if in_order and np.dtype(array.dtype).isnative:
@@ -116,7 +125,7 @@ class StoredArray:
         return _open, (self.path, "r" if self._array.read_only else "r+", self.durable)
 
     @property
-    def zarr_array(self) -> zarr.Array[Any]:
+    def zarr_array(self) -> AnyArray:
         """The array itself, for reading by others."""
         return self._array
 
@@ -168,7 +177,7 @@ class StoredArray:
             "Restore it from a copy of the plate, or delete the file to go on with an empty chunk."
         )
 
-    def copy_encoded_from(self, source: Any, original: Box, box: Box) -> bool:
+    def copy_encoded_from(self, source: object, original: Box, box: Box) -> bool:
         """Copy the file of a chunk or shard of another array, without decoding it.
 
         Parameters
@@ -207,13 +216,10 @@ class StoredArray:
         return True
 
     @cached_property
-    def _form(self) -> dict[str, Any]:
+    def _form(self) -> dict[str, object]:
         """What two arrays must share for the files of their chunks to mean the same."""
         form = self._array.metadata.to_dict()
-        for key in ("shape", "attributes", "dimension_separator", "chunk_key_encoding"):
-            form.pop(key, None)
-        form.pop("dimension_names", None)
-        return form
+        return {key: value for key, value in form.items() if key not in _NOT_OF_CHUNKS}
 
     def _unit(self, box: Box) -> tuple[int, ...] | None:
         """Index of the shard that a box is; None if it is none."""

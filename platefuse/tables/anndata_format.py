@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from platefuse.errors import TableError
 
 if TYPE_CHECKING:
     import anndata
     import zarr
+    from zarr.types import AnyArray
 
 
 def read_index(frame: zarr.Group, path: Path) -> list[str]:
@@ -65,7 +66,7 @@ def write_anndata(group: zarr.Group, name: str, table: anndata.AnnData) -> None:
         anndata.io.write_elem(group, name, table)
 
 
-def _texts(node: zarr.Array[Any] | zarr.Group) -> list[str | None]:
+def _texts(node: AnyArray | zarr.Group) -> list[str | None]:
     """The texts of an encoded array; None where one is missing."""
     import numpy as np
     import zarr
