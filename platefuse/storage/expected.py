@@ -9,9 +9,29 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, SupportsFloat
+from typing import NoReturn, SupportsFloat, TypedDict
 
 from platefuse.errors import ConfigError
+
+
+class Schema(TypedDict, total=False):
+    """The keywords of JSON schema that checks of values use."""
+
+    description: str
+    type: str | list[str]
+    enum: list[object]
+    pattern: str
+    minLength: int
+    minimum: float
+    maximum: float
+    exclusiveMinimum: float
+    items: Schema
+    minItems: int
+    uniqueItems: bool
+    properties: Mapping[str, Schema]
+    propertyNames: Schema
+    minProperties: int
+    additionalProperties: bool | Schema
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +46,14 @@ class Expected:
         Whether a value is that.
     parts : mapping, optional
         If the value is a dict: the keys that it may have, and what their values must be.
-    schema : mapping, optional
+    schema : Schema, optional
         The same as JSON schema, where config files may hold such a value.
     """
 
     words: str
-    holds: Callable[[Any], bool]
+    holds: Callable[[object], bool]
     parts: Mapping[str, Expected] = field(default_factory=dict)
-    schema: Mapping[str, Any] = field(default_factory=dict)
+    schema: Schema = field(default_factory=Schema)
 
     @property
     def or_none(self) -> Expected:
@@ -46,7 +66,7 @@ class Expected:
         holds = self.holds
         return Expected(words, lambda v: v is None or holds(v), self.parts, _nullable(self.schema))
 
-    def faults(self, name: str, value: Any) -> Iterator[str]:
+    def faults(self, name: str, value: object) -> Iterator[str]:
         """Everything that is wrong with a value, each in a sentence that begins with `name`."""
         if not self.holds(value):
             yield f"{name} is {value!r}; expected {self.words}."
@@ -60,23 +80,23 @@ class Expected:
                 where = f"{name} on {key}" if len(key) == 1 else f"{name}[{key!r}]"
                 yield from self.parts[key].faults(where, part)
 
-    def check(self, name: str, value: Any) -> None:
+    def check(self, name: str, value: object) -> None:
         """Raise a `ConfigError` that names the argument if its value is not as expected."""
         if faults := list(self.faults(name, value)):
             raise ConfigError(*faults)
 
 
-def refuse(name: str, value: Any, expected: str) -> NoReturn:
+def refuse(name: str, value: object, expected: str) -> NoReturn:
     """Raise the error for a value that is not what was expected."""
     raise ConfigError(f"{name} is {value!r}; expected {expected}.")
 
 
-def is_flag(value: Any) -> bool:
+def is_flag(value: object) -> bool:
     """Whether a value is True or False, Python's or NumPy's."""
     return isinstance(value, bool) or str(getattr(value, "dtype", "")) == "bool"
 
 
-def number(value: Any) -> float:
+def number(value: object) -> float:
     """A finite number as a float; anything else as NaN."""
     if is_flag(value) or isinstance(value, str | bytes) or not isinstance(value, SupportsFloat):
         return math.nan
@@ -87,17 +107,17 @@ def number(value: Any) -> float:
     return found if math.isfinite(found) else math.nan
 
 
-def is_whole(value: Any, least: float) -> bool:
+def is_whole(value: object, least: float) -> bool:
     """Whether a value is a whole number, `least` or more."""
     found = number(value)
     return found >= least and found == int(found)
 
 
-def one_of(*values: Any) -> Expected:
+def one_of(*values: object) -> Expected:
     """One of some strings or numbers."""
     quoted = all(isinstance(value, str) for value in values)
 
-    def holds(value: Any) -> bool:
+    def holds(value: object) -> bool:
         return value in values if isinstance(value, str) else number(value) in values
 
     *others, last = values
@@ -107,18 +127,20 @@ def one_of(*values: Any) -> Expected:
 
 def whole(least: int, most: int | None = None) -> Expected:
     """A whole number within bounds."""
-    schema = {"type": "integer", "minimum": least}
+    schema: Schema = {"type": "integer", "minimum": least}
     if most is None:
         words = "a whole number above 0" if least == 1 else f"a whole number of {least} or more"
         return Expected(words, lambda v: is_whole(v, least), schema=schema)
     words = f"a whole number from {least} to {most}"
-    bounded = {**schema, "maximum": most}
-    return Expected(words, lambda v: is_whole(v, least) and number(v) <= most, schema=bounded)
+    schema["maximum"] = most
+    return Expected(words, lambda v: is_whole(v, least) and number(v) <= most, schema=schema)
 
 
 def text(words: str, pattern: str | None = None) -> Expected:
     """A string that is not empty and, if given, in which a regular expression is found."""
-    schema = {"type": "string", "minLength": 1, **({"pattern": pattern} if pattern else {})}
+    schema: Schema = {"type": "string", "minLength": 1}
+    if pattern:
+        schema["pattern"] = pattern
     found = re.compile(pattern or ".", re.DOTALL).search
     return Expected(words, lambda v: isinstance(v, str) and bool(v and found(v)), schema=schema)
 
@@ -133,22 +155,27 @@ def by_axis(
     part: Expected, axes: str = "tczyx", unit: str = "Units", *, least: int = 0
 ) -> Expected:
     """A dict with the same kind of value, in some unit, for every axis, or for `least` of them."""
-    properties = {a: {"description": f"{unit} along {a}.", **part.schema} for a in axes}
-    schema = {"type": "object", "additionalProperties": False, "properties": properties}
+    properties: dict[str, Schema] = {
+        a: {"description": f"{unit} along {a}.", **part.schema} for a in axes
+    }
+    schema: Schema = {"type": "object", "additionalProperties": False, "properties": properties}
     if least:
         schema["minProperties"] = least
     words = f"a dict of {part.words} for each axis"
 
-    def holds(value: Any) -> bool:
+    def holds(value: object) -> bool:
         return isinstance(value, Mapping) and len(value) >= least
 
     return Expected(words, holds, dict.fromkeys(axes, part), schema)
 
 
-def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _nullable(schema: Schema) -> Schema:
+    nullable = schema.copy()
     if "enum" in schema:
-        return {**schema, "enum": [*schema["enum"], None]}
-    return {**schema, "type": [schema["type"], "null"]} if "type" in schema else dict(schema)
+        nullable["enum"] = [*schema["enum"], None]
+    elif isinstance(kind := schema.get("type"), str):
+        nullable["type"] = [kind, "null"]
+    return nullable
 
 
 POSITIVE = Expected(

@@ -9,13 +9,31 @@ tables of the manual from it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import MISSING, Field, dataclass, field, fields
-from functools import cache
+from functools import cache, partial
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Literal,
+    SupportsInt,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from platefuse.errors import ConfigError
-from platefuse.storage.expected import Expected, is_flag, one_of, text
+from platefuse.storage.expected import Expected, Schema, is_flag, one_of, text
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+
+Checks = Mapping[str, tuple[Field[object], Expected]]
+"""The options of a class: field and check of each, by name."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +51,18 @@ class Requires:
     """
 
     option: str
-    value: Any
+    value: object
     why: str
 
 
 def option(
-    default: Any = MISSING, description: str = "", *, comment: str = "", requires: Any = None
-) -> Any:
+    default: T, description: str, *, comment: str = "", requires: Requires | None = None
+) -> T:
     """A field of a dataclass that is an option.
 
     Parameters
     ----------
-    default : object, optional
+    default : object
         Its default. If it is a mapping, it is the default of every key that a value leaves out.
     description : str
         What the option does, in one sentence.
@@ -55,11 +73,11 @@ def option(
     """
     metadata = {"description": description, "comment": comment, "requires": requires}
     if isinstance(default, Mapping):
-        return field(default_factory=lambda: dict(default), metadata=metadata)
+        return field(default_factory=partial(copy, default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-def check_options(options: Any, section: str) -> None:
+def check_options(options: DataclassInstance, section: str) -> None:
     """Check the options of a frozen dataclass, in its ``__post_init__``.
 
     Mappings are completed by their defaults, and whole numbers become integers (YAML and JSON also
@@ -77,8 +95,7 @@ def check_options(options: Any, section: str) -> None:
     ConfigError
         With a message for every option that is wrong or contradicts another.
     """
-    kind: Any = type(options)
-    every = dict(checks(kind))
+    every = dict(checks(type(options)))
     faults: list[str] = []
     for name, (own, expected) in every.items():
         wrong = expected.faults(f"{section}.{name}", getattr(options, name))
@@ -96,19 +113,19 @@ def check_options(options: Any, section: str) -> None:
 
 
 @cache
-def checks(kind: Any) -> tuple[tuple[str, tuple[Field[Any], Expected]], ...]:
+def checks(kind: type[DataclassInstance]) -> tuple[tuple[str, tuple[Field[object], Expected]], ...]:
     """Name, field and check of every option of a dataclass, in their order."""
     hints = get_type_hints(kind, include_extras=True)
     own = [f for f in fields(kind) if "description" in f.metadata]
     return tuple((f.name, (f, _expected(hints[f.name]))) for f in own)
 
 
-def default_of(own: Field[Any]) -> Any:
+def default_of(own: Field[object]) -> object:
     """The default of an option; MISSING if it has none."""
     return own.default if own.default_factory is MISSING else own.default_factory()
 
 
-def _expected(hint: Any) -> Expected:
+def _expected(hint: object) -> Expected:
     """The check that an annotation stands for."""
     if get_origin(hint) is Annotated:
         return next(item for item in get_args(hint) if isinstance(item, Expected))
@@ -117,19 +134,19 @@ def _expected(hint: Any) -> Expected:
     if get_origin(hint) is UnionType or NoneType in get_args(hint):
         kind = next(item for item in get_args(hint) if item is not NoneType)
         return _expected(kind).nullable("null")
-    return {bool: _TRUE_OR_FALSE, str: _TEXT}[hint]
+    return _BY_TYPE[hint]
 
 
-def _exact(schema: Mapping[str, Any], value: Any) -> Any:
+def _exact(schema: Schema, value: object) -> object:
     """A value with integers where the schema has them."""
-    if value is not None and "integer" in schema.get("type", ""):
+    if isinstance(value, SupportsInt) and "integer" in schema.get("type", ""):
         return int(value)
     if isinstance(value, Mapping) and "properties" in schema:
         return {key: _exact(schema["properties"][key], part) for key, part in value.items()}
     return value
 
 
-def _unmet(options: Any, section: str, every: Mapping[str, Any]) -> Iterator[str]:
+def _unmet(options: DataclassInstance, section: str, every: Checks) -> Iterator[str]:
     for name, (own, _) in every.items():
         value, needs = getattr(options, name), own.metadata["requires"]
         if needs is None or value is None or getattr(options, needs.option) == needs.value:
@@ -143,3 +160,4 @@ def _unmet(options: Any, section: str, every: Mapping[str, Any]) -> Iterator[str
 
 _TRUE_OR_FALSE = Expected("true or false", is_flag, schema={"type": "boolean"})
 _TEXT = text("a text that is not empty")
+_BY_TYPE: Mapping[object, Expected] = {bool: _TRUE_OR_FALSE, str: _TEXT}

@@ -8,10 +8,10 @@ nothing that works on pixels.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar, get_type_hints
 
 import yaml
 
@@ -20,6 +20,11 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.expected import Expected, text, whole
 from platefuse.storage.options import check_options, checks, option
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Section = TypeVar("Section", bound="DataclassInstance")
 
 _NAME = r"^(?!(logs|benchmarks)$)[A-Za-z0-9][A-Za-z0-9_.+=-]*$"
 _NAME_WORDS = (
@@ -31,7 +36,7 @@ _NAME_WORDS = (
 class _Plates(Expected):
     """Paths of plates by their names."""
 
-    def faults(self, name: str, value: Any) -> Iterator[str]:
+    def faults(self, name: str, value: object) -> Iterator[str]:
         if not isinstance(value, Mapping) or not value:
             yield from super().faults(name, value)
             return
@@ -180,8 +185,11 @@ class Config:
 INLINE = (RegistrationRequest, FusionOptions)
 """Classes whose options are keys of the section that holds them."""
 
+Key: TypeAlias = "tuple[Field[object], Expected] | type[DataclassInstance]"
+"""A key of the config: field and check of an option, or the class of a section."""
 
-def read_config(given: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Config:
+
+def read_config(given: Mapping[str, object], files: Iterable[str | Path] = ()) -> Config:
     """Check a config and complete it by its defaults.
 
     Parameters
@@ -200,7 +208,7 @@ def read_config(given: Mapping[str, Any], files: Iterable[str | Path] = ()) -> C
     config = _read(Config, given, "config", faults)
     if faults:
         raise ConfigError(*faults)
-    assert isinstance(config, Config)
+    assert config is not None
     return config
 
 
@@ -225,9 +233,9 @@ def repeated_keys(file: str | Path) -> Iterator[str]:
             pending.append((name, value))
 
 
-def keys(kind: Any) -> dict[str, Any]:
-    """What every key of a section is: field and `Expected` of an option, or a section's class."""
-    found: dict[str, Any] = {}
+def keys(kind: type[DataclassInstance]) -> dict[str, Key]:
+    """What every key of a section is."""
+    found: dict[str, Key] = {}
     options, hints = dict(checks(kind)), get_type_hints(kind)
     for own in fields(kind):
         if hints[own.name] in INLINE:
@@ -237,7 +245,7 @@ def keys(kind: Any) -> dict[str, Any]:
     return found
 
 
-def _read(kind: Any, given: Any, name: str, faults: list[str]) -> Any:
+def _read(kind: type[Section], given: object, name: str, faults: list[str]) -> Section | None:
     """A section from its keys; None if something is wrong, which is added to `faults`."""
     known = list(keys(kind))
     if not isinstance(given, Mapping):
@@ -245,14 +253,14 @@ def _read(kind: Any, given: Any, name: str, faults: list[str]) -> Any:
         return None
     if unknown := [key for key in given if key not in known]:
         faults.append(f"{name} has unknown keys {unknown}; known are {', '.join(known)}.")
-    parts, hints = {}, get_type_hints(kind)
+    parts, hints = dict[str, object](), get_type_hints(kind)
     for own in fields(kind):
         inner = hints[own.name]
         before = len(faults)
         if inner in INLINE:
             inside = {key: value for key, value in given.items() if key in keys(inner)}
             part = _made(inner, inside, faults)
-        elif is_dataclass(inner):
+        elif isinstance(inner, type) and is_dataclass(inner):
             part = _read(inner, given.get(own.name, {}), f"{name}.{own.name}", faults)
         elif own.name in given:
             part = given[own.name]
@@ -263,7 +271,9 @@ def _read(kind: Any, given: Any, name: str, faults: list[str]) -> Any:
     return _made(kind, parts, faults)
 
 
-def _made(kind: Any, given: Mapping[str, Any], faults: list[str]) -> Any:
+def _made(
+    kind: Callable[..., Section], given: Mapping[str, object], faults: list[str]
+) -> Section | None:
     """An instance with these fields; None, and more `faults`, if they are wrong."""
     try:
         return kind(**given)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from platefuse.storage.expected import Expected
-from platefuse.storage.options import default_of
-from platefuse.workflow.config import Config, keys
+from platefuse.storage.options import Requires, default_of
+from platefuse.workflow.config import Config, Key, keys
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SCHEMA = "workflow/schemas/config.schema.yaml"
 EXAMPLE = "config/config.yaml"
@@ -30,7 +33,7 @@ _MADE = "Written by `make config` from platefuse/workflow/config.py; edit that f
 class _Plain(yaml.SafeDumper):
     """Writes what occurs twice a second time, without references."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
 
@@ -56,7 +59,7 @@ def manual_text(manual: str) -> str:
     return before + BEGIN + "\n".join([*rows, *_rows(Config, "")]) + "\n" + END + after
 
 
-def _section_schema(kind: Any) -> dict[str, Any]:
+def _section_schema(kind: type[DataclassInstance]) -> dict[str, object]:
     known = keys(kind)
     required = [name for name, key in known.items() if _is_required(key)]
     return {
@@ -69,7 +72,7 @@ def _section_schema(kind: Any) -> dict[str, Any]:
     }
 
 
-def _key_schema(key: Any) -> dict[str, Any]:
+def _key_schema(key: Key) -> dict[str, object]:
     if not isinstance(key, tuple):
         return {"default": {}, **_section_schema(key)}
     own, expected = key
@@ -77,14 +80,15 @@ def _key_schema(key: Any) -> dict[str, Any]:
     return {"description": own.metadata["description"], **expected.schema, **default}
 
 
-def _conditions(known: dict[str, Any]) -> dict[str, Any]:
+def _conditions(known: Mapping[str, Key]) -> dict[str, object]:
     """What a key needs of another one, where that is not the other's default."""
     conditions = []
     for name, key in known.items():
-        needs = key[0].metadata["requires"] if isinstance(key, tuple) else None
+        needs: Requires | None = key[0].metadata["requires"] if isinstance(key, tuple) else None
         if needs is None:
             continue
-        is_default = default_of(known[needs.option][0]) == needs.value
+        other = known[needs.option]
+        is_default = isinstance(other, tuple) and default_of(other[0]) == needs.value
         why = f"{needs.why[0].upper()}{needs.why[1:]}: set it to {needs.value!r}."
         then = {"properties": {needs.option: {"description": why, "const": needs.value}}}
         conditions.append(
@@ -96,7 +100,7 @@ def _conditions(known: dict[str, Any]) -> dict[str, Any]:
     return {"allOf": conditions} if conditions else {}
 
 
-def _example_lines(kind: Any, indent: str) -> Iterator[str]:
+def _example_lines(kind: type[DataclassInstance], indent: str) -> Iterator[str]:
     for name, key in keys(kind).items():
         if not isinstance(key, tuple):
             yield f"{indent}{name}:"
@@ -112,7 +116,7 @@ def _example_lines(kind: Any, indent: str) -> Iterator[str]:
         yield f"{indent}{name}: {value}{comment and f' # {comment}'}"
 
 
-def _rows(kind: Any, above: str) -> Iterator[str]:
+def _rows(kind: type[DataclassInstance], above: str) -> Iterator[str]:
     for name, key in keys(kind).items():
         anchor = f"{above}{name}".replace(".", "")
         link = f"[`{above}{name}`](#{anchor})"
@@ -138,7 +142,7 @@ def _value_words(expected: Expected) -> str:
     return expected.words
 
 
-def _yaml(value: Any) -> str:
+def _yaml(value: object) -> str:
     """A value as a config file has it, in one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_yaml(part)}" for key, part in value.items()) + "}"
@@ -147,12 +151,12 @@ def _yaml(value: Any) -> str:
     return json.dumps(value)
 
 
-def _is_required(key: Any) -> bool:
+def _is_required(key: Key) -> bool:
     """Whether the default of a key is no value that it may have."""
     return isinstance(key, tuple) and not key[1].holds(default_of(key[0]))
 
 
-def _summary(kind: Any) -> str:
+def _summary(kind: type[DataclassInstance]) -> str:
     return (inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")
 
 

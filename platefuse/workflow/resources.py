@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from platefuse.errors import PlatefuseError
 from platefuse.ngff.image import read_finest_level
@@ -36,8 +36,8 @@ STEPS = (
 class JobWildcards(WellWildcards, Protocol):
     """The wildcards of a job for one well or one of its images."""
 
-    def get(self, name: str, default: Any = None) -> Any:
-        """The wildcard of this name, or the default if the job has none."""
+    def get(self, name: str) -> str | None:
+        """The wildcard of this name; None if the job has none."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def image_size(folder: Path) -> Size:
     try:
         array = read_finest_level(folder)
         pixel = array.itemsize
-        return Size(prod(array.shape) * pixel, prod(map(int, array.shard)) * pixel, pixel)
+        return Size(prod(array.shape) * pixel, prod(array.shard) * pixel, pixel)
     except (PlatefuseError, OSError, LookupError, TypeError, ValueError):
         return Size()
 

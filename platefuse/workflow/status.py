@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from platefuse.errors import PlatefuseError
 from platefuse.ngff.metadata import read_attributes
@@ -154,7 +154,7 @@ class PlateStatus:
             image.state == "registered" for image in self.images
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Everything, for JSON."""
         return {**asdict(self), "counts": self.counts, "complete": self.complete}
 
