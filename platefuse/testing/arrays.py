@@ -5,14 +5,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.testing.spec import PlateSpec
 
+if TYPE_CHECKING:
+    import zarr
+    from numcodecs.abc import Codec as NumcodecsCodec
+    from zarr.abc.codec import BytesBytesCodec
+    from zarr.types import AnyArray
+
 Array = NDArray[Any]
+"""Pixels of any data type."""
 Plane = Callable[[Mapping[str, int]], Array]
 
 
@@ -66,7 +73,7 @@ class Pyramid:
         """Shape of a shard, None without shards."""
         return self._trailing(self.spec.shards) if self.spec.shards else None
 
-    def create(self, group: Any) -> list[Any]:
+    def create(self, group: zarr.Group) -> list[AnyArray]:
         """Create the empty arrays of all levels in a Zarr group."""
         return [
             group.create_array(
@@ -81,7 +88,7 @@ class Pyramid:
             for level, shape in enumerate(self.shapes)
         ]
 
-    def write(self, arrays: list[Any], plane: Plane) -> None:
+    def write(self, arrays: list[AnyArray], plane: Plane) -> None:
         """Fill the arrays.
 
         Parameters
@@ -124,7 +131,7 @@ class Pyramid:
             mean = np.rint(mean)
         return mean.astype(self.dtype)
 
-    def _write_block(self, arrays: list[Any], start: tuple[int, ...], pixels: Array) -> None:
+    def _write_block(self, arrays: list[AnyArray], start: tuple[int, ...], pixels: Array) -> None:
         for level, array in enumerate(arrays):
             if level:
                 pixels = self.coarsen(pixels, self._block_shape(pixels.shape, level))
@@ -189,7 +196,7 @@ def _encoding(spec: PlateSpec, axes: str) -> dict[str, Any]:
     }
 
 
-def _numcodecs_compressor(name: str) -> Any:
+def _numcodecs_compressor(name: str) -> NumcodecsCodec | None:
     import numcodecs
 
     if name.startswith("blosc-"):
@@ -197,7 +204,7 @@ def _numcodecs_compressor(name: str) -> Any:
     return {"zstd": numcodecs.Zstd(level=3), "gzip": numcodecs.GZip(level=1), "none": None}[name]
 
 
-def _zarr_compressor(name: str) -> Any:
+def _zarr_compressor(name: str) -> BytesBytesCodec | None:
     from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
     if name == "blosc-lz4":

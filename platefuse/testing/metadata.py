@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from platefuse.testing.spec import Json, PlateSpec
 
-from platefuse.testing.spec import PlateSpec
+JsonObject = dict[str, Json]
 
 _AXES: dict[str, dict[str, str]] = {
     "t": {"name": "t", "type": "time", "unit": "second"},
@@ -19,20 +19,20 @@ _AXES: dict[str, dict[str, str]] = {
 _COLOURS = ("00FFFF", "FF00FF", "FFFF00", "00FF00", "FF0000", "FFFFFF")
 
 
-def attributes(spec: PlateSpec, document: dict[str, Any]) -> dict[str, Any]:
+def attributes(spec: PlateSpec, document: JsonObject) -> JsonObject:
     """Attributes of a group that carries an OME-NGFF document."""
     if spec.ngff_version == "0.4":
         return document
     return {"ome": {"version": spec.ngff_version, **document}}
 
 
-def plate_document(spec: PlateSpec) -> dict[str, Any]:
+def plate_document(spec: PlateSpec) -> JsonObject:
     """Metadata of the plate's group."""
     rows = sorted({well.split("/")[0] for well in spec.wells})
     columns = sorted({well.split("/")[1] for well in spec.wells})
     numbers = sorted({a.number for a in spec.acquisitions})
     wells = [(well, *well.split("/")) for well in spec.wells]
-    plate = {
+    plate: JsonObject = {
         "name": spec.name,
         "field_count": len(spec.acquisitions),
         "acquisitions": [{"id": n, "name": f"cycle {n}"} for n in numbers],
@@ -47,18 +47,18 @@ def plate_document(spec: PlateSpec) -> dict[str, Any]:
     return {"plate": plate}
 
 
-def well_document(spec: PlateSpec) -> dict[str, Any]:
+def well_document(spec: PlateSpec) -> JsonObject:
     """Metadata of a well's group."""
-    images: list[dict[str, Any]] = [{"path": a.path} for a in spec.acquisitions]
+    images: list[JsonObject] = [{"path": a.path} for a in spec.acquisitions]
     if spec.numbered_acquisitions:
         for image, acquisition in zip(images, spec.acquisitions, strict=True):
             image["acquisition"] = acquisition.number
     return {"well": {"images": images, "version": spec.ngff_version}}
 
 
-def image_document(spec: PlateSpec, name: str) -> dict[str, Any]:
+def image_document(spec: PlateSpec, name: str) -> JsonObject:
     """Metadata of an image: ``multiscales`` and, if the plate has it, ``omero``."""
-    document: dict[str, Any] = {"multiscales": [_multiscale(spec, name, spec.axes)]}
+    document: JsonObject = {"multiscales": [_multiscale(spec, name, spec.axes)]}
     if spec.omero:
         document["omero"] = {
             "name": name,
@@ -68,15 +68,15 @@ def image_document(spec: PlateSpec, name: str) -> dict[str, Any]:
     return document
 
 
-def label_document(spec: PlateSpec, label: str) -> dict[str, Any]:
+def label_document(spec: PlateSpec, label: str) -> JsonObject:
     """Metadata of a label image."""
-    source = {"source": {"image": "../../"}, **_version(spec)}
+    source: JsonObject = {"source": {"image": "../../"}, **_version(spec)}
     multiscale = _multiscale(spec, label, spec.axes_of_labels)
     return {"multiscales": [multiscale], "image-label": source}
 
 
-def _multiscale(spec: PlateSpec, name: str, axes: str) -> dict[str, Any]:
-    datasets = [
+def _multiscale(spec: PlateSpec, name: str, axes: str) -> JsonObject:
+    datasets: list[Json] = [
         {
             "path": str(level),
             "coordinateTransformations": [{"type": "scale", "scale": _scale(spec, axes, level)}],
@@ -98,7 +98,7 @@ def _scale(spec: PlateSpec, axes: str, level: int) -> list[float]:
     return [scales[axis] for axis in axes]
 
 
-def _channel(spec: PlateSpec, index: int) -> dict[str, Any]:
+def _channel(spec: PlateSpec, index: int) -> JsonObject:
     return {
         "label": spec.channels[index],
         "wavelength_id": f"C{index + 1:02}",

@@ -6,7 +6,7 @@ import functools
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from platefuse.testing.scene import Scene, Window
 from platefuse.testing.spec import AcquisitionSpec, PlateSpec
 from platefuse.testing.tables import TableWriter, zarr_format
 from platefuse.testing.truth import Truth
+
+if TYPE_CHECKING:
+    import zarr
 
 
 def make_plate(path: str | Path, spec: PlateSpec | None = None) -> Truth:
@@ -97,7 +100,7 @@ def _write_labels(path: Path, scene: Scene, acquisition: AcquisitionSpec) -> Non
             pyramid.write(arrays, functools.partial(_label_plane, scene, acquisition, index))
 
 
-def _write_group(spec: PlateSpec, path: Path, document: dict[str, Any] | None) -> Any:
+def _write_group(spec: PlateSpec, path: Path, document: metadata.JsonObject | None) -> zarr.Group:
     import zarr
 
     group = zarr.open_group(path, mode="a", zarr_format=zarr_format(spec))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 from platefuse.errors import ConfigError
+
+Json: TypeAlias = "str | int | float | Mapping[str, Json] | Sequence[Json] | None"
+"""A value that can be written as JSON."""
 
 COMPRESSORS = ("blosc-lz4", "blosc-zstd", "zstd", "gzip", "none")
 TABLE_BACKENDS = ("anndata", "csv", "json", "parquet")
@@ -222,7 +225,7 @@ class PlateSpec:
     order: str = "C"
     omero: bool = True
     numbered_acquisitions: bool = True
-    extra_attributes: Mapping[str, Any] = field(default_factory=dict)
+    extra_attributes: Mapping[str, Json] = field(default_factory=dict)
     pixels: bool = True
     seed: int = 0
 

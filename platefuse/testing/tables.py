@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,11 @@ from platefuse.testing.layout import (
     stage_positions,
     well_boxes,
 )
-from platefuse.testing.spec import AcquisitionSpec, PlateSpec
+from platefuse.testing.spec import AcquisitionSpec, Json, PlateSpec
 
 if TYPE_CHECKING:
     import pandas as pd
+    import zarr
 
 _BOX_COLUMNS = (
     "x_micrometer",
@@ -33,6 +34,7 @@ _BOX_COLUMNS = (
     "len_y_micrometer",
     "len_z_micrometer",
 )
+Numbers = NDArray[np.int64] | NDArray[np.float64]
 _MEASURED = ("nuclei_ROI_table", "nuclei_features")
 
 
@@ -49,7 +51,7 @@ class Table:
     """
 
     rows: pd.DataFrame
-    attributes: Mapping[str, Any]
+    attributes: Mapping[str, Json]
 
 
 @dataclass
@@ -123,7 +125,7 @@ def make_table(
     return _field_table(spec, boxes, with_stage=False)
 
 
-def write_table(group: Any, name: str, table: Table, backend: str) -> None:
+def write_table(group: zarr.Group, name: str, table: Table, backend: str) -> None:
     """Write a table into the Zarr group of an image's tables.
 
     Parameters
@@ -137,6 +139,8 @@ def write_table(group: Any, name: str, table: Table, backend: str) -> None:
     backend : str
         One of `TABLE_BACKENDS`.
     """
+    from zarr.storage import LocalStore
+
     if backend == "anndata":
         _write_anndata(group, name, table)
         return
@@ -152,19 +156,24 @@ def write_table(group: Any, name: str, table: Table, backend: str) -> None:
             "index_type": "int" if rows[index].dtype.kind in "iu" else "str",
         }
     )
-    folder = Path(str(group.store_path.store.root), group.path, name)
+    store = group.store
+    assert isinstance(store, LocalStore)
+    folder = Path(store.root, group.path, name)
     if backend == "csv":
         rows.to_csv(folder / "table.csv", index=False)
     elif backend == "parquet":
         rows.to_parquet(folder / "table.parquet", index=False)
     else:
-        target.create_group("table").attrs.update(rows.to_dict(orient="list"))
+        target.create_group("table").attrs.update(
+            {str(column): values for column, values in rows.to_dict(orient="list").items()}
+        )
 
 
-def _write_anndata(group: Any, name: str, table: Table) -> None:
+def _write_anndata(group: zarr.Group, name: str, table: Table) -> None:
     """As Fractal 1.x does: numbers in float32 X, everything else in obs."""
     import anndata
     import pandas as pd
+    import zarr
     from anndata.io import write_elem
 
     rows = table.rows
@@ -184,9 +193,10 @@ def _write_anndata(group: Any, name: str, table: Table) -> None:
         warnings.simplefilter("ignore", FutureWarning)
         write_elem(group, name, table_of_floats)
     # Newer versions write an empty `raw`, which those that Fractal 1.x runs with cannot read.
-    if "raw" in group[name]:
-        del group[name]["raw"]
-    group[name].attrs.update({**table.attributes, "fractal_table_version": "1"})
+    written = group[name]
+    if isinstance(written, zarr.Group) and "raw" in written:
+        del written["raw"]
+    written.attrs.update({**table.attributes, "fractal_table_version": "1"})
 
 
 def _field_table(spec: PlateSpec, boxes: Boxes, *, with_stage: bool) -> Table:
@@ -232,12 +242,12 @@ def _condition_table(well: str) -> Table:
     return Table(rows, {"type": "condition_table"})
 
 
-def _instances(spec: PlateSpec) -> dict[str, Any]:
+def _instances(spec: PlateSpec) -> dict[str, Json]:
     return {"region": {"path": f"../labels/{spec.labels[0]}"}, "instance_key": "label"}
 
 
 def _in_micrometres(
-    spec: PlateSpec, start_px: NDArray[Any], size_px: NDArray[Any]
+    spec: PlateSpec, start_px: Numbers, size_px: Numbers
 ) -> dict[str, NDArray[np.float64]]:
     start, size = (px * np.array(spec.pixel_size_um) for px in (start_px, size_px))
     values = (*(start[:, axis] for axis in (2, 1, 0)), *(size[:, axis] for axis in (2, 1, 0)))
@@ -258,8 +268,8 @@ def _measure(spec: PlateSpec, image: Path) -> _Measured:
     import zarr
 
     shape = tuple(spec.lengths[axis] for axis in "zyx")
-    label: NDArray[Any] = np.asarray(zarr.open_array(image / "labels" / spec.labels[0] / "0")[...])
-    pixels: NDArray[Any] = np.asarray(zarr.open_array(image / "0")[...])
+    label = np.asarray(zarr.open_array(image / "labels" / spec.labels[0] / "0")[...])
+    pixels = np.asarray(zarr.open_array(image / "0")[...])
     label = label.reshape(
         -1, *(n for a, n in zip("zyx", shape, strict=True) if a in spec.axes_of_labels)
     )

@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.errors import ConfigError
+from platefuse.testing.arrays import Array
 from platefuse.testing.layout import (
     Boxes,
     field_boxes,
@@ -28,7 +28,6 @@ from platefuse.testing.layout import (
 from platefuse.testing.scene import Scene, Window
 from platefuse.testing.spec import AcquisitionSpec, PlateSpec
 
-Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
