@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 
@@ -38,7 +38,7 @@ from platefuse.storage.expected import (
 )
 
 
-def lengths(name: str, given: Any, ndim: int) -> tuple[int, ...]:
+def lengths(name: str, given: object, ndim: int) -> tuple[int, ...]:
     """A length for each axis of an array."""
     if (
         not isinstance(given, Sequence | np.ndarray)
@@ -58,7 +58,7 @@ _OWN = ("store", "path", "name", "shape", "dtype", "data", "overwrite", "write_d
 
 _CREATION = Expected(
     f"a dict of arguments for zarr.create_array, but none of {', '.join(_OWN)}",
-    lambda v: KEYWORDS.holds(v) and not any(key in _OWN for key in v),
+    lambda v: isinstance(v, Mapping) and KEYWORDS.holds(v) and not any(key in _OWN for key in v),
 ).or_none
 _FOLDER = Expected(
     "the path of a folder of this machine: others are not written to",
@@ -132,7 +132,7 @@ class Storage:
     zarr_format: Literal[2, 3]
     chunks: tuple[int, ...]
     shards: tuple[int, ...] | None
-    creation: dict[str, Any]
+    creation: dict[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,16 +199,16 @@ class FusionArguments:
             If these arguments contradict each other.
         """
         options, batch = self.zarr_options or {}, self.batch_options or {}
-        rest: dict[str, Any] = {**(batch.get(_OF_ARRAY) or {}), **(options.get(_OF_ARRAY) or {})}
+        rest: dict[str, object] = {**(batch.get(_OF_ARRAY) or {}), **(options.get(_OF_ARRAY) or {})}
         version = str(options.get("ngff_version", "0.4")) if options.get("ome_zarr") else None
         formats = (2, 3) if version is None else (NGFF_FORMATS[version].number,)
         zarr_format = rest.pop("zarr_format", formats[-1])
         if number(zarr_format) not in formats:
             here = "" if version is None else f", as ngff_version {version!r} says"
             refuse(_argument("zarr_format"), zarr_format, f"one of {list(formats)}{here}")
+        stored: Literal[2, 3] = 2 if number(zarr_format) == 2 else 3
         chunks = lengths(_argument("chunks"), rest.pop("chunks", chunks), len(chunks))
-        shards = _shards(rest.pop("shards", None), chunks, zarr_format)
-        stored: Literal[2, 3] = 2 if zarr_format == 2 else 3
+        shards = _shards(rest.pop("shards", None), chunks, stored)
         return Storage(version, stored, chunks, shards, _renamed(rest, stored))
 
 
@@ -217,7 +217,7 @@ def _argument(name: str) -> str:
     return f"fuse: {_OF_ARRAY}[{name!r}]"
 
 
-def _shards(given: Any, chunks: tuple[int, ...], zarr_format: int) -> tuple[int, ...] | None:
+def _shards(given: object, chunks: tuple[int, ...], zarr_format: int) -> tuple[int, ...] | None:
     """Shards that go with chunks and format, if any are given."""
     if given is None:
         return None
@@ -230,7 +230,7 @@ def _shards(given: Any, chunks: tuple[int, ...], zarr_format: int) -> tuple[int,
     return shards
 
 
-def _renamed(creation: dict[str, Any], zarr_format: int) -> dict[str, Any]:
+def _renamed(creation: Mapping[str, object], zarr_format: int) -> dict[str, object]:
     """Arguments of the older `zarr.create` by the names of `zarr.create_array`."""
     rest = dict(creation)
     if "compressor" in rest:

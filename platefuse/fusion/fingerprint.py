@@ -16,16 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from platefuse.fusion.fields import Layer
 from platefuse.records import KEY, RegistrationRecord, digest_json, digest_tree
+from platefuse.storage.typed_json import JsonObject
 from platefuse.tables.table import table_path
 
 _BLOCK_BYTES = 2**22
 
 
-def identity(layer: Layer, tile_table: str) -> dict[str, Any]:
+def identity(layer: Layer, tile_table: str) -> JsonObject:
     """What tells an image from another, without a look at its pixels: JSON values."""
     path = layer.image.path
     attributes = {k: v for k, v in layer.image.attributes.items() if k != KEY}
@@ -67,11 +67,11 @@ class SourceFiles:
         """Time of the last change of any file or its metadata (ctime), in nanoseconds."""
         return max((stat.st_ctime_ns for stat in self.stats.values()), default=0)
 
-    def state(self, threads: int) -> dict[str, Any]:
+    def state(self, threads: int) -> JsonObject:
         """Number, bytes, time of the last change and digest of the files: JSON values."""
         return {**self._size(), "changed_ns": self.changed_ns, "content": self.content(threads)}
 
-    def matches(self, state: Mapping[str, Any], threads: int) -> bool:
+    def matches(self, state: Mapping[str, object], threads: int) -> bool:
         """Whether the files have the content that `state` recorded.
 
         Records of platefuse 0.1.0 have no digest: of theirs, the time of the last modification
@@ -111,8 +111,8 @@ class SourceFiles:
 
 
 def same_sources(
-    recorded: Mapping[str, Mapping[str, Any]],
-    identities: Mapping[str, Mapping[str, Any]],
+    recorded: Mapping[str, Mapping[str, object]],
+    identities: Mapping[str, Mapping[str, object]],
     files: Mapping[str, SourceFiles],
     threads: int,
 ) -> bool:

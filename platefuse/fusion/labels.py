@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,9 @@ from scipy.sparse.csgraph import connected_components
 from platefuse.engine.sources import Source
 from platefuse.engine.views import Mask, View
 from platefuse.errors import ViewError
-from platefuse.geometry import Box, grid_box, grid_indices
+from platefuse.geometry import Box, Pixels, grid_box, grid_indices
 
-Pixels = NDArray[Any]
-Ids = NDArray[Any]
+Ids = Pixels
 Nodes = NDArray[np.int64]
 _Found = TypeVar("_Found")
 _Task = TypeVar("_Task")

@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from platefuse.storage.expected import NOT_NEGATIVE
+from platefuse.storage.expected import NOT_NEGATIVE, number
 
-Stack = NDArray[Any]
+Stack = NDArray[np.floating]
 _ROUNDING = 1e-9
 """Contrast below this part of the value is a rounding error, not content."""
 
@@ -108,17 +107,17 @@ def content_based(
     return np.asarray(weights / np.where(total > 0, total, 1))
 
 
-def _content_overlap(kwargs: Mapping[str, Any]) -> int:
+def _content_overlap(kwargs: Mapping[str, object]) -> int:
     sigmas = {"sigma_1": 5, "sigma_2": 11} | dict(kwargs)
     for name in ("sigma_1", "sigma_2"):
         NOT_NEGATIVE.check(f"fuse: {name} of content_based", sigmas[name])
-    return sum(int(4 * sigmas[name] + 0.5) for name in ("sigma_1", "sigma_2"))
+    return sum(int(4 * number(sigmas[name]) + 0.5) for name in ("sigma_1", "sigma_2"))
 
 
 content_based.required_overlap = _content_overlap  # type: ignore[attr-defined]  # the contract
 
 
-def required_overlap(function: Callable[..., object] | None, kwargs: Mapping[str, Any]) -> int:
+def required_overlap(function: Callable[..., object] | None, kwargs: Mapping[str, object]) -> int:
     """Pixels around a block that the result of a function depends on: its own attribute."""
     own = getattr(function, "required_overlap", None)
     if own is not None:
@@ -126,7 +125,7 @@ def required_overlap(function: Callable[..., object] | None, kwargs: Mapping[str
         NOT_NEGATIVE.check(f"fuse: required_overlap of {function!r}", overlap)
         return int(np.ceil(overlap))
     if getattr(function, "__name__", "") == "content_based":  # of releases without the attribute
-        return int(np.ceil(2 * kwargs.get("sigma_2", 11)))
+        return int(np.ceil(2 * number(kwargs.get("sigma_2", 11))))
     return 0
 
 

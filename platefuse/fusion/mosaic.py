@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
-from numpy.typing import NDArray
 
 from platefuse.engine.compose import Compositor, Paint
 from platefuse.engine.downsample import Downsample, mean
@@ -23,7 +22,7 @@ from platefuse.engine.write import Part, Target, ViewLookup, write_views
 from platefuse.errors import ConfigError, PlatefuseError
 from platefuse.fusion.arguments import Storage
 from platefuse.fusion.frame import Frame
-from platefuse.geometry import Box, grid_box
+from platefuse.geometry import Box, Pixels, grid_box
 from platefuse.ngff.create import blosc, create_image, fit_chunks
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import FORMATS
@@ -32,8 +31,6 @@ from platefuse.storage.files import make_folder
 
 if TYPE_CHECKING:
     import dask.array
-
-Pixels = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class ImageMetadata:
     """
 
     name: str
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, object] = field(default_factory=dict)
     levels: int = 1
     scale: Mapping[str, float] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
@@ -96,7 +93,7 @@ class Mosaic:
     compositor: Compositor
     axes: str
     leading: tuple[int, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype[np.generic]
     downsample: Downsample = mean
 
     @property
@@ -158,7 +155,7 @@ class Mosaic:
         target: StoredPyramid,
         function: Callable[..., object],
         size: int,
-        kwargs: Mapping[str, Any],
+        kwargs: Mapping[str, object],
         threads: int,
     ) -> None:
         """Write level 0 by the caller's batch function, then the levels above from level 0.
@@ -272,7 +269,7 @@ def _create_array(path: Path, mosaic: Mosaic, storage: Storage) -> None:
     import zarr
 
     chunks, shards = fit_chunks(storage.chunks, storage.shards, mosaic.shape)
-    arguments = {
+    arguments: dict[str, Any] = {  # `creation` may hold any of zarr's
         "fill_value": 0,
         "compressors": blosc(FORMATS[storage.zarr_format]),
         **storage.creation,

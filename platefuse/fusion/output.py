@@ -15,6 +15,7 @@ from platefuse.ngff.image import Multiscale, others
 from platefuse.ngff.metadata import METADATA_FILES, ArrayMetadata
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import put_in_place, remove_tree, system_errors
+from platefuse.storage.typed_json import JsonObject
 
 if TYPE_CHECKING:
     import dask.array
@@ -23,7 +24,7 @@ _CHUNK_KEY = re.compile(r"c|(c[./])?\d+([./]\d+)*")
 
 
 def write_output(
-    mosaic: Mosaic, arguments: FusionArguments, storage: Storage, omero: dict[str, object] | None
+    mosaic: Mosaic, arguments: FusionArguments, storage: Storage, omero: JsonObject | None
 ) -> dask.array.Array:
     """Write a mosaic to `output_zarr_url`; returns level 0 as a dask array on disk.
 

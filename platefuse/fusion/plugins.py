@@ -9,10 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from platefuse.engine.compose import Blend, Compositor, Paint, read_views
 from platefuse.engine.downsample import to_dtype
@@ -26,12 +25,10 @@ from platefuse.fusion.methods import (
     simple_average_fusion,
     weighted_average_fusion,
 )
-from platefuse.geometry import Box
+from platefuse.geometry import Box, Pixels
 
 if TYPE_CHECKING:
     import xarray
-
-Pixels = NDArray[Any]
 
 _FAST: tuple[tuple[Callable[..., object], Blend | Paint], ...] = (
     (weighted_average_fusion, Blend("weighted_average")),
@@ -48,8 +45,8 @@ def choose_compositor(
     function: Callable[..., object],
     weights: Callable[..., object] | None = None,
     *,
-    function_kwargs: Mapping[str, Any] | None = None,
-    weights_kwargs: Mapping[str, Any] | None = None,
+    function_kwargs: Mapping[str, object] | None = None,
+    weights_kwargs: Mapping[str, object] | None = None,
     overlap_px: int = 0,
     fill: float | None = None,
 ) -> Compositor:
@@ -105,8 +102,8 @@ class Plugin:
     weights: Callable[..., object] | None
     margin_px: tuple[int, ...]
     extent: Box
-    function_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    weights_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    function_kwargs: Mapping[str, object] = field(default_factory=dict)
+    weights_kwargs: Mapping[str, object] = field(default_factory=dict)
     fill: float | None = None
     copies = False
 
@@ -122,7 +119,7 @@ class Plugin:
         )
 
     def compose(
-        self, region: Box, views: Sequence[View], dtype: np.dtype[Any], reader: Hashable
+        self, region: Box, views: Sequence[View], dtype: np.dtype[np.generic], reader: Hashable
     ) -> Pixels | None:
         """See `platefuse.engine.compose.Compositor`."""
         outer = region.hull(region.dilated(self.margin_px) & self.extent)
@@ -177,7 +174,7 @@ class Plugin:
         return fused[np.newaxis] if flat else fused
 
 
-def _rounded(block: Pixels, dtype: np.dtype[Any], fill: float) -> Pixels:
+def _rounded(block: Pixels, dtype: np.dtype[np.generic], fill: float) -> Pixels:
     """Pixels as `dtype`, rounded and clipped, from the dtype that a function returns."""
     if block.dtype.kind in "iu":  # floats do not hold large ids exactly
         return to_dtype(block, dtype)
@@ -189,7 +186,7 @@ def _check_call(
     function: Callable[..., object] | None,
     offered: Sequence[str],
     of: str,
-    kwargs: Mapping[str, Any],
+    kwargs: Mapping[str, object],
 ) -> None:
     """Check that a function can be called with the arguments that it will get.
 
@@ -250,7 +247,7 @@ def _name(function: Callable[..., object]) -> str:
 
 
 def _call(
-    function: Callable[..., object], offers: Mapping[str, Any], kwargs: Mapping[str, Any]
+    function: Callable[..., object], offers: Mapping[str, object], kwargs: Mapping[str, object]
 ) -> object:
     """Call a function with the views and those of the other arguments that its signature has."""
     accepted = {

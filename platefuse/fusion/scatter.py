@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from platefuse.engine.write import Part, finish_levels
 from platefuse.fusion.mosaic import Mosaic, StoredPyramid
@@ -72,14 +71,14 @@ class Scatter:
         make_folder(self.target)
         (self.target / _BEGUN).touch()
 
-    def mark_complete(self, identity: Mapping[str, Any]) -> None:
+    def mark_complete(self, identity: Mapping[str, object]) -> None:
         """Mark this job's part as complete, with what it was made from and when it was begun."""
         begun_ns = (self.target / _BEGUN).stat().st_mtime_ns
         mark = {"identity": dict(identity), "parts": self.parts, "begun_ns": begun_ns}
         write_json(self.target / _MARK, mark)
 
     def is_complete(
-        self, number: int, identity: Mapping[str, Any], changed_ns: Callable[[], int]
+        self, number: int, identity: Mapping[str, object], changed_ns: Callable[[], int]
     ) -> bool:
         """Whether a part is complete, and made from the sources as they are now.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from platefuse.engine.views import View
 from platefuse.errors import ViewError
 from platefuse.fusion.frame import Extent, Frame, PixelMap, place_view
 from platefuse.fusion.transforms import make_affine, read_transforms
-from platefuse.geometry import Box, snap
+from platefuse.geometry import Box, Pixels, snap
 from platefuse.storage.arrays import StoredArray
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def read_sims(
 
 
 def make_sim(
-    data: dask.array.Array | NDArray[Any], like: Sim, frame: Frame, key: str | None
+    data: dask.array.Array | Pixels, like: Sim, frame: Frame, key: str | None
 ) -> xarray.DataArray:
     """An image of the data model, with the identity as its transform.
 
@@ -190,7 +190,7 @@ def make_sim(
     import xarray
 
     spacing, origin = frame.by_axis(frame.spacing), frame.by_axis(frame.origin)
-    coords: dict[str, NDArray[Any]] = {}
+    coords: dict[str, NDArray[np.generic]] = {}
     for axis, n in zip(like.dims, data.shape, strict=True):
         if axis in like.spatial:
             coords[axis] = origin[axis] + spacing[axis] * np.arange(n)
@@ -216,7 +216,7 @@ class SimStore:
         self._number = number
         self._variable = image.variable
         self.shape: tuple[int, ...] = image.shape
-        self.dtype: np.dtype[Any] = np.dtype(image.dtype)
+        self.dtype: np.dtype[np.generic] = np.dtype(image.dtype)
         self._in_memory = isinstance(image.variable._data, np.ndarray)
         self._stored = _zarr_behind(image.variable._data)
         chunks = image.chunks or [(n,) for n in self._preferred(image)]
@@ -231,7 +231,7 @@ class SimStore:
         """No chunk is known to be empty without reading it."""
         return False
 
-    def decode(self, box: Box) -> NDArray[Any]:
+    def decode(self, box: Box) -> Pixels:
         """The pixels of a box.
 
         Raises
@@ -259,7 +259,7 @@ class SimStore:
         return [preferred.get(d, n) for d, n in zip(image.dims, image.shape, strict=True)]
 
 
-def _zarr_behind(data: Any) -> StoredArray | None:
+def _zarr_behind(data: object) -> StoredArray | None:
     """The Zarr array on this disk that a dask array reads unchanged; None if it is not one.
 
     Reading it without dask saves dask's scheduling, and uses the faster codecs.
@@ -268,12 +268,15 @@ def _zarr_behind(data: Any) -> StoredArray | None:
     origin = layers.get(f"original-{getattr(data, 'name', '')}")
     if origin is None or len(layers) != 2 or len(origin) != 1:
         return None
+    import dask.array
     import zarr
     from zarr.storage import LocalStore
 
     (array,) = origin.values()
     array = getattr(array, "value", array)
     if not isinstance(array, zarr.Array) or not isinstance(array.store, LocalStore):
+        return None
+    if not isinstance(data, dask.array.Array):
         return None
     if (array.shape, array.dtype, array.chunks) != (data.shape, data.dtype, data.chunksize):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 
@@ -252,5 +252,5 @@ def label_mosaic(
     return mosaic, renumbered
 
 
-def _dtype(image: Multiscale) -> np.dtype[Any]:
+def _dtype(image: Multiscale) -> np.dtype[np.generic]:
     return StoredArray.open(image.level_paths[0]).dtype

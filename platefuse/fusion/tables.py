@@ -164,7 +164,7 @@ def _rename_region(table: Path, old: str, new: str) -> None:
     attributes = all_attributes(table)
     region = attributes["region"]
     path = region["path"] if isinstance(region, dict) else region
-    renamed = path.removesuffix(old) + new
+    renamed = str(path).removesuffix(old) + new
     changed = {**region, "path": renamed} if isinstance(region, dict) else renamed
     replace_attributes(table, {**attributes, "region": changed})
     (table / ".zmetadata").unlink(missing_ok=True)  # it holds a copy of the old attributes

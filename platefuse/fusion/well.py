@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from platefuse.errors import PlateError, ViewError
 from platefuse.fusion.arguments import Storage
@@ -35,6 +34,7 @@ from platefuse.records import (
     PlateReceipt,
 )
 from platefuse.storage.files import put_in_place, remove_empty_folders, remove_tree
+from platefuse.storage.typed_json import JsonObject
 
 logger = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ class _Job:
         return fused_images(self.layers, self.options)
 
     @cached_property
-    def identities(self) -> dict[str, dict[str, Any]]:
+    def identities(self) -> dict[str, JsonObject]:
         """The identity of each source image."""
         return {x.name: identity(x, self.options.tile_table) for x in self.layers}
 
@@ -235,7 +235,7 @@ class _Job:
         """The files of each source image."""
         return {layer.name: SourceFiles.of(layer) for layer in self.layers}
 
-    def sources(self, threads: int) -> dict[str, dict[str, Any]]:
+    def sources(self, threads: int) -> dict[str, JsonObject]:
         """What the record keeps of each source image. Reads all files."""
         return {
             name: {**own, **self.files[name].state(threads)}
@@ -273,7 +273,7 @@ class _Job:
         return True
 
     def fuse(
-        self, scatter: Scatter, sources: Mapping[str, Mapping[str, Any]], threads: int
+        self, scatter: Scatter, sources: Mapping[str, Mapping[str, object]], threads: int
     ) -> dict[str, FusedImage]:
         """Write the staged well, complete with its record."""
         remove_tree(self.staged)
@@ -374,7 +374,7 @@ class _ImageWriter:
         return names, renumbered
 
     def _write_pixels(
-        self, mosaic: Mosaic, target: Path, like: Multiscale, attributes: Mapping[str, Any]
+        self, mosaic: Mosaic, target: Path, like: Multiscale, attributes: Mapping[str, object]
     ) -> None:
         """Create an image with levels and compressor like another, and write this job's share."""
         options, axes = self.options, mosaic.axes

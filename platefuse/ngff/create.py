@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from platefuse.errors import ConfigError
 from platefuse.ngff.image import Multiscale
@@ -16,17 +16,21 @@ from platefuse.ngff.metadata import (
     update_attributes,
 )
 from platefuse.storage.files import copy_tree, make_folder
+from platefuse.storage.typed_json import JsonObject
 
 if TYPE_CHECKING:
     import numpy as np
+    from numcodecs import Blosc
+    from zarr.codecs import BloscCodec
 
 BloscName = Literal["lz4", "lz4hc", "blosclz", "snappy", "zlib", "zstd"]
 """The compressors of Blosc that Zarr v3 knows."""
+BLOSC_NAMES: tuple[BloscName, ...] = get_args(BloscName)
 SMALLEST_LEVEL = 512
 """A new pyramid goes on until its plane is at most this many pixels wide and high."""
 
 
-def write_group(group: Path, sections: Mapping[str, Any], version: str) -> None:
+def write_group(group: Path, sections: Mapping[str, object], version: str) -> None:
     """Write a Zarr group with OME-NGFF attributes; an old one is replaced.
 
     Parameters
@@ -80,13 +84,13 @@ def create_image(
     axes: str,
     pixel_size: Sequence[float],
     shape: Sequence[int],
-    dtype: np.dtype[Any],
+    dtype: np.dtype[np.generic],
     chunks: Sequence[int],
     shards: Sequence[int] | None,
     version: str,
     levels: int = 1,
-    attributes: Mapping[str, Any] | None = None,
-    creation: Mapping[str, Any] | None = None,
+    attributes: Mapping[str, object] | None = None,
+    creation: Mapping[str, object] | None = None,
     origin: Sequence[float] | None = None,
     units: Mapping[str, str] | None = None,
 ) -> Multiscale:
@@ -140,7 +144,7 @@ def create_image(
     write_group(path, {"multiscales": [entry], **further}, version)
     for level, level_shape in enumerate(shapes):
         chunk, shard = fit_chunks(chunks, shards, level_shape)
-        arguments = {
+        arguments: dict[str, Any] = {  # `creation` may hold any of zarr's
             "dtype": dtype.newbyteorder("="),
             "chunks": chunk,
             "shards": shard,
@@ -218,16 +222,17 @@ def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy:
     return Multiscale.read(target)
 
 
-def compressor_like(array: ArrayMetadata, kind: Format) -> Any:
+def compressor_like(array: ArrayMetadata, kind: Format) -> BloscCodec | Blosc:
     """The compressor of an array where it is Blosc, as a Zarr format wants it.
 
     Otherwise LZ4 with shuffling, which costs least time.
     """
-    found = array.blosc
-    return blosc(kind, found.get("cname", "lz4"), int(found.get("clevel", 5)))
+    name, level = array.blosc.get("cname"), array.blosc.get("clevel")
+    cname: BloscName = next((known for known in BLOSC_NAMES if known == name), "lz4")
+    return blosc(kind, cname, int(level) if isinstance(level, int | float) else 5)
 
 
-def blosc(kind: Format, cname: BloscName = "lz4", level: int = 5) -> Any:
+def blosc(kind: Format, cname: BloscName = "lz4", level: int = 5) -> BloscCodec | Blosc:
     """Blosc with byte shuffling, as the arrays of a Zarr format want it."""
     if kind.number == 3:
         from zarr.codecs import BloscCodec
@@ -258,7 +263,7 @@ def multiscales_metadata(
     *,
     origin: Sequence[float] | None = None,
     units: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """The entry of `multiscales` for a new image with levels ``"0"``, ``"1"`` and so on.
 
     Parameters
@@ -279,7 +284,7 @@ def multiscales_metadata(
     datasets = []
     for level, sizes in enumerate(grown):
         scale = [s * g for s, g in zip(pixel_size, sizes, strict=True)]
-        transforms: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        transforms: list[JsonObject] = [{"type": "scale", "scale": scale}]
         if origin is not None:
             centre = [
                 o + (g - 1) / 2 * s for o, g, s in zip(origin, sizes, pixel_size, strict=True)

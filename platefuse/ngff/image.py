@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, TypedDict
 
 from platefuse.errors import ImageError, MetadataError
 from platefuse.ngff.metadata import (
@@ -21,6 +21,7 @@ from platefuse.ngff.metadata import (
     read_attributes,
 )
 from platefuse.ngff.paths import safe_name
+from platefuse.storage.typed_json import JsonObject, list_of, object_of
 
 MICROMETERS = {
     "micrometer": 1.0,
@@ -68,8 +69,8 @@ class Multiscale:
     um_per_unit: tuple[float, ...]
     paths: tuple[str, ...]
     scales: tuple[tuple[float, ...], ...]
-    metadata: dict[str, Any]
-    attributes: dict[str, Any]
+    metadata: JsonObject
+    attributes: JsonObject
     levels: tuple[ArrayMetadata, ...]
 
     @classmethod
@@ -116,12 +117,12 @@ class Multiscale:
     @property
     def other_units(self) -> dict[str, str]:
         """The units of axes that are not in space, where the metadata name them."""
-        described = [axis for axis in self.metadata["axes"] if isinstance(axis, dict)]
-        return {
-            axis["name"]: axis["unit"]
-            for axis in described
-            if axis.get("unit") and axis["name"] in self.axes and axis["name"] not in "zyx"
-        }
+        units = {}
+        for axis in map(object_of, list_of(self.metadata["axes"])):
+            name, unit = str(axis.get("name")), axis.get("unit")
+            if unit and name in self.axes and name not in "zyx":
+                units[name] = str(unit)
+        return units
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -275,7 +276,20 @@ def others(folder: Path, own: Iterable[str]) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.name not in known)
 
 
-def _read_fields(path: Path) -> dict[str, Any]:
+class _Fields(TypedDict):
+    """The fields of `Multiscale`."""
+
+    path: Path
+    axes: str
+    um_per_unit: tuple[float, ...]
+    paths: tuple[str, ...]
+    scales: tuple[tuple[float, ...], ...]
+    metadata: JsonObject
+    attributes: JsonObject
+    levels: tuple[ArrayMetadata, ...]
+
+
+def _read_fields(path: Path) -> _Fields:
     """The fields of `Multiscale`, read from disk."""
     attributes = read_attributes(path)
     entry = _entry(path, attributes)
@@ -302,14 +316,14 @@ def _read_fields(path: Path) -> dict[str, Any]:
     }
 
 
-def _entry(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _entry(path: Path, attributes: Mapping[str, object]) -> JsonObject:
     entries = attributes.get("multiscales")
     if not isinstance(entries, list) or not entries or not isinstance(entries[0], dict):
         raise ImageError(f"{path}: not an OME-Zarr image (its attributes have no `multiscales`).")
     return entries[0]
 
 
-def _datasets(path: Path, entry: Mapping[str, Any]) -> list[Any]:
+def _datasets(path: Path, entry: Mapping[str, object]) -> list[object]:
     datasets = entry.get("datasets")
     if not isinstance(datasets, list) or not datasets:
         raise ImageError(f"{path}: `multiscales` lists no datasets; expected one per level.")
@@ -348,13 +362,10 @@ def _dataset_path(path: Path, dataset: object) -> str:
     return name
 
 
-def _scale(
-    path: Path, holder: dict[str, Any], ndim: int, default: list[float] | None = None
-) -> list[float]:
-    transforms = holder.get("coordinateTransformations")
-    listed = transforms if isinstance(transforms, list) else []
-    scales = [t["scale"] for t in listed if isinstance(t, dict) and "scale" in t]
-    scale = scales[0] if scales else default
+def _scale(path: Path, entry: object, ndim: int, default: list[float] | None = None) -> list[float]:
+    holder = object_of(entry)
+    transforms = map(object_of, list_of(holder.get("coordinateTransformations")))
+    scale = next((t["scale"] for t in transforms if "scale" in t), default)
     if (
         not isinstance(scale, list)
         or len(scale) != ndim

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from platefuse.errors import ImageError, MetadataError
 from platefuse.storage.files import find_json, make_folder, read_json, write_json
+from platefuse.storage.typed_json import JsonObject, from_json, list_of, object_of
 
 METADATA_FILES = (".zgroup", ".zarray", ".zattrs", "zarr.json")
 """Names of the metadata files of a group or an array, in any format."""
@@ -59,7 +60,7 @@ class Format(ABC):
         """The format of new images in a version of OME-NGFF, for example ``"0.5"``."""
         return NGFF_FORMATS[version]
 
-    def attributes(self, group: Path) -> dict[str, Any] | None:
+    def attributes(self, group: Path) -> JsonObject | None:
         """All attributes of a group in this format; None if it has no file for them.
 
         Raises
@@ -75,10 +76,10 @@ class Format(ABC):
         return group / self._attributes_file
 
     @abstractmethod
-    def replace_attributes(self, group: Path, attributes: Mapping[str, Any]) -> None:
+    def replace_attributes(self, group: Path, attributes: Mapping[str, object]) -> None:
         """Write all attributes of an existing group anew."""
 
-    def write_group(self, group: Path, attributes: Mapping[str, Any]) -> None:
+    def write_group(self, group: Path, attributes: Mapping[str, object]) -> None:
         """Write a group with these attributes, in the place of one of either format."""
         make_folder(group)
         self._write_group(group, dict(attributes))
@@ -86,23 +87,23 @@ class Format(ABC):
             (group / name).unlink(missing_ok=True)
 
     @abstractmethod
-    def ngff_attributes(self, sections: Mapping[str, Any], version: str) -> dict[str, Any]:
+    def ngff_attributes(self, sections: Mapping[str, object], version: str) -> JsonObject:
         """The attributes of a group that hold the given sections of OME-NGFF, such as `plate`."""
 
     @abstractmethod
-    def ngff_section(self, section: Mapping[str, Any], version: str) -> dict[str, Any]:
+    def ngff_section(self, section: Mapping[str, object], version: str) -> JsonObject:
         """One section, with the version where this format keeps it."""
 
     @abstractmethod
-    def chunk(self, array: Mapping[str, Any]) -> Sequence[int]:
+    def chunk(self, array: Mapping[str, object]) -> tuple[int, ...]:
         """Shape of what is decoded at once, from the JSON of an array."""
 
     @abstractmethod
-    def shard(self, array: Mapping[str, Any]) -> Sequence[int]:
+    def shard(self, array: Mapping[str, object]) -> tuple[int, ...]:
         """Shape of what is one file, from the JSON of an array."""
 
     @abstractmethod
-    def blosc(self, array: Mapping[str, Any]) -> dict[str, Any]:
+    def blosc(self, array: Mapping[str, object]) -> JsonObject:
         """Configuration of the Blosc compressor in the JSON of an array; empty if there is none."""
 
     @abstractmethod
@@ -110,10 +111,10 @@ class Format(ABC):
         """Bytes of a pixel, from the name of a data type in this format."""
 
     @abstractmethod
-    def _attributes_of(self, group: Path, content: dict[str, Any]) -> dict[str, Any]: ...
+    def _attributes_of(self, group: Path, content: JsonObject) -> JsonObject: ...
 
     @abstractmethod
-    def _write_group(self, group: Path, attributes: dict[str, Any]) -> None: ...
+    def _write_group(self, group: Path, attributes: JsonObject) -> None: ...
 
 
 class _V2(Format):
@@ -125,32 +126,32 @@ class _V2(Format):
     _attributes_file = ".zattrs"
     _foreign_files = ("zarr.json",)
 
-    def replace_attributes(self, group: Path, attributes: Mapping[str, Any]) -> None:
+    def replace_attributes(self, group: Path, attributes: Mapping[str, object]) -> None:
         write_json(group / ".zattrs", dict(attributes))
 
-    def ngff_attributes(self, sections: Mapping[str, Any], version: str) -> dict[str, Any]:
+    def ngff_attributes(self, sections: Mapping[str, object], version: str) -> JsonObject:
         return dict(sections)
 
-    def ngff_section(self, section: Mapping[str, Any], version: str) -> dict[str, Any]:
+    def ngff_section(self, section: Mapping[str, object], version: str) -> JsonObject:
         return {**section, "version": version}
 
-    def chunk(self, array: Mapping[str, Any]) -> Sequence[int]:
-        return tuple(array["chunks"])
+    def chunk(self, array: Mapping[str, object]) -> tuple[int, ...]:
+        return from_json(tuple[int, ...], array.get("chunks"), "chunks")
 
-    def shard(self, array: Mapping[str, Any]) -> Sequence[int]:
+    def shard(self, array: Mapping[str, object]) -> tuple[int, ...]:
         return self.chunk(array)
 
-    def blosc(self, array: Mapping[str, Any]) -> dict[str, Any]:
-        compressor = array.get("compressor") or {}
-        return dict(compressor) if compressor.get("id") == "blosc" else {}
+    def blosc(self, array: Mapping[str, object]) -> JsonObject:
+        compressor = object_of(array.get("compressor"))
+        return compressor if compressor.get("id") == "blosc" else {}
 
     def itemsize(self, dtype: str) -> int:
         return int(dtype[2:])  # "<u2"
 
-    def _attributes_of(self, group: Path, content: dict[str, Any]) -> dict[str, Any]:
+    def _attributes_of(self, group: Path, content: JsonObject) -> JsonObject:
         return content
 
-    def _write_group(self, group: Path, attributes: dict[str, Any]) -> None:
+    def _write_group(self, group: Path, attributes: JsonObject) -> None:
         write_json(group / ".zgroup", {"zarr_format": 2})
         write_json(group / ".zattrs", attributes)
 
@@ -164,39 +165,49 @@ class _V3(Format):
     _attributes_file = "zarr.json"
     _foreign_files = (".zgroup", ".zattrs", CONSOLIDATED_FILE)
 
-    def replace_attributes(self, group: Path, attributes: Mapping[str, Any]) -> None:
+    def replace_attributes(self, group: Path, attributes: Mapping[str, object]) -> None:
         content = {**read_json(group / "zarr.json"), "attributes": dict(attributes)}
         content.pop("consolidated_metadata", None)  # of the attributes that were there before
         write_json(group / "zarr.json", content)
 
-    def ngff_attributes(self, sections: Mapping[str, Any], version: str) -> dict[str, Any]:
+    def ngff_attributes(self, sections: Mapping[str, object], version: str) -> JsonObject:
         return {"ome": {"version": version, **sections}} if sections else {}
 
-    def ngff_section(self, section: Mapping[str, Any], version: str) -> dict[str, Any]:
+    def ngff_section(self, section: Mapping[str, object], version: str) -> JsonObject:
         return dict(section)
 
-    def chunk(self, array: Mapping[str, Any]) -> Sequence[int]:
-        for codec in array.get("codecs", []):
-            if codec.get("name") == "sharding_indexed":
-                return tuple(codec["configuration"]["chunk_shape"])
+    def chunk(self, array: Mapping[str, object]) -> tuple[int, ...]:
+        for name, configuration in self._codecs(array):
+            if name == "sharding_indexed":
+                return self._chunk_shape(configuration)
         return self.shard(array)
 
-    def shard(self, array: Mapping[str, Any]) -> Sequence[int]:
-        return tuple(array["chunk_grid"]["configuration"]["chunk_shape"])
+    def shard(self, array: Mapping[str, object]) -> tuple[int, ...]:
+        grid = object_of(array.get("chunk_grid"))
+        return self._chunk_shape(object_of(grid.get("configuration")))
 
-    def blosc(self, array: Mapping[str, Any]) -> dict[str, Any]:
-        for codec in array.get("codecs", []):
-            configuration = codec.get("configuration", {})
-            if codec.get("name") == "blosc":
-                return dict(configuration)
-            if codec.get("name") == "sharding_indexed":
+    def blosc(self, array: Mapping[str, object]) -> JsonObject:
+        for name, configuration in self._codecs(array):
+            if name == "blosc":
+                return configuration
+            if name == "sharding_indexed":
                 return self.blosc(configuration)
         return {}
 
     def itemsize(self, dtype: str) -> int:
         return 1 if dtype == "bool" else int(dtype.lstrip("uintfloa")) // 8  # "uint16"
 
-    def _attributes_of(self, group: Path, content: dict[str, Any]) -> dict[str, Any]:
+    @staticmethod
+    def _codecs(array: Mapping[str, object]) -> Iterator[tuple[object, JsonObject]]:
+        """Name and configuration of each codec of an array or a shard."""
+        for codec in map(object_of, list_of(array.get("codecs"))):
+            yield codec.get("name"), object_of(codec.get("configuration"))
+
+    @staticmethod
+    def _chunk_shape(configuration: JsonObject) -> tuple[int, ...]:
+        return from_json(tuple[int, ...], configuration.get("chunk_shape"), "chunk_shape")
+
+    def _attributes_of(self, group: Path, content: JsonObject) -> JsonObject:
         attributes = content.get("attributes", {})
         if not isinstance(attributes, dict):
             raise MetadataError(
@@ -204,7 +215,7 @@ class _V3(Format):
             )
         return attributes
 
-    def _write_group(self, group: Path, attributes: dict[str, Any]) -> None:
+    def _write_group(self, group: Path, attributes: JsonObject) -> None:
         content = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
         write_json(group / "zarr.json", content)
 
@@ -237,7 +248,7 @@ class ArrayMetadata:
 
     format: Format
     shape: tuple[int, ...]
-    content: dict[str, Any]
+    content: JsonObject
 
     @classmethod
     def read(cls, array: Path) -> ArrayMetadata:
@@ -250,8 +261,9 @@ class ArrayMetadata:
         """
         for kind in (V3, V2):
             content = find_json(array / kind.array_file)
-            if content is not None and isinstance(content.get("shape"), list):
-                return cls(kind, tuple(content["shape"]), content)
+            shape = None if content is None else content.get("shape")
+            if content is not None and isinstance(shape, list):
+                return cls(kind, tuple(shape), content)
         raise ImageError(
             f"{array}: no Zarr array here, but the image's metadata names it as a level."
         )
@@ -296,15 +308,15 @@ class ArrayMetadata:
     @property
     def chunk(self) -> tuple[int, ...]:
         """Shape of what is decoded at once."""
-        return tuple(self.format.chunk(self.content))
+        return self.format.chunk(self.content)
 
     @property
     def shard(self) -> tuple[int, ...]:
         """Shape of what is one file: a shard, or a chunk if there are no shards."""
-        return tuple(self.format.shard(self.content))
+        return self.format.shard(self.content)
 
     @property
-    def blosc(self) -> dict[str, Any]:
+    def blosc(self) -> JsonObject:
         """Configuration of its Blosc compressor; empty if it has another one or none."""
         return self.format.blosc(self.content)
 
@@ -319,7 +331,7 @@ def is_consolidated(group: Path) -> bool:
     return content is not None and "consolidated_metadata" in content
 
 
-def all_attributes(group: Path) -> dict[str, Any]:
+def all_attributes(group: Path) -> JsonObject:
     """All attributes of a Zarr group; empty if it has no file for them.
 
     Raises
@@ -331,12 +343,12 @@ def all_attributes(group: Path) -> dict[str, Any]:
     return (V2.attributes(group) or {}) if attributes is None else attributes
 
 
-def replace_attributes(group: Path, attributes: Mapping[str, Any]) -> None:
+def replace_attributes(group: Path, attributes: Mapping[str, object]) -> None:
     """Write all attributes of a Zarr group anew."""
     (Format.of(group) or V2).replace_attributes(group, attributes)
 
 
-def find_attributes(group: Path) -> dict[str, Any] | None:
+def find_attributes(group: Path) -> JsonObject | None:
     """As `read_attributes`, but None if the group has no file for attributes."""
     attributes = V3.attributes(group)
     if attributes is None:
@@ -345,7 +357,7 @@ def find_attributes(group: Path) -> dict[str, Any] | None:
     return ome if isinstance(ome, dict) else attributes
 
 
-def read_attributes(group: Path) -> dict[str, Any]:
+def read_attributes(group: Path) -> JsonObject:
     """The OME-NGFF attributes of a Zarr group: those under `ome` for 0.5, all for 0.4.
 
     Raises
@@ -366,11 +378,12 @@ def read_attributes(group: Path) -> dict[str, Any]:
     )
 
 
-def update_attributes(group: Path, attributes: Mapping[str, Any]) -> None:
+def update_attributes(group: Path, attributes: Mapping[str, object]) -> None:
     """Change OME-NGFF attributes of a Zarr group (under `ome` for 0.5); keep all others."""
     old = all_attributes(group)
-    if "ome" in old and Format.of(group) is V3:
-        attributes = {"ome": {**old["ome"], **attributes}}
+    ome = old.get("ome")
+    if isinstance(ome, dict) and Format.of(group) is V3:
+        attributes = {"ome": {**ome, **attributes}}
     replace_attributes(group, {**old, **attributes})
 
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from platefuse.errors import PlateError
 from platefuse.ngff.metadata import read_attributes
@@ -23,6 +22,7 @@ from platefuse.ngff.paths import (
     staging_folder,
     staging_root,
 )
+from platefuse.storage.typed_json import JsonObject
 
 REGISTERED_SUFFIX = "_registered"
 BACKUP_SUFFIX = ".original"
@@ -297,7 +297,7 @@ class Plate:
 
     path: Path
     wells: tuple[WellName, ...]
-    metadata: dict[str, Any]
+    metadata: JsonObject
     only: tuple[str, ...] | None = None
 
     @classmethod
@@ -359,7 +359,7 @@ class Plate:
         return wells
 
 
-def _section(group: Path, key: str) -> dict[str, Any]:
+def _section(group: Path, key: str) -> JsonObject:
     section = read_attributes(group).get(key)
     if not isinstance(section, dict):
         raise PlateError(

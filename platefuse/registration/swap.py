@@ -32,6 +32,7 @@ from platefuse.storage.files import (
     remove_tree,
     same_filesystem,
 )
+from platefuse.storage.typed_json import list_of, object_of
 from platefuse.tables.table import table_path
 
 logger = logging.getLogger(__name__)
@@ -292,7 +293,8 @@ def _list_in_well(image: WellImage, new: str) -> None:
     well = image.well
     if any(name == new for name, _ in well.read_again().listed):
         return
-    section = read_attributes(well.path)["well"]
-    entry = next(entry for entry in section["images"] if entry["path"] == image.name)
-    images = [*section["images"], {**entry, "path": new}]
-    update_attributes(well.path, {"well": {**section, "images": images}})
+    section = object_of(read_attributes(well.path)["well"])
+    images = [object_of(entry) for entry in list_of(section["images"])]
+    own = next(entry for entry in images if entry["path"] == image.name)
+    listed = [*images, {**own, "path": new}]
+    update_attributes(well.path, {"well": {**section, "images": listed}})

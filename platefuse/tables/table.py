@@ -11,6 +11,7 @@ from typing import Any
 from platefuse.errors import TableError
 from platefuse.ngff.metadata import FORMATS, V2, Format, all_attributes, is_node, replace_attributes
 from platefuse.ngff.paths import safe_name
+from platefuse.storage.typed_json import list_of
 from platefuse.tables.anndata_format import write_anndata
 from platefuse.tables.backends import READERS, backend_of
 
@@ -187,7 +188,7 @@ def read_table(image: Path, name: str) -> Table:
             f"{sorted(READERS)}."
         )
     try:
-        names, columns = reader(path, index_key)
+        names, columns = reader(path, index_key if isinstance(index_key, str) else None)
     except TableError:
         raise
     except Exception as error:  # codecs and parsers raise what they like: say which table it was
@@ -248,8 +249,8 @@ def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, floa
     group[name].attrs.update(
         {"type": "roi_table", "fractal_table_version": "1", "backend": "anndata"}
     )
-    listed = [n for n in all_attributes(folder).get("tables", []) if n != name]
-    write_table_list(folder, [*listed, name])
+    listed = map(str, list_of(all_attributes(folder).get("tables")))
+    write_table_list(folder, [*(other for other in listed if other != name), name])
 
 
 def write_table_list(folder: Path, names: Sequence[str]) -> None:

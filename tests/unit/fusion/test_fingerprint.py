@@ -182,7 +182,8 @@ def test_the_record_keeps_the_state_of_every_image(plate: Path, tmp_path: Path) 
     fuse(plate, tmp_path / "f.zarr")
     record = FusedWellRecord.read(tmp_path / "f.zarr" / WELL)
     assert record is not None
-    (source,) = record.fingerprint["sources"].values()
+    sources: Any = record.fingerprint["sources"]
+    (source,) = sources.values()
     assert list(source) == [
         "attributes",
         "tile_table",

@@ -113,7 +113,8 @@ def assert_valid(fused: Path, version: str, images: list[str]) -> None:
         assert location is not None
         nodes = list(Reader(location)())
         assert nodes[0].data[0].shape == shape
-        for name in read_attributes(path / "labels")["labels"]:
+        labels: Any = read_attributes(path / "labels")["labels"]
+        for name in labels:
             module.ImageLabel.from_zarr(zarr.open_group(path / "labels" / name, mode="r"))
         assert {"FOV_ROI_table", "well_ROI_table"} <= set(table_names(path))
         for name in table_names(path):
@@ -239,6 +240,11 @@ def unlike(example_plate: PlateFactory) -> Callable[..., ExamplePlate]:
     return make
 
 
+def channels_of(image: Path) -> Any:
+    omero: Any = read_attributes(image)["omero"]
+    return omero["channels"]
+
+
 def test_acquisitions_with_other_channels_and_labels_are_stacked(
     unlike: Callable[..., ExamplePlate],
 ) -> None:
@@ -247,15 +253,11 @@ def test_acquisitions_with_other_channels_and_labels_are_stacked(
     first, second = Truth(TINY), plate.truth
     pixels = [t.fused(WELL, i, table=None).pixels for t, i in ((first, "0"), (second, "2"))]
     assert_same_pixels(read_level(fused / WELL / "0"), np.concatenate(pixels))
-    omero = read_attributes(fused / WELL / "0")["omero"]
-    names = [c["label"] for c in omero["channels"]]
+    channels = channels_of(fused / WELL / "0")
+    names = [c["label"] for c in channels]
     assert names == ["DAPI_acq0", "WGA_acq0", "DAPI_acq2", "WGA_acq2", "Actin_acq2"]
-    own = [
-        c
-        for image in ("0", "2")
-        for c in read_attributes(plate.path / WELL / image)["omero"]["channels"]
-    ]
-    for channel, source in zip(omero["channels"], own, strict=True):
+    own = [c for image in ("0", "2") for c in channels_of(plate.path / WELL / image)]
+    for channel, source in zip(channels, own, strict=True):
         assert channel["color"] == source["color"]
         assert channel["window"] == source["window"]
     labels = read_attributes(fused / WELL / "0" / "labels")["labels"]
@@ -286,7 +288,7 @@ def test_channels_of_which_nothing_is_known_get_a_name_and_a_window(
 ) -> None:
     plate = unlike(omero=False)
     fused = fuse(plate.path, layout="stacked")
-    channels = read_attributes(fused / WELL / "0")["omero"]["channels"]
+    channels = channels_of(fused / WELL / "0")
     assert [c["label"] for c in channels[2:]] == ["channel_0_acq2", "channel_1_acq2"]
     assert channels[2]["window"] == {"min": 0, "max": 65535, "start": 0, "end": 65535}
     assert_valid(fused, "0.4", ["0"])
@@ -302,7 +304,7 @@ def test_a_well_with_one_acquisition_names_its_channels_as_the_others_do(
     file.write_text(json.dumps(attributes))
     for layout, suffix in (("stacked", "_acq2"), ("per_acquisition", "")):
         fused = fuse(plate.path, layout=layout)
-        channels = read_attributes(fused / WELL / "2")["omero"]["channels"]
+        channels = channels_of(fused / WELL / "2")
         assert [c["label"] for c in channels] == [f"{n}{suffix}" for n in TINY.channels]
 
 
@@ -315,7 +317,7 @@ def test_channels_that_are_badly_described_get_names_all_the_same(
     attributes = {**json.loads(file.read_text()), "omero": {"channels": channels}}
     file.write_text(json.dumps(attributes))
     fused = fuse(plate.path, layout="stacked")
-    found = read_attributes(fused / WELL / "0")["omero"]["channels"]
+    found = channels_of(fused / WELL / "0")
     names = [c["label"] for c in found]
     assert names == ["channel_0_acq0", "channel_1_acq0", "DAPI_acq2", "WGA_acq2"]
     assert found[1]["color"] == "00FF00"
@@ -551,5 +553,6 @@ def test_the_time_axis_keeps_its_step_and_unit(example_plate: PlateFactory) -> N
             dataset["coordinateTransformations"][0]["scale"][0] = 30.0
         file.write_text(json.dumps(attributes))
     fused = Multiscale.read(fuse(plate.path) / WELL / "0")
-    assert fused.metadata["axes"][0] == {"name": "t", "type": "time", "unit": "second"}
+    axes: Any = fused.metadata["axes"]
+    assert axes[0] == {"name": "t", "type": "time", "unit": "second"}
     assert {scale[0] for scale in fused.scales} == {30.0}

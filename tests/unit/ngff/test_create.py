@@ -81,7 +81,8 @@ def test_the_centre_of_the_first_pixel_of_every_level_is_where_it_is(
     tmp_path: Path, version: str
 ) -> None:
     image = create(tmp_path / "i", version, levels=3, origin=[0.0, 1.0, 10.0, -20.0])
-    for level, dataset in enumerate(image.metadata["datasets"]):
+    datasets: Any = image.metadata["datasets"]
+    for level, dataset in enumerate(datasets):
         scale, translation = dataset["coordinateTransformations"]
         assert [t["type"] for t in (scale, translation)] == ["scale", "translation"]
         # A pixel of level l covers 2**l pixels of level 0, whose centres average to its own.
@@ -102,7 +103,8 @@ def test_one_pixel_stays_one_pixel(tmp_path: Path, version: str) -> None:
         origin=[0.0] * 4,
     )
     assert [s[-2:] for s in image.shapes] == [(3, 900), (1, 450), (1, 225), (1, 112)]
-    scales = [d["coordinateTransformations"][0]["scale"] for d in image.metadata["datasets"]]
+    datasets: Any = image.metadata["datasets"]
+    scales = [d["coordinateTransformations"][0]["scale"] for d in datasets]
     assert [s[-2:] for s in scales] == [[0.5, 0.25], [1.0, 0.5], [1.0, 1.0], [1.0, 2.0]]
     assert image.factors == ((1, 1, 2, 2), (1, 1, 1, 2), (1, 1, 1, 2))
 
@@ -112,7 +114,8 @@ def test_axes_that_are_not_in_space_have_the_unit_they_are_given(
     tmp_path: Path, version: str
 ) -> None:
     image = create(tmp_path / "i", version, axes="tzyx", units={"t": "second"})
-    assert image.metadata["axes"][0] == {"name": "t", "type": "time", "unit": "second"}
+    axes: Any = image.metadata["axes"]
+    assert axes[0] == {"name": "t", "type": "time", "unit": "second"}
     assert image.other_units == {"t": "second"}
     assert create(tmp_path / "j", version).other_units == {}
 
