@@ -21,6 +21,7 @@ from platefuse.ngff.metadata import (
     read_attributes,
 )
 from platefuse.ngff.paths import safe_name
+from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
 
 MICROMETERS = {
@@ -229,6 +230,7 @@ def check_axes(image: Multiscale, reference: Multiscale) -> None:
         )
 
 
+@read_once
 def label_names(image: Path) -> list[str]:
     """Names of an image's labels: those listed, then others that are there.
 
@@ -289,6 +291,7 @@ class _Fields(TypedDict):
     levels: tuple[ArrayMetadata, ...]
 
 
+@read_once
 def _read_fields(path: Path) -> _Fields:
     """The fields of `Multiscale`, read from disk."""
     attributes = read_attributes(path)

@@ -137,6 +137,8 @@ def check_tree(top: Path, plate: Path) -> None:
     PlateError
         If a link leads out of the plate, nowhere, or to a folder that it lies in itself.
     """
+    if not top.is_symlink() and not _has_links_below(top):
+        return  # as nearly always: one look at each folder
     pending: list[tuple[Path, tuple[Path, ...]]] = [(top, (top.parent.resolve(),))]
     while pending:
         path, above = pending.pop()
@@ -152,7 +154,14 @@ def check_tree(top: Path, plate: Path) -> None:
             pending += [(Path(entry.path), (*above, real)) for entry in entries(path)]
 
 
-def entries(folder: Path) -> list[os.DirEntry[str]]:
+def _has_links_below(folder: Path | str) -> bool:
+    found = entries(folder)
+    return any(entry.is_symlink() for entry in found) or any(
+        _has_links_below(entry.path) for entry in found if entry.is_dir(follow_symlinks=False)
+    )
+
+
+def entries(folder: Path | str) -> list[os.DirEntry[str]]:
     """What lies in a folder, without a look at each; nothing if there is no such folder."""
     try:
         with os.scandir(folder) as found:

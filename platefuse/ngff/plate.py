@@ -22,6 +22,7 @@ from platefuse.ngff.paths import (
     staging_folder,
     staging_root,
 )
+from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import JsonObject
 
 REGISTERED_SUFFIX = "_registered"
@@ -86,6 +87,7 @@ class WellImage:
         for path in (self.live, self.registered):
             inside(path, self.well.plate)
 
+    @read_once
     def check_links(self) -> None:
         """Check that no link in the live image leads out of the plate.
 

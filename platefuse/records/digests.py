@@ -6,7 +6,10 @@ import hashlib
 import json
 from pathlib import Path
 
+from platefuse.storage.once import read_once
 
+
+@read_once
 def digest_tree(path: Path) -> str:
     """SHA-256 of names and contents of all files below a folder."""
     total = hashlib.sha256()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from platefuse.errors import MetadataError, PlatefuseError
+from platefuse.storage.once import read_once
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -20,6 +21,7 @@ _TRIES = 1000
 _NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
+@read_once
 def read_json(file: Path) -> dict[str, Any]:
     """The object in a JSON file.
 

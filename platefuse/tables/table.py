@@ -11,6 +11,7 @@ from typing import Any
 from platefuse.errors import TableError
 from platefuse.ngff.metadata import FORMATS, V2, Format, all_attributes, is_node, replace_attributes
 from platefuse.ngff.paths import safe_name
+from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import list_of
 from platefuse.tables.anndata_format import write_anndata
 from platefuse.tables.backends import READERS, backend_of
@@ -129,6 +130,7 @@ def table_path(image: Path, name: str) -> Path:
     return image / "tables" / safe_name(name, f"{image}: a table")
 
 
+@read_once
 def table_names(image: Path) -> list[str]:
     """Names of an image's tables: those listed, then others that are there.
 
@@ -154,6 +156,7 @@ def table_names(image: Path) -> list[str]:
     return names + [name for name in present if name not in names]
 
 
+@read_once
 def read_table(image: Path, name: str) -> Table:
     """Read a table of an image, whatever its backend.
 

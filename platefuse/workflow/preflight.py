@@ -23,6 +23,7 @@ from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.swap import only_backup_left
 from platefuse.storage.files import same_filesystem
+from platefuse.storage.once import reading_once
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import WellKey
 
@@ -78,6 +79,11 @@ def check_well_inputs(well: Well, config: Config) -> None:
     PlatefuseError
         The first thing that is wrong.
     """
+    with reading_once():
+        _check_well_inputs(well, config)
+
+
+def _check_well_inputs(well: Well, config: Config) -> None:
     plans = check_well(well, config.registration.request) if config.registration.enabled else {}
     if config.fusion.enabled:
         check_well_fusion(well, config.fusion.options, config.input, plans)
