@@ -9,6 +9,7 @@ from pathlib import Path
 from platefuse.cli import KNOWN_SHIFTS, aligned, shift_text, signed
 from platefuse.errors import PlatefuseError
 from platefuse.ngff.metadata import read_attributes
+from platefuse.storage.typed_json import object_of
 from platefuse.workflow.status import ImageStatus, PlateStatus, plate_status
 
 TOLERANCE_PX = 0.01
@@ -39,7 +40,8 @@ def compare(status: PlateStatus) -> tuple[list[list[str]], list[str]]:
     for well in status.wells:
         for image in well.images:
             folder = Path(status.plate, well.well, image.image)
-            known = read_attributes(folder).get(KNOWN_SHIFTS, {}).get(image.image)
+            shift = object_of(read_attributes(folder).get(KNOWN_SHIFTS)).get(image.image)
+            known = shift if isinstance(shift, list) else None
             expected = "unknown" if known is None else " ".join(map(signed, known))
             found = " ".join(shift_text(image.shifts, axis) for axis in "yx")
             rows.append([well.well, str(image.acquisition), expected, found])

@@ -157,7 +157,7 @@ def test_example_takes_its_options(tmp_path: Path) -> None:
     assert well.name == "C/05"
     assert [image.acquisition for image in well.images] == [0, 1, 2, 3]
     assert read_level(well.path / "3").shape == (2, 1, 60, 140)
-    assert read_attributes(path)["plate"]["name"] == "cli"
+    assert Plate.open(path).metadata["name"] == "cli"
     known = {"0": [0, 0], "1": [7.3, -12.4], "2": [-4.7, 8.6], "3": [8.3, 4.6]}
     assert read_attributes(well.path / "3")[KNOWN_SHIFTS] == known
 
