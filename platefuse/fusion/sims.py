@@ -3,7 +3,7 @@
 An image ("sim") is an xarray.DataArray with dims among ``t c z y x``, in this order, physical
 coordinates of pixel centres on the axes in space, and affines in
 ``attrs["transforms"][transform_key]``: arrays with dims ``x_in``, ``x_out`` (and perhaps ``t``)
-that take physical coordinates to the world, homogeneous, in the order ``z y x 1``.
+from homogeneous physical to world coordinates, in the order ``z y x 1``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Sim:
     origin, spacing : ndarray of float64, shape (n,)
         Physical position of the first pixel's centre, and pixel size, on these axes.
     affines : ndarray of float64, shape (1 or times, n + 1, n + 1)
-        World from physical coordinates, for all times or for each.
+        Affines from physical to world coordinates: one for all times, or one for each.
     params : tuple of xarray.DataArray
         The affines as the caller gave them: one, or one for each time.
     """
