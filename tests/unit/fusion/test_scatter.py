@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +110,11 @@ def test_others_that_tidy_the_staging_folder_remove_nothing_of_a_job(
     plate = example_plate(BARE)
     well, fused = Plate.open(plate.path).read_wells()[0], tmp_path / "3.zarr"
     options = FusionOptions(output_chunksize=SMALL_CHUNKS)
-    for work in (
-        lambda: fuse_well_part(well, fused, options, 0, 3),
-        lambda: fuse_well(well, fused, options, scatter=3),
-    ):
+    part, rest = partial(fuse_well_part, number=0, of=3), partial(fuse_well, scatter=3)
+    for work in (part, rest):
         with monkeypatch.context() as others:
             tidied = tidy_after_every_new_folder(others, staging_root(fused))
-            assert work().action == "fused"
+            assert work(well, fused, options).action == "fused"
             assert tidied
     assert not staging_root(fused).exists()
 

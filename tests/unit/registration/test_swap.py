@@ -31,6 +31,7 @@ from platefuse.registration.swap import (
     swap_image,
     well_lock,
 )
+from platefuse.storage.files import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
 from tests.records import COPIED, registration_record
 
@@ -423,11 +424,10 @@ def test_a_swap_is_a_user_of_the_staging_folder(
     """After the second of two renames the well's folder may be empty, and is still flushed."""
     well = make_well(tmp_path)
     put(well, "absent", "new", "absent")
-    flush = swap.flush_folder
 
     def tidied_before(path: Path) -> None:
         tidy_shared_folder(staging_root(well.plate))
-        flush(path)
+        flush_folder(path)
 
     monkeypatch.setattr(swap, "flush_folder", tidied_before)
     assert swap_image(well.image("0"), REQUEST).action == "swapped"
