@@ -219,17 +219,17 @@ class Blend:
             target[...] = self._merge([inputs[i] for i in covering], cell, target)
         return block
 
-    def _merge(self, inputs: Sequence[Contribution], cell: Box, painted: Pixels) -> Pixels:
+    def _merge(self, inputs: Sequence[Contribution], cell: Box, overwritten: Pixels) -> Pixels:
         """Weighted mean of overlapping views: first + Σ wᵢ (vᵢ − first).
 
-        Equal views give their value exactly, for every dtype and any weights. `painted` holds
+        Equal views give their value exactly, for every dtype and any weights. `overwritten` holds
         the pixels of the cell after all views were copied into it, one over the other.
         """
-        dtype = painted.dtype
+        dtype = overwritten.dtype
         values = [one.values(cell, dtype) for one in inputs]
         masks = [one.covers(cell) for one in inputs]
         if self.method == "max":
-            return _maximum(values, masks, painted)
+            return _maximum(values, masks, overwritten)
         kind = float_dtype(dtype)
         weights = [
             self._weights(one, cell, mask, kind) for one, mask in zip(inputs, masks, strict=True)
@@ -239,8 +239,8 @@ class Blend:
             weight_sum = np.where(weight_sum == 0, kind.type(1), weight_sum)
         shares = (weight / weight_sum for weight in weights)
         if dtype.kind in "iu" and dtype.itemsize == 8:
-            return _mix_large(values, masks, shares, painted)
-        base = _first_covering(values, masks, painted)
+            return _mix_large(values, masks, shares, overwritten)
+        base = _first_covering(values, masks, overwritten)
         origin = base.astype(kind)
         differences = (
             _difference(value, base, origin, mask, share)
@@ -320,19 +320,19 @@ def _difference(
 
 
 def _first_covering(
-    values: Sequence[Pixels], masks: Sequence[Mask | None], painted: Pixels
+    values: Sequence[Pixels], masks: Sequence[Mask | None], overwritten: Pixels
 ) -> Pixels:
     if masks[0] is None:
         return values[0]
-    base = painted.astype(np.result_type(*values))
+    base = overwritten.astype(np.result_type(*values))
     for value, mask in zip(values[::-1], masks[::-1], strict=True):
         np.copyto(base, value, where=True if mask is None else mask)
     return base
 
 
-def _maximum(values: Sequence[Pixels], masks: Sequence[Mask | None], painted: Pixels) -> Pixels:
-    values = [to_dtype(value, painted.dtype) for value in values]  # rounding keeps the order
-    highest = _first_covering(values, masks, painted).copy()
+def _maximum(values: Sequence[Pixels], masks: Sequence[Mask | None], overwritten: Pixels) -> Pixels:
+    values = [to_dtype(value, overwritten.dtype) for value in values]  # rounding keeps the order
+    highest = _first_covering(values, masks, overwritten).copy()
     for value, mask in zip(values, masks, strict=True):
         np.maximum(highest, value, out=highest, where=True if mask is None else mask)
     return highest
@@ -342,15 +342,15 @@ def _mix_large(
     values: Sequence[Pixels],
     masks: Sequence[Mask | None],
     shares: Iterable[NDArray[np.floating]],
-    painted: Pixels,
+    overwritten: Pixels,
 ) -> Pixels:
     """Weighted mean of 64-bit integers, whose last digits a float does not hold.
 
     Computed from differences, as for other dtypes, but these are taken and added as integers.
     Interpolated views are floats, with their precision.
     """
-    dtype = painted.dtype
-    base = _first_covering([to_dtype(value, dtype) for value in values], masks, painted)
+    dtype = overwritten.dtype
+    base = _first_covering([to_dtype(value, dtype) for value in values], masks, overwritten)
     bits, total = base.astype(np.uint64), np.zeros(base.shape)
     for value, mask, share in zip(values, masks, shares, strict=True):
         if value.dtype.kind == "f":

@@ -79,9 +79,9 @@ def aggregate(function: Callable[..., object]) -> Downsample:
         return mean
 
     def apply(block: Pixels, factors: tuple[int, ...], shape: tuple[int, ...]) -> Pixels:
-        wanted = tuple(n * f for n, f in zip(shape, factors, strict=True))
-        block = block[tuple(slice(0, n) for n in wanted)]
-        missing = [(0, n - m) for n, m in zip(wanted, block.shape, strict=True)]
+        whole = tuple(n * f for n, f in zip(shape, factors, strict=True))
+        block = block[tuple(slice(0, n) for n in whole)]
+        missing = [(0, n - m) for n, m in zip(whole, block.shape, strict=True)]
         if any(after for _, after in missing):
             block = np.pad(block, missing, mode="edge")
         groups = block.reshape([k for pair in zip(shape, factors, strict=True) for k in pair])

@@ -1,7 +1,7 @@
-"""Fusion: all views of a field of view, or of a stage, into one image.
+"""Fuse overlapping views into one image: the function `platefuse.fuse`.
 
-Semantics of ``multiview_stitcher.fusion.fuse`` (BSD-3-Clause), with the differences that
-`docs/design` records.
+It has the semantics of ``multiview_stitcher.fusion.fuse`` (BSD-3-Clause); `docs/design` records the
+differences.
 """
 
 from __future__ import annotations
@@ -62,64 +62,66 @@ def fuse(
 ) -> xarray.DataArray:
     """Fuse views into one image.
 
-    Views are placed by their affines and, where several cover a pixel, mixed by
-    `fusion_func`. Integers are rounded to nearest and clipped; where all views agree the
-    result is their common value, exactly (up to 2**53 where views are interpolated or
-    `fusion_func` is one of your own: both work in float64); where no view lies it is 0. No pixel
-    depends on the chunks or on the number of threads.
+    Views are placed by their affines. Pixels that several views cover are computed by
+    `fusion_func`. Integers are rounded to nearest and clipped. Where all views have the same value,
+    the result is exactly this value (up to 2**53 if views are interpolated or `fusion_func` is your
+    own function, because both are computed in float64). Pixels that no view covers are 0. The
+    result does not depend on the chunks or on the number of threads.
 
     Parameters
     ----------
     sims : sequence of xarray.DataArray
-        Views of the multiview-stitcher data model (see `platefuse.fusion.sims`), 2D or 3D, with the
-        same dims, dtype, channels and times.
+        Images of the multiview-stitcher data model (see `platefuse.fusion.sims`), 2D or 3D, all
+        with the same dims, dtype, channels and times.
     transform_key : str, optional
-        Which of the views' transforms places them in the world; None: physical coordinates
-        are the world.
+        Key of the transform from physical to world coordinates; None: they are the same.
     fusion_func : callable
-        See `platefuse.fusion.methods` for the contract, and for the functions that are computed
-        without stacking views.
+        Computes the pixels of a block from all views. `platefuse.fusion.methods` describes how it
+        is called; the functions there are computed without stacking the views.
     fusion_method_kwargs : dict, optional
         Further arguments for `fusion_func`.
     weights_func : callable, optional
-        Weights of the views, handed to `fusion_func` as ``fusion_weights``.
+        Computes weights of the views, which `fusion_func` gets as ``fusion_weights``.
     weights_func_kwargs : dict, optional
         Further arguments for `weights_func`.
     output_spacing : dict of str to float, optional
-        Pixel size of the fused image on each axis in space; by default the first view's. Views
-        of one pixel on an axis say none: there it is that of the others, or this.
+        Pixel size of the fused image on each axis in space; by default that of the first view. A
+        view of one pixel on an axis has no pixel size there, and gets that of the other views or,
+        if all have one pixel, this one.
     output_stack_mode : str
         ``union``, ``intersection`` or ``sample`` (first planes).
     output_origin, output_shape : dict, optional
-        Position of the first pixel's centre, and number of pixels, each in place of what the
-        mode gives.
+        Position of the first pixel's centre, and number of pixels. Each replaces the value that
+        follows from the mode.
     output_stack_properties : dict, optional
-        ``spacing``, ``origin`` and ``shape`` together; the other ``output_*`` are ignored.
+        ``spacing``, ``origin`` and ``shape`` together; `output_spacing`, `output_origin` and
+        `output_shape` are then ignored.
     output_chunksize : int or dict, optional
         Chunks of the fused image, -1 for a whole axis; by default those of the first view if it
         is a dask array, else 2048 × 2048 or 256 × 256 × 256.
     overlap_in_pixels : int, optional
-        Margin around each block that `fusion_func` and `weights_func` get to see; at least
-        what they say themselves.
+        Pixels around each block that `fusion_func` and `weights_func` also get. If their own
+        ``required_overlap`` is larger, that is used.
     interpolation_order : int
-        0 nearest, 1 linear, 3 cubic convolution, for views that do not lie on whole pixels.
+        Interpolation of views that do not lie on whole pixels: 0 nearest, 1 linear, 3 cubic
+        convolution.
     blending_widths : dict of str to float, optional
-        Width of the falling weights at the borders of a view, in physical units; by default
-        3 in z, 10 in y and x.
+        Width over which the weight of a view falls towards its border, in physical units; by
+        default 3 in z, 10 in y and x.
     output_zarr_url : str or path, optional
-        Write to this folder, and return the image backed by it. Otherwise the result is lazy.
+        Folder to write to; the result then reads from it. By default the result is lazy.
     zarr_options : dict, optional
         ``ome_zarr`` (False): write an OME-Zarr image with its pyramid; ``ngff_version``
         ("0.4"); ``zarr_array_creation_kwargs``: for `zarr.create_array`; ``overwrite`` (True): an
-        array or image that is there is replaced, but never a folder that holds anything else.
+        existing array or image is replaced, but never a folder that holds anything else.
     batch_options : dict, optional
         ``batch_func``: called as ``batch_func(fuse_block, block_ids, **batch_func_kwargs)``
-        for batches of ``n_batch`` blocks; without it blocks are written by threads.
+        for batches of ``n_batch`` blocks; by default threads write the blocks.
     threads : int, optional
         Number of threads for writing; by default one for each core.
     nan_is_missing : bool
-        For float images, whose NaN pixels never count as data: pixels without data come out
-        NaN instead of 0.
+        For float images: pixels without data are NaN in the result, instead of 0. NaN pixels of a
+        view never count as data.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What is asked of `fuse`, beside the images: every argument is checked before anything is done."""
+"""The arguments of `fuse` except the images: they are checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from platefuse.storage.expected import (
 
 
 def lengths(name: str, given: object, ndim: int) -> tuple[int, ...]:
-    """A length for each axis of an array."""
+    """Check that a value has one length for each axis of an array, and return them as integers."""
     if (
         not isinstance(given, Sequence | np.ndarray)
         or len(given) != ndim
@@ -61,7 +61,7 @@ _CREATION = Expected(
     lambda v: isinstance(v, Mapping) and KEYWORDS.holds(v) and not any(key in _OWN for key in v),
 ).or_none
 _FOLDER = Expected(
-    "the path of a folder of this machine: others are not written to",
+    "the path of a local folder; remote addresses are not supported",
     lambda v: isinstance(v, str | os.PathLike) and not re.search("://|\0", str(v)),
 )
 _STACK = {"spacing": by_axis(POSITIVE), "origin": by_axis(FINITE), "shape": by_axis(COUNT)}
@@ -69,7 +69,7 @@ _CHUNK = Expected(
     "a whole number above 0, or -1 for a whole axis", lambda v: is_whole(v, 1) or number(v) == -1
 )
 _IGNORED = Expected("anything", lambda v: True)
-"""`get_stack_properties_from_sim` of multiview-stitcher gives an image's transform, too."""
+"""`get_stack_properties_from_sim` of multiview-stitcher also returns the image's transform."""
 _ARGUMENTS: dict[str, Expected] = {
     "fusion_func": FUNCTION,
     "fusion_method_kwargs": KEYWORDS.or_none,
@@ -137,12 +137,12 @@ class Storage:
 
 @dataclass(frozen=True, kw_only=True)
 class FusionArguments:
-    """The arguments of `platefuse.fuse`, where each is described, but the images.
+    """The arguments of `platefuse.fuse` except the images. Each is described there.
 
     Raises
     ------
     ConfigError
-        If one of them cannot be used: it is named, with what it is and what was expected.
+        If an argument cannot be used. The message has its name, its value and what was expected.
     """
 
     fusion_func: BlockFunction
@@ -186,12 +186,12 @@ class FusionArguments:
         return {**BLENDING_WIDTHS, **(self.blending_widths or {})}
 
     def storage(self, chunks: Sequence[int]) -> Storage:
-        """How the fused image is to be stored.
+        """How to store the fused image.
 
         Parameters
         ----------
         chunks : sequence of int
-            Its chunks on all axes, if the arguments for its Zarr array name no others.
+            Its chunks on all axes, unless the arguments for its Zarr array have others.
 
         Raises
         ------
@@ -204,7 +204,7 @@ class FusionArguments:
         formats = (2, 3) if version is None else (NGFF_FORMATS[version].number,)
         zarr_format = rest.pop("zarr_format", formats[-1])
         if number(zarr_format) not in formats:
-            here = "" if version is None else f", as ngff_version {version!r} says"
+            here = "" if version is None else f", which ngff_version {version!r} requires"
             refuse(_argument("zarr_format"), zarr_format, f"one of {list(formats)}{here}")
         stored: Literal[2, 3] = 2 if number(zarr_format) == 2 else 3
         chunks = lengths(_argument("chunks"), rest.pop("chunks", chunks), len(chunks))
@@ -213,16 +213,16 @@ class FusionArguments:
 
 
 def _argument(name: str) -> str:
-    """How errors call an argument for the Zarr array."""
+    """Name of an argument for the Zarr array, for error messages."""
     return f"fuse: {_OF_ARRAY}[{name!r}]"
 
 
 def _shards(given: object, chunks: tuple[int, ...], zarr_format: int) -> tuple[int, ...] | None:
-    """Shards that go with chunks and format, if any are given."""
+    """Check the shards against chunks and Zarr format; None if there are none."""
     if given is None:
         return None
     if not FORMATS[zarr_format].has_shards:
-        only = "None: only Zarr v3, and so ngff_version '0.5', has shards"
+        only = "None, because only Zarr v3 (ngff_version '0.5') has shards"
         refuse(_argument("shards"), given, only)
     shards = lengths(_argument("shards"), given, len(chunks))
     if any(s % c for s, c in zip(shards, chunks, strict=True)):
@@ -231,7 +231,7 @@ def _shards(given: object, chunks: tuple[int, ...], zarr_format: int) -> tuple[i
 
 
 def _renamed(creation: Mapping[str, object], zarr_format: int) -> dict[str, object]:
-    """Arguments of the older `zarr.create` by the names of `zarr.create_array`."""
+    """Rename arguments of the older `zarr.create` to those of `zarr.create_array`."""
     rest = dict(creation)
     if "compressor" in rest:
         rest["compressors"] = rest.pop("compressor")

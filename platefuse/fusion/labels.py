@@ -1,8 +1,8 @@
-"""Labels of neighbouring fields joined: one id for an object, however many fields saw it.
+"""Merge the labels of overlapping fields: one id for each object.
 
-Fields that were segmented one by one number their objects each for itself. Here the ids of
-different fields are independent: what overlaps enough is one object, and what is not the same
-object never shares an id.
+Fields that are segmented one by one number their objects independently, so equal ids in two fields
+mean nothing. Objects of two fields that overlap enough get the same id, and different objects get
+different ids.
 """
 
 from __future__ import annotations
@@ -95,22 +95,23 @@ class RelabelledView(View):
 def merge_labels(
     views: Sequence[View], threshold: float, *, label: str, threads: int = 1
 ) -> list[RelabelledView]:
-    """Give every object one id of its own across all views of a label.
+    """Give every object an id of its own across all views of a label.
 
-    Ids of two views are joined where the pixels that they share are at least `threshold` of
-    the smaller of the two, counted where the views overlap. Joined ids become the smallest of
-    them. Where objects that are not joined want the same id, the one in the first view keeps
-    it and the others get new ids above the highest.
+    Two ids of overlapping views are joined if they share at least `threshold` of the pixels of the
+    smaller object. Only pixels in the overlap of the two views are counted. Joined objects get the
+    smallest of their ids. If objects that are not joined have the same id, the one in the first
+    view keeps it, and the others get new ids above the highest one.
 
-    All pixels are read once, chunk by chunk, to learn which ids there are; the overlaps are
-    read once more. What is kept in memory is ids, not pixels.
+    All pixels are read once, chunk by chunk, to find the ids; the overlaps are read a second time.
+    Only ids are kept in memory, not pixels.
 
     Parameters
     ----------
     views : sequence of View
-        Views of a label, sampled by the nearest pixel. Nobody reads from them meanwhile.
+        Views of a label, sampled by the nearest pixel. Nothing else may read from their sources
+        meanwhile.
     threshold : float
-        Above 0, at most 1.
+        Share of the smaller object: above 0, at most 1.
     label : str
         Name of the label, for messages.
     threads : int
@@ -124,7 +125,7 @@ def merge_labels(
     Raises
     ------
     ViewError
-        If the dtype has no room for the new ids, or is no integer.
+        If the dtype is not an integer, or cannot hold the new ids.
     """
     if not views:
         return []
@@ -152,14 +153,14 @@ def merge_labels(
 
 
 def consistent_ids(ids: Ids, joined: Nodes, label: str) -> Ids:
-    """One id for each object. Pure.
+    """Assign one id to each object. Pure.
 
     Parameters
     ----------
     ids : ndarray, shape (nodes,)
         The ids of the first view, then those of the second and so on.
     joined : ndarray of int64, shape (pairs, 2)
-        Pairs of positions in `ids` that are the same object.
+        Pairs of positions in `ids` that belong to the same object.
     label : str
         Name of the label, for messages.
 
@@ -171,11 +172,12 @@ def consistent_ids(ids: Ids, joined: Nodes, label: str) -> Ids:
     Raises
     ------
     ViewError
-        If the dtype has no room for them.
+        If the dtype cannot hold them.
 
     Examples
     --------
-    Two views with the objects 1, 2 and 1, 2, 3; the 2 of the first is the 1 of the second:
+    Two views with the ids 1, 2 and 1, 2, 3. Id 2 of the first and id 1 of the second view are the
+    same object:
 
     >>> ids = np.array([1, 2, 1, 2, 3], np.uint16)
     >>> consistent_ids(ids, np.array([[1, 2]]), "cells").tolist()
@@ -192,26 +194,28 @@ def consistent_ids(ids: Ids, joined: Nodes, label: str) -> Ids:
     np.minimum.at(begins, component, np.arange(n))
     order = np.lexsort((begins, smallest))
     ranked = smallest[order]
-    late = order[1:][ranked[1:] == ranked[:-1]]
-    late = late[np.argsort(begins[late])]
-    highest, limit = max(0, int(ids.max())), int(np.iinfo(ids.dtype).max)  # 0 is no object
-    if highest + len(late) > limit:
+    renumbered = order[1:][ranked[1:] == ranked[:-1]]
+    renumbered = renumbered[np.argsort(begins[renumbered])]
+    highest, limit = max(0, int(ids.max())), int(np.iinfo(ids.dtype).max)  # 0 is background
+    needed = highest + len(renumbered)
+    if needed > limit:
         raise ViewError(
-            f"label {label!r}: fusion.merge_labels needs ids up to {highest + len(late)}, but its "
-            f"pixels are {ids.dtype} and hold {limit} at most. Store the label with more bits, or "
+            f"label {label!r}: fusion.merge_labels needs ids up to {needed}, but its pixels are "
+            f"{ids.dtype}, which holds at most {limit}. Store the label with more bits, or "
             "set fusion.merge_labels: null."
         )
-    if len(late):
-        smallest[late] = np.arange(len(late), dtype=ids.dtype) + ids.dtype.type(highest + 1)
+    if len(renumbered):
+        above = ids.dtype.type(highest + 1)
+        smallest[renumbered] = np.arange(len(renumbered), dtype=ids.dtype) + above
     return np.asarray(smallest[component])
 
 
 def _ids_of(views: Sequence[View], threads: int) -> list[Ids]:
-    """The ids in each view's box but 0, ascending. Every chunk is decoded once."""
-    wanted: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
+    """The ids in the box of each view, ascending, without 0. Every chunk is decoded once."""
+    views_of_chunk: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
     for number, view in enumerate(views):
         for index in grid_indices(view.box, view.source.chunk):
-            wanted[id(view.source), index].append(number)
+            views_of_chunk[id(view.source), index].append(number)
 
     def of_chunk(task: tuple[tuple[int, tuple[int, ...]], list[int]]) -> list[tuple[int, Ids]]:
         (_, index), numbers = task
@@ -223,14 +227,14 @@ def _ids_of(views: Sequence[View], threads: int) -> list[Ids]:
         return [(n, distinct(pixels[(views[n].box & chunk).within(chunk)])) for n in numbers]
 
     found = [np.empty(0, view.source.dtype) for view in views]
-    for parts in _each(of_chunk, list(wanted.items()), threads):
+    for parts in _each(of_chunk, list(views_of_chunk.items()), threads):
         for number, ids in parts:
             found[number] = np.union1d(found[number], ids)
     return found
 
 
 def distinct(pixels: Pixels) -> Ids:
-    """The values in an array but 0, ascending.
+    """The values of an array, ascending, without 0.
 
     Examples
     --------
@@ -240,7 +244,7 @@ def distinct(pixels: Pixels) -> Ids:
     flat = pixels.ravel()
     if not flat.size:
         return flat
-    changed = np.empty(flat.size, bool)  # runs are long: sort one of each
+    changed = np.empty(flat.size, bool)  # equal values are in long runs: sort one of each run
     changed[0] = True
     np.not_equal(flat[1:], flat[:-1], out=changed[1:])
     values = np.unique(flat[changed])
@@ -260,12 +264,12 @@ def _overlapping(views: Sequence[View]) -> Iterator[tuple[int, int]]:
 def _matches(
     one: View, other: View, ids: Ids, other_ids: Ids, threshold: float
 ) -> tuple[Nodes, Nodes]:
-    """Positions in `ids` and `other_ids` that are joined."""
+    """Positions in `ids` and in `other_ids` of the pairs of ids that are joined."""
     area, other_area = np.zeros(len(ids), np.int64), np.zeros(len(other_ids), np.int64)
     shared: dict[int, int] = defaultdict(int)
     for block in _blocks(one.placed & other.placed, one.source.chunk):
         a, b = (_labelled(view, block) for view in (one, other))
-        if a is None or b is None:  # of what the other has here nothing is shared, but it counts
+        if a is None or b is None:  # no id is shared in this block, but its areas count
             for pixels, known, total in ((a, ids, area), (b, other_ids, other_area)):
                 if pixels is not None:
                     total += _areas(pixels, known)
@@ -277,14 +281,14 @@ def _matches(
         for key, n in zip(*np.unique(pair, return_counts=True), strict=True):
             shared[int(key)] += int(n)
     keys, counts = np.array(list(shared), np.int64), np.array(list(shared.values()), np.int64)
-    mine, theirs = np.divmod(keys, len(other_ids))
-    smaller = np.minimum(area[mine], other_area[theirs])
+    own, other_own = np.divmod(keys, len(other_ids))
+    smaller = np.minimum(area[own], other_area[other_own])
     joined = counts >= threshold * smaller
-    return mine[joined], theirs[joined]
+    return own[joined], other_own[joined]
 
 
 def _labelled(view: View, region: Box) -> Pixels | None:
-    """The ids of a view on a region, 0 where it covers nothing; None if there are none."""
+    """The ids of a view on a region, 0 outside the view; None if all are zero."""
     pixels = view.fetch(region, None)
     if pixels is None:
         return None
@@ -311,7 +315,7 @@ def _offset(ids: Ids, low: int) -> NDArray[np.intp]:
 def _each(
     work: Callable[[_Task], _Found], tasks: Sequence[_Task], threads: int
 ) -> Iterable[_Found]:
-    """The results of some work, in the order of the tasks."""
+    """The results of all tasks, in their order."""
     if threads == 1:
         yield from map(work, tasks)
         return

@@ -95,8 +95,8 @@ def content_based(
     if blending_weights is not None:
         missing = missing | (blending_weights < 1e-7)
     weights = np.zeros(transformed_views.shape)
-    for view, gone, weight in zip(transformed_views, missing, weights, strict=True):
-        image = np.where(gone, np.nan, view)
+    for view, no_data, weight in zip(transformed_views, missing, weights, strict=True):
+        image = np.where(no_data, np.nan, view)
         detail = image - _blur(image, sigma_1)
         detail[np.abs(detail) <= _ROUNDING * np.abs(image)] = 0
         weight[...] = np.nan_to_num(_blur(detail**2, sigma_2))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageMetadata:
-    """What the metadata of a new OME-Zarr image hold besides its frame.
+    """Metadata of a new OME-Zarr image, except its pixel grid.
 
     Attributes
     ----------
@@ -127,9 +127,10 @@ class Mosaic:
         storage : Storage
             How it is stored.
         metadata : ImageMetadata
-            What its metadata hold.
+            Its metadata.
         durable : bool
-            Whether writing to disk begins with each file: for what is flushed in the end.
+            Whether writing to disk begins as soon as a file is complete. For images that are
+            flushed in the end.
 
         Raises
         ------
@@ -288,7 +289,7 @@ def _create_array(path: Path, mosaic: Mosaic, storage: Storage) -> None:
 
 @contextmanager
 def _refusals(storage: Storage) -> Iterator[None]:
-    """Report what Zarr refuses to create as an error in the caller's arguments."""
+    """Raise errors of Zarr in creating an array as errors in the caller's arguments."""
     try:
         yield
     except (PlatefuseError, OSError):

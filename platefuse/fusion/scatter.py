@@ -66,7 +66,7 @@ class Scatter:
             remove_tree(folder)
 
     def begin(self) -> None:
-        """Begin this job's part: an empty folder with a file that has the time."""
+        """Begin this job's part: an empty folder with a file that has the time of now."""
         remove_tree(self.target)
         make_folder(self.target)
         (self.target / _BEGUN).touch()

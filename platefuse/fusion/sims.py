@@ -3,7 +3,7 @@
 An image ("sim") is an xarray.DataArray with dims among ``t c z y x``, in this order, physical
 coordinates of pixel centres on the axes in space, and affines in
 ``attrs["transforms"][transform_key]``: arrays with dims ``x_in``, ``x_out`` (and perhaps ``t``)
-that take physical coordinates to the world, homogeneous, in the order ``z y x 1``.
+from homogeneous physical to world coordinates, in the order ``z y x 1``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from platefuse.engine.sources import Source
 from platefuse.engine.views import View
-from platefuse.errors import ViewError
+from platefuse.errors import ImageError, ViewError
 from platefuse.fusion.frame import Extent, Frame, PixelMap, place_view
 from platefuse.fusion.transforms import make_affine, read_transforms
 from platefuse.geometry import Box, Pixels, snap
@@ -27,6 +28,8 @@ from platefuse.storage.arrays import StoredArray
 if TYPE_CHECKING:
     import dask.array
     import xarray
+    import zarr
+    from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
 DIMS = "tczyx"
 _UNEVEN_PX = 0.1
@@ -50,7 +53,7 @@ class Sim:
     origin, spacing : ndarray of float64, shape (n,)
         Physical position of the first pixel's centre, and pixel size, on these axes.
     affines : ndarray of float64, shape (1 or times, n + 1, n + 1)
-        World from physical coordinates, for all times or for each.
+        Affines from physical to world coordinates: one for all times, or one for each.
     params : tuple of xarray.DataArray
         The affines as the caller gave them: one, or one for each time.
     """
@@ -270,17 +273,38 @@ def _zarr_behind(data: object) -> StoredArray | None:
         return None
     import dask.array
     import zarr
-    from zarr.storage import LocalStore
 
     (array,) = origin.values()
     array = getattr(array, "value", array)
-    if not isinstance(array, zarr.Array) or not isinstance(array.store, LocalStore):
+    if not isinstance(array, zarr.Array):
         return None
     if not isinstance(data, dask.array.Array):
         return None
     if (array.shape, array.dtype, array.chunks) != (data.shape, data.dtype, data.chunksize):
         return None
-    return StoredArray.over(array.store.root / array.path, array)
+    return _on_this_disk(array)
+
+
+def _on_this_disk(array: zarr.Array[ArrayV2Metadata | ArrayV3Metadata]) -> StoredArray | None:
+    """A Zarr array that lies in a folder; None if it lies elsewhere.
+
+    ``dask.array.from_zarr`` opens a path with fsspec, which the faster codecs do not read from:
+    such an array is opened again.
+    """
+    from zarr.storage import FsspecStore, LocalStore
+
+    store = array.store
+    if isinstance(store, LocalStore):
+        return StoredArray.over(store.root / array.path, array)
+    if not isinstance(store, FsspecStore):
+        return None
+    protocol = getattr(store.fs, "sync_fs", store.fs).protocol  # that of what zarr has wrapped
+    if "file" not in ({protocol} if isinstance(protocol, str) else protocol):
+        return None
+    try:
+        return StoredArray.open(Path(store.path, array.path).absolute())
+    except ImageError:  # the path means something else to fsspec
+        return None
 
 
 def _read(number: int, image: object, key: str | None) -> Sim:

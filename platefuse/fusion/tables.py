@@ -19,7 +19,7 @@ from platefuse.fusion.stack import labels_of, unique_names
 from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.records import RegistrationRecord, digest_tree
 from platefuse.tables.backends import copy_table
-from platefuse.tables.move import Piece, move_table
+from platefuse.tables.move import MovedRegion, move_table
 from platefuse.tables.table import (
     has_boxes,
     is_standard_name,
@@ -88,8 +88,8 @@ def write_fused_tables(
         if label is not None and label != table.region:
             _rename_region(new, table.region, label)
         if table.moves:
-            pieces = _pieces(table.layer.images[0], frame)
-            move_table(target, table.name, pieces, frame.axes, enclose=bool(table.region))
+            regions = _moved_fields(table.layer.images[0], frame)
+            move_table(target, table.name, regions, frame.axes, enclose=bool(table.region))
         names.append(table.name)
     folder = target / "tables"
     replace_attributes(folder, {**all_attributes(folder), "tables": names})
@@ -172,10 +172,10 @@ def _rename_region(table: Path, old: str, new: str) -> None:
 
 def _write_fields(layer: Layer, target: Path, frame: Frame) -> None:
     rows = {}
-    pieces = [piece for part in layer.images for piece in _pieces(part, frame)]
-    for (_, field), piece in zip(layer.fields, pieces, strict=True):
-        start = np.add(piece.start_um, piece.shift_um)
-        length = np.subtract(piece.stop_um, piece.start_um)
+    regions = [region for part in layer.images for region in _moved_fields(part, frame)]
+    for (_, field), region in zip(layer.fields, regions, strict=True):
+        start = np.add(region.start_um, region.shift_um)
+        length = np.subtract(region.stop_um, region.start_um)
         if (length <= 0).any():
             continue  # no pixel of it is in the fused image
         original = {f"{a}_micrometer_original": field.stage_um[a] for a in "yx"}
@@ -186,19 +186,19 @@ def _write_fields(layer: Layer, target: Path, frame: Frame) -> None:
     write_roi_table(target, "well_ROI_table", {"well_1": well})
 
 
-def _pieces(part: FieldImage, frame: Frame) -> list[Piece]:
+def _moved_fields(part: FieldImage, frame: Frame) -> list[MovedRegion]:
     """The fields, cut to what the fused image shows of them, with their shifts."""
     corner = np.array(frame.origin) - np.array(frame.spacing) / 2
     extent = np.array(frame.shape) * np.array(frame.spacing)
     size = np.array([part.image.pixel_size_um[a] for a in frame.axes])
-    pieces = []
+    regions = []
     for field in part.fields:
         box = field.box(part.image, part.image)
         shift = np.array(field.shift_um(part.image)) - corner
         start = np.maximum(np.array(box.start) * size, -shift)
         stop = np.minimum(np.array(box.stop) * size, extent - shift)
-        pieces.append(Piece(*(tuple(map(float, v)) for v in (start, stop, shift))))
-    return pieces
+        regions.append(MovedRegion(*(tuple(map(float, v)) for v in (start, stop, shift))))
+    return regions
 
 
 def _row(frame: Frame, start: NDArray[np.float64], length: NDArray[np.float64]) -> dict[str, float]:

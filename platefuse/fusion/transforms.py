@@ -1,4 +1,4 @@
-"""The affines of an image of the multiview-stitcher data model, read and checked."""
+"""Read and check the affines of an image of the multiview-stitcher data model."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _ROUNDING = 1e-9
 def read_transforms(
     number: int, image: xarray.DataArray, key: str | None, spatial: str
 ) -> tuple[xarray.DataArray, ...]:
-    """The affines that place an image: one, or one for each of its times.
+    """Read the affines that place an image: one, or one for each of its times.
 
     Parameters
     ----------
     number : int
-        Place of the image in the list of views, for messages.
+        Index of the image in the list of views, for messages.
     image : xarray.DataArray
         The image.
     key : str or None
-        Which of its transforms is meant; None: the identity.
+        Key of the transform; None: the identity.
     spatial : str
         Its axes in space, in array order.
 
     Returns
     -------
     tuple of xarray.DataArray, shape (n + 1, n + 1)
-        World from physical coordinates, with dims ``x_in`` and ``x_out``.
+        Affines from physical to world coordinates, with dims ``x_in`` and ``x_out``.
 
     Raises
     ------
     ViewError
-        If there is no such transform, or it is no affine that can be inverted.
+        If there is no such transform, or it is not an invertible affine.
     """
     if key is None:
         return (make_affine(np.eye(len(spatial) + 1), spatial),)
@@ -60,7 +60,7 @@ def read_transforms(
 
 
 def make_affine(matrix: NDArray[np.float64], spatial: str) -> xarray.DataArray:
-    """An affine of shape (n + 1, n + 1) as the data model has it."""
+    """Make an affine of the data model from a matrix of shape (n + 1, n + 1)."""
     import xarray
 
     labels = [*spatial, "1"]
@@ -70,7 +70,7 @@ def make_affine(matrix: NDArray[np.float64], spatial: str) -> xarray.DataArray:
 
 
 def _labelled(what: str, affine: object, spatial: str) -> xarray.DataArray:
-    """An affine in float64, with dims by name, and its rows and columns in the axes' order."""
+    """Convert an affine to float64, with named dims and with labels in the order of the axes."""
     import xarray
 
     labels = [*spatial, "1"]
@@ -87,7 +87,7 @@ def _labelled(what: str, affine: object, spatial: str) -> xarray.DataArray:
     }:
         raise ViewError(
             f"{what} is {affine!r}; expected an affine of numbers, with dims x_in and x_out of "
-            f"length {len(labels)}, and t if it varies."
+            f"length {len(labels)}, and t if it varies with time."
         )
     coords = affine.coords if isinstance(affine, xarray.DataArray) else {}
     named = xarray.DataArray(values, dims=dims, coords=coords)
@@ -106,18 +106,18 @@ def _labelled(what: str, affine: object, spatial: str) -> xarray.DataArray:
 def _over_time(
     number: int, image: xarray.DataArray, key: str, affine: xarray.DataArray
 ) -> list[xarray.DataArray]:
-    """The affine at each time of the image; one if it does not vary."""
+    """The affine for each time of the image; only one if it does not vary with time."""
     if "t" not in affine.dims:
         return [affine]
     if "t" in affine.coords and "t" in image.coords and image.coords["t"].ndim:
-        known, wanted = affine.indexes["t"], image.indexes["t"]
-        if affine.sizes["t"] > 1 and known.is_unique and wanted.isin(known).all():
-            affine = affine.isel(t=known.get_indexer(wanted))
+        own, of_image = affine.indexes["t"], image.indexes["t"]
+        if affine.sizes["t"] > 1 and own.is_unique and of_image.isin(own).all():
+            affine = affine.isel(t=own.get_indexer(of_image))
     times = affine.sizes["t"]
     if times not in (1, image.sizes.get("t", 1)):
         raise ViewError(
-            f"fuse: the transform {key!r} of view {number} has {times} times, the image "
-            f"{image.sizes.get('t', 1)}."
+            f"fuse: the transform {key!r} of view {number} has {times} times, but the image has "
+            f"{image.sizes.get('t', 1)}; expected one affine, or one for each time."
         )
     return [affine.isel(t=k) for k in range(times)]
 
@@ -134,4 +134,4 @@ def _check(number: int, affine: NDArray[np.float64]) -> None:
             f"fuse: view {number} has an affine whose last row is {affine[-1].tolist()}; "
             f"expected {last}."
         )
-    affine[-1] = last  # to the bit, which least squares and pseudo-inverses miss
+    affine[-1] = last  # exactly: least squares and pseudo-inverses round

@@ -26,7 +26,8 @@ from platefuse.records import (
     FusionReceipt,
     PlateReceipt,
 )
-from platefuse.storage.files import put_in_place, remove_empty_folders, remove_tree
+from platefuse.storage.files import put_in_place, remove_tree
+from platefuse.storage.locks import shared_folder, tidy_shared_folder
 from platefuse.storage.typed_json import JsonObject, list_of
 
 logger = logging.getLogger(__name__)
@@ -85,14 +86,16 @@ def fuse_well(
     job = _Job.read(well, fused, options, registered_copies, read_as)
     done = job.done_before(threads)
     if done is not None:
-        job.tidy()
+        job.remove_staged()
+        tidy_shared_folder(staging_root(fused))
         return done
     sources = job.sources(threads)  # before the parts are checked: see `docs/design`
-    for number in range(scatter) if scatter > 1 else ():
-        job.fuse_part(Scatter(job.staged, scatter, number), threads)
-    images = job.fuse(Scatter(job.staged, scatter), sources, threads)
-    put_in_place(job.staged, job.target)
-    job.tidy()
+    with shared_folder(staging_root(fused)):
+        for number in range(scatter) if scatter > 1 else ():
+            job.fuse_part(Scatter(job.staged, scatter, number), threads)
+        images = job.fuse(Scatter(job.staged, scatter), sources, threads)
+        put_in_place(job.staged, job.target)
+        job.remove_staged()
     seconds = round(time.perf_counter() - begun, 3)
     logger.info("%s: fused %s in %.1f s", job.target, ", ".join(images), seconds)
     return replace(job.receipt("fused"), images=images, seconds=seconds)
@@ -129,12 +132,22 @@ def fuse_well_part(
         If the images or their tables cannot be used.
     """
     begun = time.perf_counter()
+<<<<<<< HEAD
     job = _Job.read(well, fused, options, registered_copies, read_as)
     written = job.done_before(threads) is None and job.fuse_part(
         Scatter(job.staged, of, number), threads
     )
     if not written:
         return replace(job.receipt("fused before"), part=number, of=of)
+=======
+    job = _Job.read(well, fused, options, registered_copies)
+    before = replace(job.receipt("fused before"), part=number, of=of)
+    if job.done_before(threads) is not None:
+        return before
+    with shared_folder(staging_root(fused)):
+        if not job.fuse_part(Scatter(job.staged, of, number), threads):
+            return before
+>>>>>>> main
     seconds = round(time.perf_counter() - begun, 3)
     return replace(job.receipt("fused"), part=number, of=of, seconds=seconds)
 
@@ -308,11 +321,10 @@ class _Job:
         FusedWellRecord(fingerprint=fingerprint, images=images).write(self.staged)
         return images
 
-    def tidy(self) -> None:
-        """Remove all staged folders, of this run or of one that was killed."""
+    def remove_staged(self) -> None:
+        """Remove all staged folders of the well, of this run or of one that was killed."""
         remove_tree(self.staged)
         Scatter(self.staged).remove_parts()
-        remove_empty_folders(self.staged.parent, staging_root(self.target.parent.parent))
 
     def _changed_ns(self) -> int:
         return max((files.changed_ns for files in self.files.values()), default=0)

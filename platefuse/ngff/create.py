@@ -47,7 +47,7 @@ def write_group(group: Path, sections: Mapping[str, object], version: str) -> No
 
 
 def copy_metadata(source: Multiscale, target: Path) -> None:
-    """Give `target` the metadata files of an image: its groups and arrays, without a chunk."""
+    """Copy the metadata files of an image to `target`: those of its groups and arrays, no chunk."""
     folders = {Path()} | {part for p in source.paths for part in [Path(p), *Path(p).parents]}
     for folder in folders:
         copy_metadata_files(source.path / folder, target / folder)
@@ -179,7 +179,7 @@ def _scales(shapes: Sequence[Sequence[int]], factors: Sequence[int]) -> list[lis
 
 
 def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy: int) -> Multiscale:
-    """Give `target` the metadata of an image like `source`, perhaps with other levels.
+    """Write the metadata of an image like `source` to `target`, perhaps with other levels.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy:
     Raises
     ------
     ConfigError
-        If there is no such pyramid; nothing has been written.
+        If there can be no such pyramid. Nothing is written then.
     """
     options: dict[str, object] = {"num_levels": levels, "coarsening_xy": coarsening_xy}
     for name, value in options.items():
@@ -223,9 +223,9 @@ def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy:
 
 
 def compressor_like(array: ArrayMetadata, kind: Format) -> BloscCodec | Blosc:
-    """The compressor of an array where it is Blosc, as a Zarr format wants it.
+    """A Blosc compressor like that of an array, for arrays of a Zarr format.
 
-    Otherwise LZ4 with shuffling, which costs least time.
+    LZ4 with shuffling, which takes the least time, if the array has no Blosc compressor.
     """
     name, level = array.blosc.get("cname"), array.blosc.get("clevel")
     cname: BloscName = next((known for known in BLOSC_NAMES if known == name), "lz4")
@@ -233,7 +233,7 @@ def compressor_like(array: ArrayMetadata, kind: Format) -> BloscCodec | Blosc:
 
 
 def blosc(kind: Format, cname: BloscName = "lz4", level: int = 5) -> BloscCodec | Blosc:
-    """Blosc with byte shuffling, as the arrays of a Zarr format want it."""
+    """Blosc with byte shuffling, as the class that arrays of a Zarr format need."""
     if kind.number == 3:
         from zarr.codecs import BloscCodec
 
@@ -259,7 +259,7 @@ def multiscales_metadata(
     name: str,
     axes: str,
     pixel_size: Sequence[float],
-    grown: Sequence[Sequence[int]],
+    covered: Sequence[Sequence[int]],
     *,
     origin: Sequence[float] | None = None,
     units: Mapping[str, str] | None = None,
@@ -274,15 +274,15 @@ def multiscales_metadata(
         Its axes, in array order.
     pixel_size : sequence of float
         Pixel size on every axis: micrometres in space.
-    grown : sequence of sequences of int
-        For each level, how many of the finest pixels one of its pixels stands for, on every axis.
+    covered : sequence of sequences of int
+        For each level, how many pixels of the finest level one of its pixels covers, on every axis.
     origin : sequence of float, optional
         Position of the first pixel's centre on every axis; written if given.
     units : mapping of str to str, optional
         Units of axes that are not in space.
     """
     datasets = []
-    for level, sizes in enumerate(grown):
+    for level, sizes in enumerate(covered):
         scale = [s * g for s, g in zip(pixel_size, sizes, strict=True)]
         transforms: list[JsonObject] = [{"type": "scale", "scale": scale}]
         if origin is not None:

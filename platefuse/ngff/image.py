@@ -42,8 +42,7 @@ AXES = "tczyx"
 class Multiscale:
     """The first multiscale image of an OME-Zarr group, with its levels: an image or a label.
 
-    `read` reads all that is known here, one file for the group and one for each level. Nothing is
-    read later.
+    `read` reads one file for the group and one for each level. Nothing is read later.
 
     Attributes
     ----------
@@ -174,7 +173,7 @@ class Multiscale:
 
 @dataclass(frozen=True)
 class Image(Multiscale):
-    """An image with its labels: everything that the metadata of an image say, read once.
+    """An image with its labels: all metadata of an image, read once.
 
     Attributes
     ----------
@@ -261,7 +260,7 @@ def label_names(image: Path) -> list[str]:
 
 
 def foreign_files(image: Image) -> list[Path]:
-    """Everything in the folders of an image and its labels that is no level, label or table."""
+    """All files in the folders of an image and its labels but levels, labels, tables, metadata."""
     own = {
         image.path: {"labels", "tables", *image.folders},
         image.path / "labels": set(image.labels),
@@ -271,7 +270,7 @@ def foreign_files(image: Image) -> list[Path]:
 
 
 def others(folder: Path, own: Iterable[str]) -> list[Path]:
-    """Everything in a folder that is neither metadata (consolidated or not) nor one of `own`."""
+    """All entries of a folder that are neither metadata (consolidated or not) nor in `own`."""
     if not folder.is_dir():
         return []
     known = {*METADATA_FILES, CONSOLIDATED_FILE, *own}

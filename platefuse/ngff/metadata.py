@@ -1,4 +1,4 @@
-"""Metadata of Zarr groups and arrays as JSON: the only module that tells Zarr v2 from v3.
+"""Metadata of Zarr groups and arrays as JSON: the only module that distinguishes Zarr v2 and v3.
 
 `Format` is the switch. To support another version of OME-NGFF, add it to `NGFF_FORMATS`; to
 support another Zarr format, add a subclass of `Format`.
@@ -25,14 +25,14 @@ CONSOLIDATED_FILE = ".zmetadata"
 
 
 class Format(ABC):
-    """A Zarr format: its metadata files, and what they hold. `V2` and `V3` are the only ones.
+    """A Zarr format: its metadata files and their content. `V2` and `V3` are the only instances.
 
     Attributes
     ----------
     number : int
         As ``zarr_format`` has it.
     group_file, array_file : str
-        Names of the files that tell a group and an array.
+        Names of the metadata files of a group and of an array.
     chunk_keys : dict
         How new arrays name their chunks, for `zarr.create_array`.
     names_axes, has_shards : bool
@@ -77,13 +77,13 @@ class Format(ABC):
 
     @abstractmethod
     def replace_attributes(self, group: Path, attributes: Mapping[str, object]) -> None:
-        """Write all attributes of an existing group anew."""
+        """Replace all attributes of an existing group."""
 
     def write_group(self, group: Path, attributes: Mapping[str, object]) -> None:
-        """Write a group with these attributes, in the place of one of either format."""
+        """Write a group with these attributes. It replaces a group of either format."""
         make_folder(group)
         self._write_group(group, dict(attributes))
-        for name in self._foreign_files:  # readers would take the one or the other
+        for name in self._foreign_files:  # with files of both formats, readers may use either
             (group / name).unlink(missing_ok=True)
 
     @abstractmethod
@@ -96,11 +96,11 @@ class Format(ABC):
 
     @abstractmethod
     def chunk(self, array: Mapping[str, object]) -> tuple[int, ...]:
-        """Shape of what is decoded at once, from the JSON of an array."""
+        """Shape of a chunk, which is decoded at once, from the JSON of an array."""
 
     @abstractmethod
     def shard(self, array: Mapping[str, object]) -> tuple[int, ...]:
-        """Shape of what is one file, from the JSON of an array."""
+        """Shape of a shard, which is one file, from the JSON of an array."""
 
     @abstractmethod
     def blosc(self, array: Mapping[str, object]) -> JsonObject:
@@ -167,7 +167,7 @@ class _V3(Format):
 
     def replace_attributes(self, group: Path, attributes: Mapping[str, object]) -> None:
         content = {**read_json(group / "zarr.json"), "attributes": dict(attributes)}
-        content.pop("consolidated_metadata", None)  # of the attributes that were there before
+        content.pop("consolidated_metadata", None)  # a copy of the old attributes
         write_json(group / "zarr.json", content)
 
     def ngff_attributes(self, sections: Mapping[str, object], version: str) -> JsonObject:
@@ -234,7 +234,7 @@ _PIXELS = re.compile(r"[<>|][biuf]\d+|bool|u?int\d+|float\d+")  # as Zarr v2 and
 
 @dataclass(frozen=True)
 class ArrayMetadata:
-    """What the metadata of a Zarr array say; pixels are not looked at.
+    """Metadata of a Zarr array. Its pixels are not read.
 
     Attributes
     ----------
@@ -288,7 +288,7 @@ class ArrayMetadata:
                 f"{array}: the array has the data type {self.dtype!r}; expected integers, floats "
                 "or booleans for pixels."
             )
-        whole = all(type(n) is int and n > 0 for n in self.shape)  # True is no length
+        whole = all(type(n) is int and n > 0 for n in self.shape)  # True is not a length
         if not whole or len(self.shape) != len(axes):
             raise ImageError(
                 f"{array}: the array has the shape {list(self.shape)}; expected {len(axes)} "
@@ -307,12 +307,12 @@ class ArrayMetadata:
 
     @property
     def chunk(self) -> tuple[int, ...]:
-        """Shape of what is decoded at once."""
+        """Shape of a chunk, which is decoded at once."""
         return self.format.chunk(self.content)
 
     @property
     def shard(self) -> tuple[int, ...]:
-        """Shape of what is one file: a shard, or a chunk if there are no shards."""
+        """Shape of a shard, which is one file; that of a chunk if there are no shards."""
         return self.format.shard(self.content)
 
     @property
@@ -344,7 +344,7 @@ def all_attributes(group: Path) -> JsonObject:
 
 
 def replace_attributes(group: Path, attributes: Mapping[str, object]) -> None:
-    """Write all attributes of a Zarr group anew."""
+    """Replace all attributes of a Zarr group."""
     (Format.of(group) or V2).replace_attributes(group, attributes)
 
 

@@ -134,9 +134,9 @@ class Receipt(_Stamped):
 
 
 def forget_record(group: Path) -> None:
-    """Remove from a copied Zarr group what is true of its source only.
+    """Remove the record from a copied Zarr group, because it describes the source only.
 
-    That is the record, and the copy of all metadata below it that zarr keeps in format 3.
+    A copy of the metadata below the group, which Zarr v3 may keep, is removed as well.
     """
     attributes = all_attributes(group)
     if KEY in attributes or is_consolidated(group):

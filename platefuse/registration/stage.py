@@ -18,6 +18,7 @@ from platefuse.engine.write import Target, view_tasks
 from platefuse.geometry import Box
 from platefuse.ngff.create import copy_metadata, copy_metadata_files
 from platefuse.ngff.image import Multiscale
+from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import WellImage
 from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
 from platefuse.registration.plan import RegistrationPlan, plan_registration
@@ -26,6 +27,7 @@ from platefuse.registration.rois import Placement
 from platefuse.registration.swap import restore_backup
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import copy_tree, remove_tree
+from platefuse.storage.locks import shared_folder
 from platefuse.storage.threads import Task, run_tasks
 
 logger = logging.getLogger(__name__)
@@ -77,9 +79,10 @@ def register_image(
         return replace(receipt, action="staged before", record=old)
     for part in plan.image.parts:
         StoredArray.open(part.level_paths[0])  # raises if its codecs are unknown
-    remove_tree(image.staged)
-    pixels = stage_image(plan, ORDERS[request.interpolation], threads)
-    plan.record.write(image.staged)
+    with shared_folder(staging_root(image.well.plate)):
+        remove_tree(image.staged)
+        pixels = stage_image(plan, ORDERS[request.interpolation], threads)
+        plan.record.write(image.staged)
     logger.info(
         "%s: staged %d ROIs onto image %s",
         image.live,

@@ -8,13 +8,10 @@ image or the whole new one, and a second call completes what the first began.
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from platefuse.errors import PlatefuseError, RecordError, SwapError
 from platefuse.ngff.image import Image, Multiscale
@@ -27,11 +24,10 @@ from platefuse.storage.files import (
     exchange,
     flush_filesystem,
     flush_folder,
-    make_folder,
-    remove_empty_folders,
     remove_tree,
     same_filesystem,
 )
+from platefuse.storage.locks import exclusive_lock, shared_folder, tidy_shared_folder
 from platefuse.storage.typed_json import list_of, object_of
 from platefuse.tables.table import table_path
 
@@ -91,7 +87,8 @@ def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
                 "registered. If it is the original, restored as a copy, remove the backup; if not, "
                 "move one of the two away. Then start again: neither is lost."
             )
-        _exchange(image)
+        with shared_folder(staging_root(image.well.plate)):
+            _exchange(image)
         logger.info("%s: swapped; the original is %s", image.live, image.backup)
     if image.staged.exists():
         _keep_or_remove_staged(image, request)
@@ -140,6 +137,7 @@ def discard_backups(
         for image in well.images:
             _remove_backup(image)
     kept = tuple(str(image.backup) for image in well.images if image.backup.exists())
+    tidy_shared_folder(staging_root(well.plate))
     names = tuple(image.name for image in well.images)
     return WellReceipt(well=well.name, images=names, backups_kept=kept)
 
@@ -196,43 +194,27 @@ def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
         flush_folder(well.path)
     _list_in_well(image, target.name)
     remove_tree(image.staged)
-    remove_empty_folders(well.staging, staging_root(well.plate))
     return target
 
 
 def publish_registered(well: Well, request: RegistrationRequest) -> WellReceipt:
     """Publish every staged image of a well; see `publish_image`."""
     paths = [publish_image(image, request) for image in well.images]
+    tidy_shared_folder(staging_root(well.plate))
     return WellReceipt(well=well.name, images=tuple(path.name for path in paths))
 
 
 @contextmanager
 def well_lock(well: Well) -> Iterator[None]:
     """Hold the well's lock: a ``flock`` on a file in the plate's staging folder."""
-    root = well.staging.parent.parent
-    while True:
-        make_folder(root)
-        path = root / f".{well.row}_{well.column}.lock"
-        try:
-            file = path.open("w")
-        except FileNotFoundError:
-            continue  # its last holder has just removed the folder: make it again
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_same_file(file, path):  # its last holder removed it: this lock is void
-                continue
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-                remove_empty_folders(root, root)
-            return
+    root = staging_root(well.plate)
+    with shared_folder(root), exclusive_lock(root / f".{well.row}_{well.column}.lock"):
+        yield
 
 
 def _remove_backup(image: WellImage) -> None:
     remove_tree(image.backup)
     remove_tree(image.staged)
-    remove_empty_folders(image.well.staging, staging_root(image.well.plate))
 
 
 def _exchange(image: WellImage) -> None:
@@ -272,13 +254,6 @@ def _is_image(folder: Path) -> bool:
     except PlatefuseError:
         return False
     return True
-
-
-def _is_same_file(file: IO[str], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _check_filesystem(staged: Path, live: Path) -> None:

@@ -14,7 +14,7 @@ from platefuse.ngff.plate import WellImage
 from platefuse.records import ImageReceipt, RegisteredTable, RegistrationRecord, digest_tree
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.storage.files import copy_tree, remove_tree
-from platefuse.tables.move import Piece, check_boxes, move_table
+from platefuse.tables.move import MovedRegion, check_boxes, move_table
 from platefuse.tables.table import (
     has_boxes,
     is_standard_name,
@@ -163,7 +163,7 @@ def copy_table_groups(
     write_table_list(new, list(actions))
 
 
-def moved_regions(record: RegistrationRecord, image: Multiscale) -> list[Piece]:
+def moved_regions(record: RegistrationRecord, image: Multiscale) -> list[MovedRegion]:
     """The parts of an acquisition that were moved, by whole pixels as the record has them.
 
     Parameters
@@ -179,14 +179,14 @@ def moved_regions(record: RegistrationRecord, image: Multiscale) -> list[Piece]:
         return tuple(n * um for n, um in zip(numbers, size_um, strict=True))
 
     return [
-        Piece(in_um(roi.source_box.start), in_um(roi.source_box.stop), in_um(roi.offset_px))
+        MovedRegion(in_um(roi.source_box.start), in_um(roi.source_box.stop), in_um(roi.offset_px))
         for roi in record.rois
         if not roi.box.empty
     ]
 
 
 def _finish_table(
-    image: WellImage, name: str, action: TableAction, regions: Sequence[Piece], axes: str
+    image: WellImage, name: str, action: TableAction, regions: Sequence[MovedRegion], axes: str
 ) -> RegisteredTable:
     """Move the boxes of a table that was copied, if it is to be moved, and record what was done."""
     dropped = move_table(image.staged, name, regions, axes) if action.moves else None

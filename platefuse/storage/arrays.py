@@ -75,7 +75,8 @@ class StoredArray:
     chunk, shard : tuple of int
         What is decoded, and what is encoded at once; the same without sharding.
     durable : bool
-        Whether writing to disk begins with each file: for what is flushed in the end.
+        Whether writing to disk begins as soon as a file is complete. For images that are
+        flushed in the end.
     """
 
     def __init__(self, path: Path, array: AnyArray, *, durable: bool = False) -> None:
@@ -121,7 +122,7 @@ class StoredArray:
     is_free = False
 
     def __reduce__(self) -> tuple[Callable[..., StoredArray], tuple[Path, str, bool]]:
-        """What goes to another process: the path, to be opened there."""
+        """Pickled as its path; the other process opens it again."""
         return _open, (self.path, "r" if self._array.read_only else "r+", self.durable)
 
     @property
@@ -156,7 +157,7 @@ class StoredArray:
         """
         try:
             return get(self._array, box.slices)
-        except Exception as error:  # codecs raise what they like: say which chunk it was
+        except Exception as error:  # codecs raise errors of any class: report which chunk it was
             chunks = list(grid_indices(box, self.chunk))
             if len(chunks) > 1:
                 for index in chunks:
@@ -217,7 +218,7 @@ class StoredArray:
 
     @cached_property
     def _form(self) -> dict[str, object]:
-        """What two arrays must share for the files of their chunks to mean the same."""
+        """The metadata on which the content of a chunk's file depends."""
         form = self._array.metadata.to_dict()
         return {key: value for key, value in form.items() if key not in _NOT_OF_CHUNKS}
 
@@ -257,7 +258,7 @@ def _open(path: Path, mode: Literal["r", "r+"], durable: bool) -> StoredArray:
 
 
 class ExpandedArray:
-    """An array seen with one more axis, of length 1: a `platefuse.engine.sources.ChunkStore`.
+    """An array with one more axis, of length 1: a `platefuse.engine.sources.ChunkStore`.
 
     Parameters
     ----------

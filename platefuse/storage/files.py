@@ -17,7 +17,6 @@ from platefuse.storage.once import read_once
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-_TRIES = 1000
 _NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
@@ -78,16 +77,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents, also while another process removes empty ones."""
-    for _ in range(_TRIES):
-        try:
-            return path.mkdir(parents=True, exist_ok=True)
-        except FileNotFoundError:
-            continue  # a parent was empty and has just been removed: make it again
-        except FileExistsError as error:
-            if os.path.lexists(error.filename) and not Path(error.filename).is_dir():
-                raise  # something else has the name; a folder that was there has been removed
-    return path.mkdir(parents=True, exist_ok=True)  # it cannot be made, and the system says why
+    """Make a folder and its parents; nothing happens if it exists."""
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def remove_tree(path: Path) -> None:
@@ -104,18 +95,6 @@ def _remove(path: Path) -> None:
         path.unlink()
     elif path.exists():
         shutil.rmtree(path)
-
-
-def remove_empty_folders(path: Path, stop: Path) -> None:
-    """Remove `path` and its parents up to and including `stop`, as long as they are empty."""
-    while path == stop or stop in path.parents:
-        try:
-            path.rmdir()
-        except FileNotFoundError:
-            pass
-        except OSError:  # not empty: somebody else's, or still in use
-            return
-        path = path.parent
 
 
 def copy_tree(source: Path, target: Path) -> None:

@@ -126,7 +126,7 @@ def default_of(own: Field[object]) -> object:
 
 
 def _expected(hint: object) -> Expected:
-    """The check that an annotation stands for."""
+    """The check for the annotation of an option."""
     if get_origin(hint) is Annotated:
         return next(item for item in get_args(hint) if isinstance(item, Expected))
     if get_origin(hint) is Literal:

@@ -1,13 +1,17 @@
-"""Backends of tables: AnnData, CSV, JSON and Parquet, read as names and numbers."""
+"""Backends of tables: one class for each, which reads, rewrites and converts its tables.
+
+To add a backend, write a class and enter it in `BACKENDS`.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from platefuse.errors import TableError
 from platefuse.ngff.metadata import (
@@ -17,9 +21,248 @@ from platefuse.ngff.metadata import (
     Format,
     all_attributes,
     is_array_file,
+    replace_attributes,
 )
-from platefuse.storage.files import copy_tree
+from platefuse.storage.files import copy_tree, write_json
 from platefuse.tables.anndata_format import read_index, write_anndata
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Content = tuple[list[str], dict[str, list[float]]]
+"""Names of the rows, and the numeric columns by name."""
+
+
+class Backend(ABC):
+    """How the tables of a backend are stored. A table is a Zarr group.
+
+    Attributes
+    ----------
+    name : str
+        As the attributes of a table have it, without a version.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def read(self, path: Path, index_key: str | None) -> Content:
+        """Read the row names and the numbers of a table.
+
+        Parameters
+        ----------
+        path : Path
+            The table's group.
+        index_key : str or None
+            The column with the row names, where the attributes of the group name one.
+        """
+
+    @abstractmethod
+    def rewrite(
+        self, path: Path, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]
+    ) -> None:
+        """Replace columns of a table, and drop rows. All else is kept.
+
+        Parameters
+        ----------
+        path : Path
+            The table's group.
+        numbers : mapping of str to ndarray of float64
+            The new columns by name, with a value for every row.
+        keep : ndarray of bool
+            Which rows are kept.
+        """
+
+    @abstractmethod
+    def convert(self, source: Path, target: Path, kind: Format) -> str | None:
+        """Write a table in another Zarr format.
+
+        Parameters
+        ----------
+        source, target : Path
+            The table's group, and the new group.
+        kind : Format
+            The format of the new group.
+
+        Returns
+        -------
+        str or None
+            Why it cannot be converted; nothing has been written then.
+
+        Raises
+        ------
+        TableError
+            If the table cannot be read or written.
+        """
+
+
+class _AnnData(Backend):
+    """Zarr arrays, as anndata writes them."""
+
+    name = "anndata"
+
+    def read(self, path: Path, index_key: str | None) -> Content:
+        """Names and numbers, without the second that anndata takes to import."""
+        import zarr
+
+        group: Any = zarr.open_group(path, mode="r")
+        values = group["X"][:]
+        rows, columns = (read_index(group[axis], path / axis) for axis in ("obs", "var"))
+        return rows, {c: [float(v) for v in values[:, k]] for k, c in enumerate(columns)}
+
+    def rewrite(
+        self, path: Path, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]
+    ) -> None:
+        import anndata
+        import numpy as np
+        import zarr
+
+        attributes = zarr.open_group(path, mode="r").attrs.asdict()
+        table = anndata.io.read_elem(zarr.open_group(path, mode="r"))
+        if table.X.dtype.kind in "iu":  # boxes that were moved need not be whole micrometres
+            table.X = table.X.astype(np.float64)
+        names = list(table.var_names)
+        for column, values in numbers.items():
+            table.X[:, names.index(column)] = values
+        group = zarr.open_group(path.parent, mode="r+")
+        write_anndata(group, path.name, table[keep].copy())
+        group[path.name].attrs.update(attributes)
+
+    def convert(self, source: Path, target: Path, kind: Format) -> str | None:
+        import anndata
+        import zarr
+
+        try:
+            table = anndata.io.read_elem(zarr.open_group(source, mode="r"))
+            group = zarr.open_group(target.parent, mode="a", zarr_format=kind.number)
+            write_anndata(group, target.name, table)
+        except Exception as error:  # anndata raises what it likes: say which table it was
+            raise TableError(
+                f"{source}: the table cannot be written as Zarr v{kind.number} ({error!r}). "
+                "Write it again with a current anndata, or remove it."
+            ) from error
+        own = ("encoding-type", "encoding-version")
+        attributes: dict[str, Any] = all_attributes(source)
+        group[target.name].attrs.update({k: v for k, v in attributes.items() if k not in own})
+        return None
+
+
+class _FileBackend(Backend):
+    """A file in the group, and no arrays."""
+
+    def convert(self, source: Path, target: Path, kind: Format) -> str | None:
+        return _convert_files(source, target, kind)
+
+
+class _Csv(_FileBackend):
+    name = "csv"
+
+    def read(self, path: Path, index_key: str | None) -> Content:
+        with (path / "table.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return _split(rows, index_key)
+
+    def rewrite(
+        self, path: Path, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]
+    ) -> None:
+        file = path / "table.csv"
+        with file.open(newline="", encoding="utf-8") as handle:
+            reader = csv.DictReader(handle)
+            columns, rows = list(reader.fieldnames or ()), list(reader)
+        with file.open("w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, columns)
+            writer.writeheader()
+            writer.writerows(_changed(rows, numbers, keep))
+
+
+class _Json(_FileBackend):
+    """Columns as the attributes of the group ``table``, as Fractal writes them, or a file."""
+
+    name = "json"
+
+    def read(self, path: Path, index_key: str | None) -> Content:
+        content = self._content(path)
+        if isinstance(content, dict):  # column-wise: {column: {row: value}} or {column: [values]}
+            first: Any = next(iter(content.values()), [])
+            keys = list(first) if isinstance(first, dict) else list(range(len(first)))
+            content = [
+                {"": str(k), **{c: column[k] for c, column in content.items()}} for k in keys
+            ]
+        return _split(content, index_key)
+
+    def rewrite(
+        self, path: Path, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]
+    ) -> None:
+        in_group = bool(all_attributes(path / "table"))
+        content = self._content(path)
+        if isinstance(content, list):
+            content = _changed(content, numbers, keep)
+        else:  # column-wise, as above
+            content = {c: _changed_column(v, numbers.get(c), keep) for c, v in content.items()}
+        if in_group:
+            replace_attributes(path / "table", content)
+        else:
+            write_json(path / "table.json", content)
+
+    def _content(self, path: Path) -> Any:
+        attributes = all_attributes(path / "table")
+        return attributes or json.loads((path / "table.json").read_text(encoding="utf-8"))
+
+
+class _Parquet(_FileBackend):
+    name = "parquet"
+
+    def read(self, path: Path, index_key: str | None) -> Content:
+        import pyarrow.parquet
+
+        rows = pyarrow.parquet.read_table(path / "table.parquet").to_pylist()
+        return _split(rows, index_key if index_key else None)
+
+    def rewrite(
+        self, path: Path, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]
+    ) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        file = path / "table.parquet"
+        table = pyarrow.parquet.read_table(file)
+        for column, values in numbers.items():
+            place = table.schema.get_field_index(column)
+            kind = table.schema.field(place)
+            if not pyarrow.types.is_floating(kind.type):  # as in AnnData
+                kind = kind.with_type(pyarrow.float64())
+            table = table.set_column(place, kind, pyarrow.array(values).cast(kind.type))
+        pyarrow.parquet.write_table(table.filter(pyarrow.array(keep)), file)
+
+
+BACKENDS: dict[str, Backend] = {b.name: b for b in (_AnnData(), _Csv(), _Json(), _Parquet())}
+"""All backends by name."""
+
+
+def backend_of(group: Path) -> str:
+    """Name of a table's backend, without its version; AnnData if the attributes name none."""
+    return _backend_name(all_attributes(group)) or _AnnData.name
+
+
+def find_backend(group: Path) -> Backend:
+    """The backend of a table.
+
+    Raises
+    ------
+    TableError
+        If it is unknown.
+    """
+    name = backend_of(group)
+    if name not in BACKENDS:
+        raise TableError(
+            f"{group}: the table's backend {name!r} is unknown; a ROI table must be one of "
+            f"{sorted(BACKENDS)}."
+        )
+    return BACKENDS[name]
+
+
+def _backend_name(attributes: Mapping[str, Any]) -> str:
+    return str(attributes.get("backend") or "").partition("_v")[0]
 
 
 def copy_table(source: Path, target: Path, version: str) -> str | None:
@@ -47,33 +290,22 @@ def copy_table(source: Path, target: Path, version: str) -> str | None:
         copy_tree(source, target)
         return None
     attributes = all_attributes(source)
-    if attributes.get("encoding-type") == "anndata":
-        _convert_anndata(source, target, attributes, kind)
-        return None
+    name = _backend_name(attributes)
+    if attributes.get("encoding-type") == _AnnData.name:  # not all of them name their backend
+        name = _AnnData.name
+    elif name == _AnnData.name:  # anndata cannot read it
+        name = ""
+    convert = BACKENDS[name].convert if name in BACKENDS else _convert_files
+    return convert(source, target, kind)
+
+
+def _convert_files(source: Path, target: Path, kind: Format) -> str | None:
+    """As `Backend.convert`, for a table that has files and no arrays, whatever its backend."""
     if any(map(is_array_file, source.rglob("*"))):
-        backend = attributes.get("backend")
+        backend = all_attributes(source).get("backend")
         return f"its backend {backend!r} is unknown, and it is of another Zarr format"
     _convert_groups(source, target, kind)
     return None
-
-
-def _convert_anndata(
-    source: Path, target: Path, attributes: Mapping[str, Any], kind: Format
-) -> None:
-    import anndata
-    import zarr
-
-    try:
-        table = anndata.io.read_elem(zarr.open_group(source, mode="r"))
-        group = zarr.open_group(target.parent, mode="a", zarr_format=kind.number)
-        write_anndata(group, target.name, table)
-    except Exception as error:  # anndata raises what it likes: say which table it was
-        raise TableError(
-            f"{source}: the table cannot be written as Zarr v{kind.number} ({error!r}). "
-            "Write it again with a current anndata, or remove it."
-        ) from error
-    own = ("encoding-type", "encoding-version")
-    group[target.name].attrs.update({k: v for k, v in attributes.items() if k not in own})
 
 
 def _convert_groups(source: Path, target: Path, kind: Format) -> None:
@@ -84,55 +316,6 @@ def _convert_groups(source: Path, target: Path, kind: Format) -> None:
             _convert_groups(child, target / child.name, kind)
         elif child.name not in (*METADATA_FILES, CONSOLIDATED_FILE):
             copy_tree(child, target / child.name)
-
-
-Content = tuple[list[str], dict[str, list[float]]]
-
-
-def backend_of(group: Path) -> str:
-    """Name of a table's backend, without its version."""
-    return str(all_attributes(group).get("backend") or "anndata").partition("_v")[0]
-
-
-def read_json_file(file: Path) -> Any:
-    """The content of a JSON file, an object or a list."""
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
-def _read_anndata(path: Path, index_key: str | None) -> Content:
-    """Names and numbers of an AnnData group, without the second that anndata takes to import."""
-    import zarr
-
-    group: Any = zarr.open_group(path, mode="r")
-    values = group["X"][:]
-    rows, columns = (read_index(group[axis], path / axis) for axis in ("obs", "var"))
-    numbers = {c: [float(v) for v in values[:, k]] for k, c in enumerate(columns)}
-    return rows, numbers
-
-
-def _read_csv(path: Path, index_key: str | None) -> Content:
-    with (path / "table.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return _split(rows, index_key)
-
-
-def _read_json(path: Path, index_key: str | None) -> Content:
-    """Columns as the attributes of the group ``table``, as Fractal writes them, or a file."""
-    content: Any = all_attributes(path / "table")
-    if not content:
-        content = read_json_file(path / "table.json")
-    if isinstance(content, dict):  # column-wise: {column: {row: value}} or {column: [values]}
-        first: Any = next(iter(content.values()), [])
-        keys = list(first) if isinstance(first, dict) else list(range(len(first)))
-        content = [{"": str(k), **{c: column[k] for c, column in content.items()}} for k in keys]
-    return _split(content, index_key)
-
-
-def _read_parquet(path: Path, index_key: str | None) -> Content:
-    import pyarrow.parquet
-
-    rows = pyarrow.parquet.read_table(path / "table.parquet").to_pylist()
-    return _split(rows, index_key if index_key else None)
 
 
 def _split(rows: Sequence[Mapping[str, Any]], index_key: str | None) -> Content:
@@ -156,9 +339,26 @@ def _number(cell: Any) -> float:
     return math.nan if cell is None or cell == "" else float(cell)
 
 
-READERS: dict[str, Callable[[Path, str | None], Content]] = {
-    "anndata": _read_anndata,
-    "csv": _read_csv,
-    "json": _read_json,
-    "parquet": _read_parquet,
-}
+def _changed(
+    rows: Sequence[Mapping[str, Any]],
+    numbers: Mapping[str, NDArray[np.float64]],
+    keep: NDArray[np.bool_],
+) -> list[dict[str, Any]]:
+    return [
+        {**row, **{column: float(values[i]) for column, values in numbers.items()}}
+        for i, row in enumerate(rows)
+        if keep[i]
+    ]
+
+
+def _changed_column(
+    column: Any, values: NDArray[np.float64] | None, keep: NDArray[np.bool_]
+) -> Any:
+    """One column of a column-wise JSON table, whether its rows have names or not."""
+    keys = list(column) if isinstance(column, dict) else range(len(column))
+    new = {
+        key: column[key] if values is None else float(values[i])
+        for i, key in enumerate(keys)
+        if keep[i]
+    }
+    return new if isinstance(column, dict) else list(new.values())

@@ -14,7 +14,7 @@ from platefuse.ngff.paths import safe_name
 from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import list_of
 from platefuse.tables.anndata_format import write_anndata
-from platefuse.tables.backends import READERS, backend_of
+from platefuse.tables.backends import find_backend
 
 STANDARD_NAMES = ("FOV_ROI_table", "well_ROI_table")
 _ROI_TYPES = ("roi_table", "masking_roi_table")
@@ -183,20 +183,14 @@ def read_table(image: Path, name: str) -> Table:
             f"{image}: no table {name!r}; the image has {have}. Check the table's name in the "
             "config, and that the registration was computed for this acquisition."
         )
-    backend, index_key = backend_of(path), all_attributes(path).get("index_key")
-    reader = READERS.get(backend)
-    if reader is None:
-        raise TableError(
-            f"{path}: the table's backend {backend!r} is unknown; a ROI table must be one of "
-            f"{sorted(READERS)}."
-        )
+    backend, index_key = find_backend(path), all_attributes(path).get("index_key")
     try:
-        names, columns = reader(path, index_key if isinstance(index_key, str) else None)
+        names, columns = backend.read(path, index_key if isinstance(index_key, str) else None)
     except TableError:
         raise
     except Exception as error:  # codecs and parsers raise what they like: say which table it was
         raise TableError(
-            f"{path}: the {backend} table cannot be read ({error!r}). Write it again."
+            f"{path}: the {backend.name} table cannot be read ({error!r}). Write it again."
         ) from error
     return Table(path, tuple(names), {k: tuple(v) for k, v in columns.items()})
 

@@ -1,8 +1,9 @@
 """Example plates: synthetic OME-Zarr plates whose truth is known.
 
-The demo, the tests and the benchmarks run on plates that `make_plate` writes. A `PlateSpec`
-decides everything about a plate, and `Truth` computes from it what registration and fusion
-have to find there.
+The demo, the tests and the benchmarks use plates that `make_plate` writes. A `PlateSpec` holds all
+parameters of a plate, and `Truth` computes from them the results that registration and fusion must
+have. Of platefuse, this package imports the errors only: it must not share a mistake with the code
+that it tests.
 """
 
 from platefuse.testing.plate import make_plate

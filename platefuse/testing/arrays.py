@@ -1,4 +1,4 @@
-"""Writes one multiscale image, all levels in one pass over its planes."""
+"""Write the arrays of a multiscale image, all levels in one pass over its planes."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ class Pyramid:
         Parameters
         ----------
         arrays : list of zarr.Array
-            What `create` returned.
+            The arrays that `create` returned.
         plane : callable
-            Gives the plane (y, x) at given indices along the other axes.
+            Returns the plane (y, x) at given indices along the other axes.
         """
         for block in self._blocks():
             shape = tuple(len(indices) for indices in block) + self.shapes[0][-2:]
@@ -135,7 +135,7 @@ class Pyramid:
         for level, array in enumerate(arrays):
             if level:
                 pixels = self.coarsen(pixels, self._block_shape(pixels.shape, level))
-            # Leading axes are coarsened only where the block has them whole: `start` fits all.
+            # A leading axis that is coarsened is whole in each block: `start` fits all levels.
             corner = (*start, 0, 0)
             spans = zip(corner, pixels.shape, strict=True)
             array[tuple(slice(first, first + n) for first, n in spans)] = pixels
@@ -170,7 +170,7 @@ class Pyramid:
 
 
 def _mean_along(pixels: Array, axis: int, factor: int, length: int) -> Array:
-    """Mean of every `factor` neighbours along an axis; the last block may hold fewer."""
+    """Mean of every `factor` neighbours along an axis; the last group may have fewer pixels."""
     moved = np.moveaxis(pixels, axis, 0)
     total = np.zeros((length, *moved.shape[1:]), np.float64 if pixels.itemsize > 4 else np.float32)
     count = np.zeros(length, total.dtype)

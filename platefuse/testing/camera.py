@@ -1,4 +1,4 @@
-"""The camera of an example plate: what it makes of the light that reaches it."""
+"""The camera of an example plate: its noise, and counts in the data type of the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FULL_SCALE = 6000.0
 
 
 def to_counts(counts: NDArray[np.floating], dtype: str) -> NDArray[np.generic]:
-    """Counts of a 16-bit camera as another data type holds them.
+    """Convert counts of a 16-bit camera to another data type.
 
     Parameters
     ----------
@@ -51,8 +51,9 @@ def add_noise(
 ) -> NDArray[np.float32]:
     """Shot and read noise of a camera of gain 1.
 
-    Shot noise is drawn as a normal variate of the same variance, which at the hundred counts
-    and more of these scenes cannot be told from a Poisson variate and is ten times faster.
+    Shot noise is drawn from a normal distribution with the variance of the Poisson distribution.
+    From about a hundred counts on, as in these scenes, the two do not differ noticeably, and the
+    normal distribution is ten times faster.
 
     Parameters
     ----------

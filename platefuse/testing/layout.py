@@ -1,16 +1,17 @@
-"""Where the fields of an example plate are: in the array, on the stage and on each other.
+"""Positions of the fields of an example plate: in the array, on the stage and between acquisitions.
 
-Three frames, all in pixels of level 0, axes z, y, x:
+There are three coordinate frames, all in pixels of level 0, axes z, y, x:
 
 array
-    the image on disk, fields side by side;
+    The image on disk; the fields are side by side.
 scene
-    the tissue, as the reference acquisition sees it. The first field's place in the grid is at
-    0, and whatever stands at *q* is seen by the reference's field that covers *q*;
+    The tissue, in the coordinates of the reference acquisition. Its origin is the place of the
+    first field in the grid. A field of the reference that covers position *q* shows the tissue at
+    *q*.
 acquisition
-    an acquisition moved by *d* sees at pixel *u* of a field at *s* the scene at *s + u + d*.
-    What the reference shows at *p* is therefore found at *p - d*: *d* is the shift of its
-    registered boxes, (start_ref - start_acq) / pixel size.
+    In an acquisition that is shifted by *d*, pixel *u* of a field at *s* shows the tissue at
+    *s + u + d*. What the reference shows at *p* is therefore at *p - d* in the acquisition, and *d*
+    is the shift of its registered boxes, (start_ref - start_acq) / pixel size.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def field_origins(spec: PlateSpec) -> NDArray[np.int64]:
 
 
 def stage_positions(spec: PlateSpec) -> Floats:
-    """Where the stage had every field, in the scene frame.
+    """Position of every field on the stage, in the scene frame.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def field_shifts(spec: PlateSpec, acquisition: AcquisitionSpec) -> Floats:
 
 
 def field_boxes(spec: PlateSpec) -> Boxes:
-    """The whole fields, as every acquisition has them in its array."""
+    """The whole fields in the array; the same for all acquisitions."""
     origins = field_origins(spec)
     start = np.column_stack([np.zeros(len(origins)), origins])
     size = np.tile(np.array([spec.planes, *spec.field_shape], float), (len(start), 1))
@@ -113,17 +114,17 @@ def well_boxes(spec: PlateSpec) -> Boxes:
 
 
 def registered_field_boxes(spec: PlateSpec, acquisition: AcquisitionSpec) -> Boxes:
-    """For each field, the box of an acquisition that shows what all acquisitions show.
+    """For each field, the box of an acquisition with the tissue that all acquisitions show.
 
-    In the reference it is the intersection of all acquisitions' fields; in an acquisition
-    moved by *d* the box has the same size and starts *d* earlier.
+    In the reference it is the intersection of the fields of all acquisitions. In an acquisition
+    that is shifted by *d*, the box has the same size and starts *d* earlier.
     """
     moved = np.stack([field_shifts(spec, other) for other in spec.acquisitions])
     return _consensus(field_boxes(spec), moved, field_shifts(spec, acquisition), spec)
 
 
 def registered_well_box(spec: PlateSpec, acquisition: AcquisitionSpec) -> Boxes:
-    """The same for the array as a whole, moved by the acquisition's shift."""
+    """The same for the whole array, by the shift of the acquisition."""
     moved = np.stack([_zyx(other.shift_px)[None] for other in spec.acquisitions])
     return _consensus(well_boxes(spec), moved, _zyx(acquisition.shift_px)[None], spec)
 

@@ -1,6 +1,6 @@
-"""OME-NGFF metadata of an example plate, as dictionaries for 0.4 and 0.5 alike.
+"""OME-NGFF metadata of an example plate as dictionaries, for versions 0.4 and 0.5.
 
-`attributes` puts a document where its version wants it: at the top in 0.4, under ``ome`` in 0.5.
+`attributes` puts a document where its version requires it: at the top in 0.4, under ``ome`` in 0.5.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _COLOURS = ("00FFFF", "FF00FF", "FFFF00", "00FF00", "FF0000", "FFFFFF")
 
 
 def attributes(spec: PlateSpec, document: JsonObject) -> JsonObject:
-    """Attributes of a group that carries an OME-NGFF document."""
+    """Attributes of a group with an OME-NGFF document."""
     if spec.ngff_version == "0.4":
         return document
     return {"ome": {"version": spec.ngff_version, **document}}
@@ -109,5 +109,5 @@ def _channel(spec: PlateSpec, index: int) -> JsonObject:
 
 
 def _version(spec: PlateSpec) -> dict[str, str]:
-    """What 0.4 says in every part, and 0.5 once for all (but for plates and wells)."""
+    """The version: in every part in 0.4; in 0.5 once for the group, except in plates and wells."""
     return {"version": "0.4"} if spec.ngff_version == "0.4" else {}

@@ -1,4 +1,4 @@
-"""Writes an example plate."""
+"""Write an example plate."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def make_plate(path: str | Path, spec: PlateSpec | None = None) -> Truth:
     path : str or Path
         Folder of the plate, ``something.zarr``; it must not exist.
     spec : PlateSpec, optional
-        What to write; the demo if None.
+        Its parameters; by default those of the demo.
 
     Returns
     -------
     Truth
-        What registration and fusion have to find. ``Truth(spec)`` gives the same without
-        writing anything.
+        The results that registration and fusion must have. ``Truth(spec)`` is the same and writes
+        nothing.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def _write_group(spec: PlateSpec, path: Path, document: metadata.JsonObject | No
 def _image_plane(
     scene: Scene, acquisition: AcquisitionSpec, at: Mapping[str, int]
 ) -> NDArray[np.generic]:
-    """One plane of the array: what the camera saw of every field, side by side."""
+    """One plane of the array: the camera images of all fields, side by side."""
     spec = scene.spec
     plane = np.empty((spec.lengths["y"], spec.lengths["x"]), spec.dtype)
     t, c, z = (at.get(axis, 0) for axis in "tcz")
@@ -140,12 +140,12 @@ def _label_plane(
 def _fields(
     spec: PlateSpec, acquisition: AcquisitionSpec, z: int
 ) -> list[tuple[tuple[slice, slice], Window]]:
-    """Every field's place in the array and the piece of the scene that its camera sees."""
+    """For every field, its place in the array and the part of the scene that it shows."""
     origins, shape = field_origins(spec), spec.field_shape
-    seen = stage_positions(spec) + field_shifts(spec, acquisition)[:, 1:]
+    positions = stage_positions(spec) + field_shifts(spec, acquisition)[:, 1:]
     depths = z + field_shifts(spec, acquisition)[:, 0]
     fields = []
-    for (row, column), (y, x), depth in zip(origins, seen, depths, strict=True):
+    for (row, column), (y, x), depth in zip(origins, positions, depths, strict=True):
         place = slice(row, row + shape[0]), slice(column, column + shape[1])
         fields.append((place, Window((float(depth), float(y), float(x)), shape)))
     return fields

@@ -1,9 +1,8 @@
-"""The tissue of a well as a formula: it can be looked at from any position, exactly.
+"""The tissue of a well as a formula, exact at any position.
 
-Nuclei are smooth, tilted ellipses that never touch; the other channels show a soft halo, the
-cell, around each; the background is a sum of plane waves. All of it is a function of real
-coordinates, so an acquisition that is moved by a fraction of a pixel is computed and not
-interpolated.
+Nuclei are smooth, tilted ellipses that never touch. The other channels show the cell as a soft halo
+around each nucleus. The background is a sum of plane waves. All are functions of real coordinates,
+so an acquisition that is shifted by a fraction of a pixel is computed and not interpolated.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ class Scene:
         Parameters
         ----------
         window : Window
-            Where it looks.
+            The pixels to compute.
         channel, timepoint : int
             Indices.
 
@@ -133,11 +132,11 @@ class Scene:
         Parameters
         ----------
         window : Window
-            Where to look.
+            The pixels to compute.
         index : int
             Which label: the n-th has 1 / (n + 1) of the radius of the first.
         flat : bool
-            Every nucleus at its largest section, whatever the plane.
+            Whether every nucleus is shown with its largest section, in all planes.
 
         Returns
         -------
@@ -272,7 +271,7 @@ class Scene:
 
 
 def scatter(extent: Floats, rng: np.random.Generator) -> Floats:
-    """Places at random, no two closer than `SPACING`.
+    """Random places, no two closer than `SPACING`.
 
     Candidates fill a jittered lattice; one stays if none near it has a higher priority
     (Matérn's second hard-core process).

@@ -1,4 +1,4 @@
-"""What an example plate is made of: frozen parameters that check themselves when made."""
+"""The parameters of an example plate: frozen dataclasses that check their values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class AcquisitionSpec:
-    """One acquisition, and how far the plate had moved when it was taken.
+    """One acquisition, and how far the plate was moved since the reference.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def example_acquisitions(count: int, *, fractional: bool = False) -> tuple[Acqui
 
 @dataclass(frozen=True)
 class PlateSpec:
-    """Everything that decides an example plate; the defaults are the demo.
+    """All parameters of an example plate; the defaults are those of the demo.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ class PlateSpec:
     stage_origin_um : (float, float)
         Stage position (y, x) of the first field, micrometres.
     stage_jitter_px : float
-        Each field stands this far, at most, from its place in the grid, in y and in x.
+        Largest distance of a field from its place in the grid, in y and in x.
     whole_pixel_stage : bool
         Whether the jitter is rounded to whole pixels.
     axes : str
@@ -177,11 +177,12 @@ class PlateSpec:
     numbered_acquisitions : bool
         Whether the well's metadata names the acquisition of an image.
     extra_attributes : mapping
-        Attributes of other tools, put beside ``multiscales`` in every image.
+        Attributes of other tools, written next to ``multiscales`` in every image.
     pixels : bool
-        Without pixels only metadata and tables are written: for plans of large plates.
+        Whether pixels are written. Without them there are only metadata and tables, which is enough
+        to plan the jobs of a large plate.
     seed : int
-        Everything random follows from it.
+        Seed of all random numbers.
     """
 
     name: str = "demo"

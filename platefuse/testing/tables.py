@@ -1,4 +1,4 @@
-"""Fractal tables of an example image, in every backend that Fractal knows."""
+"""Fractal tables of an example image, in every backend of Fractal."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Table:
     rows : pandas.DataFrame
         Its columns; the index holds the names of the rows.
     attributes : mapping
-        What Fractal writes beside it: the type, and what it needs to be understood.
+        Attributes that Fractal writes with it: its type, and what readers need for this type.
     """
 
     rows: pd.DataFrame
@@ -68,7 +68,7 @@ class TableWriter:
     _written: dict[tuple[str, str], Path] = field(default_factory=dict)
 
     def write(self, image: Path, well: str, acquisition: AcquisitionSpec) -> None:
-        """Write all tables of one image, whose pixels and labels are there already.
+        """Write all tables of one image. Its pixels and labels must have been written.
 
         Parameters
         ----------
@@ -96,14 +96,14 @@ class TableWriter:
 
 
 def _content_of(name: str, well: str, acquisition: AcquisitionSpec) -> str:
-    """What of an image decides the content of a table."""
+    """The part of an image on which the content of a table depends."""
     if name == "condition":
         return well
     return acquisition.path if "registered" in name else ""
 
 
 def zarr_format(spec: PlateSpec) -> Literal[2, 3]:
-    """The Zarr format that the plate's NGFF version stands on."""
+    """The Zarr format of the plate's NGFF version."""
     return 2 if spec.ngff_version == "0.4" else 3
 
 

@@ -1,7 +1,7 @@
-"""What registration and fusion have to find in an example plate.
+"""The results that registration and fusion must have on an example plate.
 
-Everything is computed again from the plate's parameters; no file is read. Images are without
-camera noise. For plates with noise they are the mean that the camera's counts scatter around.
+They are computed from the parameters of the plate; no file is read. Images have no camera noise.
+For plates with noise they are the expected values of the pixels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from platefuse.testing.spec import AcquisitionSpec, PlateSpec
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Looks at one plane: the indices along axes other than y and x, and the window.
+# Computes one plane from the indices along axes other than y and x, and the window.
 _Look = Callable[[dict[str, int], Window], Array]
 
 
@@ -57,12 +57,12 @@ class Fused:
 
 @dataclass(frozen=True)
 class _Views:
-    """Pieces of the scene: one per field, whole pixels in the array, anywhere on the stage."""
+    """Parts of the scene, one per field: at whole pixels of the array, anywhere on the stage."""
 
     array_start: Ints
     size: Ints
     stage_start: Floats
-    drift: Floats  # how far beside its place the tissue is that a piece shows
+    drift: Floats  # distance of the tissue that a part shows from its true place
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Truth:
     Attributes
     ----------
     spec : PlateSpec
-        The plate's parameters, from which all of it follows.
+        The parameters of the plate.
     """
 
     spec: PlateSpec
@@ -123,8 +123,8 @@ class Truth:
             The registered table. With a field table this is the scene in every box and 0
             outside. With a well table it is the array, moved as a whole.
         interpolation : str
-            "nearest": tissue stays up to half a pixel beside its place where the shift is not
-            a whole number. Anything else: it is exactly there.
+            "nearest": where the shift is not a whole number, tissue is up to half a pixel from its
+            place. Any other: it is exactly at its place.
 
         Returns
         -------
@@ -174,8 +174,8 @@ class Truth:
         Raises
         ------
         ConfigError
-            If the fields do not agree where they overlap: they are moved differently, or the
-            array was moved as a whole although it is not the mosaic that the stage saw.
+            If the fields differ where they overlap: they have different shifts, or the array was
+            shifted as a whole although the stage positions differ from those in the array.
         """
         views = self._views(image, table, interpolation)
         return self._fuse(views, self.spec.axes, self.spec.dtype, self._camera(well))
@@ -290,7 +290,7 @@ class Truth:
         return [dict(zip(axes[:-2], at, strict=True)) for at in itertools.product(*ranges)]
 
     def _moved(self, pixels: Array, axes: str, image: str) -> Array:
-        """The box of the well table, moved by whole pixels: the definition, spelled out."""
+        """Shift the box of the well table by whole pixels, as the definition says."""
         box = registered_well_box(self.spec, self.spec.reference)
         own = registered_well_box(self.spec, self._acquisition(image))
         shift = np.rint(box.start_px[0] - own.start_px[0]).astype(int)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from platefuse.fusion import scatter
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
 from platefuse.fusion.well import fuse_well, fuse_well_part
+from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Plate
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.fused import BARE, SMALL_CHUNKS, TINY, WELL, everything, fuse, number_fields_one_by_one
+from tests.neighbours import tidy_after_every_new_folder
 
 TABLES = ("FOV_ROI_table", "nuclei_ROI_table", "nuclei_features")
 
@@ -99,6 +102,21 @@ def test_what_a_killed_job_has_left_goes_with_the_next(
     (fused.with_name("3.zarr.staging") / WELL).mkdir(parents=True)  # the old well, exchanged
     assert fuse_well(well, fused, wanted, scatter=3).action == "fused before"
     assert not fused.with_name("3.zarr.staging").exists()
+
+
+def test_others_that_tidy_the_staging_folder_remove_nothing_of_a_job(
+    example_plate: PlateFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plate = example_plate(BARE)
+    well, fused = Plate.open(plate.path).read_wells()[0], tmp_path / "3.zarr"
+    options = FusionOptions(output_chunksize=SMALL_CHUNKS)
+    part, rest = partial(fuse_well_part, number=0, of=3), partial(fuse_well, scatter=3)
+    for work in (part, rest):
+        with monkeypatch.context() as others:
+            tidied = tidy_after_every_new_folder(others, staging_root(fused))
+            assert work(well, fused, options).action == "fused"
+            assert tidied
+    assert not staging_root(fused).exists()
 
 
 def refuse(*_: Any, **__: Any) -> None:

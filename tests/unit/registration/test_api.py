@@ -33,6 +33,7 @@ from platefuse.errors import (
     TableError,
 )
 from platefuse.ngff.image import Multiscale
+from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Plate
 from platefuse.records import FusedImageRecord, RegistrationRecord, TableDigests, digest_tree
 from platefuse.registration import stage
@@ -47,6 +48,7 @@ from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
 from platefuse.workflow import preflight
 from platefuse.workflow.preflight import check_plate
 from tests.conftest import SMALL, ExamplePlate, PlateFactory
+from tests.neighbours import tidy_after_every_new_folder
 from tests.strategies import plate_specs
 from tests.truth import (
     Array,
@@ -278,6 +280,27 @@ def test_a_staged_image_has_no_record_before_it_is_complete(
     with pytest.raises(KeyboardInterrupt):
         stage.stage_image(plan, 0, 1)
     assert found == [None]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_others_that_tidy_the_staging_folder_remove_nothing_of_a_job(
+    example_plate: PlateFactory, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    plate, request = example_plate(TINY), replace(REQUEST, overwrite_input=overwrite)
+    well = Plate.open(plate.path).read_wells()[0]
+    tidied = tidy_after_every_new_folder(monkeypatch, staging_root(plate.path))
+    for image in well.images:
+        register_image(image, request)
+    assert well.staging in tidied
+    for image in well.images:
+        copy_tables(image, request)
+    if overwrite:
+        for image in well.images:
+            swap_image(image, request)
+        discard_backups(well, request)
+    else:
+        publish_registered(well, request)
+    assert not staging_root(plate.path).exists()
 
 
 @pytest.mark.parametrize("away", ["0", "1"])

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from platefuse.errors import PlatefuseError, RecordError, SwapError
+from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well
 from platefuse.records import RegistrationRecord, forget_record
 from platefuse.registration import swap
@@ -30,6 +31,8 @@ from platefuse.registration.swap import (
     swap_image,
     well_lock,
 )
+from platefuse.storage.files import flush_folder
+from platefuse.storage.locks import tidy_shared_folder
 from tests.records import COPIED, registration_record
 
 REQUEST = RegistrationRequest("registered_FOV_ROI_table")
@@ -413,6 +416,22 @@ def test_the_lock_of_a_well_is_held_by_one_at_a_time_and_leaves_nothing(tmp_path
     with pytest.raises(ZeroDivisionError), well_lock(well):
         _ = 1 / 0
     assert not (tmp_path / "p.zarr.staging").exists()
+
+
+def test_a_swap_is_a_user_of_the_staging_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the second of two renames the well's folder may be empty, and is still flushed."""
+    well = make_well(tmp_path)
+    put(well, "absent", "new", "absent")
+
+    def tidied_before(path: Path) -> None:
+        tidy_shared_folder(staging_root(well.plate))
+        flush_folder(path)
+
+    monkeypatch.setattr(swap, "flush_folder", tidied_before)
+    assert swap_image(well.image("0"), REQUEST).action == "swapped"
+    assert not staging_root(well.plate).exists()
 
 
 SCRIPT = """

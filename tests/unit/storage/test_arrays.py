@@ -16,6 +16,7 @@ from zarr.codecs import BytesCodec, TransposeCodec
 from platefuse.errors import ImageError
 from platefuse.geometry import Box, grid_box
 from platefuse.storage.arrays import StoredArray
+from tests.codecs import slow_codecs
 
 SHAPE, CHUNK = (17, 22), (5, 8)
 PIXELS = np.random.default_rng(0).integers(1, 200, SHAPE)
@@ -48,6 +49,9 @@ FORMS: dict[str, dict[str, Any]] = {
     },
 }
 
+SLOW = {"v2 with F order", "v2 with big-endian pixels"}
+"""Forms that the codecs of zarrs do not know."""
+
 
 @pytest.mark.parametrize("form", FORMS)
 def test_chunks_of_every_form_are_written_and_read(tmp_path: Path, form: str) -> None:
@@ -64,6 +68,20 @@ def test_chunks_of_every_form_are_written_and_read(tmp_path: Path, form: str) ->
         got = again.decode(box)
         assert got.dtype == stored.dtype
         np.testing.assert_array_equal(got, PIXELS[box.slices])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_faster_codecs_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """They fall back to the default ones without an error, and so do we when zarr changes."""
+    create(tmp_path, **FORMS[form])
+    box = Box((0, 0), FORMS[form].get("shards", CHUNK))
+    pixels = PIXELS[box.slices].astype(np.uint16)
+    with slow_codecs(monkeypatch) as slow:
+        StoredArray.open(tmp_path / "a", mode="r+").write(box, pixels)
+        np.testing.assert_array_equal(StoredArray.open(tmp_path / "a").decode(box), pixels)
+    assert slow == (["write", "read"] if form in SLOW else [])
 
 
 def cells(unit: tuple[int, ...]) -> list[Box]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 import zarr
 
-from platefuse.storage.arrays import get, put
-from platefuse.storage.threads import calls_in_this_thread
+from platefuse.geometry import Box
+from platefuse.storage.arrays import StoredArray, get, put
+from platefuse.storage.threads import calls_in_this_thread, run_tasks
 
 ALL = (slice(0, 8),)
 
@@ -54,6 +56,44 @@ def test_codecs_run_in_the_thread_that_asks(
     assert threads == {threading.current_thread()}
     get(array, ALL)
     assert len(threads) > 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_tasks_read_and_write_in_their_own_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    """Fails if a call goes to zarr's event loop: one thread for all would be the bottleneck."""
+    zarr.create_array(tmp_path / "a", shape=(8,), chunks=(4,), dtype="u2")
+    stored = StoredArray.open(tmp_path / "a", mode="r+")
+    pipeline, at_work = type(stored.zarr_array.async_array.codec_pipeline), []
+
+    def watch(name: str) -> None:
+        original = getattr(pipeline, name)
+
+        async def watched(*args: Any, **kwargs: Any) -> None:
+            at_work.append((name, threading.current_thread()))
+            at_work.append((name, await asyncio.to_thread(threading.current_thread)))
+            await original(*args, **kwargs)
+
+        monkeypatch.setattr(pipeline, name, watched)
+
+    def work(start: int) -> None:
+        box = Box((start,), (start + 4,))
+        at_work.clear()
+        stored.write(box, np.arange(4, dtype=np.uint16))
+        stored.decode(box)
+        here = threading.current_thread()
+        assert at_work == [("write", here)] * 2 + [("read", here)] * 2
+
+    watch("read")
+    watch("write")
+    lock = threading.Lock()
+
+    def one_by_one(start: int) -> None:
+        with lock:
+            work(start)
+
+    run_tasks(iter([partial(one_by_one, 0), partial(one_by_one, 4)]), threads)
 
 
 def test_errors_come_out_and_the_next_call_works(array: zarr.Array[Any], tmp_path: Path) -> None:

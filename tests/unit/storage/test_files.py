@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from platefuse.storage.files import (
     flush_folder,
     make_folder,
     put_in_place,
-    remove_empty_folders,
     remove_tree,
     same_filesystem,
     share_file,
@@ -86,23 +84,6 @@ def test_a_failed_replacement_leaves_no_temporary_file(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_is_made_while_another_process_removes_empty_ones(tmp_path: Path) -> None:
-    stop = threading.Event()
-
-    def remove() -> None:
-        while not stop.is_set():
-            remove_empty_folders(tmp_path / "a" / "b" / "c", tmp_path / "a")
-
-    other = threading.Thread(target=remove)
-    other.start()
-    try:
-        for _ in range(200):
-            make_folder(tmp_path / "a" / "b" / "c")
-    finally:
-        stop.set()
-        other.join()
-
-
 def test_a_file_in_the_way_of_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     with pytest.raises(OSError, match=r"exists|directory"):
@@ -145,20 +126,6 @@ def test_links_are_not_followed_when_a_tree_is_removed(tmp_path: Path) -> None:
     (tree / "link").symlink_to(precious)
     remove_tree(tree)
     assert content(precious) == {"a": "1"}
-
-
-def test_empty_folders_are_removed_up_to_the_last_and_no_further(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
-    remove_empty_folders(tmp_path / "a" / "b" / "c", tmp_path / "a" / "b")
-    assert (tmp_path / "a").is_dir()
-    assert not (tmp_path / "a" / "b").exists()
-    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
-    (tmp_path / "a" / "file").write_text("")
-    remove_empty_folders(tmp_path / "a" / "b" / "c", tmp_path / "a")
-    assert content(tmp_path) == {"a/file": ""}
-    assert not (tmp_path / "a" / "b").exists()
-    remove_empty_folders(tmp_path, tmp_path / "a")  # not below: nothing happens
-    assert tmp_path.is_dir()
 
 
 def test_trees_and_files_are_copied_byte_for_byte(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import swap_image
 from platefuse.registration.tables import copy_tables
-from platefuse.tables.move import Piece, move_boxes
+from platefuse.tables.move import MovedRegion, move_boxes
 from platefuse.tables.table import read_table
 from platefuse.testing import PlateSpec
 from tests.conftest import SMALL
@@ -24,8 +24,8 @@ REQUEST = RegistrationRequest("registered_FOV_ROI_table")
 
 
 def test_a_box_moves_with_the_piece_that_holds_most_of_it_and_is_cut_to_it() -> None:
-    left = Piece((0.0, 0.0), (10.0, 10.0), (1.0, 2.0))
-    right = Piece((0.0, 12.0), (10.0, 20.0), (-3.0, 0.5))
+    left = MovedRegion((0.0, 0.0), (10.0, 10.0), (1.0, 2.0))
+    right = MovedRegion((0.0, 12.0), (10.0, 20.0), (-3.0, 0.5))
     start = np.array([[2.0, 2.0], [2.0, 8.0], [4.0, 9.0], [0.0, 10.5]])
     length = np.array([[3.0, 3.0], [3.0, 6.0], [3.0, 9.0], [5.0, 1.0]])
     moved, kept = move_boxes(start, length, [left, right])
@@ -36,7 +36,7 @@ def test_a_box_moves_with_the_piece_that_holds_most_of_it_and_is_cut_to_it() -> 
 def test_a_box_encloses_what_all_pieces_hold_of_it() -> None:
     # Fields of 10 that overlap by 4: the second is moved by -4. An object at 5 to 11 of the
     # scene is at 5 to 10 of the first and at 10 to 15 of the second.
-    fields = [Piece((0.0,), (10.0,), (0.0,)), Piece((10.0,), (20.0,), (-4.0,))]
+    fields = [MovedRegion((0.0,), (10.0,), (0.0,)), MovedRegion((10.0,), (20.0,), (-4.0,))]
     start, length = np.array([[5.0], [12.0], [30.0]]), np.array([[10.0], [3.0], [5.0]])
     moved, kept = move_boxes(start, length, fields, enclose=True)
     np.testing.assert_allclose(moved[:2], [[5], [8]])
@@ -51,7 +51,7 @@ def test_a_box_inside_its_piece_keeps_its_size(
     boxes: list[tuple[float, float]], shift: float
 ) -> None:
     start, length = (np.array([[b[k]] for b in boxes]) for k in (0, 1))
-    moved, kept = move_boxes(start, length, [Piece((0.0,), (100.0,), (shift,))])
+    moved, kept = move_boxes(start, length, [MovedRegion((0.0,), (100.0,), (shift,))])
     np.testing.assert_allclose(moved, start + shift)
     np.testing.assert_allclose(kept, length)
 
