@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -285,7 +285,7 @@ def _zarr_behind(data: object) -> StoredArray | None:
     return _on_this_disk(array)
 
 
-def _on_this_disk(array: zarr.Array[ArrayV2Metadata | ArrayV3Metadata]) -> StoredArray | None:
+def _on_this_disk(array: zarr.Array[Any]) -> StoredArray | None:
     """A Zarr array that lies in a folder; None if it lies elsewhere.
 
     ``dask.array.from_zarr`` opens a path with fsspec, which the faster codecs do not read from:
