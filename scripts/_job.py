@@ -23,7 +23,7 @@ from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well, WellImage
 from platefuse.records import Receipt
 from platefuse.registration.request import RegistrationRequest
-from platefuse.storage.threads import reuse_blocks
+from platefuse.storage.memory import reuse_blocks
 
 reuse_blocks()  # at import: the scripts import what starts threads afterwards
 

@@ -99,7 +99,7 @@ def _boxes(array: Any) -> Iterator[Slices]:
 
 
 def prepare(**arguments: Any) -> Callable[[], object]:
-    from platefuse.storage.threads import reuse_blocks
+    from platefuse.storage.memory import reuse_blocks
 
     reuse_blocks()  # as in platefuse's jobs, for a fair comparison
     return Copying(**arguments)

@@ -11,7 +11,7 @@ from benchmarks.jobs.sims import KEY, load_sims
 
 
 def prepare(fields: str, output: str, chunks: dict[str, int], threads: int) -> Callable[[], object]:
-    from platefuse.storage.threads import reuse_blocks
+    from platefuse.storage.memory import reuse_blocks
 
     reuse_blocks()  # as in the workflow's jobs, before any thread is started
     from platefuse.fusion.api import fuse

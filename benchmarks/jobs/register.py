@@ -8,7 +8,7 @@ from benchmarks.jobs.protocol import run_job
 
 
 def prepare(image: str, table: str, threads: int) -> Callable[[], object]:
-    from platefuse.storage.threads import reuse_blocks
+    from platefuse.storage.memory import reuse_blocks
 
     reuse_blocks()  # as in the workflow's jobs, before any thread is started
     from platefuse.registration.api import apply_registration_to_image

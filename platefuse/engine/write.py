@@ -16,7 +16,8 @@ from platefuse.engine.pyramid import Index, LevelArray, PyramidWriter, TileTree
 from platefuse.engine.sources import ChunkStore, Consumers, Rank, Slivers
 from platefuse.engine.views import View
 from platefuse.geometry import Box, grid_box, grid_indices
-from platefuse.storage.threads import MemoryTrimmer, Task, run_tasks
+from platefuse.storage.memory import MemoryTrimmer
+from platefuse.storage.threads import Task, run_tasks
 
 StoredLevels = Sequence[ChunkStore]
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import dask.array
     import xarray
     import zarr
-    from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
 DIMS = "tczyx"
 _UNEVEN_PX = 0.1

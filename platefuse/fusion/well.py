@@ -132,22 +132,13 @@ def fuse_well_part(
         If the images or their tables cannot be used.
     """
     begun = time.perf_counter()
-<<<<<<< HEAD
     job = _Job.read(well, fused, options, registered_copies, read_as)
-    written = job.done_before(threads) is None and job.fuse_part(
-        Scatter(job.staged, of, number), threads
-    )
-    if not written:
-        return replace(job.receipt("fused before"), part=number, of=of)
-=======
-    job = _Job.read(well, fused, options, registered_copies)
     before = replace(job.receipt("fused before"), part=number, of=of)
     if job.done_before(threads) is not None:
         return before
     with shared_folder(staging_root(fused)):
         if not job.fuse_part(Scatter(job.staged, of, number), threads):
             return before
->>>>>>> main
     seconds = round(time.perf_counter() - begun, 3)
     return replace(job.receipt("fused"), part=number, of=of, seconds=seconds)
 

@@ -252,7 +252,7 @@ class Well:
             raise PlateError(
                 f"{self.path}: no image of the reference acquisition {acquisition!r} (the well's "
                 f"metadata has acquisitions {found}). Set `registration.reference_acquisition` "
-                "to one of them, or add the key `acquisition` to the entries of `well.images`."
+                "to one of them, or add `acquisition` to the entries of `well.images`."
             )
         if len(candidates) == 1:
             return candidates[0]
@@ -261,8 +261,8 @@ class Well:
             raise PlateError(
                 f"{self.path}: the reference acquisition {acquisition} has the images "
                 f"{[i.name for i in candidates]}, and not exactly one of them goes with image "
-                f"{name!r} by its suffix {_suffix(name)!r}. Rename them so that the suffixes "
-                "agree, or name the images to process under `images` in the config."
+                f"{name!r} by its suffix {_suffix(name)!r}. Give each its `acquisition`, rename "
+                "them so that the suffixes agree, or name the images to process under `images`."
             )
         return matching[0]
 
@@ -325,8 +325,7 @@ class Plate:
             path = path.resolve()
         if not path.is_dir():
             raise PlateError(
-                f"{path}: no such plate (expected the folder of an OME-Zarr plate). "
-                "Check the path under `plates` in the config."
+                f"{path}: no such plate (expected the folder of an OME-Zarr plate). Check the path."
             )
         metadata = _section(path, "plate")
         entries = metadata.get("wells")

@@ -1,52 +1,16 @@
-"""Tasks on several threads: what they do is theirs, that they all run or stop is done here."""
+"""Run tasks on a thread pool, in order, stopping at the first error."""
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import Event, Lock
-from typing import Any
+from typing import Any, TypeVar
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_LARGEST = 32 * 2**20  # glibc takes no more
-_KEPT = 512 * 2**20  # all of it: `MemoryTrimmer` returns what is free
-_TURNOVER = 512 * 2**20
-
-
-def reuse_blocks() -> None:
-    """Make the allocator of this process use freed blocks again: one arena, little returned.
-
-    For processes of our own, and before they start a thread: it holds for all of the process.
-    Where the C library is not glibc, nothing happens.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 1)
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT)
-
-
-class MemoryTrimmer:
-    """Counts bytes that were worked on, and now and then returns what is free to the system."""
-
-    def __init__(self) -> None:
-        self._lock, self._nbytes = Lock(), 0
-
-    def add(self, nbytes: int) -> None:
-        """So many bytes are done with."""
-        with self._lock:
-            self._nbytes += nbytes
-            if self._nbytes < _TURNOVER:
-                return
-            self._nbytes = 0
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
-
+T = TypeVar("T")
 
 Task = Callable[[], object]
 """What it returns is let go."""
@@ -107,6 +71,20 @@ def calls_in_this_thread() -> Iterator[None]:
             yield
         finally:
             _this_thread.loop = before
+
+
+def run_coroutine(coroutine: Coroutine[object, object, T]) -> T:
+    """Run a coroutine of Zarr to its end, in this thread and with no other.
+
+    Where an event loop is running already, as in a notebook, it runs in a thread of its own.
+    """
+    if _is_in_loop():
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: run_coroutine(coroutine)).result()
+    with calls_in_this_thread():
+        loop = own_loop()
+        assert loop is not None
+        return loop.run_until_complete(coroutine)
 
 
 class InlineExecutor(ThreadPoolExecutor):

@@ -24,7 +24,7 @@ from platefuse.ngff.metadata import (
     replace_attributes,
 )
 from platefuse.storage.files import copy_tree, write_json
-from platefuse.tables.anndata_format import read_index, write_anndata
+from platefuse.tables.anndata_format import read_numbers, write_anndata
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,12 +102,9 @@ class _AnnData(Backend):
     name = "anndata"
 
     def read(self, path: Path, index_key: str | None) -> Content:
-        """Names and numbers, without the second that anndata takes to import."""
-        import zarr
+        from platefuse.storage.threads import run_coroutine
 
-        group: Any = zarr.open_group(path, mode="r")
-        values = group["X"][:]
-        rows, columns = (read_index(group[axis], path / axis) for axis in ("obs", "var"))
+        rows, columns, values = run_coroutine(read_numbers(path))
         return rows, {c: [float(v) for v in values[:, k]] for k, c in enumerate(columns)}
 
     def rewrite(

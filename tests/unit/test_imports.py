@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "ngff": _BASE | {"storage"},
     "tables": _DISK,
     "records": _DISK,
-    "engine": _BASE | {"storage.threads"},
+    "engine": _BASE | {"storage.memory", "storage.threads"},
     "registration": _WELL,
     "fusion": _WELL,
     "workflow": _WELL | {"registration", "fusion"},

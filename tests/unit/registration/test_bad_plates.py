@@ -142,7 +142,7 @@ METADATA: dict[str, tuple[Damage, tuple[str, ...]]] = {
         in_array("1/labels/nuclei/0", "shape", [4]),
         ("1/labels/nuclei/0", "[4]; expected 3 lengths"),
     ),
-    "no acquisitions": (no_acquisitions, ("B/03", "acquisition 0", "add the key `acquisition`")),
+    "no acquisitions": (no_acquisitions, ("B/03", "acquisition 0", "Give each its `acquisition`")),
     "no images": (
         lambda well: with_attributes(well, lambda a: a["well"]["images"].clear()),
         ("B/03", "no image of the reference acquisition 0"),

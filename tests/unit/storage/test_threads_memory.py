@@ -8,7 +8,7 @@ import pytest
 WHAT_STAYS_OF_A_FREED_BLOCK = """
 import sys
 from threading import Thread
-from platefuse.storage.threads import reuse_blocks
+from platefuse.storage.memory import reuse_blocks
 if sys.argv[1] == "reuse":
     reuse_blocks()
 import numpy as np
@@ -37,7 +37,8 @@ def test_a_freed_block_stays_for_the_next_one(how: str) -> None:
 
 WHAT_STAYS_OF_A_HOLE = """
 import sys
-from platefuse.storage.threads import MemoryTrimmer, reuse_blocks
+from platefuse.storage.memory import MemoryTrimmer
+from platefuse.storage.memory import reuse_blocks
 reuse_blocks()
 import numpy as np
 def resident():

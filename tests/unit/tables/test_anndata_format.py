@@ -13,7 +13,7 @@ import zarr
 from platefuse import apply_registration_to_image
 from platefuse.errors import TableError
 from platefuse.ngff.metadata import all_attributes
-from platefuse.tables.anndata_format import read_index, write_anndata
+from platefuse.tables.anndata_format import write_anndata
 from platefuse.tables.backends import backend_of, copy_table
 from platefuse.tables.table import read_table, table_names, write_roi_table
 from platefuse.testing.spec import TABLES
@@ -29,7 +29,7 @@ ROWS = {
 def encode(frame: Any, encoding: str, missing: int | None = None) -> None:
     """Write the index of a frame anew, in an encoding of the specification of AnnData."""
     name = str(frame.attrs["_index"])
-    texts = np.array(read_index(frame, Path(frame.path)), object)
+    texts = np.array(frame[name][:], object)
     numbers = np.arange(len(texts))
     parts = {"values": texts, "mask": numbers == missing}
     attributes: dict[str, Any] = {"encoding-version": "0.1.0"}

@@ -1,0 +1,42 @@
+"""Settings of the memory allocator of a process, for arrays that come and go."""
+
+from __future__ import annotations
+
+import ctypes
+from threading import Lock
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_LARGEST = 32 * 2**20  # glibc takes no more
+_KEPT = 512 * 2**20  # all of it: `MemoryTrimmer` returns what is free
+_TURNOVER = 512 * 2**20
+
+
+def reuse_blocks() -> None:
+    """Make the allocator of this process use freed blocks again: one arena, little returned.
+
+    For processes of our own, and before they start a thread: it holds for all of the process.
+    Where the C library is not glibc, nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT)
+
+
+class MemoryTrimmer:
+    """Counts bytes that were worked on, and now and then returns what is free to the system."""
+
+    def __init__(self) -> None:
+        self._lock, self._nbytes = Lock(), 0
+
+    def add(self, nbytes: int) -> None:
+        """So many bytes are done with."""
+        with self._lock:
+            self._nbytes += nbytes
+            if self._nbytes < _TURNOVER:
+                return
+            self._nbytes = 0
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
