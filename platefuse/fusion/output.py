@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from platefuse.errors import ConfigError, ImageError, PlatefuseError
 from platefuse.fusion.arguments import FusionArguments, Storage
 from platefuse.fusion.mosaic import ImageMetadata, Mosaic
-from platefuse.ngff.image import Multiscale, others
+from platefuse.ngff.image import listed_levels, others
 from platefuse.ngff.metadata import METADATA_FILES, ArrayMetadata
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import put_in_place, remove_tree, system_errors
@@ -117,9 +117,10 @@ def _foreign(folder: Path) -> list[str]:
         ArrayMetadata.read(folder)
         return _no_chunks(folder, folder)
     with suppress(PlatefuseError):
-        image = Multiscale.read(folder)
-        found = [path.name for path in others(folder, image.folders)]
-        return found + [name for path in image.level_paths for name in _no_chunks(path, folder)]
+        levels = listed_levels(folder)  # of a damaged image, too: some may be gone
+        own = {level.relative_to(folder).parts[0] for level in levels}
+        found = [path.name for path in others(folder, own)]
+        return found + [name for level in levels for name in _no_chunks(level, folder)]
     return [path.name for path in others(folder, ())]
 
 

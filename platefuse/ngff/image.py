@@ -214,6 +214,18 @@ def read_finest_level(image: Path) -> ArrayMetadata:
     return ArrayMetadata.read(image / _dataset_path(image, _datasets(image, entry)[0]))
 
 
+def listed_levels(image: Path) -> list[Path]:
+    """The folders of the levels that an image lists, whether or not there are arrays in them.
+
+    Raises
+    ------
+    PlatefuseError
+        If there is no image, or a path is unsafe.
+    """
+    datasets = _datasets(image, _entry(image, read_attributes(image)))
+    return [image / _dataset_path(image, dataset) for dataset in datasets]
+
+
 def check_axes(image: Multiscale, reference: Multiscale) -> None:
     """Check that an image has the axes of its reference.
 

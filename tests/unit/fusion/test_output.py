@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -173,6 +174,32 @@ class TestOverwrite:
         assert not (path / ".zattrs").exists()
         np.testing.assert_array_equal(zarr.open_array(path, mode="r")[...], SCENE)
         assert [p.name for p in tmp_path.iterdir()] == ["f.zarr"]
+
+    @pytest.mark.parametrize("version", ["0.4", "0.5"])
+    @pytest.mark.parametrize("gone", ["a level", "its metadata", "a level and its chunks", "all"])
+    def test_a_damaged_image_is_replaced(
+        self, tmp_path: Path, version: NgffVersion, gone: str
+    ) -> None:
+        path, options = tmp_path / "f.zarr", ZarrOptions(ome_zarr=True, ngff_version=version)
+        sound = write(path, zarr_options=options).values
+        for level in sorted(path.glob("[0-9]")):
+            if gone == "its metadata":
+                (level / (".zarray" if version == "0.4" else "zarr.json")).unlink()
+            elif gone == "all" or level.name == "0":
+                shutil.rmtree(level)
+                if gone == "a level":  # an empty folder is left
+                    level.mkdir()
+        np.testing.assert_array_equal(write(path, zarr_options=options).values, sound)
+        assert zarr.open_array(path / "0", mode="r").shape == SCENE.shape
+
+    def test_what_lies_in_a_damaged_image_is_not_replaced(self, tmp_path: Path) -> None:
+        path = tmp_path / "f.zarr"
+        write(path, zarr_options={"ome_zarr": True})
+        (path / "0" / ".zarray").unlink()
+        (path / "0" / "notes.txt").write_text("mine")
+        with pytest.raises(ImageError, match=r"holds \['0/notes.txt'\].*would be lost"):
+            write(path)
+        assert (path / "0" / "notes.txt").exists()
 
     def test_unless_it_must_not(self, tmp_path: Path) -> None:
         path = tmp_path / "f.zarr"

@@ -44,7 +44,13 @@ from tests.fused import (
     fuse,
     number_fields_one_by_one,
 )
-from tests.truth import assert_fused, assert_same_fused, assert_same_pixels, read_level
+from tests.truth import (
+    assert_fused,
+    assert_registered,
+    assert_same_fused,
+    assert_same_pixels,
+    read_level,
+)
 
 
 def register(plate: Path, request: RegistrationRequest) -> None:
@@ -402,6 +408,40 @@ def test_a_well_is_fused_anew_only_if_something_changed(example_plate: PlateFact
     attributes.write_text(corrected)
     assert fuse_well(well, fused, options).action == "fused"
     assert not fused.with_name(f"{fused.name}.staging").exists()
+
+
+def test_a_damaged_fused_well_is_replaced(example_plate: PlateFactory, tmp_path: Path) -> None:
+    plate = example_plate(TINY)
+    well, fused = Plate.open(plate.path).read_wells()[0], fused_plate_path(plate.path)
+    options = FusionOptions(output_chunksize=SMALL_CHUNKS)
+    fuse_well(well, fused, options)
+    for damaged in ("0/labels", "0/1", "2/0"):
+        shutil.rmtree(fused / WELL / damaged)
+    (fused / WELL / "2" / ".zattrs").write_text("{")
+    assert fuse_well(well, fused, replace(options, method="mean")).action == "fused"
+    sound = tmp_path / "sound.zarr"
+    fuse_well(well, sound, replace(options, method="mean"))
+    assert everything(fused / WELL) == everything(sound / WELL)
+
+
+def test_an_image_with_an_empty_group_of_labels_is_registered_and_fused(
+    example_plate: PlateFactory,
+) -> None:
+    """It has a ``.zgroup`` and no list of labels."""
+    plate = example_plate(replace(TINY, labels=(), tables=("FOV_ROI_table", FIELDS)))
+    well, request = Plate.open(plate.path).read_wells()[0], RegistrationRequest(FIELDS)
+    for image in well.images:
+        (image.live / "labels").mkdir()
+        (image.live / "labels" / ".zgroup").write_text('{"zarr_format": 2}')
+    for step in (register_image, copy_tables, swap_image):
+        for image in well.images:
+            step(image, request)
+    for image in well.images:
+        assert_registered(plate.path, plate.truth, WELL, image.name)
+        assert [p.name for p in (image.live / "labels").iterdir()] == [".zgroup"]
+    fused = fuse(plate.path)
+    for image in well.images:
+        assert_fused(fused, plate.truth, WELL, image.name)
 
 
 @pytest.mark.parametrize("what", ["plate", "file", "folder", "well", "other well"])

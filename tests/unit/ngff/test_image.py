@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from platefuse.errors import ImageError, PlateError, PlatefuseError
 from platefuse.ngff.create import copy_metadata, derive_pyramid, level_shapes
-from platefuse.ngff.image import Image, Multiscale, foreign_files, label_names
+from platefuse.ngff.image import Image, Multiscale, foreign_files, label_names, listed_levels
 from platefuse.ngff.metadata import update_attributes
 
 AXES = ("yx", "zyx", "cyx", "czyx", "tyx", "tzyx", "tcyx", "tczyx")
@@ -218,6 +218,32 @@ def test_labels_are_those_listed_and_those_that_are_there(tmp_path: Path) -> Non
     (tmp_path / "labels" / ".zattrs").write_text('{"labels": ["../b"]}')
     with pytest.raises(PlateError, match="not safe as a path"):
         label_names(tmp_path)
+
+
+@pytest.mark.parametrize("group", [".zgroup", "zarr.json", None])
+def test_a_group_of_labels_without_attributes_has_no_labels(
+    tmp_path: Path, group: str | None
+) -> None:
+    """As some converters leave it: the group is made, and no label is written."""
+    write(tmp_path, entry_of("yx", 1), [(4, 4)])
+    (tmp_path / "labels").mkdir()
+    if group is not None:
+        text = '{"zarr_format": 2}' if group == ".zgroup" else '{"zarr_format": 3}'
+        (tmp_path / "labels" / group).write_text(text)
+    image = Image.read(tmp_path)
+    assert image.labels == {}
+    assert image.parts == (image,)
+    assert foreign_files(image) == []
+
+
+def test_levels_are_listed_whether_or_not_they_are_there(tmp_path: Path) -> None:
+    write(tmp_path, entry_of("yx", 2), [(4, 4), (2, 2)])
+    shutil.rmtree(tmp_path / "1")
+    assert listed_levels(tmp_path) == [tmp_path / "0", tmp_path / "1"]
+    with pytest.raises(ImageError, match="no Zarr array"):
+        Multiscale.read(tmp_path)
+    with pytest.raises(PlatefuseError):
+        listed_levels(tmp_path / "0")
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
