@@ -82,7 +82,16 @@ def test_every_combination_of_axes_is_read(tmp_path: Path, axes: str, version: s
 
 @pytest.mark.parametrize(
     ("unit", "factor"),
-    [(None, 1), ("micrometer", 1), ("nanometer", 1e-3), ("millimeter", 1e3), ("angstrom", 1e-4)],
+    [
+        *(
+            (unit, 1)
+            for unit in (None, "", "micrometer", "um", "µm", "μm", "micron", "Micrometres")
+        ),
+        ("nanometer", 1e-3),
+        ("nm", 1e-3),
+        ("millimeter", 1e3),
+        ("angstrom", 1e-4),
+    ],
 )
 def test_lengths_are_micrometres_whatever_their_unit(
     tmp_path: Path, unit: str | None, factor: float
@@ -102,6 +111,18 @@ def test_a_scale_of_the_whole_image_multiplies_those_of_its_levels(tmp_path: Pat
     entry = entry_of("yx", 1)
     entry["coordinateTransformations"] = [{"type": "scale", "scale": [2, 3]}]
     assert Multiscale.read(write(tmp_path, entry, [(4, 4)])).scales == ((1.0, 0.75),)
+
+
+@pytest.mark.parametrize("scale", [[0, -1], [None, "x"], [float("nan"), []], [1e400, False], []])
+def test_the_scale_of_time_and_channels_is_not_looked_at(tmp_path: Path, scale: list[Any]) -> None:
+    entry = entry_of("tcyx", 1)
+    entry["datasets"][0]["coordinateTransformations"][0]["scale"] = [*scale, 0.5, 0.25]
+    image = Multiscale.read(write(tmp_path / "image", entry, [(2, 3, 4, 4)]))
+    assert image.scales == ((1.0, 1.0, 0.5, 0.25),)
+    derive_pyramid(image, tmp_path / "new", 2, 2)
+    attributes = json.loads((tmp_path / "new" / ".zattrs").read_text())
+    written = attributes["multiscales"][0]["datasets"][1]["coordinateTransformations"]
+    assert written == [{"type": "scale", "scale": [1, 1, 1, 0.5]}]
 
 
 @settings(max_examples=60)
