@@ -223,6 +223,28 @@ def check_axes(image: Multiscale, reference: Multiscale) -> None:
         )
 
 
+def check_pixel_sizes(image: Multiscale, reference: Multiscale) -> None:
+    """Check that the pixel grids of two images differ by less than a pixel along each axis.
+
+    Raises
+    ------
+    ImageError
+        If they do not: then a pixel of one is not a pixel of the other.
+    """
+    sizes, expected = image.pixel_size_um, reference.pixel_size_um
+    shapes = zip(image.spatial, image.shape_in_space, reference.shape_in_space, strict=True)
+    for axis, *lengths in shapes:
+        got, wanted = sizes[axis], expected[axis]
+        if max(lengths) * abs(got - wanted) >= max(got, wanted):
+            raise ImageError(
+                f"{image.path}: its pixels are {got:g} µm in {axis}, those of the reference "
+                f"{reference.path} are {wanted:g} µm. Expected the same pixel size in all "
+                "acquisitions of a well that are registered. Correct the scale in the metadata if "
+                "it is wrong, or resample the image, or set registration.enabled: false and "
+                "fusion.layout: per_acquisition to fuse each acquisition by itself."
+            )
+
+
 def label_names(image: Path) -> list[str]:
     """Names of an image's labels: those listed, then others that are there.
 

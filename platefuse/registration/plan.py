@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platefuse.errors import RecordError
-from platefuse.ngff.image import Image, Multiscale, check_axes, foreign_files
+from platefuse.ngff.image import (
+    Image,
+    Multiscale,
+    check_axes,
+    check_pixel_sizes,
+    foreign_files,
+)
 from platefuse.ngff.paths import check_tree
 from platefuse.ngff.plate import WellImage
 from platefuse.records import RegisteredRoi, RegistrationRecord, TableDigests, digest_tree
@@ -66,7 +72,9 @@ def plan_registration(image: WellImage, request: RegistrationRequest) -> Registr
     reference = image.well.reference_image(image.name, request.reference_acquisition)
     _check_original(image, reference, request)
     source = Image.read(image.live)
-    check_axes(source, Multiscale.read(reference.live))
+    reference_image = Multiscale.read(reference.live)
+    check_axes(source, reference_image)
+    check_pixel_sizes(source, reference_image)
     tables = [read_table(each.live, request.roi_table) for each in (image, reference)]
     placements, label_placements = _place(source, *tables)
     for part in source.parts:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from platefuse.errors import ImageError, PlateError, PlatefuseError
 from platefuse.ngff.create import copy_metadata, derive_pyramid, level_shapes
-from platefuse.ngff.image import Image, Multiscale, foreign_files, label_names
+from platefuse.ngff.image import Image, Multiscale, check_pixel_sizes, foreign_files, label_names
 from platefuse.ngff.metadata import update_attributes
 
 AXES = ("yx", "zyx", "cyx", "czyx", "tyx", "tzyx", "tcyx", "tczyx")
@@ -123,6 +123,28 @@ def test_the_scale_of_time_and_channels_is_not_looked_at(tmp_path: Path, scale: 
     attributes = json.loads((tmp_path / "new" / ".zattrs").read_text())
     written = attributes["multiscales"][0]["datasets"][1]["coordinateTransformations"]
     assert written == [{"type": "scale", "scale": [1, 1, 1, 0.5]}]
+
+
+@pytest.mark.parametrize(
+    ("planes", "z", "x", "message"),
+    [
+        (3, 2.0, 0.25, None),
+        (3, 2.0, 0.2500001, None),
+        (3, 1.0, 0.25, "are 2 µm in z, those of the reference .* are 1 µm"),
+        (1, 1.0, 0.25, None),  # one plane has no neighbour
+        (3, 2.0, 0.26, "are 0.25 µm in x, those of .* are 0.26 µm"),
+    ],
+)
+def test_pixel_sizes_agree_to_less_than_a_pixel_of_the_image(
+    tmp_path: Path, planes: int, z: float, x: float, message: str | None
+) -> None:
+    image = Multiscale.read(write(tmp_path / "1", entry_of("zyx", 1), [(planes, 40, 40)]))
+    entry = entry_of("zyx", 1)
+    entry["datasets"][0]["coordinateTransformations"][0]["scale"] = [z, 0.5, x]
+    reference = Multiscale.read(write(tmp_path / "0", entry, [(planes, 40, 40)]))
+    raised = pytest.raises(ImageError, match=message) if message else contextlib.nullcontext()
+    with raised:
+        check_pixel_sizes(image, reference)
 
 
 @settings(max_examples=60)
