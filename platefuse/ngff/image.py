@@ -104,6 +104,20 @@ class Multiscale:
         return {axis: size * unit for axis, size, unit in sizes if axis in "zyx"}
 
     @property
+    def has_pixel_size(self) -> bool:
+        """Whether an axis in space has a unit or a scale that is not 1."""
+        axes = map(object_of, list_of(self.metadata["axes"]))
+        units = [axis.get("unit") for axis in axes if axis.get("name") in ("z", "y", "x")]
+        scales = zip(self.axes, self.scales[0], strict=True)
+        return any(units) or any(scale != 1 for axis, scale in scales if axis in "zyx")
+
+    @property
+    def flat_axes(self) -> str:
+        """The axes in space with one pixel: it is the whole extent, whatever its size."""
+        shape = zip(self.spatial, self.shape_in_space, strict=True)
+        return "".join(axis for axis, length in shape if axis == "z" and length == 1)
+
+    @property
     def non_spatial_scale(self) -> dict[str, float]:
         """Scale of the finest level on each axis that is not in space, in the axis's unit."""
         return {a: s for a, s in zip(self.axes, self.scales[0], strict=True) if a not in "zyx"}
