@@ -35,6 +35,7 @@ from platefuse.ngff.positions import (
     row_and_column,
     translation_of,
 )
+from platefuse.ngff.units import likely_unit
 from platefuse.records import RegistrationRecord
 from platefuse.storage.arrays import ExpandedArray, StoredArray
 from platefuse.tables.table import table_path
@@ -351,7 +352,8 @@ def field_positions(
             missing = [i.name for i, p in zip(images, positions, strict=True) if p is None]
             faults.append(f"{source}: none for {'any image' if not known else missing}")
         elif _are_together(known, found):
-            faults.append(f"{source}: all within one pixel")
+            unit = _unit_of(known, found[0])
+            faults.append(f"{source}: all within one pixel{unit and f', as if in {unit}'}")
         else:
             return known
     raise ViewError(
@@ -370,6 +372,14 @@ def _are_together(positions: Sequence[Position], images: Sequence[Image]) -> boo
         < size[axis]
         for axis in "yx"
     )
+
+
+def _unit_of(positions: Sequence[Position], image: Image) -> str:
+    """The unit in which positions probably are that seem to be at one place; or nothing."""
+    ends = [[p.get(axis, 0.0) for p in positions] for axis in "yx"]
+    spread = max(max(end) - min(end) for end in ends)
+    length = max(image.shape_in_space[-2:]) * max(image.pixel_size_um[a] for a in "yx")
+    return likely_unit(spread, length, len(positions)) or ""
 
 
 def pixel_size(image: Multiscale) -> list[float]:
