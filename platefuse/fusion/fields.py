@@ -13,6 +13,7 @@ from platefuse.fusion.frame import Frame, PixelMap
 from platefuse.geometry import Box, snap
 from platefuse.ngff.image import Multiscale
 from platefuse.records import RegistrationRecord
+from platefuse.tables.boxes import boxes_in, check_known_size
 from platefuse.tables.table import Table, read_table
 
 
@@ -52,21 +53,24 @@ class Field:
             The image that `data` refers to.
         """
         size, shape = image.pixel_size_um, image.shape_in_space
-        start = [round(self.array_um[a] / size[a]) for a in image.spatial]
-        stop = [
-            s + round(self.length_um[a] / size[a])
-            for s, a in zip(start, image.spatial, strict=True)
-        ]
-        box = Box(tuple(start), tuple(stop)) & Box.of_shape(shape)
+        ends = {}
+        for axis in image.spatial:
+            if axis in image.flat_axes:  # one plane is the whole depth
+                ends[axis] = (0, 1)
+            else:
+                start = round(self.array_um[axis] / size[axis])
+                ends[axis] = (start, start + round(self.length_um[axis] / size[axis]))
+        box = _box(ends, image.spatial) & Box.of_shape(shape)
         if self.data is None:
             return box
-        ends = zip(self.data.start, self.data.stop, strict=True)
-        of_reference = dict(zip(reference_image.spatial, ends, strict=True))
-        ratio = {a: reference_image.pixel_size_um[a] / size[a] for a in image.spatial}
-        return box & Box(
-            tuple(round(of_reference[a][0] * ratio[a]) for a in image.spatial),
-            tuple(round(of_reference[a][1] * ratio[a]) for a in image.spatial),
-        )
+        data = dict(ends)
+        for axis, a, b in zip(
+            reference_image.spatial, self.data.start, self.data.stop, strict=True
+        ):
+            if axis in image.spatial and axis not in image.flat_axes:
+                ratio = reference_image.pixel_size_um[axis] / size[axis]
+                data[axis] = (round(a * ratio), round(b * ratio))
+        return box & _box(data, image.spatial)
 
     def shift_um(self, image: Multiscale) -> tuple[float, ...]:
         """Stage position minus array position of the field's pixels, on axes in space.
@@ -75,7 +79,9 @@ class Field:
         """
         size = image.pixel_size_um
         return tuple(
-            self.stage_um[a] - round(self.array_um[a] / size[a]) * size[a] for a in image.spatial
+            self.stage_um[a]
+            - (0.0 if a in image.flat_axes else round(self.array_um[a] / size[a]) * size[a])
+            for a in image.spatial
         )
 
 
@@ -107,7 +113,7 @@ def whole_image(name: str, image: Multiscale, position: Mapping[str, float]) -> 
 def find_fields(
     folder: Path, image: Multiscale, tile_table: str, record: RegistrationRecord | None
 ) -> list[Field]:
-    """The fields of an image.
+    """The fields of an image. One plane is the whole depth, whatever the table says of z.
 
     In an image that platefuse registered, the data of a field are its intersection with its
     registered ROI, or with the only one: all other pixels are masked.
@@ -129,13 +135,19 @@ def find_fields(
         If the tile table cannot be used, or no field has data.
     """
     table = read_table(folder, tile_table)
-    registered = _registered_boxes(image, record)
-    on_stage = {axis: _stage_column(table, axis) for axis in image.spatial}
+    registered = registered_boxes(image, record)
+    flat = {axis: image.pixel_size_um[axis] for axis in image.flat_axes}
+    axes = "".join(axis for axis in image.spatial if axis not in flat)
+    (rois,) = boxes_in(image, axes, table)
+    check_known_size(image, rois, table)
+    on_stage = {axis: _stage_column(table, axis) for axis in axes}
+    on_stage |= {axis: [_depth(table, axis)] * len(rois) for axis in flat}
     fields = []
-    for row, roi in enumerate(table.rois(image.spatial)):
+    for row, roi in enumerate(rois):
         stage = {axis: column[row] for axis, column in on_stage.items()}
         data = _data_of(registered, roi.name, row, table) if registered else None
-        field = Field(roi.name, roi.start_um, stage, roi.length_um, data)
+        start, length = roi.start_um | dict.fromkeys(flat, 0.0), roi.length_um | flat
+        field = Field(roi.name, start, stage, length, data)
         _check_inside(field, image, table)
         if not field.box(image, image).empty:
             fields.append(field)
@@ -177,7 +189,14 @@ def pixel_map(field: Field, image: Multiscale, frame: Frame, precision_px: float
     return PixelMap(np.diag(size / spacing), tuple(whole), tuple(size.tolist()), is_shift)
 
 
-def _registered_boxes(image: Multiscale, record: RegistrationRecord | None) -> dict[str, Box]:
+def registered_boxes(image: Multiscale, record: RegistrationRecord | None) -> dict[str, Box]:
+    """The pixels of each registered ROI of an image; none if it is not registered.
+
+    Raises
+    ------
+    TableError
+        If the record does not fit the image.
+    """
     if record is None:
         return {}
     if record.axes != image.spatial:
@@ -201,9 +220,22 @@ def _data_of(boxes: dict[str, Box], name: str, row: int, table: Table) -> Box:
     )
 
 
-def _stage_column(table: Table, axis: str) -> tuple[float, ...]:
+def _stage_column(table: Table, axis: str) -> Sequence[float]:
     original = f"{axis}_micrometer_original"
     return table.column(original if original in table.columns else f"{axis}_micrometer")
+
+
+def _depth(table: Table, axis: str) -> float:
+    """The lowest position of all fields on an axis on which the image has one pixel.
+
+    They differ by where the focus was, which is no place.
+    """
+    known = {f"{axis}_micrometer", f"{axis}_micrometer_original"} & set(table.columns)
+    return min(_stage_column(table, axis), default=0.0) if known else 0.0
+
+
+def _box(ends: Mapping[str, tuple[int, int]], axes: str) -> Box:
+    return Box(tuple(ends[a][0] for a in axes), tuple(ends[a][1] for a in axes))
 
 
 def _check_inside(field: Field, image: Multiscale, table: Table) -> None:

@@ -7,37 +7,24 @@ its own (layout `fields`). Several layers can be stacked by channel into one fus
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from platefuse.engine.sources import ChunkStore, Source
 from platefuse.engine.views import View
-from platefuse.errors import ConfigError, ViewError
-from platefuse.fusion.fields import Field, find_fields, pixel_map, precision_px, whole_image
+from platefuse.errors import ViewError
+from platefuse.fusion.fields import (
+    Field,
+    pixel_map,
+    precision_px,
+)
 from platefuse.fusion.frame import Extent, Frame, place_view
-from platefuse.fusion.options import FusionOptions
 from platefuse.geometry import Box
 from platefuse.ngff.image import Image, Multiscale
-from platefuse.ngff.layout import InputOptions, WellLayout, by_acquisition, choose_layout
-from platefuse.ngff.metadata import is_node
-from platefuse.ngff.plate import Well, WellImage
-from platefuse.ngff.positions import (
-    OME_XML,
-    Placed,
-    Position,
-    read_ome_positions,
-    read_position_table,
-    row_and_column,
-    translation_of,
-)
-from platefuse.records import RegistrationRecord
 from platefuse.storage.arrays import ExpandedArray, StoredArray
-from platefuse.tables.table import table_path
 
 
 @dataclass(frozen=True)
@@ -205,171 +192,6 @@ class Layer:
             for name, label in part.image.labels.items():
                 found.setdefault(name, []).append((part, label))
         return found
-
-
-@dataclass(frozen=True)
-class LayerReader:
-    """Reads the layers of wells.
-
-    Attributes
-    ----------
-    options : FusionOptions
-        How to fuse.
-    read_as : InputOptions
-        How the plate is read.
-    folder : callable
-        The folder of an image to fuse: the live image, or its registered copy.
-    table_folder : callable
-        The image whose tile table holds for an image: the image itself, or before its
-        registration the reference, whose table it will have.
-    record : callable
-        The record that an image has or will have; None if it is not registered.
-    """
-
-    options: FusionOptions
-    read_as: InputOptions = dataclasses.field(default_factory=InputOptions)
-    folder: Callable[[WellImage], Path] = lambda image: image.live
-    table_folder: Callable[[WellImage], Path] | None = None
-    record: Callable[[WellImage], RegistrationRecord | None] | None = None
-
-    def layout(self, well: Well) -> WellLayout:
-        """The layout of a well; see `choose_layout`."""
-        table = self.options.tile_table
-        return choose_layout(
-            well, self.read_as, table, lambda image: is_node(table_path(self._tables(image), table))
-        )
-
-    def read(self, well: Well) -> list[Layer]:
-        """Read the layers of a well.
-
-        Raises
-        ------
-        PlatefuseError
-            If an image, a label, the tile table or the positions cannot be used.
-        """
-        if self.layout(well).name == "mosaic":
-            return [
-                Layer(image.name, image.acquisition, [self._mosaic(image)]) for image in well.images
-            ]
-        placed = self._placed(well)
-        groups = by_acquisition(
-            well.images, lambda image: placed[image.name].acquisition if placed else None
-        )
-        return [
-            Layer(str(number), number, self._fields(well, images, placed))
-            for number, images in groups
-        ]
-
-    def _tables(self, image: WellImage) -> Path:
-        return (self.table_folder or self.folder)(image)
-
-    def _mosaic(self, image: WellImage) -> FieldImage:
-        found = read_image(self.folder(image))
-        tables, table = self._tables(image), self.options.tile_table
-        has_table = is_node(table_path(tables, table))
-        if not has_table and self.read_as.layout == "auto":
-            return FieldImage(image.name, found, [whole_image(image.name, found, {})], False)
-        record = self.record(image) if self.record else RegistrationRecord.read(found.path)
-        return FieldImage(image.name, found, find_fields(tables, found, table, record))
-
-    def _placed(self, well: Well) -> Mapping[str, Placed]:
-        """What the user's table says of the images of a well; empty without a table."""
-        if self.read_as.positions is None:
-            return {}
-        path = Path(self.read_as.positions)
-        table = read_position_table(path)
-        names = (well.name, f"{well.row}{well.column}")
-        found = {
-            image.name: table[name, image.name]
-            for image in well.images
-            for name in names
-            if (name, image.name) in table
-        }
-        missing = [image.name for image in well.images if image.name not in found]
-        if missing:
-            raise ConfigError(
-                f"{path}: it has no row for the images {missing} of well {well.name}. Add them, or "
-                "name the images to process under `images`."
-            )
-        return found
-
-    def _fields(
-        self, well: Well, images: Sequence[WellImage], placed: Mapping[str, Placed]
-    ) -> list[FieldImage]:
-        found = [read_image(self.folder(image)) for image in images]
-        if placed:
-            positions: Sequence[Position] = [placed[image.name].position for image in images]
-        else:
-            positions = field_positions(well, images, found)
-        return [
-            FieldImage(one.name, image, [whole_image(one.name, image, position)], False)
-            for one, image, position in zip(images, found, positions, strict=True)
-        ]
-
-
-def read_image(path: Path) -> Image:
-    """Read the metadata of an image and of its labels.
-
-    Raises
-    ------
-    PlatefuseError
-        If the image or a label cannot be used.
-    """
-    image = Image.read(path)
-    for label in image.labels.values():
-        if not set(label.spatial) <= set(image.spatial):
-            raise ViewError(
-                f"{label.path}: the label has the axes {label.axes!r}, its image only "
-                f"{image.axes!r}. A label must not have axes in space that its image lacks: "
-                "write it without them."
-            )
-    return image
-
-
-def field_positions(
-    well: Well, images: Sequence[WellImage], found: Sequence[Image]
-) -> Sequence[Position]:
-    """Positions of the fields of an acquisition, from the first source that tells them apart.
-
-    Raises
-    ------
-    ViewError
-        If no source does. The message names the ways to give positions.
-    """
-    if len(images) == 1:
-        return [translation_of(found[0]) or {}]
-    place = row_and_column(well)
-    ome = read_ome_positions(well.plate)
-    sources = {
-        "translation": [translation_of(image) for image in found],
-        str(OME_XML): [ome.of(image, place) for image in images],
-    }
-    faults = []
-    for source, positions in sources.items():
-        known = [position for position in positions if position is not None]
-        if len(known) < len(images):
-            missing = [i.name for i, p in zip(images, positions, strict=True) if p is None]
-            faults.append(f"{source}: none for {'any image' if not known else missing}")
-        elif _are_together(known, found):
-            faults.append(f"{source}: all within one pixel")
-        else:
-            return known
-    raise ViewError(
-        f"{well.path}: the positions of the {len(images)} fields {images[0].name} … "
-        f"{images[-1].name} are not known ({'; '.join(faults)}). Write a `translation` into the "
-        f"images' coordinateTransformations, add {OME_XML} to the plate, or give a "
-        "tab-separated file under `input.positions` (columns well, image, y_um, x_um)."
-    )
-
-
-def _are_together(positions: Sequence[Position], images: Sequence[Image]) -> bool:
-    """Whether all fields are at one place, within a pixel: then the positions say nothing."""
-    size = images[0].pixel_size_um
-    return all(
-        max(p.get(axis, 0.0) for p in positions) - min(p.get(axis, 0.0) for p in positions)
-        < size[axis]
-        for axis in "yx"
-    )
 
 
 def pixel_size(image: Multiscale) -> list[float]:

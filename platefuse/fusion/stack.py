@@ -18,6 +18,7 @@ from platefuse.fusion.labels import merge_labels
 from platefuse.fusion.layers import FieldImage, Layer, pixel_size
 from platefuse.fusion.mosaic import Mosaic
 from platefuse.fusion.options import FusionOptions
+from platefuse.fusion.plausible import check_positions
 from platefuse.ngff.image import Multiscale
 from platefuse.storage.arrays import StoredArray
 
@@ -197,9 +198,11 @@ def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) ->
     Raises
     ------
     ViewError
-        If the layers cannot be stacked, or have no pixel in common and should.
+        If the layers cannot be stacked, their positions cannot be true, or they have no pixel in
+        common and should.
     """
     check_stackable(layers)
+    check_positions(layers)
     image = layers[0].image
     extents = [extent for layer in layers for extent in layer.extents]
     try:

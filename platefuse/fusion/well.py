@@ -13,7 +13,8 @@ from pathlib import Path
 from platefuse.errors import PlateError, ViewError
 from platefuse.fusion.fingerprint import SourceFiles, identity, same_sources
 from platefuse.fusion.image import ImageWriter
-from platefuse.fusion.layers import FieldImage, Layer, LayerReader
+from platefuse.fusion.layer_reader import LayerReader
+from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
 from platefuse.ngff.create import write_group

@@ -5,7 +5,6 @@ Reads OME-NGFF 0.4 and 0.5. Pixels are opened by `platefuse.storage.arrays`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,22 +19,16 @@ from platefuse.ngff.metadata import (
     find_attributes,
     read_attributes,
 )
+from platefuse.ngff.multiscales import (
+    axes_of,
+    dataset_path,
+    datasets_of,
+    first_entry,
+    scale_of,
+)
 from platefuse.ngff.paths import safe_name
 from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
-
-MICROMETERS = {
-    "micrometer": 1.0,
-    "nanometer": 1e-3,
-    "millimeter": 1e3,
-    "centimeter": 1e4,
-    "meter": 1e6,
-    "picometer": 1e-6,
-    "angstrom": 1e-4,
-}
-"""Length units of OME-NGFF in micrometres."""
-
-AXES = "tczyx"
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,8 @@ class Multiscale:
     paths : tuple of str
         Path of each level inside the group, finest first.
     scales : tuple of tuple of float
-        Pixel size of each level on every axis, in the axis's unit.
+        Pixel size of each level on every axis, in the axis's unit; on `t` and `c` 1 where the
+        metadata have no number above zero.
     metadata : dict
         The entry of `multiscales`, unchanged.
     attributes : dict
@@ -108,6 +102,20 @@ class Multiscale:
         """Size of a pixel of the finest level on each axis in space, in micrometres."""
         sizes = zip(self.axes, self.scales[0], self.um_per_unit, strict=True)
         return {axis: size * unit for axis, size, unit in sizes if axis in "zyx"}
+
+    @property
+    def has_pixel_size(self) -> bool:
+        """Whether an axis in space has a unit or a scale that is not 1."""
+        axes = map(object_of, list_of(self.metadata["axes"]))
+        units = [axis.get("unit") for axis in axes if axis.get("name") in ("z", "y", "x")]
+        scales = zip(self.axes, self.scales[0], strict=True)
+        return any(units) or any(scale != 1 for axis, scale in scales if axis in "zyx")
+
+    @property
+    def flat_axes(self) -> str:
+        """The axes in space with one pixel: it is the whole extent, whatever its size."""
+        shape = zip(self.spatial, self.shape_in_space, strict=True)
+        return "".join(axis for axis, length in shape if axis == "z" and length == 1)
 
     @property
     def non_spatial_scale(self) -> dict[str, float]:
@@ -210,8 +218,8 @@ def read_finest_level(image: Path) -> ArrayMetadata:
     ImageError
         If there is no image or no such array.
     """
-    entry = _entry(image, read_attributes(image))
-    return ArrayMetadata.read(image / _dataset_path(image, _datasets(image, entry)[0]))
+    entry = first_entry(image, read_attributes(image))
+    return ArrayMetadata.read(image / dataset_path(image, datasets_of(image, entry)[0]))
 
 
 def listed_levels(image: Path) -> list[Path]:
@@ -222,8 +230,8 @@ def listed_levels(image: Path) -> list[Path]:
     PlatefuseError
         If there is no image, or a path is unsafe.
     """
-    datasets = _datasets(image, _entry(image, read_attributes(image)))
-    return [image / _dataset_path(image, dataset) for dataset in datasets]
+    datasets = datasets_of(image, first_entry(image, read_attributes(image)))
+    return [image / dataset_path(image, dataset) for dataset in datasets]
 
 
 def check_axes(image: Multiscale, reference: Multiscale) -> None:
@@ -239,6 +247,28 @@ def check_axes(image: Multiscale, reference: Multiscale) -> None:
             f"{image.path}: the axes are {image.axes!r}, but {reference.axes!r} in the reference "
             f"{reference.path}. Write all acquisitions of a well with the same axes."
         )
+
+
+def check_pixel_sizes(image: Multiscale, reference: Multiscale) -> None:
+    """Check that the pixel grids of two images differ by less than a pixel along each axis.
+
+    Raises
+    ------
+    ImageError
+        If they do not: then a pixel of one is not a pixel of the other.
+    """
+    sizes, expected = image.pixel_size_um, reference.pixel_size_um
+    shapes = zip(image.spatial, image.shape_in_space, reference.shape_in_space, strict=True)
+    for axis, *lengths in shapes:
+        got, wanted = sizes[axis], expected[axis]
+        if max(lengths) * abs(got - wanted) >= max(got, wanted):
+            raise ImageError(
+                f"{image.path}: its pixels are {got:g} µm in {axis}, those of the reference "
+                f"{reference.path} are {wanted:g} µm. Expected the same pixel size in all "
+                "acquisitions of a well that are registered. Correct the scale in the metadata if "
+                "it is wrong, or resample the image, or set registration.enabled: false and "
+                "fusion.layout: per_acquisition to fuse each acquisition by itself."
+            )
 
 
 @read_once
@@ -306,14 +336,13 @@ class _Fields(TypedDict):
 def _read_fields(path: Path) -> _Fields:
     """The fields of `Multiscale`, read from disk."""
     attributes = read_attributes(path)
-    entry = _entry(path, attributes)
-    axes, um_per_unit = _axes(path, entry.get("axes"))
-    datasets = _datasets(path, entry)
-    paths = tuple(_dataset_path(path, dataset) for dataset in datasets)
-    common = _scale(path, entry, len(axes), default=[1.0] * len(axes))
+    entry = first_entry(path, attributes)
+    axes, um_per_unit = axes_of(path, entry.get("axes"))
+    datasets = datasets_of(path, entry)
+    paths = tuple(dataset_path(path, dataset) for dataset in datasets)
+    common = scale_of(path, entry, axes, default=[1.0] * len(axes))
     scales = tuple(
-        tuple(a * b for a, b in zip(_scale(path, d, len(axes)), common, strict=True))
-        for d in datasets
+        tuple(a * b for a, b in zip(scale_of(path, d, axes), common, strict=True)) for d in datasets
     )
     levels = tuple(ArrayMetadata.read(path / p) for p in paths)
     for level, folder in zip(levels, paths, strict=True):
@@ -328,68 +357,6 @@ def _read_fields(path: Path) -> _Fields:
         "attributes": attributes,
         "levels": levels,
     }
-
-
-def _entry(path: Path, attributes: Mapping[str, object]) -> JsonObject:
-    entries = attributes.get("multiscales")
-    if not isinstance(entries, list) or not entries or not isinstance(entries[0], dict):
-        raise ImageError(f"{path}: not an OME-Zarr image (its attributes have no `multiscales`).")
-    return entries[0]
-
-
-def _datasets(path: Path, entry: Mapping[str, object]) -> list[object]:
-    datasets = entry.get("datasets")
-    if not isinstance(datasets, list) or not datasets:
-        raise ImageError(f"{path}: `multiscales` lists no datasets; expected one per level.")
-    return datasets
-
-
-def _axes(path: Path, entries: object) -> tuple[str, tuple[float, ...]]:
-    if not isinstance(entries, list) or not entries:
-        raise ImageError(f"{path}: `multiscales` has no `axes`; OME-NGFF 0.4 and later require it.")
-    names, units = [], []
-    for entry in entries:
-        axis = entry if isinstance(entry, dict) else {"name": entry}
-        name, unit = axis.get("name"), axis.get("unit") or "micrometer"
-        in_space = name in ("z", "y", "x")
-        if in_space and (not isinstance(unit, str) or unit not in MICROMETERS):
-            raise ImageError(
-                f"{path}: axis {name} has the unit {unit!r}, which is not a length. Expected one "
-                f"of {', '.join(MICROMETERS)}."
-            )
-        names.append(str(name))
-        units.append(MICROMETERS[unit] if in_space else 1.0)
-    axes = "".join(names)
-    if list(axes) != names or axes != "".join(a for a in AXES if a in axes) or axes[-2:] != "yx":
-        raise ImageError(
-            f"{path}: axes {names}; expected some of t, c, z, y, x in this order, ending in y, x."
-        )
-    return axes, tuple(units)
-
-
-def _dataset_path(path: Path, dataset: object) -> str:
-    name = dataset.get("path") if isinstance(dataset, dict) else None
-    for part in Path(str(name)).parts:
-        safe_name(part, f"{path}: a part of a level's path")
-    if not isinstance(name, str) or not name:
-        raise ImageError(f"{path}: a dataset without a path: {dataset!r}.")
-    return name
-
-
-def _scale(path: Path, entry: object, ndim: int, default: list[float] | None = None) -> list[float]:
-    holder = object_of(entry)
-    transforms = map(object_of, list_of(holder.get("coordinateTransformations")))
-    scale = next((t["scale"] for t in transforms if "scale" in t), default)
-    if (
-        not isinstance(scale, list)
-        or len(scale) != ndim
-        or not all(isinstance(s, int | float) and math.isfinite(s) and s > 0 for s in scale)
-    ):
-        raise ImageError(
-            f"{path}: the scale of {holder.get('path', 'the image')!r} is {scale!r}; expected "
-            f"{ndim} numbers above zero. Without a pixel size micrometres mean nothing."
-        )
-    return [float(s) for s in scale]
 
 
 def _is_image(path: Path) -> bool:

@@ -36,3 +36,26 @@ def um_per_unit(unit: object) -> float | None:
     name = unit.strip().lower().replace("µ", "u").replace("μ", "u").replace("metre", "meter")
     # The symbols µm and m are names of their own; a name may be in the plural.
     return _KNOWN.get(name, _KNOWN.get(name.removesuffix("s")) if len(name) > 3 else None)
+
+
+def likely_unit(spread: float, length_um: float, count: int) -> str | None:
+    """The unit in which the positions of some fields probably are; None if it cannot be told.
+
+    Parameters
+    ----------
+    spread : float
+        Distance of the outermost positions, in their unit.
+    length_um : float
+        Length of a field in micrometres.
+    count : int
+        Number of fields, which should lie side by side.
+
+    Examples
+    --------
+    >>> likely_unit(2.8, 1400.0, 9), likely_unit(0.0028, 1400.0, 9), likely_unit(0.0, 1400.0, 9)
+    ('millimeters', 'meters', None)
+    """
+    for um, unit in ((1e3, "millimeters"), (1e6, "meters")):
+        if 0.3 < spread * um / length_um < 3 * count:
+            return unit
+    return None

@@ -30,6 +30,7 @@ from platefuse.registration.swap import (
 from platefuse.registration.tables import copy_tables
 from platefuse.storage.files import remove_tree, system_errors
 from platefuse.storage.threads import run_tasks
+from platefuse.tables.boxes import boxes_in
 from platefuse.tables.table import Table
 
 
@@ -74,7 +75,8 @@ def write_registered_zarr(
         raise ImageError(f"{target} exists already; give the path of a new image or remove it.")
     where = f"{zarr_url}: ROI_table"
     tables = [Table.of_anndata(t, where) for t in (ROI_table, ROI_table_ref)]
-    pairs = match_rois(*(table.rois(source.spatial) for table in tables), where=where)
+    axes = "".join(axis for axis in source.spatial if axis not in source.flat_axes)
+    pairs = match_rois(*boxes_in(source, axes, *tables), where=where)
     placements = place_all(pairs, source, where=where)
     remedy = "Check the path, free space and permissions."
     with system_errors(ImageError, f"{target}: the file system refused", remedy):

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platefuse.errors import RecordError
-from platefuse.ngff.image import Image, Multiscale, check_axes, foreign_files
+from platefuse.ngff.image import (
+    Image,
+    Multiscale,
+    check_axes,
+    check_pixel_sizes,
+    foreign_files,
+)
 from platefuse.ngff.paths import check_tree
 from platefuse.ngff.plate import WellImage
 from platefuse.records import RegisteredRoi, RegistrationRecord, TableDigests, digest_tree
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.rois import Placement, match_rois, place_all
 from platefuse.registration.tables import check_actions, table_actions
+from platefuse.tables.boxes import boxes_in, check_known_size
 from platefuse.tables.table import Table, read_table
 
 
@@ -66,11 +73,13 @@ def plan_registration(image: WellImage, request: RegistrationRequest) -> Registr
     reference = image.well.reference_image(image.name, request.reference_acquisition)
     _check_original(image, reference, request)
     source = Image.read(image.live)
-    check_axes(source, Multiscale.read(reference.live))
-    tables = [read_table(each.live, request.roi_table) for each in (image, reference)]
-    placements, label_placements = _place(source, *tables)
+    reference_image = Multiscale.read(reference.live)
+    check_axes(source, reference_image)
     for part in source.parts:
         part.check_levels()
+    check_pixel_sizes(source, reference_image)
+    tables = [read_table(each.live, request.roi_table) for each in (image, reference)]
+    placements, label_placements = _place(source, *tables)
     actions = table_actions(image, reference)
     check_actions(actions, image, source.spatial)
     others = tuple(foreign_files(source))
@@ -107,9 +116,13 @@ def _place(
 ) -> tuple[tuple[Placement, ...], dict[str, tuple[Placement, ...]]]:
     """Place the ROIs of two tables on the pixel grids of an image and of each of its labels."""
     where = str(acquired.path)
-    # A label of a flat image may have the axis z.
-    axes = "".join(a for a in "zyx" if any(a in part.spatial for part in image.parts))
-    pairs = match_rois(acquired.rois(axes), reference.rois(axes), where=where)
+    # A label of a flat image may have the axis z. One plane is the whole depth.
+    needed = {axis for part in image.parts for axis in part.spatial if axis not in part.flat_axes}
+    axes = "".join(axis for axis in "zyx" if axis in needed)
+    boxes = boxes_in(image, axes, acquired, reference)
+    for part in image.parts:
+        check_known_size(part, boxes[1], reference)
+    pairs = match_rois(*boxes, where=where)
     placements = tuple(place_all(pairs, image, where=where))
     return placements, {
         name: tuple(place_all(pairs, label, where=f"{where}, on {label.path}"))

@@ -5,7 +5,7 @@ Conventions as in `platefuse.geometry`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from platefuse.errors import TableError
@@ -98,18 +98,21 @@ def place_all(
 ) -> list[Placement]:
     """Place every pair of ROIs on the pixel grid of an image or a label.
 
+    One plane is the whole depth, whatever the ROIs are in z.
+
     Raises
     ------
     TableError
         As `place` does.
     """
-    axes = multiscale.spatial
+    axes, size = multiscale.spatial, multiscale.pixel_size_um
+    flat = {axis: size[axis] for axis in multiscale.flat_axes}
     return [
         place(
-            acquired,
-            reference,
+            _whole_depth(acquired, flat),
+            _whole_depth(reference, flat),
             axes=axes,
-            pixel_size_um=[multiscale.pixel_size_um[axis] for axis in axes],
+            pixel_size_um=[size[axis] for axis in axes],
             shape=multiscale.shape_in_space,
             where=where,
         )
@@ -171,6 +174,12 @@ def place(
         source_box=source & image,
         shift_px=tuple(exact),
     )
+
+
+def _whole_depth(roi: Roi, flat_um: Mapping[str, float]) -> Roi:
+    """The ROI on all of the axes with one pixel, whose size is given."""
+    start, length = roi.start_um | dict.fromkeys(flat_um, 0.0), roi.length_um | dict(flat_um)
+    return Roi(roi.name, start, length)
 
 
 def _check_names_differ(rois: Sequence[Roi], table: str) -> None:

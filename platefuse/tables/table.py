@@ -95,13 +95,15 @@ class Table:
                 )
         return values
 
-    def rois(self, axes: str) -> list[Roi]:
+    def rois(self, axes: str, origin_um: Mapping[str, float] | None = None) -> list[Roi]:
         """The boxes on the given axes in space.
 
         Parameters
         ----------
         axes : str
             Some of ``"zyx"``.
+        origin_um : mapping of str to float, optional
+            Position of the array's corner, where it is not 0.
 
         Raises
         ------
@@ -110,7 +112,10 @@ class Table:
         """
         if not self.names:
             raise TableError(f"{self.path}: the table is empty; expected a row for every ROI.")
-        start = {a: self.column(f"{a}_micrometer") for a in axes}
+        origin = origin_um or {}
+        start = {
+            a: tuple(um - origin.get(a, 0.0) for um in self.column(f"{a}_micrometer")) for a in axes
+        }
         length = {a: self.column(f"len_{a}_micrometer") for a in axes}
         for axis in axes:
             for row, a, n in zip(self.names, start[axis], length[axis], strict=True):

@@ -16,6 +16,7 @@ from platefuse.workflow.bad_wells import BAD, SKIPPED, BadWell, describe, read_l
 from platefuse.workflow.config import Config, read_config, read_yaml
 from platefuse.workflow.plates import Wells, find_bad_wells, open_plates
 from platefuse.workflow.receipts import WellKey
+from platefuse.workflow.warnings import collected_warnings, some_of
 
 
 def wells_of_job(config: Config, plates: Mapping[str, Plate]) -> Wells:
@@ -95,11 +96,13 @@ def check_config(file: Path) -> Iterator[str]:
     config = read_config(read_yaml(file), [file])
     plates = open_plates(config)
     wells = Wells(config, plates)
-    bad = find_bad_wells(wells, _check_of(config))
+    with collected_warnings() as odd:
+        bad = find_bad_wells(wells, _check_of(config))
     good = wells.without(bad)
     for name, plate in plates.items():
         yield from describe_plate(name, plate, good, config)
     yield from warnings_of(config, plates, wells)
+    yield from some_of(odd)
     check_outputs(config, plates)
     if config.on_bad_well == "stop" or not len(good):
         stop_at(config, plates, wells, bad, is_dry=True)

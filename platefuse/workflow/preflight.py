@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from platefuse.errors import PlateError, SwapError
-from platefuse.fusion.layers import LayerReader
+from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import frame_for
 from platefuse.fusion.well import NOT_OURS, check_fused_well, fused_images

@@ -1,20 +1,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from platefuse import apply_registration_to_image
 from platefuse.errors import ConfigError, MetadataError, PlateError, ViewError
-from platefuse.fusion.layers import LayerReader
+from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.well import fuse_well
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.plate import Plate, Well
+from platefuse.records import RegistrationRecord
 from platefuse.storage.files import write_json
+from tests.conftest import SMALL, PlateFactory
 from tests.fields_plate import PIXEL_UM, SHAPE, STEP, FieldsPlate, write_image, write_ome_xml
 from tests.truth import read_level
 
@@ -211,3 +215,28 @@ def test_the_focus_of_flat_fields_is_no_place(tmp_path: Path) -> None:
             dataset["coordinateTransformations"][1]["translation"][1] = z
         write_json(image.live / ".zattrs", attributes)
     assert read_level(fuse(path, tmp_path) / "0").shape[1] == 1
+
+
+def test_a_well_registered_by_its_well_table_is_one_field(
+    example_plate: PlateFactory, tmp_path: Path
+) -> None:
+    """Without a tile table, what registration masked is not data of the fused image."""
+    spec = replace(SMALL, tables=("well_ROI_table", "registered_well_ROI_table"), noise=False)
+    plate = example_plate(spec)
+    for name in "012":
+        apply_registration_to_image(
+            zarr_url=str(plate.path / "B" / "02" / name),
+            registered_roi_table="registered_well_ROI_table",
+        )
+    well = well_of(plate.path, "B/02")
+    fuse_well(well, tmp_path / "fused.zarr", OPTIONS)
+    for image in well.images:
+        record = RegistrationRecord.read(image.live)
+        assert record is not None
+        (roi,) = record.rois
+        inside: Any = (
+            ...,
+            *(slice(a, b) for a, b in zip(roi.box.start, roi.box.stop, strict=True)),
+        )
+        fused = read_level(tmp_path / "fused.zarr" / "B" / "02" / image.name)
+        np.testing.assert_array_equal(fused, read_level(image.live)[inside])

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from platefuse.engine.affine import AffineView
 from platefuse.engine.views import ShiftedView
 from platefuse.errors import ViewError
-from platefuse.fusion.layers import FieldImage, Layer, LayerReader, read_image
+from platefuse.fusion.layer_reader import LayerReader, read_image
+from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import (
     common_axes,

@@ -12,7 +12,8 @@ import pytest
 import zarr
 
 from platefuse.fusion.frame import Frame
-from platefuse.fusion.layers import Layer, LayerReader
+from platefuse.fusion.layer_reader import LayerReader
+from platefuse.fusion.layers import Layer
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import frame_of
 from platefuse.fusion.tables import write_fused_tables

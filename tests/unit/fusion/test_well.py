@@ -536,8 +536,8 @@ def test_an_image_that_is_listed_twice_is_refused(example_plate: PlateFactory) -
 
 def test_nothing_is_fused_from_a_table_that_is_not_there(example_plate: PlateFactory) -> None:
     plate = example_plate(replace(TINY, tables=("well_ROI_table",)))
-    with pytest.raises(PlatefuseError, match="no table 'FOV_ROI_table'"):
-        fuse(plate.path)
+    with pytest.raises(PlatefuseError, match="no table 'mine'"):
+        fuse(plate.path, tile_table="mine")
     assert not fused_plate_path(plate.path).exists()
 
 

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from platefuse.errors import ImageError, PlateError, PlatefuseError
 from platefuse.ngff.create import copy_metadata, derive_pyramid, level_shapes
-from platefuse.ngff.image import Image, Multiscale, foreign_files, label_names, listed_levels
+from platefuse.ngff.image import (
+    Image,
+    Multiscale,
+    check_pixel_sizes,
+    foreign_files,
+    label_names,
+    listed_levels,
+)
 from platefuse.ngff.metadata import update_attributes
 
 AXES = ("yx", "zyx", "cyx", "czyx", "tyx", "tzyx", "tcyx", "tczyx")
@@ -82,7 +89,16 @@ def test_every_combination_of_axes_is_read(tmp_path: Path, axes: str, version: s
 
 @pytest.mark.parametrize(
     ("unit", "factor"),
-    [(None, 1), ("micrometer", 1), ("nanometer", 1e-3), ("millimeter", 1e3), ("angstrom", 1e-4)],
+    [
+        *(
+            (unit, 1)
+            for unit in (None, "", "micrometer", "um", "µm", "μm", "micron", "Micrometres")
+        ),
+        ("nanometer", 1e-3),
+        ("nm", 1e-3),
+        ("millimeter", 1e3),
+        ("angstrom", 1e-4),
+    ],
 )
 def test_lengths_are_micrometres_whatever_their_unit(
     tmp_path: Path, unit: str | None, factor: float
@@ -102,6 +118,40 @@ def test_a_scale_of_the_whole_image_multiplies_those_of_its_levels(tmp_path: Pat
     entry = entry_of("yx", 1)
     entry["coordinateTransformations"] = [{"type": "scale", "scale": [2, 3]}]
     assert Multiscale.read(write(tmp_path, entry, [(4, 4)])).scales == ((1.0, 0.75),)
+
+
+@pytest.mark.parametrize("scale", [[0, -1], [None, "x"], [float("nan"), []], [1e400, False], []])
+def test_the_scale_of_time_and_channels_is_not_looked_at(tmp_path: Path, scale: list[Any]) -> None:
+    entry = entry_of("tcyx", 1)
+    entry["datasets"][0]["coordinateTransformations"][0]["scale"] = [*scale, 0.5, 0.25]
+    image = Multiscale.read(write(tmp_path / "image", entry, [(2, 3, 4, 4)]))
+    assert image.scales == ((1.0, 1.0, 0.5, 0.25),)
+    derive_pyramid(image, tmp_path / "new", 2, 2)
+    attributes = json.loads((tmp_path / "new" / ".zattrs").read_text())
+    written = attributes["multiscales"][0]["datasets"][1]["coordinateTransformations"]
+    assert written == [{"type": "scale", "scale": [1, 1, 1, 0.5]}]
+
+
+@pytest.mark.parametrize(
+    ("planes", "z", "x", "message"),
+    [
+        (3, 2.0, 0.25, None),
+        (3, 2.0, 0.2500001, None),
+        (3, 1.0, 0.25, "are 2 µm in z, those of the reference .* are 1 µm"),
+        (1, 1.0, 0.25, None),  # one plane has no neighbour
+        (3, 2.0, 0.26, "are 0.25 µm in x, those of .* are 0.26 µm"),
+    ],
+)
+def test_pixel_sizes_agree_to_less_than_a_pixel_of_the_image(
+    tmp_path: Path, planes: int, z: float, x: float, message: str | None
+) -> None:
+    image = Multiscale.read(write(tmp_path / "1", entry_of("zyx", 1), [(planes, 40, 40)]))
+    entry = entry_of("zyx", 1)
+    entry["datasets"][0]["coordinateTransformations"][0]["scale"] = [z, 0.5, x]
+    reference = Multiscale.read(write(tmp_path / "0", entry, [(planes, 40, 40)]))
+    raised = pytest.raises(ImageError, match=message) if message else contextlib.nullcontext()
+    with raised:
+        check_pixel_sizes(image, reference)
 
 
 @settings(max_examples=60)

@@ -60,6 +60,11 @@ def scaled(value: Any) -> Callable[[Any], object]:
     return how
 
 
+def both(how: Callable[[Any], object]) -> Damage:
+    """Change the entry of `multiscales` of both acquisitions."""
+    return lambda well: [in_image(image, how)(well) for image in ("0", "1")]
+
+
 def in_array(part: str, key: str, value: object) -> Damage:
     return lambda well: change(array_file(well / part), lambda c: c.__setitem__(key, value))
 
@@ -100,12 +105,16 @@ METADATA: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "pixel size below 0": (in_image("1", scaled(-1)), ("-1]; expected 4 numbers above zero",)),
     "pixel size of nan": (in_image("1", scaled(float("nan"))), ("nan]; expected 4 numbers",)),
     "pixel size in nanometres": (
-        in_image("1", scaled(650.0)),
+        both(scaled(650.0)),
         (f"{TABLE}: ROI 'FOV_1' is", "a pixel is 650 µm. Expected at least one pixel"),
     ),
     "pixel size of next to nothing": (
-        in_image("1", scaled(1e-308)),
+        both(scaled(1e-308)),
         ("ROI 'FOV_1' is", "a pixel is 1e-308 µm", "Check the table and the pixel"),
+    ),
+    "pixel size of the other objective": (
+        in_image("1", scaled(0.325)),
+        ("B/03/1: its pixels are 0.325 µm in x", "B/03/0 are 0.65 µm", "or resample the image"),
     ),
     "no pixel size": (
         in_image("1", lambda e: [d.pop("coordinateTransformations") for d in e["datasets"]]),
