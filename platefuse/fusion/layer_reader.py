@@ -11,7 +11,6 @@ from platefuse.errors import ConfigError, ViewError
 from platefuse.fusion.fields import find_fields, registered_boxes, whole_image
 from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.plausible import likely_unit
 from platefuse.ngff.image import Image
 from platefuse.ngff.layout import InputOptions, WellLayout, by_acquisition, choose_layout
 from platefuse.ngff.metadata import is_node
@@ -25,6 +24,7 @@ from platefuse.ngff.positions import (
     row_and_column,
     translation_of,
 )
+from platefuse.ngff.units import likely_unit
 from platefuse.records import RegistrationRecord
 from platefuse.tables.table import table_path
 
