@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,9 +77,45 @@ def test_a_sample_holds_the_first_planes() -> None:
 
 @pytest.mark.parametrize("noise", [-1e-9, 1e-9])
 def test_noise_of_floats_adds_no_row(noise: float) -> None:
-    for reach in (None, [0.5], [0.0]):
+    for reach in (None, [0.5], [0.0], [1e-6]):
         view = extent([0.1 + 0.2], [0.1 + 0.2 + 9 + noise], reach=reach)
         assert Frame.covering("x", [view], [1.0]).shape == (10,)
+
+
+def test_a_pixel_centre_on_the_border_of_a_view_is_outside() -> None:
+    frame = Frame.covering("x", [extent([0], [9])], [0.5])
+    assert frame.shape == (19,)  # the last one at 9; that at 9.5 would be on the border
+
+
+def test_float32_positions_are_whole_pixels_from_the_lowest_view() -> None:
+    low = 100.0001
+    first = replace(extent([low], [low + 9]), precision_px=1e-3)
+    second = extent([low + 30.0002], [low + 39.0002])
+    for views in ([first, second], [second, first]):
+        frame = Frame.covering("x", views, [0.5])
+        assert frame.origin == (low,)
+        assert frame.shape == (79,)  # the centre at 39.5 would be on the border of the second view
+
+
+def test_extreme_values_of_a_frame() -> None:
+    Frame("yx", (1.0, 1.0), (0.0, 0.0), (2**43, 2))
+    with pytest.raises(ViewError, match="the output would have 8796093022209 × 2 pixels"):
+        Frame("yx", (1.0, 1.0), (0.0, 0.0), (2**43 + 1, 2))
+    with pytest.raises(ViewError, match="spacing on x is 0"):
+        Frame("x", (0.0,), (0.0,), (1,))
+    with pytest.raises(ViewError, match="shape on x is 0"):
+        Frame("x", (1.0,), (0.0,), (0,))
+    with pytest.raises(ViewError, match="spacing on x is inf"):
+        Frame("x", (math.inf,), (0.0,), (1,))
+
+
+def test_a_frame_that_is_empty_or_endless_on_one_axis_only_is_an_error() -> None:
+    views = [extent([0, 0], [9, 9]), extent([0, 20], [9, 29])]
+    with pytest.raises(ViewError, match="intersection of the views is empty"):
+        Frame.covering("yx", views, [1, 1], mode="intersection")
+    too_small = pytest.raises(ViewError, match=r"spacing \[1.0, 5e-324\] \(yx\) is too small")
+    with too_small, np.errstate(over="ignore"):
+        Frame.covering("yx", views, [1, 5e-324])
 
 
 def test_asked_origin_and_shape_are_taken() -> None:
@@ -107,6 +144,12 @@ def test_what_cannot_be_a_frame_says_why(what: dict[str, Any], said: str) -> Non
     with pytest.raises(ViewError) as caught:
         Frame.covering("x", [extent([0], [9])], **given)
     assert said in str(caught.value)
+
+
+def test_the_corner_is_half_a_pixel_before_the_first_centre() -> None:
+    frame = Frame("yx", (2.0, 0.5), (10.0, -3.0), (4, 5))
+    assert frame.corner == {"y": 9.0, "x": -3.25}
+    assert frame.on_axes("x") == Frame("x", (0.5,), (-3.0,), (5,))
 
 
 def test_values_are_put_in_the_order_of_axes() -> None:
