@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from platefuse.engine.affine import AffineView
+from platefuse.engine.sources import Source
+from platefuse.engine.views import ShiftedView
 from platefuse.errors import ViewError
-from platefuse.fusion.frame import Extent, Frame, along
+from platefuse.fusion.frame import Extent, Frame, PixelMap, along, place_view
+from platefuse.geometry import Box
+from tests.arrays import ArrayStore
 
 
 def extent(low: Any, high: Any, front: Any = None, reach: Any = None) -> Extent:
@@ -157,3 +162,30 @@ def test_values_are_put_in_the_order_of_axes() -> None:
     assert along("spacing", None, "zyx") is None
     with pytest.raises(ViewError, match=r"lacks \['z'\]"):
         along("spacing", {"x": 1, "y": 2}, "zyx")
+
+
+SOURCE = Source(ArrayStore(np.zeros((2, 3, 20, 30)), (1, 1, 20, 30)))
+FRAME = Frame("yx", (0.5, 2.0), (0.0, 0.0), (100, 100))
+WHOLE = Box.of_shape((2, 3, 20, 30))
+
+
+def test_pixels_that_are_only_shifted_become_a_shifted_view() -> None:
+    pixels = PixelMap(np.eye(2), (4.0, -1.5), (0.5, 2.0), is_shift=True)
+    view = place_view(SOURCE, WHOLE, pixels, FRAME, order=1, widths={"y": 3.0, "z": 9.0})
+    assert isinstance(view, ShiftedView)
+    assert view.shift_px == (0, 0, 4, -1.5)
+    assert view.widths_px == (0, 0, 6, 0)
+    later = place_view(SOURCE, WHOLE, pixels, FRAME, order=1, widths={}, leading_shift=[0, 5])
+    assert later.placed.start[:2] == (0, 5)
+
+
+def test_pixels_of_another_size_become_an_affine_view() -> None:
+    pixels = PixelMap(np.diag([2.0, 0.5]), (4.0, -1.5), (1.0, 1.0), is_shift=False)
+    view = place_view(SOURCE, WHOLE, pixels, FRAME, order=3, widths={"y": 3.0})
+    assert isinstance(view, AffineView)
+    assert (view.offset, view.order) == ((4, -1.5), 3)
+    assert view.widths_px == (3, 0)  # in pixels of the source
+    assert view.leading == Box((0, 0), (2, 3))
+    later = place_view(SOURCE, WHOLE, pixels, FRAME, order=1, widths={}, leading_shift=[0, 5])
+    assert later.placed.start[:2] == (0, 5)
+    assert later.placed.stop[:2] == (2, 8)
