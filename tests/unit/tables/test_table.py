@@ -4,24 +4,29 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platefuse.errors import PlateError, PlatefuseError, TableError
+from platefuse.ngff.metadata import all_attributes
 from platefuse.tables.table import (
     Table,
+    has_boxes,
     is_standard_name,
     read_table,
     table_names,
     table_path,
     table_type,
     write_roi_table,
+    write_table_list,
 )
 from platefuse.testing import make_plate
 from tests.conftest import SMALL
@@ -123,6 +128,50 @@ def test_a_second_table_is_entered_in_the_list_once(tmp_path: Path, version: str
     for name in ("FOV_ROI_table", "well_ROI_table"):
         write_roi_table(path, name, good_rows())
     assert table_names(path) == ["FOV_ROI_table", "well_ROI_table"]
+    write_roi_table(path, "FOV_ROI_table", good_rows(1))
+    assert all_attributes(path / "tables")["tables"] == ["well_ROI_table", "FOV_ROI_table"]
+    assert read_table(path, "FOV_ROI_table").names == ("FOV_1",)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_list_of_tables_keeps_the_format_and_other_attributes_of_its_group(
+    tmp_path: Path, version: int
+) -> None:
+    zarr.open_group(tmp_path, mode="w", zarr_format=version, attributes={"mine": 1})
+    files = {path.name for path in tmp_path.iterdir()}
+    write_table_list(tmp_path, ["b", "a"])
+    assert all_attributes(tmp_path) == {"mine": 1, "tables": ["b", "a"]}
+    assert {path.name for path in tmp_path.iterdir()} == files
+
+
+def test_a_list_of_tables_makes_its_group(tmp_path: Path) -> None:
+    write_table_list(tmp_path / "tables", ["a"])
+    assert all_attributes(tmp_path / "tables") == {"tables": ["a"]}
+    assert zarr.open_group(tmp_path / "tables", mode="r").metadata.zarr_format == 2
+
+
+@pytest.mark.parametrize(("version", "number"), [("0.4", 2), ("0.5", 3)])
+def test_a_roi_table_has_the_zarr_format_of_its_image(
+    tmp_path: Path, version: str, number: int
+) -> None:
+    path = image(tmp_path, version)
+    write_roi_table(path, "t", good_rows())
+    for group in (path / "tables", path / "tables" / "t"):
+        assert zarr.open_group(group, mode="r").metadata.zarr_format == number
+
+
+@pytest.mark.parametrize(
+    ("name", "standard"),
+    [
+        ("FOV_ROI_table", True),
+        ("registered_FOV_ROI_table", True),
+        ("well_ROI_table_2", True),
+        ("nuclei_ROI_table", False),
+        ("FOV", False),
+    ],
+)
+def test_a_table_is_standard_by_a_part_of_its_name(name: str, standard: bool) -> None:
+    assert is_standard_name(name) == standard
 
 
 def test_anndata_itself_reads_what_is_written(tmp_path: Path) -> None:
@@ -141,6 +190,15 @@ def test_a_table_in_memory_is_read_like_one_on_disk(tmp_path: Path) -> None:
     assert table.rois("zyx")[1].start_um == {"z": 0.0, "y": 2.5, "x": 1.5}
     with pytest.raises(TableError, match=r"^here: the table has no column 'z'"):
         table.column("z")
+
+
+@pytest.mark.parametrize("lacking", ["X", "var_names", "obs_names"])
+def test_an_object_that_is_only_half_a_table_is_an_error(lacking: str) -> None:
+    parts = {"X": np.zeros((1, 1)), "var_names": ["a"], "obs_names": ["1"]}
+    assert Table.of_anndata(SimpleNamespace(**parts), "here").column("a") == (0.0,)
+    del parts[lacking]
+    with pytest.raises(TableError, match=r"^here is a SimpleNamespace; expected an AnnData object"):
+        Table.of_anndata(SimpleNamespace(**parts), "here")
 
 
 @pytest.mark.parametrize(
@@ -169,6 +227,38 @@ def test_what_float32_leaves_below_zero_is_zero(tmp_path: Path) -> None:
     rows["FOV_1"]["x_micrometer"] = -1e-5
     write_roi_table(image(tmp_path), "noise", rows)
     assert read_table(tmp_path / "image", "noise").rois("yx")[0].start_um["x"] == 0
+
+
+@pytest.mark.parametrize("start", [-1e-4, -1.001e-4])
+def test_a_start_below_zero_is_noise_up_to_a_tenth_of_a_nanometre(start: float) -> None:
+    table = Table(Path("t"), ("a",), {"x_micrometer": (start,), "len_x_micrometer": (1.0,)})
+    if start == -1e-4:
+        assert table.rois("x")[0].start_um == {"x": 0.0}
+    else:
+        with pytest.raises(TableError, match="expected a start of 0 or more"):
+            table.rois("x")
+
+
+@pytest.mark.parametrize(
+    ("columns", "boxes"),
+    [
+        ("x_micrometer,len_x_micrometer", True),
+        ("x_micrometer,area", False),
+        ("area,len_x_micrometer", False),
+        ("area,volume", False),
+    ],
+)
+def test_a_table_of_no_type_has_boxes_if_it_has_their_columns(
+    tmp_path: Path, columns: str, boxes: bool
+) -> None:
+    write_csv(image(tmp_path), "t", f"FieldIndex,{columns}\na,1,2\n")
+    assert has_boxes(tmp_path / "image", "t") == boxes
+
+
+@pytest.mark.parametrize("kind", ["roi_table", "masking_roi_table", "feature_table", "other"])
+def test_the_type_of_a_table_decides_whatever_its_columns(tmp_path: Path, kind: str) -> None:
+    write_csv(image(tmp_path), "t", "FieldIndex,x_micrometer,len_x_micrometer\na,1,2\n", type=kind)
+    assert has_boxes(tmp_path / "image", "t") == kind.endswith("roi_table")
 
 
 def test_a_bad_box_on_an_axis_that_the_image_lacks_does_not_matter(tmp_path: Path) -> None:
