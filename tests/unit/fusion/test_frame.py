@@ -173,8 +173,8 @@ def test_pixels_that_are_only_shifted_become_a_shifted_view() -> None:
     pixels = PixelMap(np.eye(2), (4.0, -1.5), (0.5, 2.0), is_shift=True)
     view = place_view(SOURCE, WHOLE, pixels, FRAME, order=1, widths={"y": 3.0, "z": 9.0})
     assert isinstance(view, ShiftedView)
-    assert view.shift_px == (0, 0, 4, -1.5)
-    assert view.widths_px == (0, 0, 6, 0)
+    assert view.shift_px == (0.0, 0.0, 4.0, -1.5)
+    assert view.widths_px == (0.0, 0.0, 6.0, 0.0)
     later = place_view(SOURCE, WHOLE, pixels, FRAME, order=1, widths={}, leading_shift=[0, 5])
     assert later.placed.start[:2] == (0, 5)
 
@@ -183,8 +183,9 @@ def test_pixels_of_another_size_become_an_affine_view() -> None:
     pixels = PixelMap(np.diag([2.0, 0.5]), (4.0, -1.5), (1.0, 1.0), is_shift=False)
     view = place_view(SOURCE, WHOLE, pixels, FRAME, order=3, widths={"y": 3.0})
     assert isinstance(view, AffineView)
-    assert (view.offset, view.order) == ((4, -1.5), 3)
-    assert view.widths_px == (3, 0)  # in pixels of the source
+    assert view.offset == (4.0, -1.5)
+    assert view.order == 3
+    assert view.widths_px == (3.0, 0.0)  # in pixels of the source
     assert view.leading == Box((0, 0), (2, 3))
     later = place_view(SOURCE, WHOLE, pixels, FRAME, order=1, widths={}, leading_shift=[0, 5])
     assert later.placed.start[:2] == (0, 5)

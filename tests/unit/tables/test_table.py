@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import anndata
 import numpy as np
@@ -135,7 +135,7 @@ def test_a_second_table_is_entered_in_the_list_once(tmp_path: Path, version: str
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_a_list_of_tables_keeps_the_format_and_other_attributes_of_its_group(
-    tmp_path: Path, version: int
+    tmp_path: Path, version: Literal[2, 3]
 ) -> None:
     zarr.open_group(tmp_path, mode="w", zarr_format=version, attributes={"mine": 1})
     files = {path.name for path in tmp_path.iterdir()}
