@@ -55,6 +55,8 @@ def table_actions(image: WellImage, reference: WellImage) -> dict[str, TableActi
     TableError
         If a listed table is missing, or its attributes are broken.
     """
+    # The reference's own tables come from itself, and its record says so.
+    origin: Literal["image", "reference"] = "image" if image.name == reference.name else "reference"
     actions = {
         name: TableAction("image", has_boxes(image.live, name)) for name in table_names(image.live)
     }
@@ -63,7 +65,7 @@ def table_actions(image: WellImage, reference: WellImage) -> dict[str, TableActi
             table_type(reference.live, name) == "roi_table"
             and (name not in actions or _same_rows(image, reference, name))
         ):
-            actions[name] = TableAction("reference", moves=False)
+            actions[name] = TableAction(origin, moves=False)
     return actions
 
 

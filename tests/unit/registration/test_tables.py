@@ -202,6 +202,17 @@ def test_every_table_is_copied_byte_for_byte_from_its_origin(
     assert json.loads((new / ".zattrs").read_text()) == {"tables": ["a", "b"], "of": "1"}
 
 
+def test_the_tables_of_the_reference_come_from_itself(
+    images: tuple[WellImage, WellImage],
+) -> None:
+    _, reference = images
+    for name in ("FOV_ROI_table", "features"):
+        write_csv(reference, name, ONE)
+    list_tables(reference, "FOV_ROI_table", "features")
+    origins = {action.origin for action in table_actions(reference, reference).values()}
+    assert origins == {"image"}
+
+
 def test_group_of_the_reference_is_the_model_where_the_image_has_none(
     images: tuple[WellImage, WellImage],
 ) -> None:
