@@ -1,43 +1,140 @@
+"""Which wells a run processes, and what it says of the others."""
+
 from __future__ import annotations
 
-import logging
+import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pytest
+import yaml
 
-from platefuse.workflow.planning import check_config
-from platefuse.workflow.warnings import collected_warnings, some_of
+from platefuse.cli import main
+from platefuse.errors import PlateError
+from platefuse.workflow.bad_wells import BadWell, describe, read_list, write_list
+from platefuse.workflow.config import Config, read_config
+from platefuse.workflow.planning import check_run, warnings_of, wells_of_job, wells_of_run
+from platefuse.workflow.plates import Wells, open_plates
 from tests.fields_plate import FieldsPlate
-from tests.unit.fusion.test_plausible import move_images
 
-NINE = FieldsPlate({"B/03": {0: 9}}, columns=3)
-
-
-def test_check_tells_what_is_odd_once(tmp_path: Path) -> None:
-    plate = NINE.write(tmp_path / "p.zarr")
-
-    def twice(places: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        places[1] = places[0]
-        return places
-
-    move_images(plate, twice)
-    config = tmp_path / "config.yaml"
-    lines = [
-        f"plates: {{p: {plate}}}",
-        f"results: {tmp_path / 'results'}",
-        "registration: {enabled: false}",
-    ]
-    config.write_text("\n".join(lines))
-    lines = [line for line in check_config(config) if line.startswith("warning")]
-    assert len(lines) == 1
-    assert "image 0 and image 1 have the same position" in lines[0]
+SPEC = FieldsPlate({"A/01": {0: 2}, "A/02": {0: 2}, "B/01": {0: 2}}, listed=("B/02", "C/01"))
 
 
-def test_many_warnings_are_counted() -> None:
-    with collected_warnings() as found:
-        for number in range(23):
-            logging.getLogger("platefuse.part").warning("odd %s", number)
-    lines = list(some_of(found))
-    assert lines[0] == "warning: odd 0"
-    assert lines[20:] == ["warning: and 3 more like these"]
+@pytest.fixture
+def plate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return SPEC.write(tmp_path / "p.zarr")
+
+
+def config(**more: Any) -> Config:
+    return read_config({"plates": {"p": "p.zarr"}, "registration": {"enabled": False}, **more})
+
+
+def names(wells: Wells) -> list[str]:
+    return wells.names("p")
+
+
+def damage(plate: Path, *wells: str) -> None:
+    for well in wells:
+        (plate / well / "1" / ".zattrs").unlink()
+
+
+def test_absent_wells_are_left_out_and_counted(plate: Path) -> None:
+    plates = open_plates(config())
+    wells = wells_of_run(config(), plates, is_dry=True)
+    assert names(wells) == ["A/01", "A/02", "B/01"]
+    (warning,) = warnings_of(config(), plates, wells)
+    assert "plate p: 2 wells are listed and absent (B/02, C/01)" in warning
+
+
+def test_wells_are_read_when_they_are_asked_for(plate: Path) -> None:
+    (plate / "A" / "02" / ".zattrs").write_text("{")
+    wells = wells_of_job(config(), open_plates(config()))
+    assert len(wells["p", "A", "01"].images) == 2
+    with pytest.raises(PlateError, match=r"A/02/\.zattrs: broken JSON"):
+        wells["p", "A", "02"]
+    with pytest.raises(KeyError):
+        wells["p", "B", "02"]
+
+
+def test_all_bad_wells_stop_a_run_at_once(plate: Path) -> None:
+    damage(plate, "A/01", "B/01")
+    plates = open_plates(config())
+    wells = wells_of_run(config(), plates, is_dry=False)  # the metadata of all wells are good
+    with pytest.raises(PlateError) as error:
+        check_run(config(), plates, wells)
+    lines = str(error.value).splitlines()
+    assert lines[0].startswith("2 of 3 wells of plate p cannot be processed (results/p/bad_wells")
+    assert lines[1].startswith("- A/01, B/01: p.zarr/A/01/1: ")  # the same fault, said once
+    assert "on_bad_well: skip" in lines[-1]
+    assert read_list(Path("results/p/bad_wells.tsv")) == {"A/01", "B/01"}
+
+
+def test_jobs_know_the_wells_that_the_run_leaves_out(plate: Path) -> None:
+    damage(plate, "A/01")
+    skip = config(on_bad_well="skip")
+    plates = open_plates(skip)
+    assert names(wells_of_run(skip, plates, is_dry=True)) == ["A/02", "B/01"]
+    assert not Path("results").exists()
+    wells = wells_of_run(skip, plates, is_dry=False)
+    assert names(wells) == names(wells_of_job(skip, plates)) == ["A/02", "B/01"]
+    assert any(
+        "1 wells cannot be processed and are skipped" in w for w in warnings_of(skip, plates, wells)
+    )
+    damage(plate, "A/02", "B/01")
+    with pytest.raises(PlateError, match="3 of 3 wells"):
+        wells_of_run(skip, plates, is_dry=False)
+
+
+def test_a_long_list_is_cut_and_the_file_has_all(tmp_path: Path) -> None:
+    bad = [BadWell(f"A/{k:02}", f"A/{k:02}: fault {k}\nin two lines") for k in range(30)]
+    text = describe("p", bad, 40, tmp_path / "x.tsv")
+    assert text.count("fault") == 20
+    assert text.splitlines()[-1] == "- and 10 more wells"
+    write_list(tmp_path / "x.tsv", bad)
+    assert read_list(tmp_path / "x.tsv") == {each.well for each in bad}
+    write_list(tmp_path / "x.tsv", [])
+    assert not (tmp_path / "x.tsv").exists()
+
+
+def check(capsys: pytest.CaptureFixture[str], **more: Any) -> tuple[int, str, str]:
+    given = {"plates": {"p": "p.zarr"}, "registration": {"enabled": False}, **more}
+    Path("c.yaml").write_text(yaml.safe_dump(given))
+    code = main(["check", "c.yaml"])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_check_says_what_would_be_done(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(plate.rglob("*"))
+    code, out, _ = check(capsys)
+    assert code == 0
+    assert "plate p: p.zarr, 3 of 5 wells can be processed" in out
+    assert (
+        "3 wells, 2 images each, acquisitions 0; layout fields: an acquisition has several" in out
+    )
+    assert "fuse (per_acquisition) into p_fused.zarr" in out
+    assert out.splitlines()[-1] == "Nothing would stop this run."
+    assert sorted(plate.rglob("*")) == before
+    assert not Path("results").exists()
+
+
+def test_check_lists_what_would_stop_it(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damage(plate, "B/01")
+    code, out, err = check(capsys)
+    assert code == 1
+    assert "2 of 5 wells can be processed" in out
+    assert "1 of 3 wells of plate p cannot be processed" in err
+    assert check(capsys, on_bad_well="skip")[0] == 0
+    code, _, err = check(capsys, on_bad_well="never")
+    assert code == 1
+    assert "config.on_bad_well is 'never'; expected one of ['stop', 'skip']" in err
+
+
+@pytest.mark.parametrize("content", ["plates: [", "- 1", json.dumps("text")])
+def test_a_file_that_is_no_config_is_an_error(
+    tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text(content)
+    assert main(["check", str(tmp_path / "c.yaml")]) == 1
+    assert str(tmp_path / "c.yaml") in capsys.readouterr().err
