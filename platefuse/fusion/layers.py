@@ -7,6 +7,7 @@ its own (layout `fields`). Several layers can be stacked by channel into one fus
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ import numpy as np
 from platefuse.engine.sources import ChunkStore, Source
 from platefuse.engine.views import View
 from platefuse.errors import ViewError
+from platefuse.fusion.empty_fields import empty_fields
 from platefuse.fusion.fields import (
     Field,
     pixel_map,
@@ -25,6 +27,8 @@ from platefuse.fusion.frame import Extent, Frame, place_view
 from platefuse.geometry import Box
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.storage.arrays import ExpandedArray, StoredArray
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ class FieldImage:
     ) -> list[View]:
         """The views of the fields that have pixels in an image.
 
+        A field of the image itself (not of a label) that is all zeros was not taken: it has none.
+
         Parameters
         ----------
         image : Multiscale
@@ -108,7 +114,7 @@ class FieldImage:
         whole: ChunkStore = stored if axes == image.axes else ExpandedArray(stored, axes.index("c"))
         source, lead = Source(whole), len(axes) - len(image.spatial)
         views, precision = [], self.precision_px
-        for field in self.fields:
+        for field in self._taken if image is self.image else self.fields:
             inner = field.box(image, self.image)
             if inner.empty:
                 continue
@@ -123,6 +129,22 @@ class FieldImage:
             )
             views.append(view)
         return views
+
+    @cached_property
+    def _taken(self) -> list[Field]:
+        """The fields without those that are all zeros, which would darken their neighbours."""
+        shape, lead = self.image.shapes[0], len(self.image.axes) - len(self.image.spatial)
+        boxes = [field.box(self.image, self.image) for field in self.fields]
+        empty = empty_fields(
+            self.image, [Box((0,) * lead + b.start, shape[:lead] + b.stop) for b in boxes]
+        )
+        for k in sorted(empty):
+            logger.warning(
+                "%s: field %r is all zeros. It was probably not taken, so it is no data.",
+                self.image.path,
+                self.fields[k].name,
+            )
+        return [field for k, field in enumerate(self.fields) if k not in empty]
 
 
 @dataclass(frozen=True)
