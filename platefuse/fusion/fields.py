@@ -79,7 +79,7 @@ class Field:
         """
         size = image.pixel_size_um
         return tuple(
-            self.stage_um[a]
+            self.stage_um.get(a, 0.0)
             - (0.0 if a in image.flat_axes else round(self.array_um[a] / size[a]) * size[a])
             for a in image.spatial
         )
@@ -186,6 +186,9 @@ def pixel_map(field: Field, image: Multiscale, frame: Frame, precision_px: float
     else:
         steps = [snap(float(s), precision_px) for s in offset * spacing / size]
         whole = (np.array(steps) * size / spacing).tolist()
+    for k, axis in enumerate(image.spatial):
+        if axis in image.flat_axes and frame.shape[k] == 1:  # one plane is the whole depth
+            whole[k] = 0.0
     return PixelMap(np.diag(size / spacing), tuple(whole), tuple(size.tolist()), is_shift)
 
 

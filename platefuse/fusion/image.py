@@ -16,7 +16,7 @@ from platefuse.fusion.scatter import Scatter
 from platefuse.fusion.stack import frame_for, image_mosaic, label_mosaic, labels_of
 from platefuse.fusion.tables import write_fused_tables
 from platefuse.ngff.create import compressor_like, write_group
-from platefuse.ngff.image import Multiscale
+from platefuse.ngff.image import Multiscale, label_groups
 from platefuse.ngff.metadata import Format
 from platefuse.records import FusedImage, FusedImageRecord
 
@@ -60,6 +60,8 @@ class ImageWriter:
         if self.scatter.number is None:
             if names:
                 write_group(target / "labels", {"labels": names}, version)
+                for group in label_groups(names):
+                    write_group(target / "labels" / group, {}, version)
             left_out = write_fused_tables(
                 self.layers,
                 target,

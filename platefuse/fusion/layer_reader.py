@@ -145,11 +145,11 @@ def read_image(path: Path) -> Image:
     """
     image = Image.read(path)
     for label in image.labels.values():
-        if not set(label.spatial) <= set(image.spatial):
+        if not set(label.spatial) - set(label.flat_axes) <= set(image.spatial):
             raise ViewError(
                 f"{label.path}: the label has the axes {label.axes!r}, its image only "
-                f"{image.axes!r}. A label must not have axes in space that its image lacks: "
-                "write it without them."
+                f"{image.axes!r}. A label must not have axes in space that its image lacks, unless "
+                "they have one pixel: write it without them."
             )
     return image
 

@@ -256,7 +256,7 @@ def label_mosaic(
         Whether any id is replaced by another.
     """
     image = label.image
-    inner = frame.on_axes(image.spatial)
+    inner = _label_frame(frame, image)
     views = [
         view for part, own in label.parts for view in part.views(own, inner, image.axes, order=0)
     ]
@@ -270,6 +270,21 @@ def label_mosaic(
         views, inner, Paint("label"), image.axes, tuple(leading), _dtype(image), nearest
     )
     return mosaic, renumbered
+
+
+def _label_frame(frame: Frame, label: Multiscale) -> Frame:
+    """The frame of a fused label: that of the image, or one plane if the label has only one."""
+    flat = [a for a in label.flat_axes if frame.by_axis(frame.shape).get(a) != 1]
+    if not flat:
+        return frame.on_axes(label.spatial)
+    size, corner = label.pixel_size_um, frame.corner
+    rest = frame.on_axes("".join(a for a in label.spatial if a not in flat))
+    spacing = rest.by_axis(rest.spacing) | {a: size[a] for a in flat}
+    origin = rest.by_axis(rest.origin) | {a: corner.get(a, 0.0) + size[a] / 2 for a in flat}
+    shape = rest.by_axis(rest.shape) | dict.fromkeys(flat, 1.0)
+    axes = label.spatial
+    sizes = tuple(int(shape[a]) for a in axes)
+    return Frame(axes, tuple(spacing[a] for a in axes), tuple(origin[a] for a in axes), sizes)
 
 
 def _dtype(image: Multiscale) -> np.dtype[np.generic]:

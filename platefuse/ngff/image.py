@@ -275,6 +275,8 @@ def check_pixel_sizes(image: Multiscale, reference: Multiscale) -> None:
 def label_names(image: Path) -> list[str]:
     """Names of an image's labels: those listed, then others that are there.
 
+    A label in a group of labels has a name with slashes, such as ``original/0``.
+
     Raises
     ------
     PlatefuseError
@@ -286,29 +288,54 @@ def label_names(image: Path) -> list[str]:
     listed = (find_attributes(folder) or {}).get("labels", [])
     if not isinstance(listed, list):
         raise ImageError(f"{folder}: the list `labels` is {listed!r}; expected a list of names.")
-    names = [safe_name(name, f"{folder}: a label") for name in listed]
+    names = [_label_name(name, folder) for name in listed]
     for name in names:
         if not (folder / name).is_dir():
             raise ImageError(
                 f"{folder}: the label {name!r} is listed but is not there. "
                 "Restore it or take it off the list `labels`."
             )
-    others = sorted(
-        child.name
-        for child in folder.iterdir()
-        if child.name not in names and child.is_dir() and _is_image(child)
-    )
-    return names + others
+    return names + [name for name in _labels_below(folder) if name not in names]
+
+
+def _label_name(name: object, folder: Path) -> str:
+    parts = name.split("/") if isinstance(name, str) else [name]
+    return "/".join(safe_name(part, f"{folder}: a label") for part in parts)
+
+
+def _labels_below(folder: Path, prefix: str = "") -> list[str]:
+    """Names of all labels in a folder and in groups in it, sorted."""
+    found = []
+    for child in sorted(folder.iterdir()):
+        if child.is_dir() and _is_image(child):
+            found.append(f"{prefix}{child.name}")
+        elif child.is_dir() and (child / ".zgroup").is_file() | (child / "zarr.json").is_file():
+            found += _labels_below(child, f"{prefix}{child.name}/")
+    return found
 
 
 def foreign_files(image: Image) -> list[Path]:
     """All files in the folders of an image and its labels but levels, labels, tables, metadata."""
-    own = {
-        image.path: {"labels", "tables", *image.folders},
-        image.path / "labels": set(image.labels),
-        **{label.path: label.folders for label in image.labels.values()},
-    }
+    own: dict[Path, set[str]] = {image.path: {"labels", "tables", *image.folders}}
+    labels = image.path / "labels"
+    own[labels] = set()
+    for name, label in image.labels.items():
+        for part in [Path(name), *Path(name).parents][:-1]:
+            own.setdefault((labels / part).parent, set()).add(part.name)
+        own.setdefault(label.path, set()).update(label.folders)
     return [child for folder, names in own.items() for child in others(folder, names)]
+
+
+def label_groups(names: Iterable[str]) -> list[str]:
+    """The groups of labels that the names of labels imply, outermost first.
+
+    Examples
+    --------
+    >>> label_groups(["nuclei", "original/0", "original/1"])
+    ['original']
+    """
+    groups = [str(group) for name in names for group in reversed(Path(name).parents)]
+    return [group for group in dict.fromkeys(groups) if group != "."]
 
 
 def others(folder: Path, own: Iterable[str]) -> list[Path]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from platefuse.errors import PlateError
+from platefuse.errors import MetadataError, PlateError
+from platefuse.ngff.metadata import find_attributes, is_node
 
 
 def staging_root(plate: Path) -> Path:
@@ -168,3 +170,15 @@ def entries(folder: Path | str) -> list[os.DirEntry[str]]:
             return list(found)
     except OSError:  # perhaps moved away by a swap in this instant
         return []
+
+
+def groups_below(labels: Path) -> list[Path]:
+    """The folders of all labels, also of those in groups of labels; not their levels."""
+    found = []
+    for entry in entries(labels):
+        folder = Path(entry.path)
+        found.append(folder)
+        with suppress(MetadataError):  # a label that is needed is read later
+            if is_node(folder) and "multiscales" not in (find_attributes(folder) or {}):
+                found += groups_below(folder)
+    return found

@@ -17,6 +17,7 @@ from platefuse.ngff.paths import (
     check_folder,
     check_tree,
     entries,
+    groups_below,
     inside,
     safe_name,
     staging_folder,
@@ -100,7 +101,7 @@ class WellImage:
         """
         self.check_inside()
         labels = self.live / "labels"
-        for folder in (self.live, labels, *(Path(label.path) for label in entries(labels))):
+        for folder in (self.live, labels, *groups_below(labels)):
             check_folder(folder, self.well.plate)
         check_tree(self.live / "tables", self.well.plate)
 

@@ -17,7 +17,7 @@ from platefuse.engine.views import ShiftedView
 from platefuse.engine.write import Target, view_tasks
 from platefuse.geometry import Box
 from platefuse.ngff.create import copy_metadata, copy_metadata_files
-from platefuse.ngff.image import Multiscale
+from platefuse.ngff.image import Multiscale, label_groups
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import WellImage
 from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
@@ -115,7 +115,8 @@ def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
     forget_record(staged)
     tasks = [shift_tasks(image, image.at(staged), plan.placements, mean, order, durable=True)]
     if (image.path / "labels").is_dir():
-        copy_metadata_files(image.path / "labels", staged / "labels")
+        for group in ("", *label_groups(image.labels)):
+            copy_metadata_files(image.path / "labels" / group, staged / "labels" / group)
     for name, label in image.labels.items():
         new = label.at(staged / "labels" / name)
         copy_metadata(label, new.path)
