@@ -189,7 +189,7 @@ def status_table(status: PlateStatus) -> list[str]:
             if image.problem is not None:
                 rows.append([*row, f"{image.state}: {image.problem}"])
                 continue
-            row += [image.state, "kept" if image.backup else "–", "yes" if well.fused else "–"]
+            row += [image.state, "kept" if image.backup else "–", "yes" if image.fused else "–"]
             rows.append([*row, *(shift_text(image.shifts, axis) for axis in axes)])
     return aligned(rows)
 

@@ -88,6 +88,11 @@ def _target(arguments: FusionArguments) -> Path:
         If it cannot be one, or exists and must not be replaced.
     """
     url = arguments.output_zarr_url
+    if str(url).startswith("~"):
+        raise ConfigError(
+            f"fuse: output_zarr_url is {url!r}; expected the path of a folder, without ~ at its "
+            "beginning."
+        )
     target = Path(str(url))
     if not target.name or target.name == ".." or (target.exists() and not target.is_dir()):
         raise ConfigError(f"fuse: output_zarr_url is {url!r}; expected the path of a folder.")

@@ -29,7 +29,7 @@ from platefuse.records import (
 )
 from platefuse.storage.files import put_in_place, remove_tree
 from platefuse.storage.locks import shared_folder, tidy_shared_folder
-from platefuse.storage.typed_json import JsonObject, list_of
+from platefuse.storage.typed_json import JsonObject, list_of, object_of
 
 logger = logging.getLogger(__name__)
 
@@ -191,8 +191,12 @@ def finish_fused_plate(
     if missing:
         raise ViewError(f"{fused}: not fused yet: {', '.join(missing)}. Run `fuse_well` for them.")
     listed = zip(list_of(plate.metadata["wells"]), plate.wells, strict=True)
+    rows = _in_order(plate, "rows", "rowIndex", [well.row for well in plate.wells])
+    columns = _in_order(plate, "columns", "columnIndex", [well.column for well in plate.wells])
     section = {
         **plate.metadata,
+        **({"rows": rows} if rows else {}),
+        **({"columns": columns} if columns else {}),
         "wells": [entry for entry, well in listed if well in done],
         "version": options.ngff_version,
         "name": fused.name.removesuffix(".zarr"),
@@ -202,6 +206,37 @@ def finish_fused_plate(
         write_group(fused / row, {}, options.ngff_version)
     write_group(fused, {"plate": section}, options.ngff_version)
     return PlateReceipt(fused=fused.name, wells=tuple(well.name for well in done))
+
+
+def _in_order(plate: Plate, axis: str, key: str, own: Sequence[str]) -> list[object]:
+    """The list `rows` or `columns` of a plate, in the order that the wells' indices say.
+
+    Parameters
+    ----------
+    plate : Plate
+        The plate.
+    axis, key : str
+        Names of the list, and of the index of a well in it.
+    own : sequence of str
+        For each well, the name of its row or column.
+    """
+    listed = list_of(plate.metadata.get(axis))
+    names = [object_of(entry).get("name") for entry in listed]
+    indices = [object_of(entry).get(key) for entry in list_of(plate.metadata["wells"])]
+    places = {name: i for name, i in zip(own, indices, strict=True) if isinstance(i, int)}
+    pairs = set(zip(own, indices, strict=True))
+    one_to_one = len(pairs) == len(places) == len(set(places.values()))
+    inside = all(0 <= i < len(names) for i in places.values()) and set(places) <= set(names)
+    if not one_to_one or not inside or all(names[i] == name for name, i in places.items()):
+        return listed  # as it should be, or nobody knows how
+    logger.warning(
+        "%s: `%s` are in another order than the `%s` of its wells; the fused plate has them in "
+        "the order of the wells.",
+        *(plate.path, axis, key),
+    )
+    at = {i: listed[names.index(name)] for name, i in places.items()}
+    rest = (entry for entry, name in zip(listed, names, strict=True) if name not in places)
+    return [at[i] if i in at else next(rest) for i in range(len(listed))]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from platefuse.storage.options import check_options, option
 
 LayoutName = Literal["mosaic", "fields"]
 
-_FILE = text("the path of a file").nullable("null")
+_FILE = text("the path of a file, without ~ at its beginning", r"^(?!~).").nullable("null")
 
 
 @dataclass(frozen=True)

@@ -270,10 +270,7 @@ class Well:
 
 @dataclass(frozen=True)
 class WellName:
-    """The place of a well in its plate.
-
-    Its row and column, for example ``"B"`` and ``"03"``, are safe path components.
-    """
+    """A well's row and column, for example ``"B"`` and ``"03"``: safe path components."""
 
     row: str
     column: str
@@ -307,7 +304,7 @@ class Plate:
 
     @classmethod
     def open(cls, path: str | Path, images: Sequence[str] | None = None) -> Plate:
-        """Read a plate's metadata; those of its wells are not read.
+        """Read a plate's metadata, not those of its wells. A link is followed once, here.
 
         Parameters
         ----------
@@ -322,8 +319,8 @@ class Plate:
             If there is no plate at `path`, or it names a well by an unsafe path.
         """
         path = Path(path)
-        if path.name in ("", ".."):  # it has to have a name, for the folders next to it
-            path = path.resolve()
+        if path.name in ("", "..") or (path.is_symlink() and path.is_dir()):
+            path = path.resolve()  # what is made of it lies next to it, and is named after it
         if not path.is_dir():
             raise PlateError(
                 f"{path}: no such plate (expected the folder of an OME-Zarr plate). Check the path."

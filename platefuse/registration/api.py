@@ -145,7 +145,9 @@ def apply_registration_to_image(
         raise PlateError(
             f"{zarr_url}: there is no well {path.parent}; expected plate/row/column/image."
         )
-    well = Well.read(path.parent.parent.parent, path.parent.parent.name, path.parent.name)
+    plate = path.parent.parent.parent
+    plate = plate.resolve() if plate.is_symlink() else plate  # as `Plate.open` does
+    well = Well.read(plate, path.parent.parent.name, path.parent.name)
     well.check_inside()
     image = well.image(path.name)
     request = RegistrationRequest(

@@ -52,7 +52,9 @@ class _Plates(Expected):
             yield from _PATH.faults(f"{name}.{plate}", path)
 
 
-_PATH = text("the path of a plate, for example example/demo.zarr")
+_PATH = text(
+    "the path of a plate, for example example/demo.zarr, without ~ at its beginning", r"^(?!~)."
+)
 _PLATES = _Plates(
     "the name and path of at least one plate, for example {demo: example/demo.zarr}",
     lambda v: isinstance(v, Mapping) and bool(v),
@@ -81,7 +83,9 @@ _IMAGES = Expected(
         "items": {"type": "string", "minLength": 1},
     },
 )
-_RESULTS = text("the path of a folder, without { } < and >", r"^[^{}<>]+$")
+_RESULTS = text(
+    "the path of a folder, without ~ at its beginning and without { } < and >", r"^(?!~)[^{}<>]+$"
+)
 _OUTPUT = text(
     "the path of a folder on this machine, without ~ at its beginning", r"^(?!~)(?!.*://)"
 ).nullable("null")

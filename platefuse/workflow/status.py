@@ -8,7 +8,7 @@ is swapped at that time is reported as it was before or after.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well, WellImage, WellName
 from platefuse.records import FusedWellRecord, Record, RegistrationRecord
+from platefuse.storage.typed_json import object_of
 
 R = TypeVar("R", bound=Record)
 
@@ -87,6 +88,8 @@ class ImageStatus:
         Its shifts; if it is staged, those that it will have.
     problem : str or None
         What is wrong, if it is unreadable.
+    fused : bool
+        Whether the fused plate has an image that was made from it.
     """
 
     image: str
@@ -96,6 +99,7 @@ class ImageStatus:
     backup: str | None = None
     shifts: ShiftRange | None = None
     problem: str | None = None
+    fused: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class WellStatus:
     well : str
         Its name, for example ``"B/03"``.
     fused : bool
-        Whether the fused plate has this well.
+        Whether the fused plate has this well, made from all of its images.
     images : tuple of ImageStatus
         Its acquired images, in the order of its metadata.
     problem : str or None
@@ -188,9 +192,12 @@ def plate_status(path: str | Path, fused: str | Path | None = None) -> PlateStat
 def well_status(plate: Plate, name: WellName, fused: Path) -> WellStatus:
     """Read the state of every image of a well; `fused` is the fused plate."""
     try:
-        is_fused = _read(FusedWellRecord, fused / name.row / name.column) is not None
+        record = _read(FusedWellRecord, fused / name.row / name.column)
+        sources = {} if record is None else object_of(record.fingerprint.get("sources"))
         images = Well.read(plate.path, name.row, name.column, plate.only).images
-        return WellStatus(name.name, is_fused, tuple(image_status(i) for i in images))
+        found = tuple(replace(image_status(i), fused=i.name in sources) for i in images)
+        is_fused = record is not None and all(image.fused for image in found)
+        return WellStatus(name.name, is_fused, found)
     except (PlatefuseError, OSError) as error:
         return WellStatus(name.name, False, (), str(error))
 

@@ -111,10 +111,8 @@ def test_labels_in_groups(example_plate: PlateFactory, layout: str, listed: bool
     for name in label_names(fused / "0"):
         assert name.startswith("original/0")
         other = name.replace("original/0", "nuclei")
-        got, same = (
-            read_level(f / "0" / "labels" / n) for f, n in ((fused, name), (expected, other))
-        )
-        np.testing.assert_array_equal(got, same)
+        got = read_level(fused / "0" / "labels" / name)
+        np.testing.assert_array_equal(got, read_level(expected / "0" / "labels" / other))
     assert read_attributes(fused / "0" / "labels" / "original") == {}
 
 
