@@ -138,6 +138,9 @@ class FieldImage:
         empty = empty_fields(
             self.image, [Box((0,) * lead + b.start, shape[:lead] + b.stop) for b in boxes]
         )
+        if len(empty) == len(boxes) > 1:
+            logger.warning("%s: all fields are all zeros.", self.image.path)
+            return list(self.fields)  # there is no neighbour to darken
         for k in sorted(empty):
             logger.warning(
                 "%s: field %r is all zeros. It was probably not taken, so it is no data.",

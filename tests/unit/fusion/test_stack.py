@@ -171,7 +171,7 @@ def test_a_label_with_an_axis_in_space_that_its_image_lacks_is_an_error(tmp_path
     image, label = tmp_path / "0", tmp_path / "0" / "labels" / "n"
     create_image(image, name="0", axes="yx", pixel_size=[1, 1], shape=[5, 6], chunks=[5, 6], **made)
     write_group(image / "labels", {"labels": ["n"]}, "0.4")
-    sizes: Any = {"pixel_size": [1] * 3, "shape": [1, 5, 6], "chunks": [1, 5, 6]}
+    sizes: Any = {"pixel_size": [1] * 3, "shape": [2, 5, 6], "chunks": [1, 5, 6]}
     create_image(label, name="n", axes="zyx", **sizes, **made)
     with pytest.raises(ViewError, match=r"labels/n.* has the axes 'zyx', its image only 'yx'"):
         read_image(image)
