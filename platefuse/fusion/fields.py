@@ -244,9 +244,9 @@ def _box(ends: Mapping[str, tuple[int, int]], axes: str) -> Box:
 def _check_inside(field: Field, image: Multiscale, table: Table) -> None:
     shape = dict(zip(image.spatial, image.shape_in_space, strict=True))
     for axis, size in image.pixel_size_um.items():
-        start = round(field.array_um[axis] / size)
+        start = round(field.array_um[axis] / size)  # 0 or more: see `Table.rois`
         stop = start + round(field.length_um[axis] / size)
-        if start < -1 or stop > shape[axis] + 1:
+        if stop > shape[axis] + 1:
             raise TableError(
                 f"{table.path}: field {field.name!r} covers pixels {start} to {stop} in {axis}, "
                 f"but the image has {shape[axis]}. Check the table and the pixel size."

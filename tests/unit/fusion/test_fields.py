@@ -5,10 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from platefuse.engine.affine import AffineView
+from platefuse.engine.views import ShiftedView
 from platefuse.errors import TableError
-from platefuse.fusion.fields import Field, find_fields, precision_px
+from platefuse.fusion.fields import Field, Layer, find_fields, precision_px
+from platefuse.fusion.frame import Frame
 from platefuse.geometry import Box
 from platefuse.ngff.image import Multiscale
 from platefuse.records import RegistrationRecord
@@ -180,3 +184,37 @@ def test_positions_are_as_precise_as_float32(image: Path) -> None:
     assert precision_px(far, found) == pytest.approx(4 * 400000 * 1.1920929e-07, rel=1e-3)
     here = [replace(field, stage_um=dict.fromkeys("zyx", 0.0)) for field in near]
     assert precision_px(here, found) == 1e-3
+
+
+def frame(spacing: float = 0.5) -> Frame:
+    """A frame that begins with the first pixel of the table `tiles`."""
+    return Frame("zyx", (2.0, spacing, spacing), (1.0, 0.25, 0.25), (3, 40, 90))
+
+
+def layer_of(image: Path, table: str = "FOV_ROI_table") -> Layer:
+    return Layer.read("0", 0, image, table)
+
+
+def test_extents_are_from_the_first_pixel_centre_to_the_last(image: Path) -> None:
+    first, second = layer_of(image).extents
+    np.testing.assert_allclose(first.low, [1, -1250.5 + 0.25, 840.25 + 0.25])
+    np.testing.assert_allclose(first.high, [5, -1250.5 + 14.75, 840.25 + 19.75])
+    np.testing.assert_allclose(first.first_plane_high, [1, *first.high[1:]])
+    np.testing.assert_allclose(first.reach, [1, 0.25, 0.25])
+    np.testing.assert_allclose(second.low - first.low, [0, 0, 17])
+
+
+def test_positions_close_to_a_pixel_of_the_image_are_on_it_whatever_the_spacing(
+    image: Path,
+) -> None:
+    rewrite(image, x_micrometer_original=[0.0, 17.50004])  # 5 pixels less than in the array
+    layer = layer_of(image, "tiles")
+    shifted, coarse = (
+        layer.views(layer.image, frame(spacing), layer.image.axes, order=1)[1]
+        for spacing in (0.5 * (1 + 4e-7), 1.0)
+    )
+    assert isinstance(shifted, ShiftedView)
+    assert shifted.is_whole  # a spacing that float32 rounded makes no fraction of a pixel
+    assert shifted.shift_px[-1] == -5
+    assert isinstance(coarse, AffineView)
+    assert coarse.offset[-1] == -2.5
