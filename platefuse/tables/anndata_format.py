@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import zarr
     from numpy.typing import NDArray
     from zarr import AsyncGroup
+
+_MAPPINGS = ("layers", "obsm", "obsp", "uns", "varm", "varp")
+"""The members of a table that hold others by name."""
 
 
 async def read_numbers(path: Path) -> tuple[list[str], list[str], NDArray[np.float64]]:
@@ -55,12 +59,16 @@ async def _read_index(table: AsyncGroup, path: Path, axis: str) -> list[str]:
     return [str(name) for name in names]
 
 
-def write_anndata(group: zarr.Group, name: str, table: anndata.AnnData) -> None:
+def write_anndata(
+    group: zarr.Group, name: str, table: anndata.AnnData, members: Collection[str] = ()
+) -> None:
     """Write a table into a group, as every version of anndata would.
 
-    Nothing is sharded, and an index is written as ``string-array``: anndata 0.13 with pandas 3
-    would write ``nullable-string-array``, which older programs cannot read. Only an index with
-    missing names keeps that encoding, as no other can hold it.
+    Nothing is sharded. An index or a column of text is written as ``string-array``: anndata with
+    pandas 3 would write ``nullable-string-array``, which older programs cannot read. Only where a
+    text is missing that encoding is kept, as no other can hold it. Anndata 0.12 writes that there
+    are no raw values as an array of the encoding ``null``; older versions cannot read it, and
+    read a table without it as the same.
 
     Parameters
     ----------
@@ -69,15 +77,30 @@ def write_anndata(group: zarr.Group, name: str, table: anndata.AnnData) -> None:
     name : str
         Name of the table; an old table of that name is replaced.
     table : anndata.AnnData
-        The table. Its indices are changed in place.
+        The table. Its texts are changed in place.
+    members : collection of str
+        Names of the arrays and groups that the table was read from. Empty ones that it did not
+        have are not written. By default all but ``raw`` are.
     """
     import anndata
 
     for frame in (table.obs, table.var):
         if not frame.index.hasnans:
             frame.index = frame.index.astype(object)
+        for column in frame.columns:
+            if frame[column].dtype == "string" and not frame[column].hasnans:
+                frame[column] = frame[column].astype(object)
     with anndata.settings.override(auto_shard_zarr_v3=False, allow_write_nullable_strings=True):
         anndata.io.write_elem(group, name, table)
+    written: Any = group[name]
+    for member in set(written):
+        is_empty = (
+            table.raw is None
+            if member == "raw"
+            else member in _MAPPINGS and not len(written[member])
+        )
+        if is_empty and member not in (members or _MAPPINGS):
+            del written[member]
 
 
 async def _texts(group: AsyncGroup, name: str) -> list[str | None]:

@@ -114,15 +114,16 @@ class _AnnData(Backend):
         import numpy as np
         import zarr
 
-        attributes = zarr.open_group(path, mode="r").attrs.asdict()
-        table = anndata.io.read_elem(zarr.open_group(path, mode="r"))
+        old = zarr.open_group(path, mode="r")
+        attributes, members = old.attrs.asdict(), list(old)
+        table = anndata.io.read_elem(old)
         if table.X.dtype.kind in "iu":  # boxes that were moved need not be whole micrometres
             table.X = table.X.astype(np.float64)
         names = list(table.var_names)
         for column, values in numbers.items():
             table.X[:, names.index(column)] = values
         group = zarr.open_group(path.parent, mode="r+")
-        write_anndata(group, path.name, table[keep].copy())
+        write_anndata(group, path.name, table[keep].copy(), members)
         group[path.name].attrs.update(attributes)
 
     def convert(self, source: Path, target: Path, kind: Format) -> str | None:
@@ -130,9 +131,10 @@ class _AnnData(Backend):
         import zarr
 
         try:
-            table = anndata.io.read_elem(zarr.open_group(source, mode="r"))
+            old = zarr.open_group(source, mode="r")
+            table = anndata.io.read_elem(old)
             group = zarr.open_group(target.parent, mode="a", zarr_format=kind.number)
-            write_anndata(group, target.name, table)
+            write_anndata(group, target.name, table, list(old))
         except Exception as error:  # anndata raises what it likes: say which table it was
             raise TableError(
                 f"{source}: the table cannot be written as Zarr v{kind.number} ({error!r}). "

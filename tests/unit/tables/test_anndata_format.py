@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from platefuse.errors import TableError
 from platefuse.ngff.metadata import all_attributes
 from platefuse.tables.anndata_format import write_anndata
 from platefuse.tables.backends import backend_of, copy_table
+from platefuse.tables.move import MovedRegion, move_table
 from platefuse.tables.table import read_table, table_names, write_roi_table
 from platefuse.testing.spec import TABLES
 from tests.conftest import SMALL, PlateFactory
@@ -140,3 +142,66 @@ def test_a_plate_of_a_new_anndata_is_registered_as_one_of_an_old(
             a, b = (read_table(image, name) for image in (old, new))
             assert (a.names, a.columns) == (b.names, b.columns)
     assert kinds >= {"roi_table", "masking_roi_table", "feature_table"}
+
+
+def encodings(table: Path) -> dict[str, str]:
+    """The encoding of everything in an AnnData table, by its path."""
+    folders = [table, *(path for path in table.rglob("*") if path.is_dir())]
+    found = {f.relative_to(table).as_posix(): all_attributes(f) for f in folders}
+    return {path: str(a["encoding-type"]) for path, a in found.items() if "encoding-type" in a}
+
+
+def as_anndata_0_10_writes(table: Path, *, without: tuple[str, ...] = ("raw",)) -> None:
+    for name in without:
+        shutil.rmtree(table / name, ignore_errors=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("without", [("raw",), ("raw", "layers", "varm")])
+def test_a_rewritten_table_has_what_its_source_has(
+    tmp_path: Path, version: str, without: tuple[str, ...]
+) -> None:
+    path = table_with(tmp_path / "image", version)
+    as_anndata_0_10_writes(path, without=without)
+    old = encodings(path)
+    assert old["obs/FieldIndex"] == "string-array"
+    move_table(tmp_path / "image", "t", [MovedRegion((0, 0, 0), (99, 99, 99), (0, 2, 3))], "zyx")
+    assert read_table(tmp_path / "image", "t").column("y_micrometer")[0] == 3
+    assert encodings(path) == old
+    other = {"0.4": "0.5", "0.5": "0.4"}[version]
+    assert copy_table(path, tmp_path / "converted", other) is None
+    assert encodings(tmp_path / "converted") == old
+
+
+def test_a_new_table_has_nothing_that_old_programs_cannot_read(tmp_path: Path) -> None:
+    found = encodings(table_with(tmp_path / "image", "0.4"))
+    assert set(found.values()) == {"anndata", "array", "dataframe", "dict", "string-array"}
+    assert "raw" not in found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("missing", [None, 1])
+def test_nullable_texts_are_converted_in_both_directions(
+    tmp_path: Path, version: str, missing: int | None
+) -> None:
+    """As anndata 0.13 writes tables with pandas 3: indices of rows and columns, and columns."""
+    group: Any = zarr.open_group(tmp_path, mode="w", zarr_format=2 if version == "0.4" else 3)
+    names = pd.Index(["a", "b"], dtype="string")
+    words = pd.array(["u", None if missing else "v"], dtype="string")
+    numbers = pd.array([1, None], dtype="Int64")
+    obs = pd.DataFrame({"word": words, "number": numbers}, index=names)
+    table = anndata.AnnData(np.eye(2), obs, pd.DataFrame({"word": words}, index=names))
+    with anndata.settings.override(auto_shard_zarr_v3=False, allow_write_nullable_strings=True):
+        anndata.io.write_elem(group, "t", table)
+    for axis in ("obs", "var"):
+        if encodings(tmp_path / "t")[f"{axis}/_index"] == "string-array":
+            encode(group[f"t/{axis}"], "nullable-string-array")
+    other = {"0.4": "0.5", "0.5": "0.4"}[version]
+    assert copy_table(tmp_path / "t", tmp_path / "new", other) is None
+    new = anndata.io.read_elem(zarr.open_group(tmp_path / "new", mode="r"))
+    assert list(new.obs_names) == list(new.var_names) == ["a", "b"]
+    expected = ["u"] if missing else ["u", "v"]
+    assert [list(frame["word"].dropna()) for frame in (new.obs, new.var)] == [expected] * 2
+    assert new.obs["number"].isna().tolist() == [False, True]
+    encoding = encodings(tmp_path / "new")["obs/word"]
+    assert encoding == ("nullable-string-array" if missing else "string-array")
