@@ -19,7 +19,7 @@ from platefuse.fusion.stack import labels_of, unique_names
 from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.records import RegistrationRecord, digest_tree
 from platefuse.tables.backends import copy_table
-from platefuse.tables.move import MovedRegion, move_table
+from platefuse.tables.move import MovedRegion, label_of, move_table
 from platefuse.tables.table import (
     has_boxes,
     is_standard_name,
@@ -89,7 +89,9 @@ def write_fused_tables(
             _rename_region(new, table.region, label)
         if table.moves:
             regions = _moved_fields(table.layer.images[0], frame)
-            move_table(target, table.name, regions, frame.axes, enclose=bool(table.region))
+            own = label_of(target, table.name)
+            enclose = bool(table.region)
+            move_table(target, table.name, regions, frame.axes, enclose=enclose, label=own)
         names.append(table.name)
     folder = target / "tables"
     replace_attributes(folder, {**all_attributes(folder), "tables": names})

@@ -14,7 +14,7 @@ from platefuse.ngff.plate import WellImage
 from platefuse.records import ImageReceipt, RegisteredTable, RegistrationRecord, digest_tree
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.storage.files import copy_tree, remove_tree
-from platefuse.tables.move import MovedRegion, check_boxes, move_table
+from platefuse.tables.move import MovedRegion, check_boxes, label_of, move_table
 from platefuse.tables.table import (
     has_boxes,
     is_standard_name,
@@ -191,7 +191,11 @@ def _finish_table(
     image: WellImage, name: str, action: TableAction, regions: Sequence[MovedRegion], axes: str
 ) -> RegisteredTable:
     """Move the boxes of a table that was copied, if it is to be moved, and record what was done."""
-    dropped = move_table(image.staged, name, regions, axes) if action.moves else None
+    dropped = None
+    if action.moves:
+        label = label_of(image.staged, name)
+        enclose = label is not None
+        dropped = move_table(image.staged, name, regions, axes, enclose=enclose, label=label)
     return RegisteredTable(
         action.origin,
         "moved" if action.moves else "copied",

@@ -42,6 +42,24 @@ async def read_numbers(path: Path) -> tuple[list[str], list[str], NDArray[np.flo
     return rows, columns, np.asarray(await _values(group, "X"))
 
 
+async def read_column(path: Path, name: str) -> list[str] | None:
+    """A column of ``obs``, or its index, as text; None if there is none of that name.
+
+    Parameters
+    ----------
+    path : Path
+        The table's group.
+    name : str
+        Name of the column.
+    """
+    from zarr.api.asynchronous import open_group
+
+    frame: Any = await (await open_group(store=path, mode="r")).getitem("obs")
+    if not await frame.contains(name):
+        return None
+    return [str(text) for text in await _texts(frame, name)]
+
+
 async def _read_index(table: AsyncGroup, path: Path, axis: str) -> list[str]:
     """The index of a data frame, in any encoding that AnnData has written.
 

@@ -24,7 +24,7 @@ from platefuse.ngff.metadata import (
     replace_attributes,
 )
 from platefuse.storage.files import copy_tree, write_json
-from platefuse.tables.anndata_format import read_numbers, write_anndata
+from platefuse.tables.anndata_format import read_column, read_numbers, write_anndata
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +56,19 @@ class Backend(ABC):
         index_key : str or None
             The column with the row names, where the attributes of the group name one.
         """
+
+    def instances(self, path: Path, key: str) -> list[str] | None:
+        """The column or the index of that name, as text; None if there is none.
+
+        Parameters
+        ----------
+        path : Path
+            The table's group.
+        key : str
+            Its name.
+        """
+        numbers = self.read(path, None)[1]
+        return [f"{n:.17g}" for n in numbers[key]] if key in numbers else None
 
     @abstractmethod
     def rewrite(
@@ -106,6 +119,12 @@ class _AnnData(Backend):
 
         rows, columns, values = run_coroutine(read_numbers(path))
         return rows, {c: [float(v) for v in values[:, k]] for k, c in enumerate(columns)}
+
+    def instances(self, path: Path, key: str) -> list[str] | None:
+        from platefuse.storage.threads import run_coroutine
+
+        found = run_coroutine(read_column(path, key))
+        return super().instances(path, key) if found is None else found
 
     def rewrite(
         self, path: Path, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]

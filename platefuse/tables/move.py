@@ -1,7 +1,8 @@
 """ROI tables that are moved with the pixels: boxes of an acquisition, in the new pixel grid.
 
-Each box goes where the field that it lies in went, cut to what remains of the field. Only the
-columns of boxes change; a row of which nothing remains is dropped.
+Each box goes where the field that it lies in went, cut to what remains of the field. The box of
+an object of a label is computed from the label's new pixels. Only the columns of boxes change; a
+row of which nothing remains is dropped.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.errors import TableError
+from platefuse.ngff.image import Multiscale, label_names
 from platefuse.ngff.metadata import all_attributes
 from platefuse.tables.backends import find_backend
-from platefuse.tables.table import Table, read_table
+from platefuse.tables.masks import ids_of, object_boxes, region_of
+from platefuse.tables.table import Table, read_table, table_path
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,29 @@ def _boxes(table: Table, axes: str) -> tuple[str, NDArray[np.float64], NDArray[n
     return own, start.T, np.array([table.column(f"len_{a}_micrometer") for a in own]).T
 
 
+def label_of(image: Path, name: str) -> Multiscale | None:
+    """The label of an image whose objects a table describes; None if it is no label of it.
+
+    Parameters
+    ----------
+    image : Path
+        The image.
+    name : str
+        The table.
+    """
+    labels = label_names(image)
+    region = region_of(table_path(image, name), labels)
+    return Multiscale.read(image / "labels" / region) if region in labels else None
+
+
 def move_table(
-    image: Path, name: str, regions: Sequence[MovedRegion], axes: str, *, enclose: bool = False
+    image: Path,
+    name: str,
+    regions: Sequence[MovedRegion],
+    axes: str,
+    *,
+    enclose: bool = False,
+    label: Multiscale | None = None,
 ) -> int:
     """Move the boxes of a table that was copied into a new image.
 
@@ -135,6 +159,9 @@ def move_table(
         Axes in space of the image; columns of other axes are left alone.
     enclose : bool
         As in `move_boxes`.
+    label : Multiscale, optional
+        The label of the new image whose objects the rows are. Each box is then that of the
+        object's pixels.
 
     Returns
     -------
@@ -153,6 +180,9 @@ def move_table(
     regions = [region.along([axes.index(a) for a in own]) for region in regions]
     start, length = move_boxes(start, length, regions, enclose=enclose)
     keep = np.asarray((length > 0).all(axis=1))
+    ids = None if label is None else ids_of(table.path, table.names)
+    if label is not None and ids is not None:
+        start, length, keep = _boxes_of_objects(label, ids, own, table)
     numbers = {f"{a}_micrometer": start[:, k] for k, a in enumerate(own)}
     numbers |= {f"len_{a}_micrometer": length[:, k] for k, a in enumerate(own)}
     try:
@@ -160,3 +190,26 @@ def move_table(
     except Exception as error:  # anndata and parsers raise what they like
         raise TableError(f"{table.path}: the moved boxes cannot be written ({error!r}).") from error
     return int((~keep).sum())
+
+
+def _boxes_of_objects(
+    label: Multiscale, ids: Sequence[int], own: str, table: Table
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Starts and lengths of the boxes of objects on some axes, and which objects have pixels.
+
+    On an axis that the label lacks, or on which it has one plane, the boxes of the table are kept:
+    they say for which planes of the image the label holds.
+    """
+    found = object_boxes(label)
+    keep = np.array([number in found for number in ids])
+    _, start, length = _boxes(table, own)
+    sizes = zip(label.spatial, label.shape_in_space, strict=True)
+    for place, (axis, planes) in enumerate(sizes):
+        if axis not in own or (axis == "z" and planes == 1):
+            continue
+        k, um = own.index(axis), label.pixel_size_um[axis]
+        for row in np.flatnonzero(keep).tolist():
+            box = found[ids[row]]
+            start[row, k] = box.start[place] * um
+            length[row, k] = box.shape[place] * um
+    return start, length, keep
