@@ -192,6 +192,15 @@ def pixel_map(field: Field, image: Multiscale, frame: Frame, precision_px: float
     return PixelMap(np.diag(size / spacing), tuple(whole), tuple(size.tolist()), is_shift)
 
 
+def placed_box(field: Field, image: Multiscale, frame: Frame, precision_px: float) -> Box:
+    """The pixels of a frame that a field covers: those whose centres lie in it."""
+    box, pixels = field.box(image, image), pixel_map(field, image, frame, precision_px)
+    scale = np.diag(pixels.matrix)
+    edges = [(np.array(end) - 0.5) * scale + pixels.offset for end in (box.start, box.stop)]
+    start, stop = (tuple(np.ceil(edge - 1e-9).astype(int).tolist()) for edge in edges)
+    return Box(start, stop) & Box.of_shape(frame.shape)
+
+
 def registered_boxes(image: Multiscale, record: RegistrationRecord | None) -> dict[str, Box]:
     """The pixels of each registered ROI of an image; none if it is not registered.
 

@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from platefuse.fusion.fields import placed_box
 from platefuse.fusion.frame import Frame
 from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.fusion.stack import labels_of, unique_names
 from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.records import RegistrationRecord, digest_tree
 from platefuse.tables.backends import copy_table
+from platefuse.tables.masks import has_ids, region_of
 from platefuse.tables.move import MovedRegion, label_of, move_table
 from platefuse.tables.table import (
     has_boxes,
@@ -77,8 +79,9 @@ def write_fused_tables(
     fused_names = {(id(x.layer), x.name): x.fused_name for x in labels_of(layers)}
     for table in _carried(layers, tile_table):
         label = fused_names.get((id(table.layer), table.region))
-        if label in renumbered:
-            left_out[table.name] = f"ids of the label {label!r} have changed"
+        reason = _changed_ids(table, label, renumbered)
+        if reason is not None:
+            left_out[table.name] = reason
             continue
         new = target / "tables" / table.name
         why_not = copy_table(table.path, new, version)
@@ -134,7 +137,7 @@ def _carried(layers: Sequence[Layer], tile_table: str) -> list[_Carried]:
             moves = has_boxes(image, name)
             if moves and (name in replaced or is_standard_name(name)):
                 continue
-            if not moves and not _region(table_path(image, name)):
+            if not moves and not region_of(table_path(image, name)):
                 content = name, digest_tree(table_path(image, name))
                 if content in known:
                     continue
@@ -143,7 +146,7 @@ def _carried(layers: Sequence[Layer], tile_table: str) -> list[_Carried]:
         own.append(kept)
     new = unique_names(layers, [[name for name, _ in kept] for kept in own])
     return [
-        _Carried(layer, path, fused, moves, _region(path))
+        _Carried(layer, path, fused, moves, region_of(path, layer.labels))
         for layer, kept, fused_names in zip(layers, own, new, strict=True)
         for (name, moves), fused in zip(kept, fused_names, strict=True)
         for path in [table_path(layer.image.path, name)]
@@ -155,35 +158,45 @@ def _registered_table(image: Path) -> str | None:
     return None if record is None else record.request.roi_table
 
 
-def _region(table: Path) -> str:
-    """Name of the label that a table describes: the last part of its region's path."""
-    region = all_attributes(table).get("region")
-    path = region.get("path") if isinstance(region, dict) else region
-    return path.rpartition("/")[2] if isinstance(path, str) else ""
+def _changed_ids(table: _Carried, label: str | None, renumbered: Collection[str]) -> str | None:
+    """Why the ids of a table are not those of the fused label; None if they are, or it has none."""
+    if label in renumbered:
+        return f"ids of the label {label!r} have changed"
+    if label is None and renumbered and has_ids(table.path):
+        changed = ", ".join(map(repr, sorted(renumbered)))
+        region = f"its region {table.region!r} is no label" if table.region else "it has no region"
+        return f"ids of the label {changed} have changed, and {region}: it may have these ids"
+    return None
 
 
 def _rename_region(table: Path, old: str, new: str) -> None:
     attributes = all_attributes(table)
     region = attributes["region"]
     path = region["path"] if isinstance(region, dict) else region
-    renamed = str(path).removesuffix(old) + new
+    renamed = str(path).strip().rstrip("/").removesuffix(old) + new
     changed = {**region, "path": renamed} if isinstance(region, dict) else renamed
     replace_attributes(table, {**attributes, "region": changed})
     (table / ".zmetadata").unlink(missing_ok=True)  # it holds a copy of the old attributes
 
 
 def _write_fields(layer: Layer, target: Path, frame: Frame) -> None:
+    """Write where the fields are in the fused image, and on the stage: both on whole pixels.
+
+    So fused again, the image is the same: every field is a plain copy of its pixels.
+    """
     rows = {}
-    regions = [region for part in layer.images for region in _moved_fields(part, frame)]
-    for (_, field), region in zip(layer.fields, regions, strict=True):
-        start = np.add(region.start_um, region.shift_um)
-        length = np.subtract(region.stop_um, region.start_um)
-        if (length <= 0).any():
-            continue  # no pixel of it is in the fused image
-        original = {f"{a}_micrometer_original": field.stage_um[a] for a in "yx"}
-        rows[field.name] = {**_row(frame, start, length), **original}
+    spacing, corner = np.array(frame.spacing), frame.corner
+    for part in layer.images:
+        for field in part.fields:
+            box = placed_box(field, part.image, frame, part.precision_px)
+            if box.empty:
+                continue  # no pixel of it is in the fused image
+            row = _row(frame, np.array(box.start) * spacing, np.array(box.shape) * spacing)
+            stage = {a: corner[a] + row[f"{a}_micrometer"] for a in frame.axes}
+            given = "yx" if stage.get("z") in (None, row["z_micrometer"]) else "zyx"
+            rows[field.name] = {**row, **{f"{a}_micrometer_original": stage[a] for a in given}}
     write_roi_table(target, "FOV_ROI_table", rows)
-    extent = np.array(frame.shape) * np.array(frame.spacing)
+    extent = np.array(frame.shape) * spacing
     well = _row(frame, np.zeros(len(frame.axes)), extent)
     write_roi_table(target, "well_ROI_table", {"well_1": well})
 

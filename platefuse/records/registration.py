@@ -122,6 +122,8 @@ class RegistrationRecord(Record):
         Where each ROI was written.
     tables : mapping of str to RegisteredTable, optional
         What was done to each table. None until the tables are copied.
+    tables_left_out : mapping of str to str, optional
+        Tables that the image does not have any more, and why.
     """
 
     section = "registration"
@@ -137,6 +139,7 @@ class RegistrationRecord(Record):
     axes: str
     rois: tuple[RegisteredRoi, ...]
     tables: Mapping[str, RegisteredTable] | None = None
+    tables_left_out: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         for roi in self.rois:
@@ -167,6 +170,8 @@ class ImageReceipt(Receipt):
         The record of the image.
     tables : mapping of str to RegisteredTable, optional
         What was done to each table.
+    tables_left_out : mapping of str to str, optional
+        As in `RegistrationRecord`.
     pixels : int, optional
         Number of pixels of level 0 written, of the image and its labels.
     seconds : float, optional
@@ -178,6 +183,7 @@ class ImageReceipt(Receipt):
     action: str
     record: RegistrationRecord | None = None
     tables: Mapping[str, RegisteredTable] | None = None
+    tables_left_out: Mapping[str, str] | None = None
     pixels: int | None = None
     seconds: float | None = None
 

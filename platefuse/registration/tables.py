@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,14 +17,19 @@ from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.storage.files import copy_tree, remove_tree
 from platefuse.tables.move import MovedRegion, check_boxes, label_of, move_table
 from platefuse.tables.table import (
+    STALE,
     has_boxes,
     is_standard_name,
     read_table,
+    stale_names,
     table_names,
     table_path,
     table_type,
+    why_not_moved,
     write_table_list,
 )
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,15 +56,19 @@ def table_actions(image: WellImage, reference: WellImage) -> dict[str, TableActi
     1.x), or if it is of type ``roi_table`` and the reference has one with the same rows (as in
     Fractal 2.x). Any other ROI table of the image is moved with its pixels. All others are copied.
 
+    Tables that can neither be moved nor copied are left out: see `tables_left_out`.
+
     Raises
     ------
     TableError
-        If a listed table is missing, or its attributes are broken.
+        If the attributes of a table are broken.
     """
     # The reference's own tables come from itself, and its record says so.
     origin: Literal["image", "reference"] = "image" if image.name == reference.name else "reference"
     actions = {
-        name: TableAction("image", has_boxes(image.live, name)) for name in table_names(image.live)
+        name: TableAction("image", has_boxes(image.live, name))
+        for name in table_names(image.live)
+        if not _is_stuck(image, name)
     }
     for name in table_names(reference.live):
         if is_standard_name(name) or (
@@ -67,6 +77,25 @@ def table_actions(image: WellImage, reference: WellImage) -> dict[str, TableActi
         ):
             actions[name] = TableAction(origin, moves=False)
     return actions
+
+
+def tables_left_out(image: WellImage, reference: WellImage) -> dict[str, str]:
+    """Tables that a registered image will not have, and why.
+
+    These are names in its list without a table, and boxes of a backend that is unknown.
+    """
+    kept = table_actions(image, reference)
+    stale = stale_names(image.live) + stale_names(reference.live)
+    reasons = dict.fromkeys(stale, STALE)
+    for name in table_names(image.live):
+        if _is_stuck(image, name):
+            reasons[name] = str(why_not_moved(image.live, name))
+    return {name: reason for name, reason in reasons.items() if name not in kept}
+
+
+def _is_stuck(image: WellImage, name: str) -> bool:
+    """Whether a table has boxes that cannot be moved."""
+    return has_boxes(image.live, name) and why_not_moved(image.live, name) is not None
 
 
 def check_actions(actions: Mapping[str, TableAction], image: WellImage, axes: str) -> None:
@@ -127,18 +156,26 @@ def copy_tables(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
         )
     reference = image.well.image(record.reference)
     actions = table_actions(image, reference)
-    copy_table_groups(actions, image, reference)
+    left_out = tables_left_out(image, reference)
+    for table, reason in left_out.items():
+        logger.warning("%s: the table %r is left out: %s", image.live, table, reason)
+    copy_table_groups(actions, image, reference, left_out)
     regions = moved_regions(record, Multiscale.read(image.live))
     tables = {
         table: _finish_table(image, table, action, regions, record.axes)
         for table, action in actions.items()
     }
-    replace(record, tables=tables).write(image.staged)
-    return ImageReceipt(well=well, image=name, action="carried", tables=tables)
+    replace(record, tables=tables, tables_left_out=left_out or None).write(image.staged)
+    return ImageReceipt(
+        well=well, image=name, action="carried", tables=tables, tables_left_out=left_out or None
+    )
 
 
 def copy_table_groups(
-    actions: Mapping[str, TableAction], image: WellImage, reference: WellImage
+    actions: Mapping[str, TableAction],
+    image: WellImage,
+    reference: WellImage,
+    left_out: Collection[str] = (),
 ) -> None:
     """Write the ``tables`` group of a staged image: each table byte for byte from its origin.
 
@@ -150,6 +187,8 @@ def copy_table_groups(
         The image, whose group metadata is kept.
     reference : WellImage
         Its reference.
+    left_out : collection of str
+        Tables that are not copied.
     """
     folders = {"image": image.live / "tables", "reference": reference.live / "tables"}
     own, new = folders["image"], image.staged / "tables"
@@ -158,7 +197,7 @@ def copy_table_groups(
         return
     model = own if is_node(own) or not actions else folders[next(iter(actions.values())).origin]
     copy_metadata_files(model, new)
-    for path in others(own, actions):
+    for path in others(own, (*actions, *left_out)):
         copy_tree(path, new / path.name)
     for name, action in actions.items():
         copy_tree(folders[action.origin] / name, new / name)
@@ -205,4 +244,6 @@ def _finish_table(
 
 
 def _same_rows(image: WellImage, reference: WellImage, name: str) -> bool:
+    if any(why_not_moved(each.live, name) is not None for each in (image, reference)):
+        return False
     return read_table(image.live, name).names == read_table(reference.live, name).names

@@ -223,8 +223,10 @@ class _Json(_FileBackend):
             write_json(path / "table.json", content)
 
     def _content(self, path: Path) -> Any:
-        attributes = all_attributes(path / "table")
-        return attributes or json.loads((path / "table.json").read_text(encoding="utf-8"))
+        attributes, file = all_attributes(path / "table"), path / "table.json"
+        if attributes or ((path / "table").is_dir() and not file.exists()):
+            return attributes  # none: a table without columns
+        return json.loads(file.read_text(encoding="utf-8"))
 
 
 class _Parquet(_FileBackend):

@@ -14,10 +14,12 @@ from platefuse.ngff.paths import safe_name
 from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import list_of
 from platefuse.tables.anndata_format import write_anndata
-from platefuse.tables.backends import find_backend
+from platefuse.tables.backends import BACKENDS, backend_of, find_backend
 
 STANDARD_NAMES = ("FOV_ROI_table", "well_ROI_table")
 _ROI_TYPES = ("roi_table", "masking_roi_table")
+STALE = "listed, but there is no such table"
+"""Why a name of a list of tables is left out."""
 _NOISE_UM = 1e-4  # what arithmetic in float32 may leave below zero
 
 
@@ -139,26 +141,32 @@ def table_path(image: Path, name: str) -> Path:
 def table_names(image: Path) -> list[str]:
     """Names of an image's tables: those listed, then others that are there.
 
+    Names in the list without a table are left out: see `stale_names`.
+
     Raises
     ------
     TableError
-        If a table that is listed is missing.
+        If the list is none, or a name in it is unsafe as a path.
     """
     folder = image / "tables"
     if not folder.is_dir():
         return []
-    listed = all_attributes(folder).get("tables", [])
-    if not isinstance(listed, list):
-        raise TableError(f"{folder}: the list `tables` is {listed!r}; expected a list of names.")
-    names = [safe_name(name, f"{folder}: a table") for name in listed]
-    for name in names:
-        if not (folder / name).is_dir():
-            raise TableError(
-                f"{folder}: the table {name!r} is listed but is not there. "
-                "Restore it or take it off the list `tables`."
-            )
+    names = [name for name in _listed(folder) if (folder / name).is_dir()]
     present = sorted(c.name for c in folder.iterdir() if c.is_dir() and is_node(c))
     return names + [name for name in present if name not in names]
+
+
+def stale_names(image: Path) -> list[str]:
+    """Names in the list of an image's tables without a table."""
+    folder = image / "tables"
+    return [name for name in _listed(folder) if not (folder / name).is_dir()]
+
+
+def _listed(folder: Path) -> list[str]:
+    listed = all_attributes(folder).get("tables") or []
+    if not isinstance(listed, list):
+        raise TableError(f"{folder}: the list `tables` is {listed!r}; expected a list of names.")
+    return list(dict.fromkeys(safe_name(name, f"{folder}: a table") for name in listed))
 
 
 @read_once
@@ -210,6 +218,16 @@ def has_boxes(image: Path, name: str) -> bool:
     except TableError:  # of a backend that we do not know: it is copied as it is
         return False
     return "x_micrometer" in columns and "len_x_micrometer" in columns
+
+
+def why_not_moved(image: Path, name: str) -> str | None:
+    """Why the boxes of a table cannot be moved: its backend is unknown. None if it is known."""
+    backend = backend_of(table_path(image, name))
+    return (
+        None
+        if backend in BACKENDS
+        else f"its backend {backend!r} is unknown, so that its boxes cannot be moved"
+    )
 
 
 def is_standard_name(name: str) -> bool:

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import zarr
 
+from platefuse import apply_registration_to_image
 from platefuse.fusion.frame import Frame
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import frame_of
 from platefuse.fusion.tables import write_fused_tables
+from platefuse.fusion.well import finish_fused_plate, fuse_well
 from platefuse.ngff.create import write_group
 from platefuse.ngff.metadata import all_attributes
 from platefuse.ngff.plate import Plate
@@ -264,3 +266,90 @@ def test_a_broken_anndata_table_is_an_error_that_names_it(tmp_path: Path, versio
     (source / "X" / (".zarray" if version == "0.5" else "zarr.json")).write_text("{")
     with pytest.raises(ValueError, match="broken: the table cannot be written as Zarr v"):
         copy_table(source, tmp_path / "new", version)
+
+
+SPELLINGS: tuple[object, ...] = (
+    "nuclei",
+    "nuclei/",
+    "../labels/nuclei",
+    "labels/nuclei",
+    {"path": "../labels/nuclei"},
+    {"path": "../labels/nuclei/"},
+    None,
+)
+
+
+@pytest.mark.parametrize("region", SPELLINGS, ids=str)
+def test_tables_of_changed_ids_are_left_out_whatever_the_spelling(
+    example_plate: PlateFactory, tmp_path: Path, region: object
+) -> None:
+    plate = example_plate(SPEC)
+    tables = plate.path / WELL / "0" / "tables"
+    for name in ("nuclei_ROI_table", "nuclei_features"):
+        attributes = {**all_attributes(tables / name), "region": region}
+        if region is None:
+            del attributes["region"]
+        (tables / name / ".zattrs").write_text(json.dumps(attributes))
+    left_out = write(layers_of(plate), tmp_path / "new", renumbered=["nuclei"])
+    assert set(left_out) == {"nuclei_ROI_table", "nuclei_features"}
+    assert all("'nuclei' have changed" in reason for reason in left_out.values())
+    if region is None:
+        assert all("it has no region" in reason for reason in left_out.values())
+    assert table_names(tmp_path / "new") == ["FOV_ROI_table", "well_ROI_table"]
+    assert write(layers_of(plate), tmp_path / "kept") == {}
+
+
+def test_a_table_with_a_column_of_labels_and_nothing_else_is_left_out(
+    example_plate: PlateFactory, tmp_path: Path
+) -> None:
+    plate = example_plate(replace(SPEC, tables=("FOV_ROI_table", "nuclei_features", "condition")))
+    table = plate.path / WELL / "0" / "tables" / "nuclei_features"
+    own = {k: v for k, v in all_attributes(table).items() if k not in ("region", "instance_key")}
+    (table / ".zattrs").write_text(json.dumps(own))
+    left_out = write(layers_of(plate), tmp_path / "new", renumbered=["cells"])
+    assert set(left_out) == {"nuclei_features"}
+    assert "condition" in table_names(tmp_path / "new")
+
+
+@pytest.mark.parametrize("stage", [(0.0, 0.0), (0.21, -0.13), (0.25, 0.25)])
+@pytest.mark.parametrize("spacing", [None, {"y": 0.8, "x": 0.7}])
+@pytest.mark.parametrize("layout", ["registered", "raw"])
+def test_a_fused_plate_fused_again_is_the_same(
+    example_plate: PlateFactory,
+    tmp_path: Path,
+    stage: tuple[float, float],
+    spacing: dict[str, float] | None,
+    layout: str,
+) -> None:
+    two = (AcquisitionSpec(0), AcquisitionSpec(1, shift_px=(4, -3)))
+    tables = ("FOV_ROI_table", "registered_FOV_ROI_table")
+    plate = example_plate(replace(SPEC, acquisitions=two, tables=tables))
+    for name in ("0", "1"):
+        move_a_field(plate.path / WELL / name, "FOV_4", stage)
+    if layout == "registered":
+        image = plate.path / WELL / "1"
+        apply_registration_to_image(zarr_url=str(image), registered_roi_table=tables[1])
+    options = FusionOptions(output_spacing=spacing)
+    (well,) = Plate.open(plate.path).read_wells()
+    fuse_well(well, tmp_path / "one.zarr", options)
+    finish_fused_plate(Plate.open(plate.path), tmp_path / "one.zarr", options)
+    (fused,) = Plate.open(tmp_path / "one.zarr").read_wells()
+    fuse_well(fused, tmp_path / "two.zarr", FusionOptions())
+    for name in ("0", "1"):
+        one, two_ = (tmp_path / f"{n}.zarr" / WELL / name for n in ("one", "two"))
+        for part in ("0", "labels/nuclei/0"):
+            pixels = [zarr.open_array(i / part, mode="r")[...] for i in (one, two_)]
+            np.testing.assert_array_equal(*pixels)
+        fields = [read_table(i, "FOV_ROI_table") for i in (one, two_)]
+        assert fields[0].names == fields[1].names
+        for column, values in fields[0].columns.items():
+            np.testing.assert_allclose(values, fields[1].columns[column], atol=2e-4)
+
+
+def move_a_field(image: Path, field: str, by_um: tuple[float, float]) -> None:
+    """Move the stage position of one field."""
+    table = read_table(image, "FOV_ROI_table")
+    rows = {n: {c: v[i] for c, v in table.columns.items()} for i, n in enumerate(table.names)}
+    for axis, um in zip("yx", by_um, strict=True):
+        rows[field][f"{axis}_micrometer_original"] += um
+    write_roi_table(image, "FOV_ROI_table", rows)
