@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import zarr
 
 from platefuse.ngff.create import write_group
+from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.storage.files import write_json
+from tests.tables import BOX, write_table
 
 PIXEL_UM = 0.5
 SHAPE = (40, 48)
@@ -37,6 +40,12 @@ class FieldsPlate:
         Whether each image has a label ``nuclei``.
     version : str
         NGFF version.
+    unique_ids : bool
+        Whether no id of a label is in two fields; else every field counts its own.
+    tables : str
+        Backend of the tables of each image; empty: there are none. They are ``regions`` (two
+        boxes), ``nuclei_ROI_table``, ``nuclei_features`` (the last field lacks a column), and
+        ``condition``, which is the same in all.
     """
 
     wells: Mapping[str, Mapping[int | None, int]]
@@ -47,6 +56,8 @@ class FieldsPlate:
     planes: int = 1
     listed: Sequence[str] = ()
     scene: Any = field(default=None)
+    unique_ids: bool = False
+    tables: str = ""
 
     def origin(self, number: int) -> tuple[int, int]:
         """First pixel of a field in the scene."""
@@ -103,11 +114,34 @@ class FieldsPlate:
         write_image(path, pixels, position=position, version=self.version)
         if self.labels:
             ids = (pixels[:1] // 1000).astype(np.uint32)
+            ids[ids > 0] += 100 * number * self.unique_ids
             write_group(path / "labels", {"labels": ["nuclei"]}, self.version)
             write_image(
                 path / "labels" / "nuclei", ids, position=position, version=self.version,
                 extra={"image-label": {"version": self.version}},
             )  # fmt: skip
+            if self.tables:
+                self._write_tables(path / "tables", ids, number)
+
+    def _write_tables(self, path: Path, ids: np.ndarray[Any, Any], number: int) -> None:
+        names = [str(i) for i in np.unique(ids) if i]
+        boxes = pd.DataFrame([[0, 1, 2, 1, 5, 4], [0, 12, 9, 1, 3, 6.5]], list("ab"), BOX)
+        masks = pd.DataFrame(1.0, index=names, columns=BOX)
+        features = pd.DataFrame({"area": np.arange(len(names)) + 0.5, "mean": 1.0}, index=names)
+        if number:
+            features = features.assign(extra=float(number))
+        condition = pd.DataFrame({"dose": [0.5]}, index=["only"])
+        write_group(path, {"tables": ["regions", "gone"]}, self.version)
+        for name, frame, kind in (
+            ("regions", boxes, "roi_table"),
+            ("nuclei_ROI_table", masks, "masking_roi_table"),
+            ("nuclei_features", features, "feature_table"),
+            ("condition", condition, "condition_table"),
+        ):
+            write_table(path / name, self.tables, frame, kind)
+            if name.startswith("nuclei"):
+                own = {"region": {"path": "../labels/nuclei"}, "instance_key": "label"}
+                replace_attributes(path / name, {**all_attributes(path / name), **own})
 
 
 def write_image(

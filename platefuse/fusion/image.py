@@ -69,6 +69,7 @@ class ImageWriter:
                 tile_table=self.options.tile_table,
                 version=version,
                 renumbered=renumbered,
+                merged=self.options.merge_labels is not None,
             )
             FusedImageRecord(
                 sources=tuple(part.name for layer in self.layers for part in layer.images),

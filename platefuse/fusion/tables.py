@@ -6,6 +6,7 @@ ones, do not describe the fused image and are not copied.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +14,35 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from platefuse.errors import TableError
 from platefuse.fusion.fields import placed_box
 from platefuse.fusion.frame import Frame
+from platefuse.fusion.joined_tables import (
+    FieldTable,
+    FusedLabel,
+    join_tables,
+    why_not_joined,
+)
 from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.fusion.stack import labels_of, unique_names
 from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.records import RegistrationRecord, digest_tree
+from platefuse.storage.files import remove_tree
 from platefuse.tables.backends import copy_table
 from platefuse.tables.masks import has_ids, region_of
-from platefuse.tables.move import MovedRegion, label_of, move_table
+from platefuse.tables.move import MovedRegion, move_table
 from platefuse.tables.table import (
+    STALE,
     has_boxes,
     is_standard_name,
+    stale_names,
     table_names,
     table_path,
+    why_not_moved,
     write_roi_table,
 )
+
+logger = logging.getLogger(__name__)
 
 
 def write_fused_tables(
@@ -39,15 +53,16 @@ def write_fused_tables(
     tile_table: str,
     version: str,
     renumbered: Collection[str] = (),
+    merged: bool = False,
 ) -> dict[str, str]:
     """Write the tables of a fused image.
 
     ``FOV_ROI_table`` and ``well_ROI_table`` are new. Each box of a custom ROI table is shifted
-    with the field that holds most of it, and cut to this field. Boxes of masking ROI tables are
-    shifted, too, but enclose what all fields hold of them: an object that is larger than the
-    overlap is whole only in the fused image. All others are copied byte for byte or, if the fused
-    plate has another Zarr format, converted to it. Tables of stacked acquisitions that have the
-    same name are renamed as labels are.
+    with the field that holds most of it, and cut to this field. Boxes of the objects of a label
+    are those of its fused pixels. All others are copied byte for byte or, if the fused plate has
+    another Zarr format, converted to it. Where each field is an image, the tables of one name are
+    joined. Tables of stacked acquisitions that have the same name are renamed as labels are. A
+    table that cannot be carried stops nothing.
 
     Parameters
     ----------
@@ -63,39 +78,39 @@ def write_fused_tables(
         NGFF version of the fused image.
     renumbered : collection of str
         Fused labels whose ids have changed: tables with their ids are left out.
+    merged : bool
+        Whether the labels of fields were merged.
 
     Returns
     -------
     dict of str to str
         Tables left out, and why.
-
-    Raises
-    ------
-    TableError
-        If a table cannot be read or written.
     """
     _write_fields(layers[0], target, frame)
-    names, left_out = ["FOV_ROI_table", "well_ROI_table"], {}
-    fused_names = {(id(x.layer), x.name): x.fused_name for x in labels_of(layers)}
+    names, left_out = ["FOV_ROI_table", "well_ROI_table"], _stale(layers)
+    labels = {(id(x.layer), x.name): x for x in labels_of(layers)}
+    fused = {
+        key: FusedLabel(x.parts, target / "labels" / x.fused_name, merged)
+        for key, x in labels.items()
+    }
     for table in _carried(layers, tile_table):
-        label = fused_names.get((id(table.layer), table.region))
-        reason = _changed_ids(table, label, renumbered)
+        key = (id(table.layer), table.region)
+        label = labels[key].fused_name if key in labels else None
+        try:
+            reason = _changed_ids(table, label, renumbered) or _carry(
+                table, target, frame, version, fused.get(key)
+            )
+        except TableError as error:  # it is only carried along
+            reason = str(error)
         if reason is not None:
+            remove_tree(target / "tables" / table.name)
             left_out[table.name] = reason
             continue
-        new = target / "tables" / table.name
-        why_not = copy_table(table.path, new, version)
-        if why_not is not None:
-            left_out[table.name] = why_not
-            continue
         if label is not None and label != table.region:
-            _rename_region(new, table.region, label)
-        if table.moves:
-            regions = _moved_fields(table.layer.images[0], frame)
-            own = label_of(target, table.name)
-            enclose = bool(table.region)
-            move_table(target, table.name, regions, frame.axes, enclose=enclose, label=own)
+            _rename_region(target / "tables" / table.name, table.region, label)
         names.append(table.name)
+    for name, reason in left_out.items():
+        logger.warning("%s: the table %r is left out: %s", target, name, reason)
     folder = target / "tables"
     replace_attributes(folder, {**all_attributes(folder), "tables": names})
     return left_out
@@ -103,54 +118,99 @@ def write_fused_tables(
 
 @dataclass(frozen=True)
 class _Carried:
-    """A table that is copied to the fused image.
+    """A table that is carried to the fused image.
 
     Attributes
     ----------
     layer : Layer
         The acquisition.
-    path : Path
-        The table's group.
+    sources : sequence of FieldTable
+        The table in each image of the acquisition that has it, or the first if all are equal.
     name : str
         Its name in the fused image.
-    moves : bool
-        Whether it has boxes, which are moved.
-    region : str
-        Name of the label whose objects it describes; empty if there is none.
+    joined : bool
+        Whether the tables of several fields are joined.
     """
 
     layer: Layer
-    path: Path
+    sources: Sequence[FieldTable]
     name: str
-    moves: bool
-    region: str
+    joined: bool
+
+    @property
+    def region(self) -> str:
+        """Name of the label whose objects it describes; empty if there is none."""
+        return self.sources[0].region
+
+
+def _stale(layers: Sequence[Layer]) -> dict[str, str]:
+    images = [part.image.path for layer in layers for part in layer.images]
+    present = {name for image in images for name in table_names(image)}
+    stale = [name for image in images for name in stale_names(image)]
+    return {name: STALE for name in stale if name not in present}
+
+
+def _carry(
+    table: _Carried, target: Path, frame: Frame, version: str, label: FusedLabel | None
+) -> str | None:
+    """Write a table of the fused image; returns why it cannot be."""
+    new = target / "tables" / table.name
+    if table.joined:
+        reason = why_not_joined(table.sources, label)
+        if reason is None:
+            regions = [_moved_fields(source.part, frame) for source in table.sources]
+            join_tables(table.sources, regions, frame.axes, new, label)
+        return reason
+    (source,) = table.sources
+    image = source.part.image.path
+    reason = why_not_moved(image, source.path.name) if source.moves else None
+    reason = reason or copy_table(source.path, new, version)
+    if reason is None and source.moves:
+        own = None if label is None else label.image
+        regions_of_field = _moved_fields(source.part, frame)
+        enclose = bool(table.region)
+        move_table(target, table.name, regions_of_field, frame.axes, enclose=enclose, label=own)
+    return reason
 
 
 def _carried(layers: Sequence[Layer], tile_table: str) -> list[_Carried]:
-    """The tables to copy; of equal ones with neither boxes nor a label, the first."""
-    own: list[list[tuple[str, bool]]] = []
+    """The tables to carry; of equal ones with neither boxes nor ids, the first."""
+    own = [_sources(layer, tile_table) for layer in layers]
     known: set[tuple[str, str]] = set()
-    for layer in layers:
-        image, kept = layer.image.path, []
+    carried: list[dict[str, tuple[Sequence[FieldTable], bool]]] = []
+    for layer, sources in zip(layers, own, strict=True):
+        kept: dict[str, tuple[Sequence[FieldTable], bool]] = {}
+        for name, tables in sources.items():
+            joined = len(layer.images) > 1
+            if not any(t.moves or t.region or (joined and has_ids(t.path)) for t in tables):
+                content = {(name, digest_tree(t.path)) for t in tables}
+                if len(content) == 1 and len(tables) == len(layer.images):
+                    if content <= known:
+                        continue
+                    known |= content
+                    tables, joined = tables[:1], False
+            kept[name] = tables, joined
+        carried.append(kept)
+    new = unique_names(layers, [list(kept) for kept in carried])
+    return [
+        _Carried(layer, tables, fused, joined)
+        for layer, kept, fused_names in zip(layers, carried, new, strict=True)
+        for (tables, joined), fused in zip(kept.values(), fused_names, strict=True)
+    ]
+
+
+def _sources(layer: Layer, tile_table: str) -> dict[str, Sequence[FieldTable]]:
+    """The tables of an acquisition by name, but those that are replaced."""
+    found: dict[str, list[FieldTable]] = {}
+    for part in layer.images:
+        image = part.image.path
         replaced = {tile_table, _registered_table(image)}
         for name in table_names(image):
-            moves = has_boxes(image, name)
-            if moves and (name in replaced or is_standard_name(name)):
-                continue
-            if not moves and not region_of(table_path(image, name)):
-                content = name, digest_tree(table_path(image, name))
-                if content in known:
-                    continue
-                known.add(content)
-            kept.append((name, moves))
-        own.append(kept)
-    new = unique_names(layers, [[name for name, _ in kept] for kept in own])
-    return [
-        _Carried(layer, path, fused, moves, region_of(path, layer.labels))
-        for layer, kept, fused_names in zip(layers, own, new, strict=True)
-        for (name, moves), fused in zip(kept, fused_names, strict=True)
-        for path in [table_path(layer.image.path, name)]
-    ]
+            moves, path = has_boxes(image, name), table_path(image, name)
+            if not (moves and (name in replaced or is_standard_name(name))):
+                table = FieldTable(part, path, moves, region_of(path, part.image.labels))
+                found.setdefault(name, []).append(table)
+    return dict(found)
 
 
 def _registered_table(image: Path) -> str | None:
@@ -162,7 +222,7 @@ def _changed_ids(table: _Carried, label: str | None, renumbered: Collection[str]
     """Why the ids of a table are not those of the fused label; None if they are, or it has none."""
     if label in renumbered:
         return f"ids of the label {label!r} have changed"
-    if label is None and renumbered and has_ids(table.path):
+    if label is None and renumbered and any(has_ids(x.path) for x in table.sources):
         changed = ", ".join(map(repr, sorted(renumbered)))
         region = f"its region {table.region!r} is no label" if table.region else "it has no region"
         return f"ids of the label {changed} have changed, and {region}: it may have these ids"

@@ -65,15 +65,16 @@ def table_actions(image: WellImage, reference: WellImage) -> dict[str, TableActi
     """
     # The reference's own tables come from itself, and its record says so.
     origin: Literal["image", "reference"] = "image" if image.name == reference.name else "reference"
+    own = table_names(image.live)
     actions = {
         name: TableAction("image", has_boxes(image.live, name))
-        for name in table_names(image.live)
+        for name in own
         if not _is_stuck(image, name)
     }
     for name in table_names(reference.live):
         if is_standard_name(name) or (
             table_type(reference.live, name) == "roi_table"
-            and (name not in actions or _same_rows(image, reference, name))
+            and (name not in own or _same_rows(image, reference, name))
         ):
             actions[name] = TableAction(origin, moves=False)
     return actions
@@ -244,6 +245,8 @@ def _finish_table(
 
 
 def _same_rows(image: WellImage, reference: WellImage, name: str) -> bool:
+    if image.name == reference.name:
+        return True
     if any(why_not_moved(each.live, name) is not None for each in (image, reference)):
         return False
     return read_table(image.live, name).names == read_table(reference.live, name).names

@@ -60,6 +60,21 @@ async def read_column(path: Path, name: str) -> list[str] | None:
     return [str(text) for text in await _texts(frame, name)]
 
 
+async def read_texts(path: Path) -> dict[str, list[str]]:
+    """The columns of ``obs`` as text; empty where a value is missing.
+
+    Parameters
+    ----------
+    path : Path
+        The table's group.
+    """
+    from zarr.api.asynchronous import open_group
+
+    frame: Any = await (await open_group(store=path, mode="r")).getitem("obs")
+    columns = map(str, frame.attrs.get("column-order", []))
+    return {c: [text or "" for text in await _texts(frame, c)] for c in columns}
+
+
 async def _read_index(table: AsyncGroup, path: Path, axis: str) -> list[str]:
     """The index of a data frame, in any encoding that AnnData has written.
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,14 +23,12 @@ from platefuse.ngff.metadata import (
     replace_attributes,
 )
 from platefuse.storage.files import copy_tree, write_json
-from platefuse.tables.anndata_format import read_column, read_numbers, write_anndata
+from platefuse.tables.anndata_format import read_column, read_numbers, read_texts, write_anndata
+from platefuse.tables.rows import Content, changed_column, changed_rows, split_rows
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-Content = tuple[list[str], dict[str, list[float]]]
-"""Names of the rows, and the numeric columns by name."""
 
 
 class Backend(ABC):
@@ -69,6 +66,10 @@ class Backend(ABC):
         """
         numbers = self.read(path, None)[1]
         return [f"{n:.17g}" for n in numbers[key]] if key in numbers else None
+
+    def texts(self, path: Path) -> dict[str, list[str]]:
+        """The columns that `read` leaves out, as text; empty where a value is missing."""
+        return {}
 
     @abstractmethod
     def rewrite(
@@ -126,6 +127,11 @@ class _AnnData(Backend):
         found = run_coroutine(read_column(path, key))
         return super().instances(path, key) if found is None else found
 
+    def texts(self, path: Path) -> dict[str, list[str]]:
+        from platefuse.storage.threads import run_coroutine
+
+        return run_coroutine(read_texts(path))
+
     def rewrite(
         self, path: Path, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]
     ) -> None:
@@ -168,6 +174,18 @@ class _AnnData(Backend):
 class _FileBackend(Backend):
     """A file in the group, and no arrays."""
 
+    @abstractmethod
+    def _rows(self, path: Path) -> list[dict[str, Any]]: ...
+
+    def read(self, path: Path, index_key: str | None) -> Content:
+        return split_rows(self._rows(path), index_key)
+
+    def texts(self, path: Path) -> dict[str, list[str]]:
+        rows = self._rows(path)
+        numbers = split_rows(rows, None)[1]
+        columns = [c for c in (rows[0] if rows else ()) if c not in numbers]
+        return {c: ["" if row[c] is None else str(row[c]) for row in rows] for c in columns}
+
     def convert(self, source: Path, target: Path, kind: Format) -> str | None:
         return _convert_files(source, target, kind)
 
@@ -175,10 +193,9 @@ class _FileBackend(Backend):
 class _Csv(_FileBackend):
     name = "csv"
 
-    def read(self, path: Path, index_key: str | None) -> Content:
+    def _rows(self, path: Path) -> list[dict[str, Any]]:
         with (path / "table.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return _split(rows, index_key)
+            return list(csv.DictReader(file))
 
     def rewrite(
         self, path: Path, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]
@@ -190,7 +207,7 @@ class _Csv(_FileBackend):
         with file.open("w", newline="", encoding="utf-8") as handle:
             writer = csv.DictWriter(handle, columns)
             writer.writeheader()
-            writer.writerows(_changed(rows, numbers, keep))
+            writer.writerows(changed_rows(rows, numbers, keep))
 
 
 class _Json(_FileBackend):
@@ -198,15 +215,15 @@ class _Json(_FileBackend):
 
     name = "json"
 
-    def read(self, path: Path, index_key: str | None) -> Content:
-        content = self._content(path)
+    def _rows(self, path: Path) -> list[dict[str, Any]]:
+        content: Any = self._content(path)
         if isinstance(content, dict):  # column-wise: {column: {row: value}} or {column: [values]}
             first: Any = next(iter(content.values()), [])
             keys = list(first) if isinstance(first, dict) else list(range(len(first)))
             content = [
                 {"": str(k), **{c: column[k] for c, column in content.items()}} for k in keys
             ]
-        return _split(content, index_key)
+        return list(content)
 
     def rewrite(
         self, path: Path, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]
@@ -214,9 +231,9 @@ class _Json(_FileBackend):
         in_group = bool(all_attributes(path / "table"))
         content = self._content(path)
         if isinstance(content, list):
-            content = _changed(content, numbers, keep)
+            content = changed_rows(content, numbers, keep)
         else:  # column-wise, as above
-            content = {c: _changed_column(v, numbers.get(c), keep) for c, v in content.items()}
+            content = {c: changed_column(v, numbers.get(c), keep) for c, v in content.items()}
         if in_group:
             replace_attributes(path / "table", content)
         else:
@@ -232,11 +249,12 @@ class _Json(_FileBackend):
 class _Parquet(_FileBackend):
     name = "parquet"
 
-    def read(self, path: Path, index_key: str | None) -> Content:
+    def _rows(self, path: Path) -> list[dict[str, Any]]:
         import pyarrow.parquet
 
+        rows: list[dict[str, Any]]
         rows = pyarrow.parquet.read_table(path / "table.parquet").to_pylist()
-        return _split(rows, index_key if index_key else None)
+        return rows
 
     def rewrite(
         self, path: Path, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]
@@ -336,49 +354,3 @@ def _convert_groups(source: Path, target: Path, kind: Format) -> None:
             _convert_groups(child, target / child.name, kind)
         elif child.name not in (*METADATA_FILES, CONSOLIDATED_FILE):
             copy_tree(child, target / child.name)
-
-
-def _split(rows: Sequence[Mapping[str, Any]], index_key: str | None) -> Content:
-    if not rows:
-        return [], {}
-    known = ("FieldIndex", "label", "__index_level_0__", "index", "")
-    columns = list(rows[0])
-    key = index_key if index_key in columns else next((k for k in known if k in columns), None)
-    names = [str(row[key]) if key is not None else str(i) for i, row in enumerate(rows)]
-    numbers = {}
-    for column in columns:
-        try:
-            numbers[column] = [_number(row[column]) for row in rows]
-        except (TypeError, ValueError):
-            continue  # a column of text
-    return names, numbers
-
-
-def _number(cell: Any) -> float:
-    """A number; an empty cell is how CSV, JSON and Parquet write what is not a number."""
-    return math.nan if cell is None or cell == "" else float(cell)
-
-
-def _changed(
-    rows: Sequence[Mapping[str, Any]],
-    numbers: Mapping[str, NDArray[np.float64]],
-    keep: NDArray[np.bool_],
-) -> list[dict[str, Any]]:
-    return [
-        {**row, **{column: float(values[i]) for column, values in numbers.items()}}
-        for i, row in enumerate(rows)
-        if keep[i]
-    ]
-
-
-def _changed_column(
-    column: Any, values: NDArray[np.float64] | None, keep: NDArray[np.bool_]
-) -> Any:
-    """One column of a column-wise JSON table, whether its rows have names or not."""
-    keys = list(column) if isinstance(column, dict) else range(len(column))
-    new = {
-        key: column[key] if values is None else float(values[i])
-        for i, key in enumerate(keys)
-        if keep[i]
-    }
-    return new if isinstance(column, dict) else list(new.values())

@@ -7,7 +7,7 @@ row of which nothing remains is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.errors import TableError
+from platefuse.geometry import Box
 from platefuse.ngff.image import Multiscale, label_names
 from platefuse.ngff.metadata import all_attributes
 from platefuse.tables.backends import find_backend
@@ -176,15 +177,10 @@ def move_table(
     table = read_table(image, name)
     if not table.names:
         return 0
-    own, start, length = _boxes(table, axes)
-    regions = [region.along([axes.index(a) for a in own]) for region in regions]
-    start, length = move_boxes(start, length, regions, enclose=enclose)
-    keep = np.asarray((length > 0).all(axis=1))
-    ids = None if label is None else ids_of(table.path, table.names)
-    if label is not None and ids is not None:
-        start, length, keep = _boxes_of_objects(label, ids, own, table)
-    numbers = {f"{a}_micrometer": start[:, k] for k, a in enumerate(own)}
-    numbers |= {f"len_{a}_micrometer": length[:, k] for k, a in enumerate(own)}
+    objects = None if label is None else object_boxes(label)
+    numbers, keep = moved_columns(
+        table, regions, axes, enclose=enclose, label=label, objects=objects
+    )
     try:
         find_backend(table.path).rewrite(table.path, numbers, keep)
     except Exception as error:  # anndata and parsers raise what they like
@@ -192,24 +188,59 @@ def move_table(
     return int((~keep).sum())
 
 
-def _boxes_of_objects(
-    label: Multiscale, ids: Sequence[int], own: str, table: Table
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Starts and lengths of the boxes of objects on some axes, and which objects have pixels.
+def moved_columns(
+    table: Table,
+    regions: Sequence[MovedRegion],
+    axes: str,
+    *,
+    enclose: bool = False,
+    label: Multiscale | None = None,
+    objects: Mapping[int, Box] | None = None,
+) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.bool_]]:
+    """The columns of a table's boxes after they were moved, and which rows are kept.
+
+    Parameters
+    ----------
+    table : Table
+        The table.
+    regions, axes, enclose, label
+        As in `move_table`.
+    objects : mapping of int to Box, optional
+        The boxes of the label's objects; see `object_boxes`.
+    """
+    own, start, length = _boxes(table, axes)
+    ids = None if objects is None else ids_of(table.path, table.names)
+    if label is not None and objects is not None and ids is not None:
+        keep = np.array([number in objects for number in ids], bool)
+        _place_objects(label, objects, ids, own, start, length)
+    else:
+        regions = [region.along([axes.index(a) for a in own]) for region in regions]
+        start, length = move_boxes(start, length, regions, enclose=enclose)
+        keep = np.asarray((length > 0).all(axis=1))
+    numbers = {f"{a}_micrometer": start[:, k] for k, a in enumerate(own)}
+    numbers |= {f"len_{a}_micrometer": length[:, k] for k, a in enumerate(own)}
+    return numbers, keep
+
+
+def _place_objects(
+    label: Multiscale,
+    objects: Mapping[int, Box],
+    ids: Sequence[int],
+    own: str,
+    start: NDArray[np.float64],
+    length: NDArray[np.float64],
+) -> None:
+    """Set starts and lengths, on the axes `own`, to those of the objects that have pixels.
 
     On an axis that the label lacks, or on which it has one plane, the boxes of the table are kept:
     they say for which planes of the image the label holds.
     """
-    found = object_boxes(label)
-    keep = np.array([number in found for number in ids])
-    _, start, length = _boxes(table, own)
     sizes = zip(label.spatial, label.shape_in_space, strict=True)
     for place, (axis, planes) in enumerate(sizes):
         if axis not in own or (axis == "z" and planes == 1):
             continue
         k, um = own.index(axis), label.pixel_size_um[axis]
-        for row in np.flatnonzero(keep).tolist():
-            box = found[ids[row]]
-            start[row, k] = box.start[place] * um
-            length[row, k] = box.shape[place] * um
-    return start, length, keep
+        for row, number in enumerate(ids):
+            if number in objects:
+                start[row, k] = objects[number].start[place] * um
+                length[row, k] = objects[number].shape[place] * um

@@ -163,7 +163,7 @@ def stale_names(image: Path) -> list[str]:
 
 
 def _listed(folder: Path) -> list[str]:
-    listed = all_attributes(folder).get("tables") or []
+    listed = all_attributes(folder).get("tables", [])
     if not isinstance(listed, list):
         raise TableError(f"{folder}: the list `tables` is {listed!r}; expected a list of names.")
     return list(dict.fromkeys(safe_name(name, f"{folder}: a table") for name in listed))

@@ -419,7 +419,6 @@ def test_tables_that_do_not_fit_are_errors_and_nothing_is_written(
         (lambda image: (image / ".zattrs").write_text("{"), "broken JSON"),
         (lambda image: (image / "0" / ".zarray").unlink(), "no Zarr array here"),
         (lambda image: shutil.rmtree(image / "tables" / FIELDS), f"no table '{FIELDS}'"),
-        (lambda image: shutil.rmtree(image / "tables" / "nuclei_features"), "listed but is not"),
         (lambda image: shutil.rmtree(image / "labels" / "nuclei"), "listed but is not there"),
         (lambda image: (image / "labels" / "nuclei" / "1" / ".zarray").unlink(), "no Zarr array"),
     ],

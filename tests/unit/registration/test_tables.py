@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 import zarr
 
 from platefuse.errors import RecordError, TableError
+from platefuse.ngff.create import write_group
+from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import RegisteredTable, RegistrationIdentity, RegistrationRecord
 from platefuse.registration.request import RegistrationRequest
@@ -23,7 +26,7 @@ from platefuse.registration.tables import (
     copy_tables,
     table_actions,
 )
-from platefuse.tables.table import read_table
+from platefuse.tables.table import read_table, table_names
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.damage import SPEC, refused, register, with_attributes
 from tests.records import IDENTITY, registration_record, roi
@@ -310,3 +313,41 @@ def test_tables_of_a_registered_image_are_not_copied_again(
     registration_record(tables=tables).write(image.live)
     receipt = copy_tables(image, RegistrationRequest(IDENTITY.roi_table))
     assert (receipt.action, receipt.tables) == ("registered before", tables)
+
+
+def test_stale_names_and_boxes_of_unknown_backends_stop_nothing(
+    plate: ExamplePlate, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = plate.path / "B" / "03" / "1"
+    version = str(plate.truth.spec.ngff_version)
+    for name, kind in (("odd", "masking_roi_table"), ("carried", "feature_table")):
+        table = image / "tables" / name
+        write_group(table, {"backend": "sqlite_v1", "type": kind}, version)
+        (table / "table.db").write_bytes(b"1")
+    folder = image / "tables"
+    listed = [*table_names(image), "gone"]
+    replace_attributes(folder, {**all_attributes(folder), "tables": listed})
+    with caplog.at_level(logging.WARNING):
+        register(plate.path)
+    record = RegistrationRecord.read(image)
+    assert record is not None
+    assert record.tables_left_out == {
+        "gone": "listed, but there is no such table",
+        "odd": "its backend 'sqlite' is unknown, so that its boxes cannot be moved",
+    }
+    assert "the table 'gone' is left out" in caplog.text
+    assert (folder / "carried" / "table.db").read_bytes() == b"1"
+    assert not (folder / "odd").exists()
+    listed = [str(name) for name in all_attributes(folder)["tables"]]  # type: ignore[union-attr]
+    assert set(listed) == set(table_names(image)) == {*record.tables or ()}
+    assert "gone" not in listed
+
+
+def test_an_empty_table_without_columns_is_carried(plate: ExamplePlate) -> None:
+    image = plate.path / "B" / "03" / "1"
+    version = str(plate.truth.spec.ngff_version)
+    table = image / "tables" / "nothing"
+    write_group(table, {"backend": "json", "type": "masking_roi_table"}, version)
+    write_group(table / "table", {}, version)
+    register(plate.path)
+    assert read_table(image, "nothing").names == ()

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from platefuse.errors import TableError
 from platefuse.ngff.create import write_group
 from platefuse.ngff.metadata import V2, V3, Format, all_attributes
-from platefuse.tables.backends import BACKENDS, Backend, Content, copy_table, find_backend
+from platefuse.tables.backends import BACKENDS, Backend, copy_table, find_backend
 from platefuse.tables.move import MovedRegion, move_table
+from platefuse.tables.rows import Content
 from platefuse.tables.table import read_table
 
 

@@ -22,6 +22,7 @@ from platefuse.tables.table import (
     has_boxes,
     is_standard_name,
     read_table,
+    stale_names,
     table_names,
     table_path,
     table_type,
@@ -366,13 +367,21 @@ def test_a_broken_file_is_our_error_or_has_no_boxes(
         read_table(tmp_path / "image", "t").rois("yx")
 
 
-@pytest.mark.parametrize("listed", [None, 5, "text", [None], {"a": 1}, [["a"]], ["missing"]])
+@pytest.mark.parametrize("listed", [None, 5, "text", [None], {"a": 1}, [["a"]]])
 def test_a_list_of_tables_that_is_none_is_our_error(tmp_path: Path, listed: object) -> None:
     folder = image(tmp_path) / "tables"
     folder.mkdir()
     (folder / ".zattrs").write_text(json.dumps({"tables": listed}))
     with pytest.raises(PlatefuseError, match="image/tables"):
         table_names(tmp_path / "image")
+
+
+def test_names_without_a_table_are_known(tmp_path: Path) -> None:
+    path = image(tmp_path)
+    write_roi_table(path, "a", good_rows())
+    (path / "tables" / ".zattrs").write_text('{"tables": ["gone", "a", "gone"]}')
+    assert (table_names(path), stale_names(path)) == (["a"], ["gone"])
+    assert stale_names(tmp_path / "nothing") == []
 
 
 def test_tables_that_nobody_listed_are_found_too(tmp_path: Path) -> None:
