@@ -109,8 +109,8 @@ def test_what_cannot_be_joined_is_left_out_and_stops_nothing(tmp_path: Path) -> 
         write_group(path / field / "tables" / "odd", {"backend": backend}, "0.4")
     other = path / "2" / "tables" / "nuclei_features"
     replace_attributes(other, {**all_attributes(other), "region": "cells"})
-    for field in range(4):
-        mask = path / str(field) / "tables" / "nuclei_ROI_table"
+    for number in range(4):
+        mask = path / str(number) / "tables" / "nuclei_ROI_table"
         own = {k: v for k, v in all_attributes(mask).items() if k != "region"}
         replace_attributes(mask, own)
     (path / "3" / "tables" / "regions" / "X" / ".zarray").write_text("{")
