@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import zarr
 
-from platefuse.fusion.layers import LayerReader
+from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.well import fuse_well
 from platefuse.ngff.create import write_group
