@@ -300,7 +300,7 @@ def label_names(image: Path) -> list[str]:
 
 def _label_name(name: object, folder: Path) -> str:
     parts = name.split("/") if isinstance(name, str) else [name]
-    return "/".join(safe_name(part, f"{folder}: a label") for part in parts)
+    return "/".join(safe_name(part, f"{folder}: a part of the label {name!r}") for part in parts)
 
 
 def _labels_below(folder: Path, prefix: str = "") -> list[str]:

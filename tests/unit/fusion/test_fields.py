@@ -11,10 +11,11 @@ import pytest
 from platefuse.engine.affine import AffineView
 from platefuse.engine.views import ShiftedView
 from platefuse.errors import TableError
-from platefuse.fusion.fields import Field, Layer, find_fields, precision_px
+from platefuse.fusion.fields import Field, find_fields, precision_px
 from platefuse.fusion.frame import Frame
+from platefuse.fusion.layers import FieldImage
 from platefuse.geometry import Box
-from platefuse.ngff.image import Multiscale
+from platefuse.ngff.image import Image, Multiscale
 from platefuse.records import RegistrationRecord
 from platefuse.tables.table import write_roi_table
 from platefuse.testing import AcquisitionSpec, PlateSpec
@@ -191,8 +192,8 @@ def frame(spacing: float = 0.5) -> Frame:
     return Frame("zyx", (2.0, spacing, spacing), (1.0, 0.25, 0.25), (3, 40, 90))
 
 
-def layer_of(image: Path, table: str = "FOV_ROI_table") -> Layer:
-    return Layer.read("0", 0, image, table)
+def layer_of(image: Path, table: str = "FOV_ROI_table") -> FieldImage:
+    return FieldImage("0", Image.read(image), fields_of(image, table))
 
 
 def test_extents_are_from_the_first_pixel_centre_to_the_last(image: Path) -> None:

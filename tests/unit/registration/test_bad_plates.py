@@ -160,9 +160,9 @@ METADATA: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "an image's path": (image_listed("/etc"), ("an image is named '/etc'", "not safe")),
     "a label's name": (
         listed("1/labels", "labels", "../../0/labels/nuclei"),
-        ("1/labels", "a label is named '../../0/labels/nuclei'", "not safe"),
+        ("1/labels", "a part of the label '../../0/labels/nuclei'", "not safe"),
     ),
-    "a label's path": (listed("1/labels", "labels", "/etc"), ("a label is named '/etc'",)),
+    "a label's path": (listed("1/labels", "labels", "/etc"), ("a part of the label '/etc'",)),
     "a level's name": (
         in_image("1", lambda e: e["datasets"][0].__setitem__("path", "../0/0")),
         ("a part of a level's path is named '..'", "not safe"),
