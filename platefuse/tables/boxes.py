@@ -89,6 +89,7 @@ def _negative_origin(
 ) -> Mapping[str, float] | None:
     """The smallest position on each axis with negative ones; None if there is no use in it."""
     shape = dict(zip(image.spatial, image.shape_in_space, strict=True))
+    tables = [table for table in tables if table.names]  # an empty one may have no columns
     origin = {}
     for axis in axes:
         starts = [um for table in tables for um in table.column(f"{axis}_micrometer")]
