@@ -42,8 +42,9 @@ EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
 TESTS = {
     "geometry": ["test_geometry.py"],
     "records/base": ["test_records.py"],
-    "records/registration": ["test_records.py"],
+    "records/digests": ["test_records.py"],
     "records/fusion": ["test_records.py"],
+    "records/registration": ["test_records.py"],
     "registration/rois": ["registration/test_rois.py"],
     "registration/tables": ["registration/test_tables.py"],
     "registration/swap": ["registration/test_swap.py"],

@@ -27,6 +27,8 @@ from platefuse.tables.backends import copy_table
 from platefuse.tables.table import read_table, table_names, write_roi_table
 from platefuse.testing import AcquisitionSpec, PlateSpec
 from tests.conftest import ExamplePlate, PlateFactory
+from tests.records import IDENTITY, registration_record
+from tests.records import roi as record_roi
 from tests.truth import read_level
 
 WELL = "B/03"
@@ -204,6 +206,32 @@ def test_boxes_are_cut_to_the_fused_image_and_dropped_outside(
     assert (field.name, field.length_um) == ("FOV_1", {"y": 5.0, "x": 5.0})
 
 
+def test_boxes_are_cut_where_the_fused_image_begins(
+    with_custom_rois: ExamplePlate, tmp_path: Path
+) -> None:
+    layers = layers_of(with_custom_rois)
+    whole = frame_of(layers, [1.0, 0.5, 0.5], "union")
+    z, y, x = whole.origin
+    write(layers, tmp_path / "new", frame=replace(whole, origin=(z, y + 4, x + 3)))
+    first = read_table(tmp_path / "new", "regions").rois("yx")[0]
+    assert first.start_um == pytest.approx({"y": 0, "x": 0}, abs=1e-3)
+    assert first.length_um == pytest.approx({"y": 5, "x": 4}, abs=1e-3)
+    field = read_table(tmp_path / "new", "FOV_ROI_table").rois("yx")[0]
+    assert (field.name, field.start_um) == ("FOV_1", {"y": 0.0, "x": 0.0})
+    assert field.length_um == {"y": 16.0, "x": 21.0}
+
+
+def test_a_field_that_only_touches_the_fused_image_is_not_listed(
+    with_custom_rois: ExamplePlate, tmp_path: Path
+) -> None:
+    layers = layers_of(with_custom_rois)
+    whole = frame_of(layers, [1.0, 0.5, 0.5], "union")
+    for width, names in ((40, ("FOV_1",)), (41, ("FOV_1", "FOV_2"))):  # the second begins at 40
+        target = tmp_path / str(width)
+        write(layers, target, frame=replace(whole, shape=(1, 32, width)))
+        assert read_table(target, "FOV_ROI_table").names == names
+
+
 def test_stage_positions_stay_with_the_fields(example_plate: PlateFactory, tmp_path: Path) -> None:
     plate = example_plate(SPEC)
     write(layers_of(plate), tmp_path / "new")
@@ -235,6 +263,40 @@ def test_tables_of_stacked_acquisitions_are_told_apart(
         attributes = all_attributes(tmp_path / "new" / "tables" / f"nuclei_features_acq{number}")
         assert attributes["region"] == {"path": f"../labels/nuclei_acq{number}"}
         assert attributes["instance_key"] == "label"
+
+
+def test_equal_boxes_of_two_acquisitions_are_both_kept(
+    example_plate: PlateFactory, tmp_path: Path
+) -> None:
+    two = (AcquisitionSpec(0), AcquisitionSpec(3, shift_px=(2, 2)))
+    plate = example_plate(replace(SPEC, acquisitions=two, tables=("FOV_ROI_table",)))
+    for image in ("0", "3"):
+        write_roi_table(plate.path / WELL / image, "regions", {"a": roi(2, 3, 5, 6)})
+    write(layers_of(plate), tmp_path / "new")
+    assert table_names(tmp_path / "new")[2:] == ["regions_acq0", "regions_acq3"]
+
+
+@pytest.mark.parametrize("registered", ["tiles", "registered"])
+def test_boxes_of_fields_and_registered_ones_do_not_describe_the_fused_image(
+    with_custom_rois: ExamplePlate, tmp_path: Path, registered: str
+) -> None:
+    image = with_custom_rois.path / WELL / "0"
+    tiles = read_table(image, "FOV_ROI_table")
+    rows = {
+        name: {column: values[k] for column, values in tiles.columns.items()}
+        for k, name in enumerate(tiles.names)
+    }
+    for name in ("tiles", "registered", "old_FOV_ROI_table", "well_ROI_table"):
+        write_roi_table(image, name, rows)
+    field = record_roi("FOV_1", (0.0,) * 3, (0, 0, 0), (1, 40, 48))
+    identity = replace(IDENTITY, roi_table=registered)
+    registration_record(field, axes="zyx", identity=identity).write(image)
+    layers = [Layer.read("0", 0, image, "tiles")]
+    frame = frame_of(layers, [1.0, 0.5, 0.5], "union")
+    write_group(tmp_path / "new", {"multiscales": []}, "0.4")
+    write_fused_tables(layers, tmp_path / "new", frame, tile_table="tiles", version="0.4")
+    left = [] if registered == "registered" else ["registered"]
+    assert table_names(tmp_path / "new") == ["FOV_ROI_table", "well_ROI_table", "regions", *left]
 
 
 def test_a_table_of_one_acquisition_alone_keeps_its_name_and_follows_its_label(

@@ -43,6 +43,27 @@ def test_a_box_encloses_what_all_pieces_hold_of_it() -> None:
     np.testing.assert_allclose(kept, [[6], [3], [0]])
 
 
+def test_a_box_encloses_only_regions_that_hold_it_on_every_axis() -> None:
+    whole = MovedRegion((0.0, 0.0), (10.0, 10.0), (1.0, 1.0))
+    below = MovedRegion((20.0, 0.0), (30.0, 10.0), (100.0, 100.0))
+    box = np.array([[2.0, 3.0]]), np.array([[4.0, 5.0]])
+    moved, kept = move_boxes(*box, [whole, below], enclose=True)
+    np.testing.assert_array_equal((moved, kept), ([[3, 4]], [[4, 5]]))
+
+
+@pytest.mark.parametrize("enclose", [False, True])
+@pytest.mark.parametrize(("far", "least"), [(0.0, 1e-3), (2.0**20, 0.5)])
+def test_what_rounding_may_leave_of_a_box_is_nothing(
+    enclose: bool, far: float, least: float
+) -> None:
+    # The columns are float32, so that positions are less precise the farther away the boxes are.
+    start = np.array([[0.0, 0.0], [0.0, 0.0], [far, 0.0]])
+    length = np.array([[least, 9.0], [1.001 * least, 9.0], [5.0, 9.0]])
+    region = MovedRegion((0.0, 0.0), (2.0**21, 20.0), (0.0, 0.0))
+    _, kept = move_boxes(start, length, [region], enclose=enclose)
+    np.testing.assert_allclose(kept, [[0, 0], *length[1:]])
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 90), st.floats(1, 10)), min_size=1, max_size=5),
     st.floats(-20, 20),
