@@ -291,7 +291,9 @@ def test_boxes_of_fields_and_registered_ones_do_not_describe_the_fused_image(
     field = record_roi("FOV_1", (0.0,) * 3, (0, 0, 0), (1, 40, 48))
     identity = replace(IDENTITY, roi_table=registered)
     registration_record(field, axes="zyx", identity=identity).write(image)
-    layers = [Layer.read("0", 0, image, "tiles")]
+    layers = LayerReader(FusionOptions(tile_table="tiles")).read(
+        Plate.open(with_custom_rois.path).read_wells()[0]
+    )
     frame = frame_of(layers, [1.0, 0.5, 0.5], "union")
     write_group(tmp_path / "new", {"multiscales": []}, "0.4")
     write_fused_tables(layers, tmp_path / "new", frame, tile_table="tiles", version="0.4")
