@@ -72,8 +72,11 @@ def test_status_reports_what_it_reported_then(
 ) -> None:
     extract(plate, tmp_path)
     monkeypatch.chdir(tmp_path)  # the paths that it reports are relative
-    status = plate_status(f"{plate}.zarr").as_dict()
-    assert json.loads(json.dumps(status)) == status_then(plate)
+    status = json.loads(json.dumps(plate_status(f"{plate}.zarr").as_dict()))
+    for well in status["wells"]:  # 0.1.0 did not tell which images of a well are fused
+        fused = [image.pop("fused") for image in well["images"]]
+        assert fused == [well["fused"]] * len(fused)
+    assert status == status_then(plate)
 
 
 class TestRegisteredInPlace:
@@ -146,8 +149,11 @@ class TestHalfRegistered:
         assert_finished_as_planned(half, "A/01")
 
     def test_tables_of_a_complete_staged_image_can_be_copied_again(self, half: Path) -> None:
-        again = content(copy_tables(well_of(half, "A/01").image("1"), IN_PLACE))
-        assert again["tables"] == receipt(half, "A/01/1/copy_tables")["tables"]
+        again = content(copy_tables(well_of(half, "A/01").image("1"), IN_PLACE))["tables"]
+        then = receipt(half, "A/01/1/copy_tables")["tables"]
+        # Boxes of objects are exact now; 0.1.0 moved them with the fields.
+        assert again["nuclei_ROI_table"].pop("sha256") != then["nuclei_ROI_table"].pop("sha256")
+        assert again == then
 
     def test_kept_backups_are_discarded(self, half: Path) -> None:
         well = well_of(half, "A/02")
