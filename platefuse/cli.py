@@ -200,6 +200,8 @@ def status_summary(status: PlateStatus) -> str:
     text = f"{len(status.images)} images in {len(status.wells)} wells: {states or 'none'}. "
     text += f"{sum(well.fused for well in status.wells)} wells fused in {status.fused_plate}. "
     text += f"{sum(image.backup is not None for image in status.images)} backups."
+    if status.absent:
+        text += f" {len(status.absent)} wells are listed and absent."
     unreadable = sum(well.problem is not None for well in status.wells)
     return f"{text} {unreadable} wells cannot be read." if unreadable else text
 

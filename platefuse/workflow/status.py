@@ -7,6 +7,7 @@ is swapped at that time is reported as it was before or after.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -134,11 +135,14 @@ class PlateStatus:
         The two folders; the second need not exist.
     wells : tuple of WellStatus
         Its wells, in the order of its metadata.
+    absent : tuple of str
+        The wells that its metadata list and that do not exist: those of a sparse plate.
     """
 
     plate: str
     fused_plate: str
     wells: tuple[WellStatus, ...]
+    absent: tuple[str, ...] = ()
 
     @property
     def images(self) -> list[ImageStatus]:
@@ -185,8 +189,9 @@ def plate_status(path: str | Path, fused: str | Path | None = None) -> PlateStat
     """
     plate = Plate.open(path)
     fused = fused_plate_path(plate.path, None if fused is None else str(fused))
-    wells = tuple(well_status(plate, well, fused) for well in plate.wells)
-    return PlateStatus(str(plate.path), str(fused), wells)
+    absent = [well for well in plate.wells if not os.path.lexists(plate.path / well.name)]
+    wells = tuple(well_status(plate, well, fused) for well in plate.wells if well not in absent)
+    return PlateStatus(str(plate.path), str(fused), wells, tuple(well.name for well in absent))
 
 
 def well_status(plate: Plate, name: WellName, fused: Path) -> WellStatus:

@@ -76,6 +76,7 @@ def test_status_reports_what_it_reported_then(
     for well in status["wells"]:  # 0.1.0 did not tell which images of a well are fused
         fused = [image.pop("fused") for image in well["images"]]
         assert fused == [well["fused"]] * len(fused)
+    assert status.pop("absent") == []
     assert status == status_then(plate)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from platefuse.cli import status_summary
 from platefuse.errors import PlateError
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.well import fuse_well
@@ -20,6 +21,7 @@ from platefuse.registration.swap import discard_backups, publish_registered, swa
 from platefuse.registration.tables import copy_tables
 from platefuse.storage.files import exchange
 from platefuse.workflow.status import ImageStatus, ShiftRange, plate_status
+from tests.fields_plate import FieldsPlate
 from tests.records import registration_record, roi
 
 REQUEST = RegistrationRequest("registered_FOV_ROI_table")
@@ -206,3 +208,11 @@ def test_dictionary_is_json_and_says_it_all(small_plate: Any) -> None:
         "rois": 4,
     }
     assert image["backup"].endswith("small.zarr.staging/B/02/2.original")
+
+
+def test_wells_that_are_absent_are_counted(tmp_path: Path) -> None:
+    spec = FieldsPlate({"A/01": {0: 1}}, listed=("B/02",))
+    status = plate_status(spec.write(tmp_path / "p.zarr"))
+    assert status.absent == ("B/02",)
+    assert [well.well for well in status.wells] == ["A/01"]
+    assert status_summary(status).endswith("0 backups. 1 wells are listed and absent.")
