@@ -55,7 +55,7 @@ def write_output(
         try:
             _write(mosaic, staged, storage, metadata, arguments)
             put_in_place(staged, target, durable=False)  # the views still exist
-        except BaseException:
+        except BaseException:  # also an interrupt leaves nothing half written
             remove_tree(staged)
             raise
         return _open_dask(target if storage.version is None else target / "0")

@@ -71,7 +71,7 @@ def write_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException:  # also an interrupt leaves no temporary file
         temporary.unlink(missing_ok=True)
         raise
 

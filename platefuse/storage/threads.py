@@ -37,7 +37,7 @@ def run_tasks(tasks: Iterator[Task], threads: int) -> None:
                     if task is None:
                         return
                     task()
-            except BaseException:
+            except BaseException:  # also an interrupt stops the other threads
                 failed.set()
                 raise
 
@@ -95,7 +95,7 @@ class InlineExecutor(ThreadPoolExecutor):
         done: Future[Any] = Future()
         try:
             done.set_result(function(*args, **kwargs))
-        except BaseException as error:
+        except BaseException as error:  # the future holds what was raised, whatever it is
             done.set_exception(error)
         return done
 
