@@ -291,6 +291,49 @@ def test_boxes_move_as_the_record_has_the_pixels_and_the_record_has_what_was_don
     }
 
 
+def test_boxes_of_no_label_go_with_one_field_only(images: tuple[WellImage, WellImage]) -> None:
+    image, _ = images
+    write_image(image.live, (2.0, 0.5))
+    registration_record(
+        roi("FOV_1", (0.0, 0.0), (0, 0), (10, 20)),
+        roi("FOV_2", (1.0, 0.0), (11, 0), (9, 20)),
+        axes="yx",
+        identity=IDENTITY,
+    ).write(image.staged)
+    rows = "a,0,16,2,1,10,1\n"  # y from 16 to 26 µm; the second field begins at 20 µm
+    write_csv(image, "mine", BOXES_CSV + rows, type="roi_table")
+    copy_tables(image, RegistrationRequest(IDENTITY.roi_table))
+    table = read_table(image.staged, "mine")
+    assert table.column("y_micrometer") == (20 + 2.0,)
+    assert table.column("len_y_micrometer") == (6.0,)
+
+
+def test_record_and_receipt_name_the_tables_that_are_left_out(
+    images: tuple[WellImage, WellImage],
+) -> None:
+    image, _ = images
+    write_image(image.live, (2.0, 0.5))
+    registration_record(axes="yx", identity=IDENTITY).write(image.staged)
+    write_csv(image, "odd", "", type="masking_roi_table", backend="sqlite")
+    receipt = copy_tables(image, RegistrationRequest(IDENTITY.roi_table))
+    record = RegistrationRecord.read(image.staged)
+    assert record is not None
+    assert list(record.tables_left_out or ()) == ["odd"]
+    assert receipt.tables_left_out == record.tables_left_out
+    assert receipt.tables == record.tables == {}
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_rows_are_not_the_same_where_one_of_two_tables_cannot_be_read(
+    images: tuple[WellImage, WellImage], odd: int
+) -> None:
+    for k, each in enumerate(images):
+        write_csv(each, "mine", ONE, type="roi_table", backend="sqlite" if k == odd else "csv")
+    image, reference = images
+    actions = table_actions(image, reference)
+    assert actions == ({} if odd == 0 else {"mine": MOVED})  # boxes that cannot be moved
+
+
 @pytest.mark.parametrize(
     "identity", [replace(IDENTITY, interpolation="linear"), replace(IDENTITY, roi_table="other")]
 )
