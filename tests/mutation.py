@@ -53,6 +53,7 @@ TESTS = {
     "tables/rows": ["tables/test_backends.py", "tables/test_table.py"],
     "tables/move": ["tables/test_move.py", "registration/test_tables.py"],
     "fusion/fields": ["fusion/test_fields.py", "fusion/test_stack.py"],
+    "fusion/layers": ["fusion/test_layers.py", "fusion/test_fields.py", "fusion/test_stack.py"],
     "fusion/frame": ["fusion/test_frame.py"],
     "fusion/tables": ["fusion/test_tables.py"],
 }

@@ -26,6 +26,7 @@ from platefuse.tables.table import (
     table_names,
     table_path,
     table_type,
+    why_not_moved,
     write_roi_table,
     write_table_list,
 )
@@ -238,6 +239,22 @@ def test_a_start_below_zero_is_noise_up_to_a_tenth_of_a_nanometre(start: float) 
     else:
         with pytest.raises(TableError, match="expected a start of 0 or more"):
             table.rois("x")
+
+
+def test_boxes_are_relative_to_an_origin() -> None:
+    columns = {"x_micrometer": (-20.0, -4.0), "len_x_micrometer": (5.0, 5.0)}
+    rois = Table(Path("t"), ("a", "b"), columns).rois("x", {"x": -20.0})
+    assert [roi.start_um["x"] for roi in rois] == [0.0, 16.0]
+
+
+@pytest.mark.parametrize(("backend", "moves"), [("csv", True), ("csv_v1", True), ("odd", False)])
+def test_boxes_of_a_backend_that_is_unknown_cannot_be_moved(
+    tmp_path: Path, backend: str, moves: bool
+) -> None:
+    write_csv(image(tmp_path), "t", "x\n1\n", backend=backend)
+    reason = why_not_moved(tmp_path / "image", "t")
+    assert (reason is None) == moves
+    assert moves or "its backend 'odd' is unknown" in str(reason)
 
 
 @pytest.mark.parametrize(
