@@ -8,6 +8,8 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from platefuse.geometry import Box
+from platefuse.ngff.create import write_group
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Plate
 from platefuse.records import RegistrationRecord
@@ -15,8 +17,8 @@ from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import swap_image
 from platefuse.registration.tables import copy_tables
-from platefuse.tables.move import MovedRegion, move_boxes
-from platefuse.tables.table import read_table
+from platefuse.tables.move import MovedRegion, move_boxes, moved_columns
+from platefuse.tables.table import Table, read_table
 from platefuse.testing import PlateSpec
 from tests.conftest import SMALL
 
@@ -75,6 +77,61 @@ def test_a_box_inside_its_piece_keeps_its_size(
     moved, kept = move_boxes(start, length, [MovedRegion((0.0,), (100.0,), (shift,))])
     np.testing.assert_allclose(moved, start + shift)
     np.testing.assert_allclose(kept, length)
+
+
+def boxes_named(*names: str) -> Table:
+    """A table with one box, of 2 × 3 µm at (10, 20), for each name."""
+    numbers = {"y_micrometer": 10.0, "x_micrometer": 20.0}
+    numbers |= {"len_y_micrometer": 2.0, "len_x_micrometer": 3.0}
+    return Table(Path("t"), names, {c: (n,) * len(names) for c, n in numbers.items()})
+
+
+@pytest.fixture
+def label(tmp_path: Path) -> Multiscale:
+    """A label of 40 × 50 pixels of 2 × 0.5 µm."""
+    scale = [{"type": "scale", "scale": [2.0, 0.5]}]
+    axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]
+    level = {"path": "0", "coordinateTransformations": scale}
+    write_group(tmp_path, {"multiscales": [{"axes": axes, "datasets": [level]}]}, "0.4")
+    zarr.create_array(tmp_path / "0", shape=(40, 50), dtype="u2", zarr_format=2)
+    return Multiscale.read(tmp_path)
+
+
+MOVED = [MovedRegion((0.0, 0.0), (80.0, 25.0), (4.0, 0.5))]
+OBJECTS = {7: Box((6, 41), (8, 47)), 9: Box((0, 0), (1, 1))}
+
+
+def test_boxes_of_objects_are_those_of_their_pixels(label: Multiscale) -> None:
+    table = boxes_named("7", "8")
+    numbers, keep = moved_columns(table, MOVED, "yx", label=label, objects=OBJECTS)
+    assert keep.tolist() == [True, False]
+    assert {column: values[0] for column, values in numbers.items()} == {
+        "y_micrometer": 12.0,
+        "x_micrometer": 20.5,
+        "len_y_micrometer": 4.0,
+        "len_x_micrometer": 3.0,
+    }
+
+
+@pytest.mark.parametrize("names", [("7", "8"), ("a", "b")])
+def test_boxes_are_moved_with_their_region_where_no_object_is_known(
+    label: Multiscale, names: tuple[str, str]
+) -> None:
+    known = names == ("a", "b")  # objects are, but these names are no ids
+    numbers, keep = moved_columns(
+        boxes_named(*names),
+        MOVED,
+        "yx",
+        label=label if known else None,
+        objects=OBJECTS if known else None,
+    )
+    assert keep.all()
+    assert {column: values.tolist() for column, values in numbers.items()} == {
+        "y_micrometer": [14.0, 14.0],
+        "x_micrometer": [20.5, 20.5],
+        "len_y_micrometer": [2.0, 2.0],
+        "len_x_micrometer": [3.0, 3.0],
+    }
 
 
 @pytest.mark.parametrize("backend", ["anndata", "csv", "json", "parquet"])
