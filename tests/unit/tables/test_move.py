@@ -1,5 +1,6 @@
 """Boxes go where their pixels went."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,15 +87,51 @@ def boxes_named(*names: str) -> Table:
     return Table(Path("t"), names, {c: (n,) * len(names) for c, n in numbers.items()})
 
 
+def make_label(path: Path, axes: str, *shape: int) -> Multiscale:
+    """A label with pixels of 5 × 2 × 0.5 µm."""
+    scale = [{"z": 5.0, "y": 2.0, "x": 0.5}[axis] for axis in axes]
+    level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+    named = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in axes]
+    write_group(path, {"multiscales": [{"axes": named, "datasets": [level]}]}, "0.4")
+    zarr.create_array(path / "0", shape=shape, dtype="u2", zarr_format=2)
+    return Multiscale.read(path)
+
+
 @pytest.fixture
 def label(tmp_path: Path) -> Multiscale:
-    """A label of 40 × 50 pixels of 2 × 0.5 µm."""
-    scale = [{"type": "scale", "scale": [2.0, 0.5]}]
-    axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]
-    level = {"path": "0", "coordinateTransformations": scale}
-    write_group(tmp_path, {"multiscales": [{"axes": axes, "datasets": [level]}]}, "0.4")
-    zarr.create_array(tmp_path / "0", shape=(40, 50), dtype="u2", zarr_format=2)
-    return Multiscale.read(tmp_path)
+    """A label of 40 × 50 pixels."""
+    return make_label(tmp_path, "yx", 40, 50)
+
+
+@pytest.mark.parametrize(
+    ("shape", "z_of_table", "expected"),
+    [
+        ((3, 40, 50), True, {"z": (5.0, 10.0), "y": (12.0, 4.0), "x": (20.5, 3.0)}),
+        ((1, 40, 50), True, {"z": (0.0, 15.0), "y": (12.0, 4.0), "x": (20.5, 3.0)}),
+        ((3, 40, 50), False, {"y": (12.0, 4.0), "x": (20.5, 3.0)}),
+        ((3, 1, 50), True, {"z": (5.0, 10.0), "y": (12.0, 4.0), "x": (20.5, 3.0)}),
+    ],
+)
+def test_boxes_of_a_flat_label_keep_the_planes_for_which_it_holds(
+    tmp_path: Path,
+    shape: tuple[int, ...],
+    z_of_table: bool,
+    expected: dict[str, tuple[float, float]],
+) -> None:
+    table = boxes_named("7")
+    if z_of_table:
+        planes = {"z_micrometer": (0.0,), "len_z_micrometer": (15.0,)}
+        table = replace(table, columns={**table.columns, **planes})
+    flat = shape[0] == 1
+    objects = {7: Box((0 if flat else 1, 6, 41), (1 if flat else 3, 8, 47))}
+    flat_label = make_label(tmp_path, "zyx", *shape)
+    numbers, _ = moved_columns(table, [], "zyx", label=flat_label, objects=objects)
+    found = {
+        axis: (numbers[f"{axis}_micrometer"][0], numbers[f"len_{axis}_micrometer"][0])
+        for axis in "zyx"
+        if f"{axis}_micrometer" in numbers
+    }
+    assert found == expected
 
 
 MOVED = [MovedRegion((0.0, 0.0), (80.0, 25.0), (4.0, 0.5))]
