@@ -109,7 +109,7 @@ def label(tmp_path: Path) -> Multiscale:
         ((3, 40, 50), True, {"z": (5.0, 10.0), "y": (12.0, 4.0), "x": (20.5, 3.0)}),
         ((1, 40, 50), True, {"z": (0.0, 15.0), "y": (12.0, 4.0), "x": (20.5, 3.0)}),
         ((3, 40, 50), False, {"y": (12.0, 4.0), "x": (20.5, 3.0)}),
-        ((3, 1, 50), True, {"z": (5.0, 10.0), "y": (12.0, 4.0), "x": (20.5, 3.0)}),
+        ((3, 1, 50), True, {"z": (5.0, 10.0), "y": (0.0, 2.0), "x": (20.5, 3.0)}),
     ],
 )
 def test_boxes_of_a_flat_label_keep_the_planes_for_which_it_holds(
@@ -122,8 +122,8 @@ def test_boxes_of_a_flat_label_keep_the_planes_for_which_it_holds(
     if z_of_table:
         planes = {"z_micrometer": (0.0,), "len_z_micrometer": (15.0,)}
         table = replace(table, columns={**table.columns, **planes})
-    flat = shape[0] == 1
-    objects = {7: Box((0 if flat else 1, 6, 41), (1 if flat else 3, 8, 47))}
+    z, y = ((0, 1) if n == 1 else ends for n, ends in zip(shape, [(1, 3), (6, 8)], strict=False))
+    objects = {7: Box((z[0], y[0], 41), (z[1], y[1], 47))}
     flat_label = make_label(tmp_path, "zyx", *shape)
     numbers, _ = moved_columns(table, [], "zyx", label=flat_label, objects=objects)
     found = {
