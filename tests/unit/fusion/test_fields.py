@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 from platefuse.engine.affine import AffineView
 from platefuse.engine.views import ShiftedView
@@ -227,6 +228,25 @@ def test_positions_close_to_a_pixel_of_the_image_are_on_it_whatever_the_spacing(
     assert shifted.shift_px[-1] == -5
     assert isinstance(coarse, AffineView)
     assert coarse.offset[-1] == -2.5
+
+
+def test_a_field_that_was_not_taken_has_no_view_but_its_labels_have(image: Path) -> None:
+    zarr.open_array(image / "0", mode="r+")[..., :40] = 7  # all of the second field is 0
+    rewrite(image)
+    layer = layer_of(image, "tiles")
+    (view,) = layer.views(layer.image, frame(), layer.image.axes, order=0)
+    assert view.box.stop[-1] == 40
+    label = layer.image.labels["nuclei"]
+    assert len(layer.views(label, frame(), layer.image.axes, order=0)) == 2
+
+
+@pytest.mark.parametrize("fields", [1, 2])
+def test_an_image_of_zeros_has_views_only_where_fields_are_neighbours(
+    image: Path, fields: int
+) -> None:
+    layer = layer_of(image)
+    layer = replace(layer, fields=layer.fields[:fields])
+    assert len(layer.views(layer.image, frame(), layer.image.axes, order=0)) == (0, 2)[fields - 1]
 
 
 @pytest.fixture
