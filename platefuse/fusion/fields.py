@@ -100,11 +100,10 @@ def whole_image(name: str, image: Multiscale, position: Mapping[str, float]) -> 
         Micrometres on the stage by axis; 0 on axes that it leaves out.
     """
     size, shape = image.pixel_size_um, dict(zip(image.spatial, image.shape_in_space, strict=True))
-    on_stage = {a: position.get(a, 0.0) for a in image.spatial if a != "z" or shape[a] > 1}
     return Field(
         name,
         dict.fromkeys(image.spatial, 0.0),
-        {axis: on_stage.get(axis, 0.0) for axis in image.spatial},
+        {a: 0.0 if a in image.flat_axes else position.get(a, 0.0) for a in image.spatial},
         {axis: shape[axis] * size[axis] for axis in image.spatial},
         None,
     )

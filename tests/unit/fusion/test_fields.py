@@ -7,15 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 from platefuse.engine.affine import AffineView
 from platefuse.engine.views import ShiftedView
 from platefuse.errors import TableError
-from platefuse.fusion.fields import Field, find_fields, precision_px
+from platefuse.fusion.fields import (
+    Field,
+    find_fields,
+    pixel_map,
+    placed_box,
+    precision_px,
+    whole_image,
+)
 from platefuse.fusion.frame import Frame
 from platefuse.fusion.layers import FieldImage
 from platefuse.geometry import Box
 from platefuse.ngff.image import Image, Multiscale
+from platefuse.ngff.metadata import V2
 from platefuse.records import RegistrationRecord
 from platefuse.tables.table import write_roi_table
 from platefuse.testing import AcquisitionSpec, PlateSpec
@@ -219,3 +228,79 @@ def test_positions_close_to_a_pixel_of_the_image_are_on_it_whatever_the_spacing(
     assert shifted.shift_px[-1] == -5
     assert isinstance(coarse, AffineView)
     assert coarse.offset[-1] == -2.5
+
+
+def test_a_field_that_was_not_taken_has_no_view_but_its_labels_have(image: Path) -> None:
+    zarr.open_array(image / "0", mode="r+")[..., :40] = 7  # all of the second field is 0
+    rewrite(image)
+    layer = layer_of(image, "tiles")
+    (view,) = layer.views(layer.image, frame(), layer.image.axes, order=0)
+    assert view.box.stop[-1] == 40
+    label = layer.image.labels["nuclei"]
+    assert len(layer.views(label, frame(), layer.image.axes, order=0)) == 2
+
+
+@pytest.mark.parametrize("fields", [1, 2])
+def test_an_image_of_zeros_has_views_only_where_fields_are_neighbours(
+    image: Path, fields: int
+) -> None:
+    layer = layer_of(image)
+    layer = replace(layer, fields=layer.fields[:fields])
+    assert len(layer.views(layer.image, frame(), layer.image.axes, order=0)) == (0, 2)[fields - 1]
+
+
+@pytest.fixture
+def flat(example_plate: PlateFactory) -> Path:
+    """As `image`, with one plane."""
+    spec = replace(SPEC, name="flat", planes=1)
+    return example_plate(spec, "flat.zarr").path / "B" / "03" / "0"
+
+
+def test_the_only_field_of_an_image_is_all_of_it(image: Path, flat: Path) -> None:
+    position = {"z": 8.0, "y": -3.0}
+    field = whole_image("all", Multiscale.read(image), position)
+    assert field.length_um == {"z": 6.0, "y": 15.0, "x": 40.0}
+    assert field.array_um == {"z": 0.0, "y": 0.0, "x": 0.0}
+    assert field.stage_um == {"z": 8.0, "y": -3.0, "x": 0.0}
+    # One plane is the whole depth: its position is where the focus was.
+    assert whole_image("all", Multiscale.read(flat), position).stage_um["z"] == 0.0
+
+
+def test_planes_are_placed_in_z_but_where_one_plane_is_the_whole_depth(
+    image: Path, flat: Path
+) -> None:
+    for path, planes, offset in ((image, 3, 2.0), (image, 1, 2.0), (flat, 3, 2.0), (flat, 1, 0.0)):
+        found = Multiscale.read(path)
+        field = replace(whole_image("all", found, {}), stage_um={"z": 4.0, "y": 0.0, "x": 0.0})
+        target = replace(frame(), shape=(planes, 40, 90))
+        assert pixel_map(field, found, target, 1e-3).offset == (offset, 0, 0)
+
+
+def test_the_focus_of_one_plane_is_the_lowest_of_all_fields(flat: Path) -> None:
+    rewrite(flat, z_micrometer=[5.0, 3.0], len_z_micrometer=[2.0, 2.0])
+    assert [field.stage_um["z"] for field in fields_of(flat, "tiles")] == [3.0, 3.0]
+    table = flat / "tables" / "no_z"
+    V2.write_group(table, {"type": "roi_table", "backend": "csv"})
+    columns = [f"{kind}{axis}_micrometer" for kind in ("", "len_") for axis in "xy"]
+    (table / "table.csv").write_text("\n".join([",".join(["FieldIndex", *columns]), "a,0,0,20,15"]))
+    assert [field.stage_um["z"] for field in fields_of(flat, "no_z")] == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("x_um", "first", "last"),
+    [
+        (0.0, 0, 79),
+        (2.0, 4, 83),
+        (-2.0, 0, 75),  # cut at the begin of the frame
+        (2.24, 4, 83),
+        (2.25, 4, 83),  # a centre on the border is in the field at its begin, not at its end
+        (2.26, 5, 84),
+        (10.0, 20, 89),  # cut at the end of the frame
+    ],
+)
+def test_a_field_covers_the_pixels_whose_centres_lie_in_it(
+    image: Path, x_um: float, first: int, last: int
+) -> None:
+    found = Multiscale.read(image)
+    box = placed_box(whole_image("all", found, {"x": x_um}), found, frame(), 1e-3)
+    assert box == Box((0, 0, first), (3, 30, last + 1))

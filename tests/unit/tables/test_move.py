@@ -1,5 +1,6 @@
 """Boxes go where their pixels went."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from platefuse.geometry import Box
+from platefuse.ngff.create import write_group
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Plate
 from platefuse.records import RegistrationRecord
@@ -15,8 +18,8 @@ from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import swap_image
 from platefuse.registration.tables import copy_tables
-from platefuse.tables.move import MovedRegion, move_boxes
-from platefuse.tables.table import read_table
+from platefuse.tables.move import MovedRegion, move_boxes, moved_columns
+from platefuse.tables.table import Table, read_table
 from platefuse.testing import PlateSpec
 from tests.conftest import SMALL
 
@@ -75,6 +78,97 @@ def test_a_box_inside_its_piece_keeps_its_size(
     moved, kept = move_boxes(start, length, [MovedRegion((0.0,), (100.0,), (shift,))])
     np.testing.assert_allclose(moved, start + shift)
     np.testing.assert_allclose(kept, length)
+
+
+def boxes_named(*names: str) -> Table:
+    """A table with one box, of 2 × 3 µm at (10, 20), for each name."""
+    numbers = {"y_micrometer": 10.0, "x_micrometer": 20.0}
+    numbers |= {"len_y_micrometer": 2.0, "len_x_micrometer": 3.0}
+    return Table(Path("t"), names, {c: (n,) * len(names) for c, n in numbers.items()})
+
+
+def make_label(path: Path, axes: str, *shape: int) -> Multiscale:
+    """A label with pixels of 5 × 2 × 0.5 µm."""
+    scale = [{"z": 5.0, "y": 2.0, "x": 0.5}[axis] for axis in axes]
+    level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+    named = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in axes]
+    write_group(path, {"multiscales": [{"axes": named, "datasets": [level]}]}, "0.4")
+    zarr.create_array(path / "0", shape=shape, dtype="u2", zarr_format=2)
+    return Multiscale.read(path)
+
+
+@pytest.fixture
+def label(tmp_path: Path) -> Multiscale:
+    """A label of 40 × 50 pixels."""
+    return make_label(tmp_path, "yx", 40, 50)
+
+
+@pytest.mark.parametrize(
+    ("shape", "z_of_table", "expected"),
+    [
+        ((3, 40, 50), True, {"z": (5.0, 10.0), "y": (12.0, 4.0), "x": (20.5, 3.0)}),
+        ((1, 40, 50), True, {"z": (0.0, 15.0), "y": (12.0, 4.0), "x": (20.5, 3.0)}),
+        ((3, 40, 50), False, {"y": (12.0, 4.0), "x": (20.5, 3.0)}),
+        ((3, 1, 50), True, {"z": (5.0, 10.0), "y": (0.0, 2.0), "x": (20.5, 3.0)}),
+    ],
+)
+def test_boxes_of_a_flat_label_keep_the_planes_for_which_it_holds(
+    tmp_path: Path,
+    shape: tuple[int, ...],
+    z_of_table: bool,
+    expected: dict[str, tuple[float, float]],
+) -> None:
+    table = boxes_named("7")
+    if z_of_table:
+        planes = {"z_micrometer": (0.0,), "len_z_micrometer": (15.0,)}
+        table = replace(table, columns={**table.columns, **planes})
+    z, y = ((0, 1) if n == 1 else ends for n, ends in zip(shape, [(1, 3), (6, 8)], strict=False))
+    objects = {7: Box((z[0], y[0], 41), (z[1], y[1], 47))}
+    flat_label = make_label(tmp_path, "zyx", *shape)
+    numbers, _ = moved_columns(table, [], "zyx", label=flat_label, objects=objects)
+    found = {
+        axis: (numbers[f"{axis}_micrometer"][0], numbers[f"len_{axis}_micrometer"][0])
+        for axis in "zyx"
+        if f"{axis}_micrometer" in numbers
+    }
+    assert found == expected
+
+
+MOVED = [MovedRegion((0.0, 0.0), (80.0, 25.0), (4.0, 0.5))]
+OBJECTS = {7: Box((6, 41), (8, 47)), 9: Box((0, 0), (1, 1))}
+
+
+def test_boxes_of_objects_are_those_of_their_pixels(label: Multiscale) -> None:
+    table = boxes_named("7", "8")
+    numbers, keep = moved_columns(table, MOVED, "yx", label=label, objects=OBJECTS)
+    assert keep.tolist() == [True, False]
+    assert {column: values[0] for column, values in numbers.items()} == {
+        "y_micrometer": 12.0,
+        "x_micrometer": 20.5,
+        "len_y_micrometer": 4.0,
+        "len_x_micrometer": 3.0,
+    }
+
+
+@pytest.mark.parametrize("names", [("7", "8"), ("a", "b")])
+def test_boxes_are_moved_with_their_region_where_no_object_is_known(
+    label: Multiscale, names: tuple[str, str]
+) -> None:
+    known = names == ("a", "b")  # objects are, but these names are no ids
+    numbers, keep = moved_columns(
+        boxes_named(*names),
+        MOVED,
+        "yx",
+        label=label if known else None,
+        objects=OBJECTS if known else None,
+    )
+    assert keep.all()
+    assert {column: values.tolist() for column, values in numbers.items()} == {
+        "y_micrometer": [14.0, 14.0],
+        "x_micrometer": [20.5, 20.5],
+        "len_y_micrometer": [2.0, 2.0],
+        "len_x_micrometer": [3.0, 3.0],
+    }
 
 
 @pytest.mark.parametrize("backend", ["anndata", "csv", "json", "parquet"])
