@@ -6,7 +6,7 @@ The pixels of all fields are cut from one scene, so that a fused well can be com
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class FieldsPlate:
     ----------
     wells : mapping
         Fields of each acquisition (key None: without an acquisition) by well.
-    grid : tuple of int
+    columns : int
         Columns of the grid in which the fields lie, row by row.
     translation : bool
         Whether the images have a translation.
@@ -40,6 +40,10 @@ class FieldsPlate:
         Whether each image has a label ``nuclei``.
     version : str
         NGFF version.
+    planes : int
+        Planes of each image.
+    listed : sequence of str
+        Wells that the plate lists and does not have.
     unique_ids : bool
         Whether no id of a label is in two fields; else every field counts its own.
     tables : str
@@ -55,7 +59,6 @@ class FieldsPlate:
     version: str = "0.4"
     planes: int = 1
     listed: Sequence[str] = ()
-    scene: Any = field(default=None)
     unique_ids: bool = False
     tables: str = ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,8 +92,7 @@ class LayerReader:
         found = read_image(self.folder(image))
         tables, table = self._tables(image), self.options.tile_table
         record = self.record(image) if self.record else RegistrationRecord.read(found.path)
-        is_one_field = self.read_as.layout == "auto" and table == _STANDARD_TABLE
-        if is_one_field and not is_node(table_path(tables, table)):
+        if table == _STANDARD_TABLE and not is_node(table_path(tables, table)):
             whole = whole_image(image.name, found, {})
             boxes = registered_boxes(found, record)
             parts = [dataclasses.replace(whole, name=n, data=box) for n, box in boxes.items()]
@@ -166,14 +165,8 @@ def field_positions(
     """
     if len(images) == 1:
         return [translation_of(found[0]) or {}]
-    place = row_and_column(well)
-    ome = read_ome_positions(well.plate)
-    sources = {
-        "translation": [translation_of(image) for image in found],
-        str(OME_XML): [ome.of(image, place) for image in images],
-    }
     faults = []
-    for source, positions in sources.items():
+    for source, positions in _sources(well, images, found):
         known = [position for position in positions if position is not None]
         if len(known) < len(images):
             missing = [i.name for i, p in zip(images, positions, strict=True) if p is None]
@@ -189,6 +182,15 @@ def field_positions(
         f"images' coordinateTransformations, add {OME_XML} to the plate, or give a "
         "tab-separated file under `input.positions` (columns well, image, y_um, x_um)."
     )
+
+
+def _sources(
+    well: Well, images: Sequence[WellImage], found: Sequence[Image]
+) -> Iterator[tuple[str, Sequence[Position | None]]]:
+    """The sources of positions in a plate; each is read when it is needed."""
+    yield "translation", [translation_of(image) for image in found]
+    ome, place = read_ome_positions(well.plate), row_and_column(well)
+    yield str(OME_XML), [ome.of(image, place) for image in images]
 
 
 def _are_together(positions: Sequence[Position], images: Sequence[Image]) -> bool:

@@ -6,10 +6,10 @@ Reads OME-NGFF 0.4 and 0.5. Pixels are opened by `platefuse.storage.arrays`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self, TypedDict
+from typing import Self
 
 from platefuse.errors import ImageError, MetadataError
 from platefuse.ngff.metadata import (
@@ -68,7 +68,7 @@ class Multiscale:
     levels: tuple[ArrayMetadata, ...]
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path) -> Multiscale:
         """Read the metadata of the image or label at `path`, and of its levels.
 
         Raises
@@ -76,7 +76,7 @@ class Multiscale:
         ImageError
             If there is no image, or its axes, levels or scales cannot be used.
         """
-        return cls(**_read_fields(path))
+        return _read(path)
 
     def at(self, path: Path) -> Self:
         """The same image in another folder, which need not exist yet."""
@@ -192,7 +192,7 @@ class Image(Multiscale):
     labels: Mapping[str, Multiscale]
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path) -> Image:
         """Read the metadata of the image at `path` and of its labels.
 
         Raises
@@ -200,9 +200,10 @@ class Image(Multiscale):
         PlatefuseError
             If the image or a label cannot be used.
         """
-        fields = _read_fields(path)
-        labels = {name: Multiscale.read(path / "labels" / name) for name in label_names(path)}
-        return cls(**fields, labels=labels)
+        image = _read(path)
+        known = {field.name: getattr(image, field.name) for field in fields(image)}
+        labels = {name: _read(path / "labels" / name) for name in label_names(path)}
+        return cls(**known, labels=labels)
 
     @property
     def parts(self) -> tuple[Multiscale, ...]:
@@ -346,22 +347,9 @@ def others(folder: Path, own: Iterable[str]) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.name not in known)
 
 
-class _Fields(TypedDict):
-    """The fields of `Multiscale`."""
-
-    path: Path
-    axes: str
-    um_per_unit: tuple[float, ...]
-    paths: tuple[str, ...]
-    scales: tuple[tuple[float, ...], ...]
-    metadata: JsonObject
-    attributes: JsonObject
-    levels: tuple[ArrayMetadata, ...]
-
-
 @read_once
-def _read_fields(path: Path) -> _Fields:
-    """The fields of `Multiscale`, read from disk."""
+def _read(path: Path) -> Multiscale:
+    """An image or a label, read from disk."""
     attributes = read_attributes(path)
     entry = first_entry(path, attributes)
     axes, um_per_unit = axes_of(path, entry.get("axes"))
@@ -374,16 +362,7 @@ def _read_fields(path: Path) -> _Fields:
     levels = tuple(ArrayMetadata.read(path / p) for p in paths)
     for level, folder in zip(levels, paths, strict=True):
         level.check_pixels(path / folder, axes)
-    return {
-        "path": path,
-        "axes": axes,
-        "um_per_unit": um_per_unit,
-        "paths": paths,
-        "scales": scales,
-        "metadata": entry,
-        "attributes": attributes,
-        "levels": levels,
-    }
+    return Multiscale(path, axes, um_per_unit, paths, scales, entry, attributes, levels)
 
 
 def _is_image(path: Path) -> bool:

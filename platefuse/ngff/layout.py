@@ -85,19 +85,20 @@ def choose_layout(
     PlateError
         If some images have the table and others do not.
     """
-    if options.layout != "auto":
-        return WellLayout(options.layout, f"input.layout is {options.layout}")
+    if options.layout == "fields":
+        return WellLayout("fields", "input.layout is fields")
     with_table = [image.name for image in well.images if has_table(image)]
     without = [image.name for image in well.images if image.name not in with_table]
     if with_table and without:
         raise PlateError(
             f"{well.path}: the images {with_table} have a table {tile_table!r} with their fields, "
-            f"and the images {without} have not. Expected it in all of them (layout mosaic) or in "
-            "none (layout fields). Name the images to process under `images`, or set "
-            "`input.layout`."
+            f"and the images {without} have not. Expected it in all or in none of them. Name the "
+            "images to process under `images`, or set input.layout: fields if each is one field."
         )
     if with_table:
         return WellLayout("mosaic", f"its images have the table {tile_table!r}")
+    if options.layout == "mosaic":
+        return WellLayout("mosaic", "input.layout is mosaic, and no image has a tile table")
     groups = by_acquisition(well.images)
     if all(len(images) == 1 for _, images in groups):
         return WellLayout("mosaic", "it has one image for each acquisition, without a tile table")

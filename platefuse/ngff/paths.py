@@ -10,6 +10,15 @@ from platefuse.errors import MetadataError, PlateError
 from platefuse.ngff.metadata import find_attributes, is_node
 
 
+def real_plate(plate: Path) -> Path:
+    """The folder of a plate; of a link to a plate, the folder that it leads to.
+
+    What is made of a plate lies next to this folder, and is named after it.
+    """
+    is_link = plate.is_symlink() and plate.is_dir()
+    return plate.resolve() if is_link or plate.name in ("", "..") else plate
+
+
 def staging_root(plate: Path) -> Path:
     """The folder beside a plate where its images are made and kept before they are live."""
     return plate.parent / f"{plate.name}.staging"

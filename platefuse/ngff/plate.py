@@ -19,6 +19,7 @@ from platefuse.ngff.paths import (
     entries,
     groups_below,
     inside,
+    real_plate,
     safe_name,
     staging_folder,
     staging_root,
@@ -318,9 +319,7 @@ class Plate:
         PlateError
             If there is no plate at `path`, or it names a well by an unsafe path.
         """
-        path = Path(path)
-        if path.name in ("", "..") or (path.is_symlink() and path.is_dir()):
-            path = path.resolve()  # what is made of it lies next to it, and is named after it
+        path = real_plate(Path(path))
         if not path.is_dir():
             raise PlateError(
                 f"{path}: no such plate (expected the folder of an OME-Zarr plate). Check the path."

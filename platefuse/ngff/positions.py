@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
-from platefuse.errors import ConfigError, MetadataError
+from platefuse.errors import ConfigError, ImageError, MetadataError
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import find_attributes
 from platefuse.ngff.plate import Well, WellImage
@@ -25,6 +25,8 @@ Position = Mapping[str, float]
 """Micrometres by axis in space. Axes of which the source says nothing are left out."""
 
 OME_XML = Path("OME", "METADATA.ome.xml")
+
+_NO_UNIT = "reference frame"  # the default of OME-XML
 
 _COLUMNS = ("well", "image", "y_um", "x_um")
 _OPTIONAL_COLUMNS = ("z_um", "acquisition")
@@ -100,16 +102,29 @@ def read_position_table(path: Path) -> Mapping[tuple[str, str], Placed]:
 
 
 def translation_of(image: Multiscale) -> Position | None:
-    """The `translation` of an image's finest level in micrometres; None if it has none."""
+    """The `translation` of an image's finest level in micrometres; None if it has none.
+
+    Raises
+    ------
+    ImageError
+        If it is not made of finite numbers.
+    """
     entry = image.metadata
     total: dict[str, float] = {}
     for holder in (object_of(list_of(entry["datasets"])[0]), entry):
         for transform in list_of(holder.get("coordinateTransformations")):
             values = object_of(transform).get("translation")
-            if isinstance(values, list) and len(values) == len(image.axes):
-                units = zip(image.axes, values, image.um_per_unit, strict=True)
-                found = {a: _finite(v) * u for a, v, u in units if a in "zyx"}
-                total = {a: total.get(a, 0.0) + um for a, um in found.items()}
+            if not isinstance(values, list) or len(values) != len(image.axes):
+                continue
+            for axis, value, um in zip(image.axes, values, image.um_per_unit, strict=True):
+                if axis not in "zyx":
+                    continue
+                if not isinstance(value, int | float) or not math.isfinite(value):
+                    raise ImageError(
+                        f"{image.path}: the translation is {values!r}; expected finite numbers on "
+                        "the axes in space. Correct or remove it."
+                    )
+                total[axis] = total.get(axis, 0.0) + value * um
     return total or None
 
 
@@ -119,25 +134,20 @@ class OmePositions:
 
     Attributes
     ----------
-    images : sequence of Position or None
-        Of every `Image` element, in the order of the document.
+    images : mapping of str to Position
+        Of the images whose paths in the plate are listed next to the document, by these paths.
     wells : mapping of (int, int) to sequence of Position or None
         Of the fields of every `Well` element, by its row and column.
-    series : sequence of str
-        Path of every image in the plate, in the order of `images`; empty if it is not listed.
     """
 
-    images: Sequence[Position | None] = ()
+    images: Mapping[str, Position] = field(default_factory=dict)
     wells: Mapping[tuple[int, int], Sequence[Position | None]] = field(default_factory=dict)
-    series: Sequence[str] = ()
 
     def of(self, image: WellImage, place: tuple[int, int]) -> Position | None:
         """Position of an image of the well at a row and column, counted from 0."""
-        path = f"{image.well.name}/{image.name}"
-        if path in self.series:
-            found = self.images[self.series.index(path)]
-            if found is not None:
-                return found
+        found = self.images.get(f"{image.well.name}/{image.name}")
+        if found is not None:
+            return found
         names = [name for name, _ in image.well.listed]
         fields = self.wells.get(place, ())
         # Converters number the fields of a well in the order of the document.
@@ -174,15 +184,14 @@ def read_ome_positions(plate: Path) -> OmePositions:
             f"{file}: its positions cannot be read ({error}). Repair the file, or give the "
             "positions as a table under `input.positions`."
         ) from error
-    series = (find_attributes(plate / "OME") or {}).get("series")
-    listed = [str(path) for path in series] if isinstance(series, list) else []
+    paths = list_of((find_attributes(plate / "OME") or {}).get("series"))
+    series = zip(paths, images.values(), strict=False) if len(paths) == len(images) else ()
     return OmePositions(
-        tuple(images.values()),
+        {str(path): position for path, position in series if position is not None},
         {
             place: tuple(own or images.get(image) for image, own in samples)
             for place, samples in wells.items()
         },
-        listed if len(listed) == len(images) else (),
     )
 
 
@@ -252,13 +261,15 @@ def _of_attributes(element: ElementTree.Element, pixel_um: Mapping[str, float]) 
 
 
 def _length(element: ElementTree.Element, name: str, pixel_um: float) -> float | None:
-    """A length in micrometres; without a real unit it is taken for micrometres."""
+    """A length in micrometres; without a unit of length it is taken for micrometres."""
     value = element.get(name)
     if value is None:
         return None
-    unit = element.get(f"{name}Unit", "reference frame")
-    um = pixel_um if unit == "pixel" else um_per_unit(unit)
-    return _finite(float(value)) * (1.0 if um is None else um)
+    unit = element.get(f"{name}Unit", _NO_UNIT)
+    um = {"pixel": pixel_um, _NO_UNIT: 1.0}.get(unit, um_per_unit(unit))
+    if um is None:
+        raise ValueError(f"{name}Unit is {unit!r}, which is not a length")
+    return _finite(float(value)) * um
 
 
 def _finite(value: float) -> float:

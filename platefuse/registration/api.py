@@ -15,6 +15,7 @@ from platefuse.engine.downsample import aggregate
 from platefuse.errors import ImageError, PlateError, SwapError
 from platefuse.ngff.create import derive_pyramid
 from platefuse.ngff.image import Multiscale
+from platefuse.ngff.paths import real_plate
 from platefuse.ngff.plate import Well
 from platefuse.records import forget_record
 from platefuse.registration.request import Interpolation, RegistrationRequest
@@ -145,8 +146,7 @@ def apply_registration_to_image(
         raise PlateError(
             f"{zarr_url}: there is no well {path.parent}; expected plate/row/column/image."
         )
-    plate = path.parent.parent.parent
-    plate = plate.resolve() if plate.is_symlink() else plate  # as `Plate.open` does
+    plate = real_plate(path.parent.parent.parent)
     well = Well.read(plate, path.parent.parent.name, path.parent.name)
     well.check_inside()
     image = well.image(path.name)

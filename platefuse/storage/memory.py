@@ -25,13 +25,13 @@ def reuse_blocks() -> None:
 
 
 class MemoryTrimmer:
-    """Counts bytes that were worked on, and now and then returns what is free to the system."""
+    """Counts processed bytes, and returns free memory to the system after every 512 MB."""
 
     def __init__(self) -> None:
         self._lock, self._nbytes = Lock(), 0
 
     def add(self, nbytes: int) -> None:
-        """So many bytes are done with."""
+        """Count bytes that have been processed."""
         with self._lock:
             self._nbytes += nbytes
             if self._nbytes < _TURNOVER:

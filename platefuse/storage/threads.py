@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 Task = Callable[[], object]
-"""What it returns is let go."""
+"""A function without arguments. What it returns is not used."""
 
 
 def run_tasks(tasks: Iterator[Task], threads: int) -> None:

@@ -12,23 +12,27 @@ from pathlib import Path
 
 from platefuse.errors import PlateError
 from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.positions import read_position_table
 from platefuse.workflow.bad_wells import BAD, SKIPPED, BadWell, describe, read_list, write_list
 from platefuse.workflow.config import Config, read_config, read_yaml
-from platefuse.workflow.plates import Wells, find_bad_wells, open_plates
+from platefuse.workflow.plates import Findings, Wells, find_bad_wells, open_plates
 from platefuse.workflow.receipts import WellKey
-from platefuse.workflow.warnings import collected_warnings, some_of
+from platefuse.workflow.warnings import some_of
+
+_REMEDY = "Repair these wells, or set on_bad_well: skip to process the others."
+_REMEDY_ALL = "No well of the plate is left: repair them, or take the plate out of the config."
 
 
 def wells_of_job(config: Config, plates: Mapping[str, Plate]) -> Wells:
     """The wells of a run, for the process of one job: no well is read yet."""
     if config.on_bad_well == "stop":
         return Wells(config, plates)
-    skipped = {
-        (name, *well.split("/"))
-        for name in plates
-        for well in read_list(_file(config, name, SKIPPED))
-    }
-    return Wells(config, plates, {key for key in skipped if len(key) == 3})
+    skipped: set[WellKey] = set()
+    for name in plates:
+        for well in read_list(_file(config, name, SKIPPED)):
+            row, _, column = well.partition("/")
+            skipped.add((name, row, column))
+    return Wells(config, plates, skipped)
 
 
 def wells_of_run(config: Config, plates: Mapping[str, Plate], *, is_dry: bool) -> Wells:
@@ -46,25 +50,22 @@ def wells_of_run(config: Config, plates: Mapping[str, Plate], *, is_dry: bool) -
     Raises
     ------
     PlateError
-        If a well cannot be processed and none may be left out, or if none is left. With
-        `on_bad_well: stop` only the metadata of the wells are read here.
+        If a well cannot be processed and none may be left out, or if a plate has no well to
+        process. With `on_bad_well: stop` only the metadata of the wells are read here.
     """
+    _check_positions(config)
     wells = Wells(config, plates)
-    if config.on_bad_well == "stop":
-        stop_at(config, plates, wells, find_bad_wells(wells), is_dry=is_dry)
-        return wells
-    bad = find_bad_wells(wells, _check_of(config))
-    for name in plates:
-        own = _of_plate(bad, name)
-        if own and len(own) == len(wells.names(name)):
-            stop_at(config, plates, wells, bad, is_dry=is_dry)
-        if not is_dry:
-            write_list(_file(config, name, SKIPPED), own)
-    return wells.without(bad)
+    found = find_bad_wells(wells, None if config.on_bad_well == "stop" else _check_of(config))
+    return _good_wells(config, plates, wells, found, is_dry=is_dry)
 
 
-def check_run(config: Config, plates: Mapping[str, Plate], wells: Wells) -> None:
+def check_run(config: Config, plates: Mapping[str, Plate], wells: Wells) -> Iterator[str]:
     """Check everything that jobs will read or write, before the first of them.
+
+    Yields
+    ------
+    str
+        Warnings.
 
     Raises
     ------
@@ -75,7 +76,10 @@ def check_run(config: Config, plates: Mapping[str, Plate], wells: Wells) -> None
 
     check_outputs(config, plates)
     if config.on_bad_well == "stop":
-        stop_at(config, plates, wells, find_bad_wells(wells, _check_of(config)), is_dry=False)
+        found = find_bad_wells(wells, _check_of(config))
+        wells = _good_wells(config, plates, wells, found, is_dry=False)
+    yield from warnings_of(config, plates, wells)
+    yield from some_of(wells.odd)
 
 
 def check_config(file: Path) -> Iterator[str]:
@@ -95,67 +99,81 @@ def check_config(file: Path) -> Iterator[str]:
 
     config = read_config(read_yaml(file), [file])
     plates = open_plates(config)
+    _check_positions(config)
     wells = Wells(config, plates)
-    with collected_warnings() as odd:
-        bad = find_bad_wells(wells, _check_of(config))
-    good = wells.without(bad)
+    found = find_bad_wells(wells, _check_of(config))
+    good = wells.without(found.bad, found.odd)
     for name, plate in plates.items():
         yield from describe_plate(name, plate, good, config)
-    yield from warnings_of(config, plates, wells)
-    yield from some_of(odd)
+    for warning in (*warnings_of(config, plates, wells), *some_of(found.odd)):
+        yield f"warning: {warning}"
     check_outputs(config, plates)
-    if config.on_bad_well == "stop" or not len(good):
-        stop_at(config, plates, wells, bad, is_dry=True)
+    _good_wells(config, plates, wells, found, is_dry=True)
     for name in plates:
-        if own := _of_plate(bad, name):
+        if own := _of_plate(found.bad, name):
             yield describe(name, own, len(wells.names(name)), None)
             yield "They would be skipped."
     yield "Nothing would stop this run."
 
 
-def stop_at(
-    config: Config,
-    plates: Mapping[str, Plate],
-    wells: Wells,
-    bad: Mapping[WellKey, str],
-    *,
-    is_dry: bool,
-) -> None:
-    """Raise an error that lists the bad wells, and keep them in a file; nothing if none is bad.
-
-    Raises
-    ------
-    PlateError
-        If any well is bad.
-    """
-    messages = []
-    for name in plates:
-        own, file = _of_plate(bad, name), _file(config, name, BAD)
-        if not is_dry:
-            write_list(file, own)
-        if own:
-            messages.append(describe(name, own, len(wells.names(name)), None if is_dry else file))
-    if messages:
-        remedy = "Repair these wells, or set on_bad_well: skip to process the others."
-        raise PlateError("\n".join([*messages, remedy]))
-
-
 def warnings_of(config: Config, plates: Mapping[str, Plate], wells: Wells) -> Iterator[str]:
     """Sentences about wells that are not processed."""
     for name in plates:
-        absent = [f"{row}/{column}" for plate, row, column in wells.absent if plate == name]
+        absent, skipped = (
+            [f"{row}/{column}" for plate, row, column in keys if plate == name]
+            for keys in (wells.absent, wells.left_out)
+        )
         if absent:
             yield (
                 f"plate {name}: {len(absent)} wells are listed and absent ({_some(absent)}): they "
                 "are left out."
             )
-        file = _file(config, name, SKIPPED)
-        skipped = sorted(read_list(file)) if config.on_bad_well == "skip" else []
         if skipped:
             yield (
                 f"plate {name}: {len(skipped)} wells cannot be processed and are skipped "
-                f"({_some(skipped)}); {file} says why."
+                f"({_some(skipped)}); {_file(config, name, SKIPPED)} says why."
             )
+
+
+def _good_wells(
+    config: Config, plates: Mapping[str, Plate], wells: Wells, found: Findings, *, is_dry: bool
+) -> Wells:
+    """The wells that a run processes. The others are kept in a file, unless the run is dry.
+
+    Raises
+    ------
+    PlateError
+        If a plate has no well to process, or a bad one that may not be left out.
+    """
+    may_skip = config.on_bad_well == "skip"
+    messages: list[str] = []
+    remedies: dict[str, None] = {}
+    for name, plate in plates.items():
+        own, total = _of_plate(found.bad, name), len(wells.names(name))
+        stops = bool(own) and (not may_skip or len(own) == total)
+        if not is_dry:
+            write_list(_file(config, name, BAD), own if stops else [])
+            write_list(_file(config, name, SKIPPED), own if may_skip and not stops else [])
+        if stops:
+            messages.append(
+                describe(name, own, total, None if is_dry else _file(config, name, BAD))
+            )
+            remedies[_REMEDY_ALL if may_skip else _REMEDY] = None
+        if not total:
+            messages.append(
+                f"{plate.path}: none of the {len(plate.wells)} wells that the plate lists exists. "
+                "Expected folders like row/column in it. Is the plate complete, and is its path "
+                f"right (config.plates.{name})?"
+            )
+    if messages:
+        raise PlateError("\n".join([*messages, *remedies]))
+    return wells.without(found.bad, found.odd)
+
+
+def _check_positions(config: Config) -> None:
+    """Check the user's table of positions: a fault in it is said once, not for every well."""
+    if config.input.positions is not None:
+        read_position_table(Path(config.input.positions))
 
 
 def _check_of(config: Config) -> Callable[[Well], None]:

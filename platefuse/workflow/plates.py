@@ -7,7 +7,8 @@ Every process of a run does this while it plans the jobs, so it reads little.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from platefuse.ngff.plate import Plate, Well
 from platefuse.tables.table import table_path
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import NAME, WellKey
+from platefuse.workflow.warnings import collected_warnings
 
 
 def open_plates(config: Config) -> dict[str, Plate]:
@@ -55,6 +57,8 @@ class Wells(Mapping[WellKey, Well]):
         Its plates.
     left_out : collection of WellKey
         Wells that are not processed.
+    odd : sequence of str
+        Warnings about the wells.
 
     Attributes
     ----------
@@ -63,9 +67,13 @@ class Wells(Mapping[WellKey, Well]):
     """
 
     def __init__(
-        self, config: Config, plates: Mapping[str, Plate], left_out: Collection[WellKey] = ()
+        self,
+        config: Config,
+        plates: Mapping[str, Plate],
+        left_out: Collection[WellKey] = (),
+        odd: Sequence[str] = (),
     ) -> None:
-        self._config, self._plates = config, plates
+        self._config, self._plates, self.left_out, self.odd = config, plates, left_out, odd
         listed = [(name, w.row, w.column) for name, plate in plates.items() for w in plate.wells]
         present = _present(plates)
         self.absent = [key for key in listed if key not in present]
@@ -99,15 +107,31 @@ class Wells(Mapping[WellKey, Well]):
         """The wells of a plate, for example ``["B/03"]``."""
         return [f"{row}/{column}" for name, row, column in self if name == plate]
 
-    def without(self, left_out: Collection[WellKey]) -> Wells:
-        """The same wells but for some; what was read is not read again."""
-        wells = Wells(self._config, self._plates, left_out)
+    def without(self, left_out: Collection[WellKey], odd: Sequence[str]) -> Wells:
+        """The same wells but for some, with warnings; what was read is not read again."""
+        wells = Wells(self._config, self._plates, left_out, odd)
         wells._read = self._read
         return wells
 
 
-def find_bad_wells(wells: Wells, check: Callable[[Well], None] | None = None) -> dict[WellKey, str]:
-    """The wells that cannot be processed, each with the reason.
+@dataclass(frozen=True)
+class Findings:
+    """What checking the wells of a run has found.
+
+    Attributes
+    ----------
+    bad : mapping of WellKey to str
+        The wells that cannot be processed, each with the reason.
+    odd : sequence of str
+        Warnings.
+    """
+
+    bad: Mapping[WellKey, str]
+    odd: Sequence[str]
+
+
+def find_bad_wells(wells: Wells, check: Callable[[Well], None] | None = None) -> Findings:
+    """Find the wells that cannot be processed.
 
     Parameters
     ----------
@@ -118,14 +142,15 @@ def find_bad_wells(wells: Wells, check: Callable[[Well], None] | None = None) ->
         of the wells are checked.
     """
     bad: dict[WellKey, str] = {}
-    for key in wells:
-        try:
-            well = wells[key]
-            if check is not None:
-                check(well)
-        except PlatefuseError as error:
-            bad[key] = str(error)
-    return bad
+    with collected_warnings() as odd:
+        for key in wells:
+            try:
+                well = wells[key]
+                if check is not None:
+                    check(well)
+            except PlatefuseError as error:
+                bad[key] = str(error)
+    return Findings(bad, odd)
 
 
 def check_well(well: Well, config: Config) -> None:
@@ -156,9 +181,9 @@ def check_well(well: Well, config: Config) -> None:
 def _check_mosaic(well: Well, config: Config) -> None:
     """Check that a well is not in the layout `fields`, which cannot be registered."""
     table = config.fusion.options.tile_table
-    layout = choose_layout(
-        well, config.input, table, lambda image: is_node(table_path(image.live, table))
-    )
+    # Registration gives every image the tables of the reference.
+    has_table = any(is_node(table_path(image.live, table)) for image in well.images)
+    layout = choose_layout(well, config.input, table, lambda image: has_table)
     if layout.name == "fields":
         raise PlateError(
             f"{well.path}: each of its images is one field ({layout.why}). To register such a "

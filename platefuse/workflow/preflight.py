@@ -84,32 +84,19 @@ def check_well_inputs(well: Well, config: Config) -> None:
 
 
 def _check_well_inputs(well: Well, config: Config) -> None:
-    plans = check_well(well, config.registration.request) if config.registration.enabled else {}
+    plans = plan_well(well, config.registration.request) if config.registration.enabled else {}
     if config.fusion.enabled:
         check_well_fusion(well, config.fusion.options, config.input, plans)
 
 
-def check_plate(plate: Plate, request: RegistrationRequest) -> None:
-    """Check that every image of a plate can be registered.
-
-    Parameters
-    ----------
-    plate : Plate
-        The plate.
-    request : RegistrationRequest
-        The registration to apply.
+def plan_well(well: Well, request: RegistrationRequest) -> dict[str, RegistrationPlan]:
+    """Check every image of one well; returns the plans of those that are not registered yet.
 
     Raises
     ------
     PlatefuseError
         The first thing that is wrong.
     """
-    for well in plate.read_wells():
-        check_well(well, request)
-
-
-def check_well(well: Well, request: RegistrationRequest) -> dict[str, RegistrationPlan]:
-    """Check every image of one well; returns the plans of those that are not registered yet."""
     names = {image.name for image in well.listed_images}
     for image in well.images:
         if f"{image.name}{BACKUP_SUFFIX}" in names:
@@ -152,12 +139,6 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
         raise PlateError(f"{fused} is not a fused plate. {NOT_OURS}")
     for row, column in sorted(wells):
         check_fused_well(fused / row / column)
-
-
-def check_fusion(plate: Plate, options: FusionOptions) -> None:
-    """Check that every well of a plate has fields that can be fused; see `check_well_fusion`."""
-    for well in plate.read_wells():
-        check_well_fusion(well, options)
 
 
 def check_well_fusion(

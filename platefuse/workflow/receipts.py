@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Well
 from platefuse.workflow.config import Config
 
 NAME = r"[A-Za-z0-9_.+= -]+"
@@ -30,15 +30,6 @@ class WellWildcards(PlateWildcards, Protocol):
 
     row: str
     column: str
-
-
-def wells_of(plates: Mapping[str, Plate]) -> dict[WellKey, Well]:
-    """Read the wells of a run, in the order in which they are processed."""
-    return {
-        (name, well.row, well.column): well
-        for name, plate in plates.items()
-        for well in plate.read_wells()
-    }
 
 
 def key_of(wildcards: WellWildcards) -> WellKey:
@@ -78,6 +69,11 @@ class Receipts:
         if self.config.registration.request.overwrite_input:
             return self.swapped_images(wildcards)
         return [self._of_well(key_of(wildcards), "publish_registered")]
+
+    def positions(self, wildcards: WellWildcards) -> list[str]:
+        """The user's table of positions; nothing if there is none."""
+        table = self.config.input.positions
+        return [] if table is None else [table]
 
     def fused_parts(self, wildcards: WellWildcards) -> list[str]:
         """What finishing a scattered well waits for; nothing if one job does all the work."""

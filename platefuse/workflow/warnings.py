@@ -29,7 +29,7 @@ def collected_warnings() -> Iterator[list[str]]:
 
 
 def some_of(messages: Sequence[str]) -> Iterator[str]:
-    """The first of many warnings, as lines for the terminal, and the number of the others."""
-    yield from (f"warning: {message}" for message in messages[:_MOST])
+    """The first of many warnings, and the number of the others."""
+    yield from messages[:_MOST]
     if len(messages) > _MOST:
-        yield f"warning: and {len(messages) - _MOST} more like these"
+        yield f"and {len(messages) - _MOST} more like these"

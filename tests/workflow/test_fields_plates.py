@@ -127,6 +127,29 @@ def test_fields_cannot_be_registered_yet(tmp_path: Path) -> None:
     assert fingerprint(tmp_path / "p.zarr") == before
 
 
+def test_a_changed_table_of_positions_is_noticed(tmp_path: Path) -> None:
+    spec = FieldsPlate({"A/01": {0: 2}}, translation=False)
+    spec.write(tmp_path / "p.zarr")
+    rows = ["well\timage\ty_um\tx_um", "A/01\t0\t0\t0", "A/01\t1\t0\t20"]
+    (tmp_path / "at.tsv").write_text("\n".join(rows))
+    folder = folder_with(tmp_path, "p.zarr", **ONLY_FUSE, input={"positions": "at.tsv"})
+    folder.succeed()
+    fused = tmp_path / "p_fused.zarr" / "A" / "01" / "0"
+    assert read_level(fused).shape[-1] == 40 + SHAPE[1]
+    assert "Nothing to be done" in folder.succeed()
+    (tmp_path / "at.tsv").write_text("\n".join([*rows[:2], "A/01\t1\t0\t10"]))
+    folder.succeed()
+    assert read_level(fused).shape[-1] == 20 + SHAPE[1]
+
+
+def test_only_the_reference_needs_the_tile_table(fresh: Folder) -> None:
+    """Registration gives the other images the tables of the reference."""
+    for well in Plate.open(fresh.plate).read_wells():
+        shutil.rmtree(well.path / "1" / "tables" / "FOV_ROI_table")
+    fresh.succeed()
+    fresh.assert_exact()
+
+
 @pytest.mark.skipif(not BRAIN.exists(), reason=f"the real plate {BRAIN.name} is not there")
 def test_the_real_mosaic_of_54_fields(tmp_path: Path) -> None:
     shutil.copytree(BRAIN, tmp_path / BRAIN.name)

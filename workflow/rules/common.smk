@@ -58,6 +58,7 @@ THREADS = RESOURCES.threads
 copied_tables = RECEIPTS.copied_tables
 swapped_images = RECEIPTS.swapped_images
 registered_well = RECEIPTS.registered_well
+position_table = RECEIPTS.positions
 fused_parts = RECEIPTS.fused_parts
 fused_wells = RECEIPTS.fused_wells
 final_receipts = RECEIPTS.final
@@ -80,14 +81,13 @@ def well_names(wildcards):
 
 onstart:
     # Imported here: it reads tables, which a dry run does not need.
-    from platefuse.workflow.planning import check_run, warnings_of
+    from platefuse.workflow.planning import check_run
 
     try:
-        check_run(CONFIG, PLATES, WELLS)
+        for warning in check_run(CONFIG, PLATES, WELLS):
+            logger.warning(f"Warning: {warning}")
     except PlatefuseError as error:
         raise WorkflowError(str(error)) from None
-    for warning in warnings_of(CONFIG, PLATES, WELLS):
-        logger.warning(f"Warning: {warning}")
 
 
 onsuccess:

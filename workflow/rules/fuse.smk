@@ -3,6 +3,7 @@
 rule fuse_part:
     input:
         registered_well,
+        position_table,
     output:
         "<results>/{plate}/{row}/{column}/fuse_part/{part}.json",
     log:
@@ -34,6 +35,7 @@ rule fuse_part:
 rule fuse_well:
     input:
         registered_well,
+        position_table,
         fused_parts,
     output:
         report(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from platefuse import apply_registration_to_image
-from platefuse.errors import ConfigError, MetadataError, PlateError, ViewError
+from platefuse.errors import ConfigError, ImageError, MetadataError, PlateError, ViewError
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.well import fuse_well
@@ -202,7 +203,28 @@ def test_a_well_with_and_without_tile_tables_is_refused(tmp_path: Path) -> None:
     table = path / "B" / "03" / "1" / "tables" / "FOV_ROI_table"
     table.mkdir(parents=True)
     write_json(table / ".zgroup", {"zarr_format": 2})
-    with pytest.raises(PlateError, match=r"images \['1'\] have a table 'FOV_ROI_table'.*input"):
+    for read_as in (AUTO, InputOptions(layout="mosaic")):
+        with pytest.raises(PlateError, match=r"images \['1'\] have a table 'FOV_ROI_table'.*input"):
+            LayerReader(OPTIONS, read_as).read(well_of(path))
+
+
+@pytest.mark.parametrize("value", [float("nan"), "far", None, [1]])
+def test_a_translation_that_is_no_position_is_refused(tmp_path: Path, value: Any) -> None:
+    path = FieldsPlate({"B/03": {0: 2}}).write(tmp_path / "p.zarr")
+    file = path / "B" / "03" / "1" / ".zattrs"
+    attributes = json.loads(file.read_text())
+    transforms = attributes["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    transforms[1]["translation"][2] = value
+    file.write_text(json.dumps(attributes))
+    with pytest.raises(ImageError, match=r"B/03/1: the translation is .*expected finite numbers"):
+        LayerReader(OPTIONS).read(well_of(path))
+
+
+def test_a_unit_of_the_ome_xml_that_is_no_length_is_refused(tmp_path: Path) -> None:
+    spec = FieldsPlate({"B/03": {0: 4}}, translation=False)
+    path = spec.write(tmp_path / "p.zarr")
+    write_ome_xml(path, spec, unit="furlong")
+    with pytest.raises(MetadataError, match=r"PositionYUnit is 'furlong', which is not a length"):
         LayerReader(OPTIONS).read(well_of(path))
 
 

@@ -32,7 +32,8 @@ from platefuse.registration.tables import copy_tables
 from platefuse.storage.arrays import StoredArray
 from platefuse.tables.table import read_table, table_names
 from platefuse.testing import Truth
-from platefuse.workflow.preflight import check_fused_plate, check_fusion
+from platefuse.workflow.preflight import check_fused_plate
+from tests.checks import check_fusion
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.fused import (
     BARE,

@@ -16,7 +16,7 @@ from platefuse.errors import PlatefuseError
 from platefuse.ngff.plate import Plate
 from platefuse.registration.request import RegistrationRequest
 from platefuse.testing import Truth, make_plate
-from platefuse.workflow.preflight import check_plate
+from tests.checks import check_plate
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.damage import (
     SPEC,

@@ -22,7 +22,7 @@ from platefuse.registration.request import Interpolation, RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import discard_backups, swap_image
 from platefuse.registration.tables import copy_tables
-from platefuse.workflow.preflight import check_plate
+from tests.checks import check_plate
 from tests.conftest import REAL_PLATE
 from tests.truth import read_level
 

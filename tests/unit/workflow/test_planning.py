@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from platefuse.cli import main
-from platefuse.errors import PlateError
+from platefuse.errors import ConfigError, PlateError
 from platefuse.workflow.bad_wells import BadWell, describe, read_list, write_list
 from platefuse.workflow.config import Config, read_config
 from platefuse.workflow.planning import check_run, warnings_of, wells_of_job, wells_of_run
@@ -62,7 +62,7 @@ def test_all_bad_wells_stop_a_run_at_once(plate: Path) -> None:
     plates = open_plates(config())
     wells = wells_of_run(config(), plates, is_dry=False)  # the metadata of all wells are good
     with pytest.raises(PlateError) as error:
-        check_run(config(), plates, wells)
+        list(check_run(config(), plates, wells))
     lines = str(error.value).splitlines()
     assert lines[0].startswith("2 of 3 wells of plate p cannot be processed (results/p/bad_wells")
     assert lines[1].startswith("- A/01, B/01: p.zarr/A/01/1: ")  # the same fault, said once
@@ -138,3 +138,41 @@ def test_a_file_that_is_no_config_is_an_error(
     (tmp_path / "c.yaml").write_text(content)
     assert main(["check", str(tmp_path / "c.yaml")]) == 1
     assert str(tmp_path / "c.yaml") in capsys.readouterr().err
+
+
+def test_a_plate_without_any_of_its_wells_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    FieldsPlate({}, listed=("B/02", "C/01")).write(tmp_path / "p.zarr")
+    for policy in ("stop", "skip"):
+        given = config(on_bad_well=policy)
+        with pytest.raises(PlateError, match=r"p.zarr: none of the 2 wells that the plate lists"):
+            wells_of_run(given, open_plates(given), is_dry=True)
+        assert check(capsys, on_bad_well=policy)[0] == 1
+
+
+def test_check_and_run_agree_where_one_plate_has_only_bad_wells(
+    plate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    SPEC.write(plate.with_name("q.zarr"))
+    damage(plate, "A/01", "A/02", "B/01")
+    both = {"plates": {"p": "p.zarr", "q": "q.zarr"}, "on_bad_well": "skip"}
+    given = config(**both)
+    with pytest.raises(PlateError) as error:
+        wells_of_run(given, open_plates(given), is_dry=True)
+    assert "on_bad_well: skip" not in str(error.value)
+    code, _, err = check(capsys, **both)
+    assert code == 1
+    assert err.strip().endswith(str(error.value).splitlines()[-1])
+
+
+def test_a_missing_table_of_positions_is_said_once(
+    plate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = config(input={"positions": "gone.tsv"})
+    with pytest.raises(ConfigError, match=r"input\.positions: gone\.tsv cannot be read"):
+        wells_of_run(given, open_plates(given), is_dry=True)
+    code, _, err = check(capsys, input={"positions": "gone.tsv"})
+    assert code == 1
+    assert err.count("gone.tsv") == 2  # by Python's reason, too

@@ -9,7 +9,8 @@ import pytest
 
 from platefuse.ngff.plate import Plate
 from platefuse.workflow.config import read_config
-from platefuse.workflow.receipts import Receipts, key_of, wells_of
+from platefuse.workflow.receipts import Receipts, key_of
+from tests.checks import wells_of
 
 B02 = SimpleNamespace(plate="one", row="B", column="02")
 

@@ -12,8 +12,9 @@ import pytest
 from platefuse.ngff.plate import Plate, Well
 from platefuse.testing import PlateSpec, make_plate
 from platefuse.workflow.config import Config, read_config
-from platefuse.workflow.receipts import WellKey, wells_of
+from platefuse.workflow.receipts import WellKey
 from platefuse.workflow.resources import GIB, MIB, STEPS, JobResources, Size, image_size
+from tests.checks import wells_of
 
 SPEC = PlateSpec(wells=("B/02", "B/03"), pixels=False, tables=())
 
