@@ -29,6 +29,7 @@ reuse_blocks()  # at import: the scripts import what starts threads afterwards
 
 if TYPE_CHECKING:
     from platefuse.fusion.options import FusionOptions
+    from platefuse.workflow.sources import FusionSources
 
 logger = logging.getLogger("platefuse")
 
@@ -69,11 +70,6 @@ class Job:
         return RegistrationRequest(**self.given["request"])
 
     @property
-    def registered_copies(self) -> bool:
-        """Whether the registered images are next to the originals."""
-        return bool(self.given["request"]) and not self.request.overwrite_input
-
-    @property
     def keep_originals(self) -> bool:
         """Whether the originals are kept."""
         return bool(self.given["keep_originals"])
@@ -94,6 +90,14 @@ class Job:
     def read_as(self) -> InputOptions:
         """How the images of a well are read."""
         return InputOptions(**self.given["read_as"])
+
+    @property
+    def sources(self) -> FusionSources:
+        """The images to fuse, and how."""
+        from platefuse.workflow.sources import FusionSources
+
+        request = self.request if self.given["request"] else None
+        return FusionSources(self.options, self.read_as, request, self.given["store"])
 
     @property
     def wells(self) -> list[str]:

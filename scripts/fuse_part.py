@@ -8,8 +8,8 @@ from platefuse.records import FusionReceipt
 def fuse_part(job: _job.Job) -> FusionReceipt:
     """Write the part's chunks to the staging folder."""
     return well.fuse_well_part(
-        job.well, job.fused, job.options, job.part, job.scatter,
-        registered_copies=job.registered_copies, read_as=job.read_as, threads=job.threads,
+        job.well, job.fused, job.sources.reader(job.well), job.part, job.scatter,
+        threads=job.threads,
     )  # fmt: skip
 
 

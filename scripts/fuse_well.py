@@ -7,11 +7,8 @@ from platefuse.records import FusionReceipt
 
 def fuse_well(job: _job.Job) -> FusionReceipt:
     """Fuse the well's images."""
-    return well.fuse_well(
-        job.well, job.fused, job.options,
-        registered_copies=job.registered_copies, read_as=job.read_as,
-        scatter=job.scatter, threads=job.threads,
-    )  # fmt: skip
+    with job.sources.whole_reader(job.well, job.fused) as reader:
+        return well.fuse_well(job.well, job.fused, reader, scatter=job.scatter, threads=job.threads)
 
 
 if __name__ == "__main__":

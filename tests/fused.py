@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import zarr
 
+from platefuse.fusion import well as fusion
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import (
-    finish_fused_plate,
-    fuse_well,
-    fuse_well_part,
-)
+from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path
-from platefuse.ngff.plate import Plate
+from platefuse.ngff.plate import Plate, Well
+from platefuse.records import FusionReceipt
 from platefuse.registration.request import RegistrationRequest
 from platefuse.testing import AcquisitionSpec, PlateSpec
+from platefuse.workflow.sources import FusionSources
 from tests.conftest import ExamplePlate
 
 FIELDS = "registered_FOV_ROI_table"
@@ -40,24 +39,59 @@ WELL = "B/03"
 BARE = replace(TINY, acquisitions=TINY.acquisitions[:1], tables=TINY.tables[:1])
 
 
+AUTO = InputOptions()
+
+
 def fuse(
     plate: Path,
     request: RegistrationRequest | None = None,
     *,
     scatter: int = 1,
     output: Path | None = None,
+    store: bool = True,
+    read_as: InputOptions = AUTO,
     **options: Any,
 ) -> Path:
     """Fuse a whole plate as the workflow does; parts of a scattered well in any order."""
     wanted = FusionOptions(**{"output_chunksize": SMALL_CHUNKS, **options})
-    copies = request is not None and not request.overwrite_input
+    sources = FusionSources(wanted, read_as, request, store)
     found, fused = Plate.open(plate), output or fused_plate_path(plate)
     for well in found.read_wells():
         for part in reversed(range(scatter if scatter > 1 else 0)):
-            fuse_well_part(well, fused, wanted, part, scatter, registered_copies=copies)
-        fuse_well(well, fused, wanted, registered_copies=copies, scatter=scatter)
-    finish_fused_plate(found, fused, wanted)
+            fusion.fuse_well_part(well, fused, sources.reader(well), part, scatter)
+        with sources.whole_reader(well, fused) as reader:
+            fusion.fuse_well(well, fused, reader, scatter=scatter)
+    fusion.finish_fused_plate(found, fused, wanted)
     return fused
+
+
+def fuse_well(
+    well: Well,
+    fused: Path,
+    options: FusionOptions,
+    *,
+    request: RegistrationRequest | None = None,
+    read_as: InputOptions = AUTO,
+    scatter: int = 1,
+    threads: int = 1,
+) -> FusionReceipt:
+    """Fuse a well as it is, or as it is registered in its plate."""
+    reader = FusionSources(options, read_as, request).reader(well)
+    return fusion.fuse_well(well, fused, reader, scatter=scatter, threads=threads)
+
+
+def fuse_well_part(
+    well: Well,
+    fused: Path,
+    options: FusionOptions,
+    number: int,
+    of: int,
+    *,
+    request: RegistrationRequest | None = None,
+) -> FusionReceipt:
+    """Fuse a part of a well as it is, or as it is registered in its plate."""
+    reader = FusionSources(options, AUTO, request).reader(well)
+    return fusion.fuse_well_part(well, fused, reader, number, of)
 
 
 def number_fields_one_by_one(plate: ExamplePlate, image: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from platefuse.errors import TableError
 from platefuse.fusion.frame import Frame, PixelMap
 from platefuse.geometry import Box, snap
 from platefuse.ngff.image import Multiscale
-from platefuse.records import RegistrationRecord
+from platefuse.records import RegisteredRoi, RegistrationRecord
 from platefuse.tables.boxes import boxes_in, check_known_size
 from platefuse.tables.table import Table, read_table
 
@@ -32,8 +33,11 @@ class Field:
     length_um : mapping of str to float
         Its extent.
     data : Box or None
-        Pixels of the image's array that the field may use, on the image's axes in space: its
-        registered ROI. None if the image was not registered: the whole field.
+        Pixels of the array that the field may use, on the image's axes in space: its registered
+        ROI. None if the image was not registered: the whole field.
+    moved_um : mapping of str to float
+        How far registration moves its pixels. Not empty if the image is still as it was acquired:
+        all positions in the array are those after the registration.
     """
 
     name: str
@@ -41,6 +45,12 @@ class Field:
     stage_um: Mapping[str, float]
     length_um: Mapping[str, float]
     data: Box | None
+    moved_um: Mapping[str, float] = dataclass_field(default_factory=dict)
+
+    @property
+    def registered(self) -> Field:
+        """The field in the registered image."""
+        return replace(self, moved_um={})
 
     def box(self, image: Multiscale, reference_image: Multiscale) -> Box:
         """The field's pixels in an image or label, on its axes in space.
@@ -52,7 +62,13 @@ class Field:
         reference_image : Multiscale
             The image that `data` refers to.
         """
-        size, shape = image.pixel_size_um, image.shape_in_space
+        size, array = image.pixel_size_um, Box.of_shape(image.shape_in_space)
+        back = [-round(moved / size[a]) for a, moved in self._moved_um(image).items()]
+        return (self._registered_box(image, reference_image) & array).shifted(back) & array
+
+    def _registered_box(self, image: Multiscale, reference_image: Multiscale) -> Box:
+        """The field's pixels after the registration, also outside the array."""
+        size = image.pixel_size_um
         ends = {}
         for axis in image.spatial:
             if axis in image.flat_axes:  # one plane is the whole depth
@@ -60,9 +76,8 @@ class Field:
             else:
                 start = round(self.array_um[axis] / size[axis])
                 ends[axis] = (start, start + round(self.length_um[axis] / size[axis]))
-        box = _box(ends, image.spatial) & Box.of_shape(shape)
         if self.data is None:
-            return box
+            return _box(ends, image.spatial)
         data = dict(ends)
         for axis, a, b in zip(
             reference_image.spatial, self.data.start, self.data.stop, strict=True
@@ -70,19 +85,30 @@ class Field:
             if axis in image.spatial and axis not in image.flat_axes:
                 ratio = reference_image.pixel_size_um[axis] / size[axis]
                 data[axis] = (round(a * ratio), round(b * ratio))
-        return box & _box(data, image.spatial)
+        return _box(ends, image.spatial) & _box(data, image.spatial)
 
     def shift_um(self, image: Multiscale) -> tuple[float, ...]:
         """Stage position minus array position of the field's pixels, on axes in space.
 
         The array position is that of the field's first pixel.
         """
-        size = image.pixel_size_um
+        size, moved = image.pixel_size_um, self._moved_um(image)
         return tuple(
             self.stage_um.get(a, 0.0)
+            + moved[a]
             - (0.0 if a in image.flat_axes else round(self.array_um[a] / size[a]) * size[a])
             for a in image.spatial
         )
+
+    def shift_px(self, image: Multiscale) -> tuple[float, ...]:
+        """How far registration moves the field, in pixels of an image, on its axes in space."""
+        sizes = image.pixel_size_um
+        return tuple(moved / sizes[axis] for axis, moved in self._moved_um(image).items())
+
+    def _moved_um(self, image: Multiscale) -> dict[str, float]:
+        """`moved_um` on the axes in space of an image; one plane stays where it is."""
+        flat = image.flat_axes
+        return {a: 0.0 if a in flat else self.moved_um.get(a, 0.0) for a in image.spatial}
 
 
 def whole_image(name: str, image: Multiscale, position: Mapping[str, float]) -> Field:
@@ -110,7 +136,12 @@ def whole_image(name: str, image: Multiscale, position: Mapping[str, float]) -> 
 
 
 def find_fields(
-    folder: Path, image: Multiscale, tile_table: str, record: RegistrationRecord | None
+    folder: Path,
+    image: Multiscale,
+    tile_table: str,
+    record: RegistrationRecord | None,
+    *,
+    is_raw: bool = False,
 ) -> list[Field]:
     """The fields of an image. One plane is the whole depth, whatever the table says of z.
 
@@ -127,6 +158,8 @@ def find_fields(
         Name of the table.
     record : RegistrationRecord or None
         The record of the image; None if it is not registered.
+    is_raw : bool
+        Whether the pixels are still where they were acquired: the record says where they belong.
 
     Raises
     ------
@@ -134,7 +167,7 @@ def find_fields(
         If the tile table cannot be used, or no field has data.
     """
     table = read_table(folder, tile_table)
-    registered = registered_boxes(image, record)
+    registered = registered_rois(image, record)
     flat = {axis: image.pixel_size_um[axis] for axis in image.flat_axes}
     axes = "".join(axis for axis in image.spatial if axis not in flat)
     (rois,) = boxes_in(image, axes, table)
@@ -144,12 +177,13 @@ def find_fields(
     fields = []
     for row, roi in enumerate(rois):
         stage = {axis: column[row] for axis, column in on_stage.items()}
-        data = _data_of(registered, roi.name, row, table) if registered else None
         start, length = roi.start_um | dict.fromkeys(flat, 0.0), roi.length_um | flat
-        field = Field(roi.name, start, stage, length, data)
-        _check_inside(field, image, table)
-        if not field.box(image, image).empty:
-            fields.append(field)
+        found = Field(roi.name, start, stage, length, None)
+        if registered:
+            found = limited(found, _roi_of(registered, roi.name, row, table), image, is_raw=is_raw)
+        _check_inside(found, image, table)
+        if not found.box(image, image).empty:
+            fields.append(found)
     twice = next((name for name in table.names if table.names.count(name) > 1), None)
     if twice is not None:
         raise TableError(
@@ -200,8 +234,17 @@ def placed_box(field: Field, image: Multiscale, frame: Frame, precision_px: floa
     return Box(start, stop) & Box.of_shape(frame.shape)
 
 
-def registered_boxes(image: Multiscale, record: RegistrationRecord | None) -> dict[str, Box]:
-    """The pixels of each registered ROI of an image; none if it is not registered.
+def limited(whole: Field, roi: RegisteredRoi, image: Multiscale, *, is_raw: bool) -> Field:
+    """A field that has data in a registered ROI only, and if its image is raw is moved with it."""
+    sizes = image.pixel_size_um
+    moved = zip(image.spatial, roi.shift_px, strict=True)
+    return replace(
+        whole, data=roi.box, moved_um={a: px * sizes[a] for a, px in moved} if is_raw else {}
+    )
+
+
+def registered_rois(image: Multiscale, record: RegistrationRecord | None) -> list[RegisteredRoi]:
+    """The registered ROIs of an image; none if it is not registered.
 
     Raises
     ------
@@ -209,25 +252,27 @@ def registered_boxes(image: Multiscale, record: RegistrationRecord | None) -> di
         If the record does not fit the image.
     """
     if record is None:
-        return {}
+        return []
     if record.axes != image.spatial:
         raise TableError(
             f"{image.path}: the record has ROIs on the axes {record.axes}, the image "
             f"{image.spatial}. The image was changed after its registration."
         )
-    return {roi.name: roi.box for roi in record.rois}
+    return list(record.rois)
 
 
-def _data_of(boxes: dict[str, Box], name: str, row: int, table: Table) -> Box:
-    if name in boxes:
-        return boxes[name]
-    if len(boxes) == 1:
-        return next(iter(boxes.values()))
-    if len(boxes) == len(table.names):
-        return list(boxes.values())[row]
+def _roi_of(rois: Sequence[RegisteredRoi], name: str, row: int, table: Table) -> RegisteredRoi:
+    """The registered ROI of a field: by name, the only one, or by order."""
+    by_name = {roi.name: roi for roi in rois}
+    if name in by_name:
+        return by_name[name]
+    if len(rois) == 1:
+        return rois[0]
+    if len(rois) == len(table.names):
+        return rois[row]
     raise TableError(
         f"{table.path}: field {name!r} has no registered ROI; the image was registered with "
-        f"{sorted(boxes)}. Use the table that the registration was computed from."
+        f"{sorted(by_name)}. Use the table that the registration was computed from."
     )
 
 

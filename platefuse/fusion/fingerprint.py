@@ -19,7 +19,7 @@ from pathlib import Path
 
 from platefuse.fusion.layers import FieldImage
 from platefuse.ngff.image import Multiscale
-from platefuse.records import KEY, RegistrationRecord, digest_json, digest_tree
+from platefuse.records import KEY, digest_json, digest_tree
 from platefuse.storage.typed_json import JsonObject
 from platefuse.tables.table import table_path
 
@@ -28,14 +28,15 @@ _BLOCK_BYTES = 2**22
 
 def identity(part: FieldImage, tile_table: str) -> JsonObject:
     """What tells an image from another, without a look at its pixels: JSON values."""
-    path = part.image.path
     attributes = {k: v for k, v in part.image.attributes.items() if k != KEY}
-    record = RegistrationRecord.read(path)
+    source, record = part.source, part.source.record
     place: JsonObject
     if part.has_table:
-        place = {"tile_table": digest_tree(table_path(path, tile_table))}
+        place = {"tile_table": digest_tree(table_path(source.tile_tables, tile_table))}
     else:
         place = {"position_um": dict(part.fields[0].stage_um)}
+    if source.is_raw and record is not None:
+        place["roi_tables"] = asdict(record.digests)
     return {
         "attributes": digest_json(attributes),
         **place,

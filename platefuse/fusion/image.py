@@ -13,12 +13,12 @@ from platefuse.fusion.layers import Layer
 from platefuse.fusion.mosaic import ImageMetadata, Mosaic
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
-from platefuse.fusion.stack import frame_for, image_mosaic, label_mosaic, labels_of
+from platefuse.fusion.stack import image_mosaic, label_mosaic, labels_of
 from platefuse.fusion.tables import write_fused_tables
 from platefuse.ngff.create import compressor_like, write_group
 from platefuse.ngff.image import Multiscale, label_groups
 from platefuse.ngff.metadata import Format
-from platefuse.records import FusedImage, FusedImageRecord
+from platefuse.records import FusedField, FusedImage, FusedImageRecord
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class ImageWriter:
     ----------
     layers : sequence of Layer
         The acquisitions; several are stacked by channel.
+    frame : Frame
+        The frame of the image.
     options : FusionOptions
         How to fuse.
     scatter : Scatter
@@ -38,6 +40,7 @@ class ImageWriter:
     """
 
     layers: Sequence[Layer]
+    frame: Frame
     options: FusionOptions
     scatter: Scatter
     threads: int
@@ -51,12 +54,12 @@ class ImageWriter:
             If the acquisitions do not fit together.
         """
         target, version = self.scatter.target / name, self.options.ngff_version
-        frame = frame_for(self.layers, self.options)
+        frame = self.frame
         mosaic = image_mosaic(self.layers, frame, self.options)
         stacked = self.options.layout == "stacked"
         omero = fused_omero(self.layers, version, stacked=stacked)
         self._write_pixels(mosaic, target, self.layers[0].image, {"omero": omero})
-        names, renumbered = self._write_labels(target, frame)
+        names, renumbered = self._write_labels(target)
         if self.scatter.number is None:
             if names:
                 write_group(target / "labels", {"labels": names}, version)
@@ -75,15 +78,18 @@ class ImageWriter:
                 sources=tuple(part.name for layer in self.layers for part in layer.images),
                 origin_um=frame.corner,
                 tables_left_out=left_out,
+                fields=placed_fields(self.layers) or None,
             ).write(target)
         return FusedImage(mosaic.shape, frame.corner)
 
-    def _write_labels(self, target: Path, frame: Frame) -> tuple[list[str], list[str]]:
+    def _write_labels(self, target: Path) -> tuple[list[str], list[str]]:
         """Write all labels; returns their names, and the names of those with other ids."""
         names, renumbered = [], []
         for label in labels_of(self.layers):
             name = label.fused_name
-            mosaic, changed = label_mosaic(label, frame, self.options.merge_labels, self.threads)
+            mosaic, changed = label_mosaic(
+                label, self.frame, self.options.merge_labels, self.threads
+            )
             colors = fused_image_label(label.image, self.options.ngff_version)
             folder = target / "labels" / name
             self._write_pixels(mosaic, folder, label.image, {"image-label": colors})
@@ -110,3 +116,14 @@ class ImageWriter:
         )
         pyramid = mosaic.create(target, storage, metadata, durable=True)
         self.scatter.write(mosaic, pyramid, self.threads)
+
+
+def placed_fields(layers: Sequence[Layer]) -> tuple[FusedField, ...]:
+    """Where the fields of images were placed that are not registered in the plate."""
+    return tuple(
+        FusedField(part.name, field.name, field.shift_px(part.image))
+        for layer in layers
+        for part in layer.images
+        if part.source.is_raw
+        for field in part.fields
+    )

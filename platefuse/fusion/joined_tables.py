@@ -106,7 +106,7 @@ def why_not_joined(tables: Sequence[FieldTable], label: FusedLabel | None) -> st
         The label whose objects they describe.
     """
     for table in tables:
-        reason = why_not_moved(table.part.image.path, table.path.name)
+        reason = why_not_moved(table.part.source.tables, table.path.name)
         if reason is not None:
             return f"{reason.partition(',')[0]}, so that the tables of the fields cannot be joined"
     if len({table.moves for table in tables}) > 1:
@@ -183,7 +183,7 @@ def _frame(
     """The rows of one field, with moved boxes or the column of the field."""
     import pandas as pd
 
-    content = read_table(table.part.image.path, table.path.name)
+    content = read_table(table.part.source.tables, table.path.name)
     columns: dict[str, Any] = {name: list(values) for name, values in content.columns.items()}
     columns |= find_backend(table.path).texts(table.path)
     for name in _INDEX_COLUMNS:

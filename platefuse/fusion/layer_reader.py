@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platefuse.errors import ConfigError, ViewError
-from platefuse.fusion.fields import find_fields, registered_boxes, whole_image
-from platefuse.fusion.layers import FieldImage, Layer
+from platefuse.fusion.fields import find_fields, limited, registered_rois, whole_image
+from platefuse.fusion.layers import FieldImage, Layer, SourceImage
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.image import Image
 from platefuse.ngff.layout import InputOptions, WellLayout, by_acquisition, choose_layout
@@ -25,7 +25,6 @@ from platefuse.ngff.positions import (
     translation_of,
 )
 from platefuse.ngff.units import likely_unit
-from platefuse.records import RegistrationRecord
 from platefuse.tables.table import table_path
 
 _STANDARD_TABLE = FusionOptions().tile_table
@@ -42,26 +41,22 @@ class LayerReader:
         How to fuse.
     read_as : InputOptions
         How the plate is read.
-    folder : callable
-        The folder of an image to fuse: the live image, or its registered copy.
-    table_folder : callable
-        The image whose tile table holds for an image: the image itself, or before its
-        registration the reference, whose table it will have.
-    record : callable
-        The record that an image has or will have; None if it is not registered.
+    source : callable
+        Where an image of the well is read from; by default the live image.
     """
 
     options: FusionOptions
     read_as: InputOptions = dataclasses.field(default_factory=InputOptions)
-    folder: Callable[[WellImage], Path] = lambda image: image.live
-    table_folder: Callable[[WellImage], Path] | None = None
-    record: Callable[[WellImage], RegistrationRecord | None] | None = None
+    source: Callable[[WellImage], SourceImage] = lambda image: SourceImage.at(image.live)
 
     def layout(self, well: Well) -> WellLayout:
         """The layout of a well; see `choose_layout`."""
         table = self.options.tile_table
         return choose_layout(
-            well, self.read_as, table, lambda image: is_node(table_path(self._tables(image), table))
+            well,
+            self.read_as,
+            table,
+            lambda image: is_node(table_path(self.source(image).tile_tables, table)),
         )
 
     def read(self, well: Well) -> list[Layer]:
@@ -85,19 +80,18 @@ class LayerReader:
             for number, images in groups
         ]
 
-    def _tables(self, image: WellImage) -> Path:
-        return (self.table_folder or self.folder)(image)
-
     def _mosaic(self, image: WellImage) -> FieldImage:
-        found = read_image(self.folder(image))
-        tables, table = self._tables(image), self.options.tile_table
-        record = self.record(image) if self.record else RegistrationRecord.read(found.path)
-        if table == _STANDARD_TABLE and not is_node(table_path(tables, table)):
+        source, table = self.source(image), self.options.tile_table
+        found = read_image(source.folder)
+        if table == _STANDARD_TABLE and not is_node(table_path(source.tile_tables, table)):
             whole = whole_image(image.name, found, {})
-            boxes = registered_boxes(found, record)
-            parts = [dataclasses.replace(whole, name=n, data=box) for n, box in boxes.items()]
-            return FieldImage(image.name, found, parts or [whole], has_table=False)
-        return FieldImage(image.name, found, find_fields(tables, found, table, record))
+            parts = [
+                dataclasses.replace(limited(whole, roi, found, is_raw=source.is_raw), name=roi.name)
+                for roi in registered_rois(found, source.record)
+            ]
+            return FieldImage(image.name, found, parts or [whole], source, has_table=False)
+        fields = find_fields(source.tile_tables, found, table, source.record, is_raw=source.is_raw)
+        return FieldImage(image.name, found, fields, source)
 
     def _placed(self, well: Well) -> Mapping[str, Placed]:
         """What the user's table says of the images of a well; empty without a table."""
@@ -123,14 +117,15 @@ class LayerReader:
     def _fields(
         self, well: Well, images: Sequence[WellImage], placed: Mapping[str, Placed]
     ) -> list[FieldImage]:
-        found = [read_image(self.folder(image)) for image in images]
+        sources = [self.source(image) for image in images]
+        found = [read_image(source.folder) for source in sources]
         if placed:
             positions: Sequence[Position] = [placed[image.name].position for image in images]
         else:
             positions = field_positions(well, images, found)
         return [
-            FieldImage(one.name, image, [whole_image(one.name, image, position)], False)
-            for one, image, position in zip(images, found, positions, strict=True)
+            FieldImage(one.name, image, [whole_image(one.name, image, position)], source, False)
+            for one, image, position, source in zip(images, found, positions, sources, strict=True)
         ]
 
 

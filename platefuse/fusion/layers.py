@@ -7,10 +7,12 @@ its own (layout `fields`). Several layers can be stacked by channel into one fus
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -18,17 +20,47 @@ from platefuse.engine.sources import ChunkStore, Source
 from platefuse.engine.views import View
 from platefuse.errors import ViewError
 from platefuse.fusion.empty_fields import empty_fields
-from platefuse.fusion.fields import (
-    Field,
-    pixel_map,
-    precision_px,
-)
+from platefuse.fusion.fields import Field, pixel_map, precision_px
 from platefuse.fusion.frame import Extent, Frame, place_view
 from platefuse.geometry import Box
 from platefuse.ngff.image import Image, Multiscale
+from platefuse.records import RegistrationRecord
 from platefuse.storage.arrays import ExpandedArray, StoredArray
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """Where an image to fuse is read from.
+
+    Attributes
+    ----------
+    folder : Path
+        The image, for its pixels.
+    tables : Path
+        The image whose tables are carried to the fused image.
+    tile_tables : Path
+        The image whose tile table holds: of an image that is not registered yet, the reference.
+    record : RegistrationRecord or None
+        How the image was registered, or has to be; None: it is not registered.
+    is_raw : bool
+        Whether its pixels are still where they were acquired, although there is a record.
+    left_out : mapping of str to str
+        Tables that could not be carried to `tables`, and why.
+    """
+
+    folder: Path
+    tables: Path
+    tile_tables: Path
+    record: RegistrationRecord | None = None
+    is_raw: bool = False
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def at(cls, folder: Path) -> SourceImage:
+        """An image that is read from one folder, with the record that it has."""
+        return cls(folder, folder, folder, RegistrationRecord.read(folder))
 
 
 @dataclass(frozen=True)
@@ -43,6 +75,8 @@ class FieldImage:
         The image with its labels.
     fields : sequence of Field
         Its fields.
+    source : SourceImage
+        Where it is read from.
     has_table : bool
         Whether the tile table says where its fields are.
     """
@@ -50,6 +84,7 @@ class FieldImage:
     name: str
     image: Image
     fields: Sequence[Field]
+    source: SourceImage
     has_table: bool = True
 
     @cached_property

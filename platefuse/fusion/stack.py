@@ -180,16 +180,35 @@ def choose_spacing(image: Multiscale, given_um: Mapping[str, float] | None) -> l
     return [(given_um or {}).get(a, image.pixel_size_um[a]) for a in image.spatial]
 
 
-def frame_for(layers: Sequence[Layer], options: FusionOptions) -> Frame:
-    """The frame of the image that some layers become, in micrometres.
+def frames_for(images: Sequence[Sequence[Layer]], options: FusionOptions) -> list[Frame]:
+    """The frames of the images of a fused well, in micrometres.
+
+    Images with the same axes in space and the same pixel size have one frame, so that a pixel of
+    each shows the same place. It covers the fields of all of them.
+
+    Parameters
+    ----------
+    images : sequence of sequences of Layer
+        For each image, the acquisitions that are stacked in it.
+    options : FusionOptions
+        How to fuse.
 
     Raises
     ------
     PlatefuseError
-        If they cannot be stacked, have no pixel in common and should, or the spacing is wrong.
+        If acquisitions cannot be stacked, have no pixel in common and should, or the spacing is
+        wrong.
     """
-    spacing = choose_spacing(layers[0].image, options.output_spacing)
-    return frame_of(layers, spacing, options.output_stack_mode)
+    together: dict[tuple[str, tuple[float, ...]], list[Layer]] = {}
+    grids = []
+    for layers in images:
+        check_stackable(layers)
+        image = layers[0].image
+        grids.append((image.spatial, tuple(choose_spacing(image, options.output_spacing))))
+        together.setdefault(grids[-1], []).extend(layers)
+    mode = options.output_stack_mode
+    frames = {grid: frame_of(layers, grid[1], mode) for grid, layers in together.items()}
+    return [frames[grid] for grid in grids]
 
 
 def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) -> Frame:
@@ -198,10 +217,8 @@ def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) ->
     Raises
     ------
     ViewError
-        If the layers cannot be stacked, their positions cannot be true, or they have no pixel in
-        common and should.
+        If their positions cannot be true, or they have no pixel in common and should.
     """
-    check_stackable(layers)
     check_positions(layers)
     image = layers[0].image
     extents = [extent for layer in layers for extent in layer.extents]

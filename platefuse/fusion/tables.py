@@ -26,7 +26,7 @@ from platefuse.fusion.joined_tables import (
 from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.fusion.stack import labels_of, unique_names
 from platefuse.ngff.metadata import all_attributes, replace_attributes
-from platefuse.records import RegistrationRecord, digest_tree
+from platefuse.records import digest_tree
 from platefuse.storage.files import remove_tree
 from platefuse.tables.backends import copy_table
 from platefuse.tables.masks import has_ids, region_of
@@ -144,10 +144,12 @@ class _Carried:
 
 
 def _stale(layers: Sequence[Layer]) -> dict[str, str]:
-    images = [part.image.path for layer in layers for part in layer.images]
+    sources = [part.source for layer in layers for part in layer.images]
+    images = [source.tables for source in sources]
     present = {name for image in images for name in table_names(image)}
     stale = [name for image in images for name in stale_names(image)]
-    return {name: STALE for name in stale if name not in present}
+    before = {name: why for source in sources for name, why in source.left_out.items()}
+    return {name: STALE for name in stale if name not in present} | before
 
 
 def _carry(
@@ -162,7 +164,7 @@ def _carry(
             join_tables(table.sources, regions, frame.axes, new, label)
         return reason
     (source,) = table.sources
-    image = source.part.image.path
+    image = source.part.source.tables
     reason = why_not_moved(image, source.path.name) if source.moves else None
     reason = reason or copy_table(source.path, new, version)
     if reason is None and source.moves:
@@ -203,19 +205,14 @@ def _sources(layer: Layer, tile_table: str) -> dict[str, Sequence[FieldTable]]:
     """The tables of an acquisition by name, but those that are replaced."""
     found: dict[str, list[FieldTable]] = {}
     for part in layer.images:
-        image = part.image.path
-        replaced = {tile_table, _registered_table(image)}
+        image, record = part.source.tables, part.source.record
+        replaced = {tile_table} | (set() if record is None else {record.request.roi_table})
         for name in table_names(image):
             moves, path = has_boxes(image, name), table_path(image, name)
             if not (moves and (name in replaced or is_standard_name(name))):
                 table = FieldTable(part, path, moves, region_of(path, part.image.labels))
                 found.setdefault(name, []).append(table)
     return dict(found)
-
-
-def _registered_table(image: Path) -> str | None:
-    record = RegistrationRecord.read(image)
-    return None if record is None else record.request.roi_table
 
 
 def _changed_ids(table: _Carried, label: str | None, renumbered: Collection[str]) -> str | None:
@@ -262,12 +259,15 @@ def _write_fields(layer: Layer, target: Path, frame: Frame) -> None:
 
 
 def _moved_fields(part: FieldImage, frame: Frame) -> list[MovedRegion]:
-    """The fields, cut to what the fused image shows of them, with their shifts."""
+    """The fields, cut to what the fused image shows of them, with their shifts.
+
+    The boxes of tables are those of the registered image, also if its pixels are raw.
+    """
     corner = np.array(frame.origin) - np.array(frame.spacing) / 2
     extent = np.array(frame.shape) * np.array(frame.spacing)
     size = np.array([part.image.pixel_size_um[a] for a in frame.axes])
     regions = []
-    for field in part.fields:
+    for field in (field.registered for field in part.fields):
         box = field.box(part.image, part.image)
         shift = np.array(field.shift_um(part.image)) - corner
         start = np.maximum(np.array(box.start) * size, -shift)

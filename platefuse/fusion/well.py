@@ -17,8 +17,8 @@ from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
+from platefuse.fusion.stack import frames_for
 from platefuse.ngff.create import write_group
-from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import staging_folder, staging_root
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import (
@@ -33,8 +33,6 @@ from platefuse.storage.typed_json import JsonObject, list_of, object_of
 
 logger = logging.getLogger(__name__)
 
-_AUTO = InputOptions()
-
 NOT_OURS = (
     "It was not made by platefuse and would be replaced: move it away, or set `fusion.output` to "
     "another path."
@@ -44,10 +42,8 @@ NOT_OURS = (
 def fuse_well(
     well: Well,
     fused: Path,
-    options: FusionOptions,
+    reader: LayerReader,
     *,
-    registered_copies: bool = False,
-    read_as: InputOptions = _AUTO,
     scatter: int = 1,
     threads: int = 1,
 ) -> FusionReceipt:
@@ -61,13 +57,8 @@ def fuse_well(
         The well, registered or not.
     fused : Path
         Folder of the fused plate.
-    options : FusionOptions
-        How to fuse.
-    registered_copies : bool
-        Whether the images to fuse are the registered copies next to the images of the well,
-        ``<image>_registered``.
-    read_as : InputOptions
-        How the images of the well are read.
+    reader : LayerReader
+        How to read its images, and how to fuse them.
     scatter : int
         Number of parts that `fuse_well_part` has fused; those that are missing are fused now.
     threads : int
@@ -84,7 +75,7 @@ def fuse_well(
         If the images or their tables cannot be used. The fused plate is not changed.
     """
     begun = time.perf_counter()
-    job = _Job.read(well, fused, options, registered_copies, read_as)
+    job = _Job.read(well, fused, reader)
     done = job.done_before(threads)
     if done is not None:
         job.remove_staged()
@@ -105,19 +96,17 @@ def fuse_well(
 def fuse_well_part(
     well: Well,
     fused: Path,
-    options: FusionOptions,
+    reader: LayerReader,
     number: int,
     of: int,
     *,
-    registered_copies: bool = False,
-    read_as: InputOptions = _AUTO,
     threads: int = 1,
 ) -> FusionReceipt:
     """Fuse one of several disjoint parts of a well; `fuse_well` with ``scatter=of`` finishes.
 
     Parameters
     ----------
-    well, fused, options, registered_copies, read_as, threads
+    well, fused, reader, threads
         See `fuse_well`.
     number, of : int
         Index of the part, from 0, and number of parts.
@@ -133,7 +122,7 @@ def fuse_well_part(
         If the images or their tables cannot be used.
     """
     begun = time.perf_counter()
-    job = _Job.read(well, fused, options, registered_copies, read_as)
+    job = _Job.read(well, fused, reader)
     before = replace(job.receipt("fused before"), part=number, of=of)
     if job.done_before(threads) is not None:
         return before
@@ -259,21 +248,11 @@ class _Job:
     staged: Path
 
     @classmethod
-    def read(
-        cls,
-        well: Well,
-        fused: Path,
-        options: FusionOptions,
-        registered_copies: bool,
-        read_as: InputOptions,
-    ) -> _Job:
-        reader = LayerReader(
-            options, read_as, lambda image: image.destination(overwrite=not registered_copies)
-        )
+    def read(cls, well: Well, fused: Path, reader: LayerReader) -> _Job:
         layers = reader.read(well)
         target = fused / well.row / well.column
         check_fused_well(target)
-        return cls(layers, options, target, staging_folder(fused, well.row, well.column))
+        return cls(layers, reader.options, target, staging_folder(fused, well.row, well.column))
 
     @cached_property
     def images(self) -> list[tuple[str, Sequence[Layer]]]:
@@ -358,7 +337,8 @@ class _Job:
 
     def _write(self, scatter: Scatter, threads: int) -> dict[str, FusedImage]:
         """Write all images, or the part of them that the job writes."""
+        frames = frames_for([layers for _, layers in self.images], self.options)
         return {
-            name: ImageWriter(layers, self.options, scatter, threads).write(name)
-            for name, layers in self.images
+            name: ImageWriter(layers, frame, self.options, scatter, threads).write(name)
+            for (name, layers), frame in zip(self.images, frames, strict=True)
         }

@@ -8,6 +8,7 @@ finished job, for which Snakemake looks. Both are read and written here only.
 from platefuse.records.base import KEY, Receipt, Record, forget_record
 from platefuse.records.digests import digest_json, digest_tree
 from platefuse.records.fusion import (
+    FusedField,
     FusedImage,
     FusedImageRecord,
     FusedWellRecord,
@@ -26,6 +27,7 @@ from platefuse.records.registration import (
 
 __all__ = [
     "KEY",
+    "FusedField",
     "FusedImage",
     "FusedImageRecord",
     "FusedWellRecord",

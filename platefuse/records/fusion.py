@@ -8,6 +8,25 @@ from dataclasses import dataclass, field
 from platefuse.records.base import Receipt, Record
 
 
+@dataclass(frozen=True)
+class FusedField:
+    """Where a field was placed whose image is not registered in the plate.
+
+    Attributes
+    ----------
+    image : str
+        Path of the source image in its well.
+    field : str
+        Name of the field.
+    shift_px : tuple of float
+        How far it was moved onto the reference, in pixels, on the image's axes in space.
+    """
+
+    image: str
+    field: str
+    shift_px: tuple[float, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class FusedImageRecord(Record):
     """How a fused image was made.
@@ -20,6 +39,8 @@ class FusedImageRecord(Record):
         Position on the stage of the corner of the first pixel on each axis in space, micrometres.
     tables_left_out : mapping of str to str
         Tables that the fused image does not have, and why.
+    fields : tuple of FusedField, optional
+        Where each field was placed, if the images are not registered in the plate.
     """
 
     section = "fusion"
@@ -29,6 +50,7 @@ class FusedImageRecord(Record):
     sources: tuple[str, ...]
     origin_um: Mapping[str, float]
     tables_left_out: Mapping[str, str]
+    fields: tuple[FusedField, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from platefuse.errors import RecordError
@@ -15,6 +16,7 @@ from platefuse.ngff.plate import WellImage
 from platefuse.records import ImageReceipt, RegisteredTable, RegistrationRecord, digest_tree
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.storage.files import copy_tree, remove_tree
+from platefuse.tables.masks import ids_of
 from platefuse.tables.move import MovedRegion, check_boxes, label_of, move_table
 from platefuse.tables.table import (
     STALE,
@@ -155,30 +157,62 @@ def copy_tables(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
             f"{image.live}: there is no staged image of this registration ({request.identity}) at "
             f"{image.staged}. Run `register_image` for this image first (the workflow does)."
         )
-    reference = image.well.image(record.reference)
-    actions = table_actions(image, reference)
-    left_out = tables_left_out(image, reference)
-    for table, reason in left_out.items():
-        logger.warning("%s: the table %r is left out: %s", image.live, table, reason)
-    copy_table_groups(actions, image, reference, left_out)
-    regions = moved_regions(record, Multiscale.read(image.live))
-    tables = {
-        table: _finish_table(image, table, action, regions, record.axes)
-        for table, action in actions.items()
-    }
+    tables, left_out = write_tables(image, record, image.staged)
     replace(record, tables=tables, tables_left_out=left_out or None).write(image.staged)
     return ImageReceipt(
         well=well, image=name, action="carried", tables=tables, tables_left_out=left_out or None
     )
 
 
+def write_tables(
+    image: WellImage, record: RegistrationRecord, target: Path
+) -> tuple[dict[str, RegisteredTable], dict[str, str]]:
+    """Write the tables that an image has after its registration.
+
+    Parameters
+    ----------
+    image : WellImage
+        The image.
+    record : RegistrationRecord
+        How it is registered.
+    target : Path
+        The image whose ``tables`` are written. Boxes of the objects of a label are computed from
+        the label's pixels in it. If it has no labels, these tables are copied as they are.
+
+    Returns
+    -------
+    tables : dict of str to RegisteredTable
+        What was done to each table.
+    left_out : dict of str to str
+        Tables that cannot be carried, and why.
+
+    Raises
+    ------
+    PlatefuseError
+        If a listed table is missing.
+    """
+    reference = image.well.image(record.reference)
+    actions = table_actions(image, reference)
+    left_out = tables_left_out(image, reference)
+    for table, reason in left_out.items():
+        logger.warning("%s: the table %r is left out: %s", image.live, table, reason)
+    copy_table_groups(actions, image, reference, target, left_out)
+    regions = moved_regions(record, Multiscale.read(image.live))
+    tables = {
+        table: _finish_table(image, target, table, action, regions, record.axes)
+        for table, action in actions.items()
+    }
+    return tables, left_out
+
+
 def copy_table_groups(
     actions: Mapping[str, TableAction],
     image: WellImage,
     reference: WellImage,
+    target: Path,
     left_out: Collection[str] = (),
 ) -> None:
-    """Write the ``tables`` group of a staged image: each table byte for byte from its origin.
+    """Write the ``tables`` group of a new image: each table byte for byte from its origin.
 
     Parameters
     ----------
@@ -188,11 +222,13 @@ def copy_table_groups(
         The image, whose group metadata is kept.
     reference : WellImage
         Its reference.
+    target : Path
+        The new image.
     left_out : collection of str
         Tables that are not copied.
     """
     folders = {"image": image.live / "tables", "reference": reference.live / "tables"}
-    own, new = folders["image"], image.staged / "tables"
+    own, new = folders["image"], target / "tables"
     remove_tree(new)
     if not actions and not own.is_dir():
         return
@@ -228,20 +264,33 @@ def moved_regions(record: RegistrationRecord, image: Multiscale) -> list[MovedRe
 
 
 def _finish_table(
-    image: WellImage, name: str, action: TableAction, regions: Sequence[MovedRegion], axes: str
+    image: WellImage,
+    target: Path,
+    name: str,
+    action: TableAction,
+    regions: Sequence[MovedRegion],
+    axes: str,
 ) -> RegisteredTable:
     """Move the boxes of a table that was copied, if it is to be moved, and record what was done."""
-    dropped = None
-    if action.moves:
-        label = label_of(image.staged, name)
-        enclose = label is not None
-        dropped = move_table(image.staged, name, regions, axes, enclose=enclose, label=label)
+    dropped, label = None, label_of(target, name)
+    moves = action.moves and not (label is None and _has_objects(image, target, name))
+    if moves:
+        enclose = label_of(image.live, name) is not None
+        dropped = move_table(target, name, regions, axes, enclose=enclose, label=label)
     return RegisteredTable(
         action.origin,
-        "moved" if action.moves else "copied",
+        "moved" if moves else "copied",
         dropped,
-        sha256=digest_tree(table_path(image.staged, name)),
+        sha256=digest_tree(table_path(target, name)),
     )
+
+
+def _has_objects(image: WellImage, target: Path, name: str) -> bool:
+    """Whether each row of a table is an object of a label, by its id."""
+    if label_of(image.live, name) is None:
+        return False
+    table = read_table(target, name)
+    return ids_of(table.path, table.names) is not None
 
 
 def _same_rows(image: WellImage, reference: WellImage, name: str) -> bool:

@@ -106,6 +106,12 @@ class Registration:
         "Whether to register; false: the plates are fused as they are.",
         comment="false: only fuse",
     )
+    store: bool = option(
+        True,
+        "Whether registered images are written into the plate; false: the plate is not changed, "
+        "and fusion places the fields of the raw images where they are registered.",
+        comment="false: fuse the raw images, each field at its registered place",
+    )
     request: RegistrationRequest = field(default_factory=RegistrationRequest)
     keep_originals: bool = option(
         False,
@@ -115,6 +121,11 @@ class Registration:
 
     def __post_init__(self) -> None:
         check_options(self, "registration")
+
+    @property
+    def writes_images(self) -> bool:
+        """Whether images are registered in their plate."""
+        return self.enabled and self.store
 
 
 @dataclass(frozen=True)
@@ -187,6 +198,18 @@ class Config:
                 "config.registration.enabled and config.fusion.enabled are both false, so there is "
                 "nothing to do. Set one of them to true."
             )
+        if self.registration.enabled and not self.registration.store:
+            if not self.fusion.enabled:
+                yield (
+                    "config.registration.store and config.fusion.enabled are both false, so the "
+                    "registration would have no result. Set one of them to true."
+                )
+            if not self.registration.request.overwrite_input:
+                yield (
+                    "config.registration.store and config.registration.overwrite_input are both "
+                    "false: no registered image is written, also not next to the originals. Leave "
+                    "out one of them."
+                )
         if self.fusion.output is not None and len(self.plates) > 1:
             yield (
                 f"config.fusion.output names one plate, {self.fusion.output!r}, for the "

@@ -12,20 +12,20 @@ from pathlib import Path
 from platefuse.errors import PlateError, SwapError
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.stack import frame_for
+from platefuse.fusion.stack import frames_for
 from platefuse.fusion.well import NOT_OURS, check_fused_well, fused_images
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import fused_plate_path, staging_root
-from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well, WellImage
-from platefuse.records import RegistrationRecord
-from platefuse.registration.plan import RegistrationPlan, plan_registration
+from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well
+from platefuse.registration.plan import RegistrationPlan
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.swap import only_backup_left
 from platefuse.storage.files import same_filesystem
 from platefuse.storage.once import reading_once
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import WellKey
+from platefuse.workflow.sources import plan_well, reader_of_plans
 
 
 def check_outputs(config: Config, plates: Mapping[str, Plate]) -> None:
@@ -62,6 +62,8 @@ def describe_plate(
     if config.registration.enabled:
         request = config.registration.request
         place = "in place" if request.overwrite_input else "next to the originals"
+        if not config.registration.store:
+            place = "while fusing; the plate is not changed"
         yield (
             f"  register to acquisition {request.reference_acquisition} by {request.roi_table}, "
             f"{place}"
@@ -84,18 +86,28 @@ def check_well_inputs(well: Well, config: Config) -> None:
 
 
 def _check_well_inputs(well: Well, config: Config) -> None:
-    plans = plan_well(well, config.registration.request) if config.registration.enabled else {}
-    if config.fusion.enabled:
-        check_well_fusion(well, config.fusion.options, config.input, plans)
+    registration, fusion = config.registration, config.fusion
+    if registration.writes_images:
+        check_swaps(well, registration.request)
+        if is_interrupted(well):
+            return  # the well's first job restores it; until then its images cannot be read
+    plans = plan_well(well, registration.request) if registration.enabled else {}
+    if fusion.enabled:
+        check_well_fusion(well, fusion.options, config.input, plans, is_raw=not registration.store)
 
 
-def plan_well(well: Well, request: RegistrationRequest) -> dict[str, RegistrationPlan]:
-    """Check every image of one well; returns the plans of those that are not registered yet.
+def is_interrupted(well: Well) -> bool:
+    """Whether a swap was interrupted between its two steps, so that an image is a backup only."""
+    return any(only_backup_left(image) for image in well.acquired_images)
+
+
+def check_swaps(well: Well, request: RegistrationRequest) -> None:
+    """Check that the images of a well can be replaced by their registered ones.
 
     Raises
     ------
     PlatefuseError
-        The first thing that is wrong.
+        If not.
     """
     names = {image.name for image in well.listed_images}
     for image in well.images:
@@ -104,14 +116,10 @@ def plan_well(well: Well, request: RegistrationRequest) -> dict[str, Registratio
                 f"{well.path}: an image is named {image.name}{BACKUP_SUFFIX}, the name that the "
                 f"backup of image {image.name} gets. Rename it."
             )
-    if any(only_backup_left(image) for image in well.acquired_images):
-        return {}  # the well's first job restores it; until then its images cannot be read
-    plans = {}
-    for image in well.images:
-        if done_record(request.destination(image), request) is None:
-            _check_swappable(well.plate)
-            plans[image.name] = plan_registration(image, request)
-    return plans
+    if is_interrupted(well):
+        return
+    if any(done_record(request.destination(image), request) is None for image in well.images):
+        _check_swappable(well.plate)
 
 
 def check_fused_plate(plate: Plate, fused: Path) -> None:
@@ -146,6 +154,8 @@ def check_well_fusion(
     options: FusionOptions,
     read_as: InputOptions | None = None,
     plans: Mapping[str, RegistrationPlan] | None = None,
+    *,
+    is_raw: bool = False,
 ) -> None:
     """Check that a well has fields that can be fused.
 
@@ -159,28 +169,17 @@ def check_well_fusion(
         How it is read.
     plans : mapping of str to RegistrationPlan, optional
         What registration will do to its images, by their paths.
+    is_raw : bool
+        Whether these images are fused as they are.
 
     Raises
     ------
     PlatefuseError
         The first thing that is wrong.
     """
-    if any(only_backup_left(image) for image in well.acquired_images):
-        return  # the well's first job restores it; until then its images cannot be read
-
-    def tables(image: WellImage) -> Path:
-        plan = (plans or {}).get(image.name)
-        return image.live if plan is None else plan.table_folders.get(table, image.live)
-
-    def record(image: WellImage) -> RegistrationRecord | None:
-        plan = (plans or {}).get(image.name)
-        return RegistrationRecord.read(image.live) if plan is None else plan.record
-
-    table = options.tile_table
-    reader = LayerReader(options, read_as or InputOptions(), table_folder=tables, record=record)
-    layers = reader.read(well)
-    for _, together in fused_images(layers, options):
-        frame_for(together, options)
+    reader = reader_of_plans(options, read_as or InputOptions(), plans or {}, is_raw=is_raw)
+    images = fused_images(reader.read(well), options)
+    frames_for([layers for _, layers in images], options)
 
 
 def _check_swappable(plate: Path) -> None:

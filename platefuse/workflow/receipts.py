@@ -63,8 +63,8 @@ class Receipts:
         return self._of_images(wildcards, "swap_image")
 
     def registered_well(self, wildcards: WellWildcards) -> list[str]:
-        """What fusion waits for: the registered images; nothing if registration is disabled."""
-        if not self.config.registration.enabled:
+        """What fusion waits for: the images that are registered in the plate, if any are."""
+        if not self.config.registration.writes_images:
             return []
         if self.config.registration.request.overwrite_input:
             return self.swapped_images(wildcards)
@@ -88,7 +88,7 @@ class Receipts:
     def final(self, wildcards: object = None) -> list[str]:
         """The receipts with which a whole run ends."""
         receipts = []
-        if self.config.registration.enabled:
+        if self.config.registration.writes_images:
             in_place = self.config.registration.request.overwrite_input
             last = "discard_backups" if in_place else "publish_registered"
             receipts += [self._of_well(key, last) for key in self.wells]

@@ -13,7 +13,7 @@ import pytest
 from platefuse import apply_registration_to_image
 from platefuse.errors import RecordError
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import finish_fused_plate, fuse_well
+from platefuse.fusion.well import finish_fused_plate
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import Receipt
@@ -22,6 +22,7 @@ from platefuse.registration.stage import register_image
 from platefuse.registration.swap import discard_backups, publish_registered, swap_image
 from platefuse.registration.tables import copy_tables
 from platefuse.workflow.status import plate_status
+from tests.fused import fuse_well
 from tests.plates_0_1_0 import PLATES, extract, status_then, truth_of_half
 from tests.truth import assert_registered, assert_unregistered
 from tests.workflow.conftest import fingerprint
@@ -233,10 +234,6 @@ class TestAnotherRequest:
         assert fingerprint(half.parent) == before
 
 
-def copies(registration: RegistrationRequest) -> dict[str, Any]:
-    return {"registered_copies": not registration.overwrite_input}
-
-
 @pytest.mark.parametrize(("name", "registration", "options"), FUSED)
 class TestFused:
     def test_well_of_unchanged_sources_is_left_alone(
@@ -245,7 +242,7 @@ class TestFused:
         plate = extract(name, tmp_path)
         before = fingerprint(tmp_path)
         done = content(
-            fuse_well(well_of(plate), fused_plate_path(plate), options, **copies(registration))
+            fuse_well(well_of(plate), fused_plate_path(plate), options, request=registration)
         )
         then = receipt(plate, "B/03/fuse_well")
         assert done == {"action": "fused before"} | {
@@ -269,6 +266,6 @@ class TestFused:
         plate = extract(name, tmp_path)
         other = FusionOptions(layout=options.layout, method="max")
         done = content(
-            fuse_well(well_of(plate), fused_plate_path(plate), other, **copies(registration))
+            fuse_well(well_of(plate), fused_plate_path(plate), other, request=registration)
         )
         assert done["action"] == "fused"

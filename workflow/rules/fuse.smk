@@ -25,6 +25,7 @@ rule fuse_part:
         options=FUSION_OPTIONS,
         read_as=INPUT_OPTIONS,
         request=REQUEST if CONFIG.registration.enabled else None,
+        store=CONFIG.registration.store,
         scatter=CONFIG.fusion.scatter,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: fusing part {wildcards.part}"
@@ -64,6 +65,7 @@ rule fuse_well:
         options=FUSION_OPTIONS,
         read_as=INPUT_OPTIONS,
         request=REQUEST if CONFIG.registration.enabled else None,
+        store=CONFIG.registration.store,
         scatter=CONFIG.fusion.scatter,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: fusing"

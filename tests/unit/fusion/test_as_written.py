@@ -13,11 +13,11 @@ import pytest
 import zarr
 
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import fuse_well
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.plate import Plate
 from tests.conftest import PlateFactory
 from tests.damage import SPEC, array_file, change, register, with_attributes
+from tests.fused import fuse_well
 from tests.truth import read_level
 
 IMAGES = ("0", "1")

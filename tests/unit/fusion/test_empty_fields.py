@@ -13,7 +13,6 @@ import zarr
 from platefuse.fusion import empty_fields as module
 from platefuse.fusion.empty_fields import empty_fields
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import fuse_well
 from platefuse.geometry import Box
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.layout import InputOptions
@@ -21,7 +20,7 @@ from platefuse.ngff.plate import Plate
 from platefuse.storage.arrays import StoredArray
 from tests.conftest import PlateFactory
 from tests.fields_plate import SHAPE, FieldsPlate, write_image
-from tests.fused import BARE
+from tests.fused import BARE, fuse_well
 from tests.truth import read_level
 
 

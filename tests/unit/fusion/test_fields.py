@@ -21,7 +21,7 @@ from platefuse.fusion.fields import (
     whole_image,
 )
 from platefuse.fusion.frame import Frame
-from platefuse.fusion.layers import FieldImage
+from platefuse.fusion.layers import FieldImage, SourceImage
 from platefuse.geometry import Box
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.metadata import V2
@@ -202,7 +202,7 @@ def frame(spacing: float = 0.5) -> Frame:
 
 
 def layer_of(image: Path, table: str = "FOV_ROI_table") -> FieldImage:
-    return FieldImage("0", Image.read(image), fields_of(image, table))
+    return FieldImage("0", Image.read(image), fields_of(image, table), SourceImage.at(image))
 
 
 def test_extents_are_from_the_first_pixel_centre_to_the_last(image: Path) -> None:

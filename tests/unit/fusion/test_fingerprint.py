@@ -15,12 +15,11 @@ import pytest
 from platefuse.fusion.fingerprint import SourceFiles, same_sources
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
-from platefuse.fusion.well import fuse_well, fuse_well_part
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Plate
 from platefuse.records import FusedWellRecord
 from tests.conftest import PlateFactory
-from tests.fused import BARE, SMALL_CHUNKS, WELL
+from tests.fused import BARE, SMALL_CHUNKS, WELL, fuse_well, fuse_well_part
 
 TABLES = replace(BARE, grid=(1, 2), tables=("FOV_ROI_table", "nuclei_features"))
 OPTIONS = FusionOptions(output_chunksize=SMALL_CHUNKS)

@@ -14,12 +14,12 @@ import zarr
 
 from platefuse.errors import PlatefuseError
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import fuse_well
 from platefuse.ngff.image import label_names
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.plate import Plate
 from tests.conftest import PlateFactory
 from tests.damage import SPEC, register, state, with_attributes
+from tests.fused import fuse_well
 from tests.truth import read_level
 
 FLAT = replace(SPEC, tables=("FOV_ROI_table", "registered_FOV_ROI_table"))

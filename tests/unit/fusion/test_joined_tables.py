@@ -14,13 +14,13 @@ import zarr
 
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import fuse_well
 from platefuse.ngff.create import write_group
 from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.ngff.plate import Plate
 from platefuse.records import FusedImageRecord
 from platefuse.tables.table import STALE, read_table, table_names
 from tests.fields_plate import FieldsPlate
+from tests.fused import fuse_well
 from tests.tables import BACKENDS
 from tests.unit.tables.test_masks import assert_boxes_enclose_objects
 

@@ -13,7 +13,6 @@ from platefuse import apply_registration_to_image
 from platefuse.errors import ConfigError, ImageError, MetadataError, PlateError, ViewError
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import fuse_well
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.plate import Plate, Well
@@ -21,6 +20,7 @@ from platefuse.records import RegistrationRecord
 from platefuse.storage.files import write_json
 from tests.conftest import SMALL, PlateFactory
 from tests.fields_plate import PIXEL_UM, SHAPE, STEP, FieldsPlate, write_image, write_ome_xml
+from tests.fused import fuse_well
 from tests.truth import read_level
 
 FOUR = FieldsPlate({"B/03": {0: 4, 1: 4}})

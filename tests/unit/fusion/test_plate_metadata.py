@@ -13,7 +13,7 @@ import pytest
 import platefuse
 from platefuse.errors import ConfigError
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import finish_fused_plate, fuse_well
+from platefuse.fusion.well import finish_fused_plate
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
@@ -21,7 +21,7 @@ from platefuse.workflow.config import read_config
 from platefuse.workflow.status import plate_status
 from tests.conftest import PlateFactory
 from tests.damage import SPEC, register
-from tests.fused import BARE, TINY, fuse
+from tests.fused import BARE, TINY, fuse, fuse_well
 from tests.sims import KEY, make_sim
 
 

@@ -17,7 +17,7 @@ from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.plausible import check_positions
-from platefuse.fusion.stack import frame_for
+from platefuse.fusion.stack import frames_for
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.plate import Plate
 from platefuse.tables.table import read_table, write_roi_table
@@ -107,7 +107,7 @@ def test_positions_that_cannot_be_true_are_an_error(
     move(path, edit)
     before = everything(path)
     with pytest.raises(ViewError, match=message):
-        frame_for(layers_of(path, layout), FusionOptions())
+        frames_for([layers_of(path, layout)], FusionOptions())
     assert everything(path) == before
 
 
@@ -115,7 +115,7 @@ def test_positions_in_metres_are_an_error(example_plate: PlateFactory) -> None:
     plate = example_plate(BARE).path
     move_rows(plate, lambda places: places / 1e6)
     with pytest.raises(ViewError, match=r"4 fields are all within .* probably in meters"):
-        frame_for(layers_of(plate, "mosaic"), FusionOptions())
+        frames_for([layers_of(plate, "mosaic")], FusionOptions())
 
 
 @pytest.mark.parametrize(("edit", "message"), ODD.values(), ids=ODD)

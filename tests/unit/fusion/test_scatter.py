@@ -13,11 +13,20 @@ import pytest
 from platefuse.fusion import scatter
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
-from platefuse.fusion.well import fuse_well, fuse_well_part
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Plate
 from tests.conftest import ExamplePlate, PlateFactory
-from tests.fused import BARE, SMALL_CHUNKS, TINY, WELL, everything, fuse, number_fields_one_by_one
+from tests.fused import (
+    BARE,
+    SMALL_CHUNKS,
+    TINY,
+    WELL,
+    everything,
+    fuse,
+    fuse_well,
+    fuse_well_part,
+    number_fields_one_by_one,
+)
 from tests.neighbours import tidy_after_every_new_folder
 
 TABLES = ("FOV_ROI_table", "nuclei_ROI_table", "nuclei_features")

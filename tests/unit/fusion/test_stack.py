@@ -14,11 +14,12 @@ from platefuse.engine.affine import AffineView
 from platefuse.engine.views import ShiftedView
 from platefuse.errors import ViewError
 from platefuse.fusion.layer_reader import LayerReader, read_image
-from platefuse.fusion.layers import FieldImage, Layer
+from platefuse.fusion.layers import FieldImage, Layer, SourceImage
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import (
     common_axes,
     frame_of,
+    frames_for,
     labels_of,
     leading_shape,
     unique_names,
@@ -45,7 +46,8 @@ def named(*numbers: int | None) -> list[Layer]:
     """Layers of which only name and acquisition matter."""
     nowhere = Image(Path("nowhere"), "yx", (1.0, 1.0), ("0",), ((1.0, 1.0),), {}, {}, (), {})
     return [
-        Layer(f"image{k}", n, [FieldImage(f"image{k}", nowhere, [])]) for k, n in enumerate(numbers)
+        Layer(f"image{k}", n, [FieldImage(f"image{k}", nowhere, [], SourceImage.at(nowhere.path))])
+        for k, n in enumerate(numbers)
     ]
 
 
@@ -137,7 +139,7 @@ def test_axes_and_channels_of_a_stack(example_plate: PlateFactory) -> None:
     )
     assert placed[0].box.shape == (2, 1, 30, 40)
     with pytest.raises(ViewError, match=r"axes is zyx, that of image 0 is tyx; they cannot be st"):
-        frame_of([flat[0], layers[1]], [0.65] * 2, "union")
+        frames_for([[flat[0], layers[1]]], FusionOptions())
 
 
 def test_labels_have_a_name_of_their_own(example_plate: PlateFactory) -> None:

@@ -18,7 +18,7 @@ from platefuse.fusion.layers import Layer
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import frame_of
 from platefuse.fusion.tables import write_fused_tables
-from platefuse.fusion.well import finish_fused_plate, fuse_well
+from platefuse.fusion.well import finish_fused_plate
 from platefuse.ngff.create import write_group
 from platefuse.ngff.metadata import all_attributes
 from platefuse.ngff.plate import Plate
@@ -27,6 +27,7 @@ from platefuse.tables.backends import copy_table
 from platefuse.tables.table import read_table, table_names, write_roi_table
 from platefuse.testing import AcquisitionSpec, PlateSpec
 from tests.conftest import ExamplePlate, PlateFactory
+from tests.fused import fuse_well
 from tests.records import IDENTITY, registration_record
 from tests.records import roi as record_roi
 from tests.truth import read_level

@@ -19,7 +19,7 @@ from ome_zarr_models import v04, v05
 
 from platefuse.errors import ConfigError, PlatefuseError, ViewError
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import finish_fused_plate, fuse_well
+from platefuse.fusion.well import finish_fused_plate
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import fused_plate_path
@@ -43,6 +43,7 @@ from tests.fused import (
     WELL,
     everything,
     fuse,
+    fuse_well,
     number_fields_one_by_one,
 )
 from tests.truth import (

@@ -14,7 +14,6 @@ import pytest
 from numpy.typing import NDArray
 
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import fuse_well
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Plate
 from platefuse.records import RegistrationRecord, digest_tree
@@ -24,6 +23,7 @@ from platefuse.registration.swap import discard_backups, swap_image
 from platefuse.registration.tables import copy_tables
 from tests.checks import check_plate
 from tests.conftest import REAL_PLATE
+from tests.fused import fuse_well
 from tests.truth import read_level
 
 TABLE = "registered_FOV_ROI_table"

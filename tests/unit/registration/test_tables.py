@@ -191,7 +191,7 @@ def test_every_table_is_copied_byte_for_byte_from_its_origin(
     (image.live / "tables" / "notes.txt").write_text("mine")
     (reference.live / "tables" / "theirs.txt").write_text("theirs")
     (image.staged / "tables" / "left_by_a_kill").mkdir(parents=True)
-    copy_table_groups({"a": OF_REFERENCE, "b": COPIED}, image, reference)
+    copy_table_groups({"a": OF_REFERENCE, "b": COPIED}, image, reference, image.staged)
     new = image.staged / "tables"
     assert contents(new / "b") == contents(image.live / "tables" / "b")
     assert contents(new / "a") == contents(reference.live / "tables" / "a")
@@ -221,7 +221,7 @@ def test_group_of_the_reference_is_the_model_where_the_image_has_none(
     image, reference = images
     write_csv(reference, "FOV_ROI_table", ONE)
     list_tables(reference, "FOV_ROI_table", foreign=1)
-    copy_table_groups({"FOV_ROI_table": OF_REFERENCE}, image, reference)
+    copy_table_groups({"FOV_ROI_table": OF_REFERENCE}, image, reference, image.staged)
     attributes = json.loads((image.staged / "tables" / ".zattrs").read_text())
     assert attributes == {"tables": ["FOV_ROI_table"], "foreign": 1}
 
@@ -229,14 +229,14 @@ def test_group_of_the_reference_is_the_model_where_the_image_has_none(
 def test_without_tables_no_group_is_made(images: tuple[WellImage, WellImage]) -> None:
     image, reference = images
     list_tables(reference)
-    copy_table_groups({}, image, reference)
+    copy_table_groups({}, image, reference, image.staged)
     assert not (image.staged / "tables").exists()
 
 
 def test_a_group_without_tables_is_kept(images: tuple[WellImage, WellImage]) -> None:
     image, reference = images
     list_tables(image, foreign=1)
-    copy_table_groups({}, image, reference)
+    copy_table_groups({}, image, reference, image.staged)
     attributes = json.loads((image.staged / "tables" / ".zattrs").read_text())
     assert attributes == {"tables": [], "foreign": 1}
 

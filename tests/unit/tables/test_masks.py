@@ -14,7 +14,6 @@ import zarr
 
 from platefuse import apply_registration_to_image
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import fuse_well
 from platefuse.geometry import Box
 from platefuse.ngff.create import write_group
 from platefuse.ngff.image import Multiscale
@@ -26,6 +25,7 @@ from platefuse.tables.table import read_table
 from platefuse.testing import AcquisitionSpec, PlateSpec
 from tests.conftest import PlateFactory
 from tests.fields_plate import write_image
+from tests.fused import fuse_well
 from tests.tables import BACKENDS, BOX, write_table
 
 WELL = "A/01"

@@ -12,7 +12,6 @@ import pytest
 from platefuse.cli import status_summary
 from platefuse.errors import PlateError
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import fuse_well
 from platefuse.ngff.metadata import all_attributes
 from platefuse.ngff.plate import Plate, Well
 from platefuse.registration.request import RegistrationRequest
@@ -22,6 +21,7 @@ from platefuse.registration.tables import copy_tables
 from platefuse.storage.files import exchange
 from platefuse.workflow.status import ImageStatus, ShiftRange, plate_status
 from tests.fields_plate import FieldsPlate
+from tests.fused import fuse_well
 from tests.records import registration_record, roi
 
 REQUEST = RegistrationRequest("registered_FOV_ROI_table")

@@ -1,0 +1,171 @@
+"""Where the images to fuse are read from: registered in the plate, or raw with their registration.
+
+Fusion knows nothing of registration: what it needs to know of raw images is put together here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from platefuse.fusion.layer_reader import LayerReader
+from platefuse.fusion.layers import SourceImage
+from platefuse.fusion.options import FusionOptions
+from platefuse.ngff.layout import InputOptions
+from platefuse.ngff.paths import staging_folder, staging_root
+from platefuse.ngff.plate import Well, WellImage
+from platefuse.registration.plan import RegistrationPlan, plan_registration
+from platefuse.registration.request import RegistrationRequest, done_record
+from platefuse.registration.tables import write_tables
+from platefuse.storage.files import remove_tree
+from platefuse.storage.locks import shared_folder
+from platefuse.storage.once import reading_once
+
+
+@dataclass(frozen=True)
+class FusionSources:
+    """The images that are fused, and how.
+
+    Attributes
+    ----------
+    options : FusionOptions
+        How to fuse.
+    read_as : InputOptions
+        How the plate is read.
+    request : RegistrationRequest or None
+        The registration; None: the images are fused as they are.
+    store : bool
+        Whether registered images are in the plate.
+    """
+
+    options: FusionOptions
+    read_as: InputOptions = field(default_factory=InputOptions)
+    request: RegistrationRequest | None = None
+    store: bool = True
+
+    def reader(self, well: Well) -> LayerReader:
+        """What reads the pixels of a well.
+
+        Raises
+        ------
+        PlatefuseError
+            If the registration of raw images is missing or does not fit.
+        """
+        return self._read(well)[0]
+
+    @contextmanager
+    def whole_reader(self, well: Well, fused: Path) -> Iterator[LayerReader]:
+        """What reads the pixels and the tables of a well.
+
+        Tables of raw images are made in the staging of the fused plate, and removed in the end.
+
+        Raises
+        ------
+        PlatefuseError
+            If the registration of raw images is missing or does not fit.
+        """
+        reader, plans = self._read(well)
+        if not plans:
+            yield reader
+            return
+        with registered_tables(well, fused, reader, plans) as whole:
+            yield whole
+
+    def _read(self, well: Well) -> tuple[LayerReader, Mapping[str, RegistrationPlan]]:
+        request = self.request
+        if request is not None and not self.store:
+            with reading_once():
+                plans = plan_well(well, request)
+            return reader_of_plans(self.options, self.read_as, plans, is_raw=True), plans
+        if request is None or request.overwrite_input:
+            return LayerReader(self.options, self.read_as), {}
+
+        def published(image: WellImage) -> SourceImage:
+            return SourceImage.at(request.destination(image))
+
+        return LayerReader(self.options, self.read_as, published), {}
+
+
+def plan_well(well: Well, request: RegistrationRequest) -> dict[str, RegistrationPlan]:
+    """What registration does to the images of a well that are not registered yet, by their paths.
+
+    Raises
+    ------
+    PlatefuseError
+        If something is missing or does not fit.
+    """
+    return {
+        image.name: plan_registration(image, request)
+        for image in well.images
+        if done_record(request.destination(image), request) is None
+    }
+
+
+def reader_of_plans(
+    options: FusionOptions,
+    read_as: InputOptions,
+    plans: Mapping[str, RegistrationPlan],
+    *,
+    is_raw: bool,
+) -> LayerReader:
+    """A reader of images as their registration will leave them.
+
+    Parameters
+    ----------
+    options, read_as
+        See `LayerReader`.
+    plans : mapping of str to RegistrationPlan
+        What registration does to the images that are not registered yet.
+    is_raw : bool
+        Whether these images are fused as they are, each field at its registered place. Otherwise
+        they are only looked at, and are registered before they are fused.
+    """
+
+    def source(image: WellImage) -> SourceImage:
+        plan = plans.get(image.name)
+        if plan is None:
+            return SourceImage.at(image.live)
+        tables = plan.table_folders.get(options.tile_table, image.live)
+        return SourceImage(image.live, image.live, tables, plan.record, is_raw)
+
+    return LayerReader(options, read_as, source)
+
+
+@contextmanager
+def registered_tables(
+    well: Well, fused: Path, reader: LayerReader, plans: Mapping[str, RegistrationPlan]
+) -> Iterator[LayerReader]:
+    """A reader that finds the tables as registration makes them, in the staging of a fused plate.
+
+    Parameters
+    ----------
+    well : Well
+        The well.
+    fused : Path
+        Folder of the fused plate.
+    reader : LayerReader
+        Reads the raw images.
+    plans : mapping of str to RegistrationPlan
+        What registration does to them.
+    """
+    staged = staging_folder(fused, well.row, well.column)
+    folder = staged.with_name(f"{staged.name}.tables")
+    with shared_folder(staging_root(fused)):
+        remove_tree(folder)
+        try:
+            left_out = {
+                name: write_tables(plan.target, plan.record, folder / name)[1]
+                for name, plan in plans.items()
+            }
+
+            def source(image: WellImage) -> SourceImage:
+                raw = reader.source(image)
+                if image.name not in plans:
+                    return raw
+                return replace(raw, tables=folder / image.name, left_out=left_out[image.name])
+
+            yield replace(reader, source=source)
+        finally:
+            remove_tree(folder)
