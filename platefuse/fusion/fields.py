@@ -7,15 +7,29 @@ from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
 
-import numpy as np
-
 from platefuse.errors import TableError
-from platefuse.fusion.frame import Frame, PixelMap
-from platefuse.geometry import Box, snap
+from platefuse.geometry import Box
 from platefuse.ngff.image import Multiscale
 from platefuse.records import RegisteredRoi, RegistrationRecord
 from platefuse.tables.boxes import boxes_in, check_known_size
 from platefuse.tables.table import Table, read_table
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a field is, as it was measured.
+
+    Attributes
+    ----------
+    stage_um : mapping of str to float
+        Position of its first pixel's corner on the axes ``z``, ``y``, ``x``, in micrometres, as it
+        is without the turn.
+    angle_deg : float
+        Turn of the field about its centre, from x to y, in degrees.
+    """
+
+    stage_um: Mapping[str, float]
+    angle_deg: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,8 @@ class Field:
     moved_um : mapping of str to float
         How far registration moves its pixels. Not empty if the image is still as it was acquired:
         all positions in the array are those after the registration.
+    angle_deg : float
+        Turn about the centre of the whole field, from x to y, in degrees.
     """
 
     name: str
@@ -46,6 +62,7 @@ class Field:
     length_um: Mapping[str, float]
     data: Box | None
     moved_um: Mapping[str, float] = dataclass_field(default_factory=dict)
+    angle_deg: float = 0.0
 
     @property
     def registered(self) -> Field:
@@ -198,42 +215,6 @@ def find_fields(
     return fields
 
 
-def precision_px(fields: Sequence[Field], image: Multiscale) -> float:
-    """How far a float32 position in the tables may be from the whole pixel that it means."""
-    size = image.pixel_size_um
-    farthest = max(abs(f.stage_um[a]) / size[a] for f in fields for a in image.spatial)
-    return min(0.25, max(1e-3, 4 * float(np.finfo(np.float32).eps) * farthest))
-
-
-def pixel_map(field: Field, image: Multiscale, frame: Frame, precision_px: float) -> PixelMap:
-    """The map from the pixels of an image or label to those of a frame, for one field.
-
-    Offsets within the precision of a whole pixel of the image are whole.
-    """
-    size = np.array([image.pixel_size_um[a] for a in image.spatial])
-    spacing = np.array(frame.spacing)
-    offset = (np.array(field.shift_um(image)) + size / 2 - np.array(frame.origin)) / spacing
-    is_shift = bool(np.allclose(size, spacing, rtol=1e-6))
-    if is_shift:
-        whole = [snap(float(o), precision_px) for o in offset]
-    else:
-        steps = [snap(float(s), precision_px) for s in offset * spacing / size]
-        whole = (np.array(steps) * size / spacing).tolist()
-    for k, axis in enumerate(image.spatial):
-        if axis in image.flat_axes and frame.shape[k] == 1:  # one plane is the whole depth
-            whole[k] = 0.0
-    return PixelMap(np.diag(size / spacing), tuple(whole), tuple(size.tolist()), is_shift)
-
-
-def placed_box(field: Field, image: Multiscale, frame: Frame, precision_px: float) -> Box:
-    """The pixels of a frame that a field covers: those whose centres lie in it."""
-    box, pixels = field.box(image, image), pixel_map(field, image, frame, precision_px)
-    scale = np.diag(pixels.matrix)
-    edges = [(np.array(end) - 0.5) * scale + pixels.offset for end in (box.start, box.stop)]
-    start, stop = (tuple(np.ceil(edge - 1e-9).astype(int).tolist()) for edge in edges)
-    return Box(start, stop) & Box.of_shape(frame.shape)
-
-
 def limited(whole: Field, roi: RegisteredRoi, image: Multiscale, *, is_raw: bool) -> Field:
     """A field that has data in a registered ROI only, and if its image is raw is moved with it."""
     sizes = image.pixel_size_um
@@ -241,6 +222,30 @@ def limited(whole: Field, roi: RegisteredRoi, image: Multiscale, *, is_raw: bool
     return replace(
         whole, data=roi.box, moved_um={a: px * sizes[a] for a, px in moved} if is_raw else {}
     )
+
+
+def placed_at(
+    fields: Sequence[Field], places: Mapping[str, Place], image: Multiscale
+) -> list[Field]:
+    """Fields at their measured places.
+
+    Raises
+    ------
+    TableError
+        If a field has no place.
+    """
+    missing = [each.name for each in fields if each.name not in places]
+    if missing:
+        raise TableError(
+            f"{image.path}: the fields {missing} have no measured place; known are "
+            f"{sorted(places)}. Measure the plate again: remove its fields.tsv in the results."
+        )
+    placed = []
+    for each in fields:
+        place = places[each.name]
+        stage = dict(each.stage_um) | dict(place.stage_um)
+        placed.append(replace(each, stage_um=stage, angle_deg=place.angle_deg))
+    return placed
 
 
 def registered_rois(image: Multiscale, record: RegistrationRecord | None) -> list[RegisteredRoi]:

@@ -35,6 +35,8 @@ def identity(part: FieldImage, tile_table: str) -> JsonObject:
         place = {"tile_table": digest_tree(table_path(source.tile_tables, tile_table))}
     else:
         place = {"position_um": dict(part.fields[0].stage_um)}
+    if source.places is not None:
+        place["places"] = {name: asdict(found) for name, found in sorted(source.places.items())}
     if source.is_raw and record is not None:
         place["roi_tables"] = asdict(record.digests)
     return {

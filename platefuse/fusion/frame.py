@@ -268,7 +268,7 @@ def _on_whole_pixels(extents: Sequence[Extent]) -> Sequence[Extent]:
     if not precision:
         return extents
     origin = np.min([extent.low for extent in extents], axis=0)
-    size = 2 * extents[0].reach
+    size = 2 * np.max([extent.reach for extent in extents], axis=0)
 
     def snapped(position: Position) -> Position:
         steps = [snap(float(step), precision) for step in (position - origin) / size]
@@ -281,6 +281,8 @@ def _on_whole_pixels(extents: Sequence[Extent]) -> Sequence[Extent]:
             high=snapped(extent.high),
             first_plane_high=snapped(extent.first_plane_high),
         )
+        if extent.precision_px
+        else extent
         for extent in extents
     ]
 

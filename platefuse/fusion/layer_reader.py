@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platefuse.errors import ConfigError, ViewError
-from platefuse.fusion.fields import find_fields, limited, registered_rois, whole_image
+from platefuse.fusion.fields import find_fields, limited, placed_at, registered_rois, whole_image
 from platefuse.fusion.layers import FieldImage, Layer, SourceImage
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.image import Image
@@ -89,9 +89,11 @@ class LayerReader:
                 dataclasses.replace(limited(whole, roi, found, is_raw=source.is_raw), name=roi.name)
                 for roi in registered_rois(found, source.record)
             ]
-            return FieldImage(image.name, found, parts or [whole], source, has_table=False)
+            return _at_places(
+                FieldImage(image.name, found, parts or [whole], source, has_table=False)
+            )
         fields = find_fields(source.tile_tables, found, table, source.record, is_raw=source.is_raw)
-        return FieldImage(image.name, found, fields, source)
+        return _at_places(FieldImage(image.name, found, fields, source))
 
     def _placed(self, well: Well) -> Mapping[str, Placed]:
         """What the user's table says of the images of a well; empty without a table."""
@@ -124,9 +126,19 @@ class LayerReader:
         else:
             positions = field_positions(well, images, found)
         return [
-            FieldImage(one.name, image, [whole_image(one.name, image, position)], source, False)
+            _at_places(
+                FieldImage(one.name, image, [whole_image(one.name, image, position)], source, False)
+            )
             for one, image, position, source in zip(images, found, positions, sources, strict=True)
         ]
+
+
+def _at_places(part: FieldImage) -> FieldImage:
+    """An image with its fields where they were measured to be, if they were."""
+    places = part.source.places
+    if places is None:
+        return part
+    return dataclasses.replace(part, fields=placed_at(part.fields, places, part.image))
 
 
 def read_image(path: Path) -> Image:

@@ -20,7 +20,8 @@ from platefuse.engine.sources import ChunkStore, Source
 from platefuse.engine.views import View
 from platefuse.errors import ViewError
 from platefuse.fusion.empty_fields import empty_fields
-from platefuse.fusion.fields import Field, pixel_map, precision_px
+from platefuse.fusion.field_maps import extent_of, pixel_map, precision_px
+from platefuse.fusion.fields import Field, Place
 from platefuse.fusion.frame import Extent, Frame, place_view
 from platefuse.geometry import Box
 from platefuse.ngff.image import Image, Multiscale
@@ -46,6 +47,8 @@ class SourceImage:
         How the image was registered, or has to be; None: it is not registered.
     is_raw : bool
         Whether its pixels are still where they were acquired, although there is a record.
+    places : mapping of str to Place, optional
+        Where its fields were found to be, by their names; None: where the stage had them.
     left_out : mapping of str to str
         Tables that could not be carried to `tables`, and why.
     """
@@ -55,6 +58,7 @@ class SourceImage:
     tile_tables: Path
     record: RegistrationRecord | None = None
     is_raw: bool = False
+    places: Mapping[str, Place] | None = None
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -109,11 +113,13 @@ class FieldImage:
         in_z = np.array([a == "z" for a in self.image.spatial])
         extents, precision = [], self.precision_px
         for field in self.fields:
-            box, shift = field.box(self.image, self.image), np.array(field.shift_um(self.image))
-            low = (np.array(box.start) + 0.5) * size + shift
-            high = (np.array(box.stop) - 0.5) * size + shift
+            low, high = extent_of(field, self.image)
             first_plane_high = np.where(in_z, low, high)
-            extents.append(Extent(low, high, first_plane_high, size / 2, precision))
+            if field.angle_deg:
+                reach = np.where(in_z, size / 2, 0.0)
+                extents.append(Extent(low, high, first_plane_high, reach))
+            else:
+                extents.append(Extent(low, high, first_plane_high, size / 2, precision))
         return extents
 
     def views(

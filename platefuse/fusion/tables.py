@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.errors import TableError
-from platefuse.fusion.fields import placed_box
+from platefuse.fusion.field_maps import placed_box
 from platefuse.fusion.frame import Frame
 from platefuse.fusion.joined_tables import (
     FieldTable,

@@ -12,14 +12,8 @@ import zarr
 from platefuse.engine.affine import AffineView
 from platefuse.engine.views import ShiftedView
 from platefuse.errors import TableError
-from platefuse.fusion.fields import (
-    Field,
-    find_fields,
-    pixel_map,
-    placed_box,
-    precision_px,
-    whole_image,
-)
+from platefuse.fusion.field_maps import pixel_map, placed_box, precision_px
+from platefuse.fusion.fields import Field, find_fields, whole_image
 from platefuse.fusion.frame import Frame
 from platefuse.fusion.layers import FieldImage, SourceImage
 from platefuse.geometry import Box
