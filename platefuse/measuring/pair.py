@@ -1,0 +1,308 @@
+"""Measure the shift between two images that show the same tissue."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from platefuse.errors import ImageError
+from platefuse.measuring.blocks import Side, overlap_box
+from platefuse.measuring.correlate import Peak
+from platefuse.measuring.depth import FLAT, Depth, depth
+from platefuse.measuring.levels import Levels
+from platefuse.measuring.model import FieldKey, Kind, PairMeasure, PairStatus, Vector
+from platefuse.measuring.refine import Refined, refine
+from platefuse.measuring.search import Request, Search, search
+
+if TYPE_CHECKING:
+    from platefuse.measuring.correlate import Surface
+    from platefuse.measuring.pattern import FixedPattern
+
+LEAST_HEIGHT = 7.0
+"""A peak is significant from so many standard deviations of the noise of its surface."""
+
+LEAST_RUNNER_UP = 0.2
+LEAST_AGREEMENT = 0.5
+LEAST_TEXTURE = 0.1
+
+_CAMERA_PX = 1.5
+"""Displacements smaller than this put the same pixels of the camera on each other."""
+
+_OTHER_PEAK = 8.0
+"""At such a displacement, another peak of so many standard deviations shows a fixed pattern."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """The shift between two images.
+
+    Vectors are on the axes of the images: y, x or z, y, x.
+
+    Attributes
+    ----------
+    shift_px : tuple of float
+        What is added to the nominal position of the moving image, so that both show the same
+        tissue at the same place, in pixels. It holds for the centre of the overlap. NaN if the
+        images have no texture in common (status ``empty``); where the status is another one than
+        ``measured``, the best guess, which is not to be trusted.
+    score_at_zero, score : float
+        Zero-normalised correlation (-1 to 1) of the prepared images in their overlap, at the
+        nominal position and at the shift found, at the level of the search.
+    height : float
+        Score, in standard deviations of the noise of the correlation over all shifts.
+    runner_up : float
+        How much higher the best peak is than the second best: (best - second) / best.
+    sigma_px : tuple of float
+        Uncertainty of the shift, in pixels: the Cramér-Rao bound for the coherence of the two
+        images. Infinite if the fine structure of the images has nothing in common.
+    overlap : float
+        Share of the smaller image that overlaps the other at the shift found.
+    texture : float
+        Share of the variance that is more than noise, of the image that has less: 0 to 1.
+    agreement : float
+        Share of the blocks of the overlap whose own shifts agree.
+    angle_deg : float
+        Turn of the moving image that brings it onto the reference, from x to y; 0 if none is clear.
+    status : str
+        ``measured``; ``empty``: no texture; ``ambiguous``: no clear peak, or several;
+        ``too_far``: the shift is larger than allowed; ``fixed_pattern``: what correlates is the
+        camera's pattern and not the tissue.
+    """
+
+    shift_px: tuple[float, ...]
+    score_at_zero: float
+    score: float
+    height: float
+    runner_up: float
+    sigma_px: tuple[float, ...]
+    overlap: float
+    texture: float
+    agreement: float
+    angle_deg: float
+    status: PairStatus
+
+    def as_pair(self, kind: Kind, reference: FieldKey, moving: FieldKey) -> PairMeasure:
+        """The same as the measure of a pair of fields, with vectors on z, y, x."""
+        return PairMeasure(
+            kind=kind,
+            reference=reference,
+            moving=moving,
+            shift_px=_on_zyx(self.shift_px),
+            score_at_zero=self.score_at_zero,
+            score=self.score,
+            runner_up=self.runner_up,
+            sigma_px=_on_zyx(self.sigma_px),
+            overlap=self.overlap,
+            texture=self.texture,
+            status=self.status,
+        )
+
+
+def _on_zyx(vector: tuple[float, ...]) -> Vector:
+    z, y, x = (0.0, *vector)[-3:]
+    return z, y, x
+
+
+def measure_shift(
+    reference: Any,
+    moving: Any,
+    *,
+    offset_px: Sequence[float] | None = None,
+    max_shift_px: float | Sequence[float],
+    min_overlap: float | None = None,
+    reference_pattern: FixedPattern | None = None,
+    moving_pattern: FixedPattern | None = None,
+) -> Shift:
+    """Measure the shift between two images of the same tissue, to a fraction of a pixel.
+
+    Parameters
+    ----------
+    reference, moving : array-like, or list or tuple of array-like
+        Images with axes y, x or z, y, x, of integers or floats, or their pyramids, level 0 first.
+        Only what is needed is read from them, by slices; NumPy, Zarr, Dask and
+        `platefuse.measuring.levels.Crop` can be mixed. Both have the same pixel size.
+    offset_px : sequence of float, optional
+        Nominal position of pixel 0 of `moving` in the pixels of `reference`; 0 if not given: two
+        acquisitions of one field. For neighbours it is the step of the stage.
+    max_shift_px : float or sequence of float
+        Largest shift from the nominal position, on all axes or on each. On z a number for all axes
+        counts planes.
+    min_overlap : float, optional
+        Least overlap, as a share of the nominal one. By default a quarter if most of the smaller
+        image overlaps, else a half.
+    reference_pattern, moving_pattern : FixedPattern, optional
+        Fixed pattern of the camera, by `platefuse.measuring.pattern.fixed_pattern`; subtracted.
+        Without it, dust and hot pixels of fields that show nothing else can be taken for a shift
+        of zero: the null distribution of the plate then tells
+        (`platefuse.measuring.acceptance`).
+
+    Returns
+    -------
+    Shift
+
+    Raises
+    ------
+    ImageError
+        If the images have other axes or data types than these, or cannot overlap, or an argument
+        has the wrong length or is not a number.
+
+    Notes
+    -----
+    The search correlates the prepared images (`platefuse.measuring.prepare`) at a coarse level, at
+    all shifts that are allowed. Up to nine blocks of the overlap then refine the shift at full
+    resolution (`platefuse.measuring.refine`). The result does not depend on the number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scene = np.random.default_rng(1).random((300, 300))
+    >>> found = measure_shift(scene[:256, :256], scene[7:263, 3:259], max_shift_px=20)
+    >>> found.status, [round(v, 2) for v in found.shift_px]
+    ('measured', [7.0, 3.0])
+    """
+    levels = Levels.of(reference, "reference"), Levels.of(moving, "moving")
+    axes = _axes(levels)
+    offset = _vector(0.0 if offset_px is None else offset_px, axes, "offset_px")
+    most = _vector(max_shift_px, axes, "max_shift_px")
+    if min(most) < 0:
+        raise ImageError(f"max_shift_px is {max_shift_px!r}; expected 0 or more on every axis.")
+    patterns = reference_pattern, moving_pattern
+    request = Request((offset[-2], offset[-1]), (most[-2], most[-1]), min_overlap)
+    found = search(*levels, request, patterns)
+    noise = found.surface.noise()
+    peaks = found.surface.peaks()
+    measure = _Measure(levels, patterns, offset, most, found, noise, peaks)
+    return measure.result() if peaks and noise > 0 else measure.nothing()
+
+
+def _axes(levels: tuple[Levels, Levels]) -> int:
+    first, second = (len(side.arrays[0].shape) for side in levels)
+    if first != second:
+        raise ImageError(
+            f"The reference image has {first} axes and the moving image {second}; expected as many."
+        )
+    return first
+
+
+def _vector(value: float | Sequence[float], axes: int, name: str) -> tuple[float, ...]:
+    vector = (value,) * axes if isinstance(value, (int, float)) else tuple(value)
+    numbers = tuple(float(v) for v in vector)
+    if len(numbers) != axes or not all(map(math.isfinite, numbers)):
+        raise ImageError(f"{name} is {value!r}; expected {axes} finite numbers, one for each axis.")
+    return numbers
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """A search, and what follows from it."""
+
+    levels: tuple[Levels, Levels]
+    patterns: tuple[FixedPattern | None, FixedPattern | None]
+    offset: tuple[float, ...]
+    most: tuple[float, ...]
+    search: Search
+    noise: float
+    peaks: list[Peak]
+
+    @property
+    def texture(self) -> float:
+        """Texture of the image that has less."""
+        return min(side.texture for side in self.search.sides)
+
+    def result(self) -> Shift:
+        """Refine the best peak, and judge it."""
+        best = next((p for p in self.peaks if p.lag in self.search.lags), self.peaks[0])
+        along = self._depth(best)
+        fine = self._refined(best, along)
+        place = (along.displacement, *fine.displacement)[-len(self.offset) :]
+        lag = self.search.lag(fine.displacement)
+        zero = self.search.lag(self.offset[-2:])
+        score = self.search.surface.at(lag) or best.score
+        second = self._second(best)
+        runner_up = max(0.0, (best.height - second) / best.height)
+        status = self._status(best, along, fine, runner_up)
+        empty = status == "empty"
+        shift = tuple(math.nan if empty else p - o for p, o in zip(place, self.offset, strict=True))
+        whole = [round(v) for v in fine.displacement]
+        shapes = self.levels[0].shape, self.levels[1].shape
+        smaller = min(math.prod(shape) for shape in shapes)
+        return Shift(
+            shift_px=shift,
+            score_at_zero=self.search.surface.at(zero),
+            score=score,
+            height=best.height / self.noise,
+            runner_up=runner_up,
+            sigma_px=(along.sigma, *fine.sigma)[-len(self.offset) :],
+            overlap=overlap_box(*shapes, whole).size / smaller,
+            texture=self.texture,
+            agreement=fine.agreement,
+            angle_deg=fine.angle_deg,
+            status=status,
+        )
+
+    def nothing(self) -> Shift:
+        """The result if nothing correlates at all."""
+        none = (math.nan,) * len(self.offset)
+        unknown = (math.inf,) * len(self.offset)
+        return Shift(none, 0.0, 0.0, 0.0, 0.0, unknown, 0.0, self.texture, 0.0, 0.0, "empty")
+
+    def _depth(self, best: Peak) -> Depth:
+        if max(side.planes for side in self.levels) == 1:
+            return FLAT
+        return depth(self.levels, self.search, best.lag, self.offset[0], self.most[0], self.noise)
+
+    def _refined(self, best: Peak, along: Depth) -> Refined:
+        first, second = (
+            Side(levels, coarse.tone, pattern and pattern.full, coarse.strength)
+            for levels, coarse, pattern in zip(
+                self.levels, self.search.sides, self.patterns, strict=True
+            )
+        )
+        texture = self.search.texture_map(best.lag)
+        start = self.search.displacement(best)
+        return refine((first, second), along.planes, texture, self.search.factor, start)
+
+    def _second(self, best: Peak) -> float:
+        """Height of the second best peak; a peak of the camera's own pixels is none."""
+        others = [p for p in self.peaks if p != best and not self._is_camera(p)]
+        return others[0].height if others else 0.0
+
+    def _is_camera(self, peak: Peak) -> bool:
+        place = self.search.displacement(peak)
+        return max(abs(v) for v in place) <= max(_CAMERA_PX, self.search.factor)
+
+    def _status(
+        self, best: Peak, along: Depth, fine: Refined, runner_up: float
+    ) -> PairStatus:
+        significant = best.height >= LEAST_HEIGHT * self.noise
+        if not significant and self.peaks[0].height < LEAST_HEIGHT * self.noise:
+            if self._is_patterned():
+                return "fixed_pattern"
+            return "empty" if self.texture < LEAST_TEXTURE else "ambiguous"
+        if best != self.peaks[0] or along.at_edge:
+            return "too_far"
+        if self._is_camera(best) and self._has_another(best, fine):
+            return "fixed_pattern"
+        moved = zip(fine.displacement, self.search.displacement(best), strict=True)
+        lost = max(abs(a - b) for a, b in moved) > 2 * self.search.factor + 2
+        if runner_up < LEAST_RUNNER_UP or fine.agreement < LEAST_AGREEMENT or lost:
+            return "ambiguous"
+        return "ambiguous" if math.isinf(fine.sigma[0]) else "measured"
+
+    def _is_patterned(self) -> bool:
+        """Whether the images correlate before the fixed pattern is subtracted."""
+        if self.patterns == (None, None):
+            return False
+        return self.search.raw_score_at_camera() >= LEAST_HEIGHT * self.noise
+
+    def _has_another(self, best: Peak, fine: Refined) -> bool:
+        """Whether another peak than that of the camera's pixels is significant."""
+        if max(abs(v) for v in fine.displacement) > _CAMERA_PX:
+            return False
+        coarse = self._second(best) >= LEAST_HEIGHT * self.noise
+        return coarse or fine.other_peak >= _OTHER_PEAK
+
+
+__all__ = ["Shift", "measure_shift"]

@@ -1,0 +1,105 @@
+"""The fixed pattern of a camera: dust, sensor and shading, which do not move with the tissue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from platefuse.errors import ImageError
+from platefuse.geometry import Box
+from platefuse.measuring.levels import Levels
+from platefuse.measuring.prepare import MARGIN_PX, Tone, prepare
+from platefuse.measuring.search import brightest, search_factor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MOST_FIELDS = 64
+
+_MOST_BYTES = 128 * 2**20
+"""Prepared pixels of all fields that are held at once."""
+
+
+@dataclass(frozen=True)
+class FixedPattern:
+    """What all fields of a camera have in common, in prepared values.
+
+    Attributes
+    ----------
+    factor : int
+        How much smaller `coarse` is than the fields.
+    coarse : ndarray of float32, axes yx
+        The pattern at the level of the search.
+    full : ndarray of float32, axes yx, or None
+        The pattern at full resolution.
+    """
+
+    factor: int
+    coarse: NDArray[np.float32]
+    full: NDArray[np.float32] | None
+
+
+def fixed_pattern(fields: Sequence[Any], *, full: bool = True) -> FixedPattern:
+    """The fixed pattern of an acquisition and channel: the median of its prepared fields.
+
+    Parameters
+    ----------
+    fields : sequence of array-like or of sequences of array-like
+        Fields that show different tissue, as `measure_shift` takes them; all of the same shape.
+        With more than 64 fields, 64 at equal distances are used. With few fields the tissue does
+        not average out: use 8 at least.
+    full : bool
+        Whether the pattern is made at full resolution too, which means to read every field
+        completely; it is then done in strips, so that at most 128 MB of pixels are held. Without,
+        the pattern is subtracted in the search only.
+
+    Returns
+    -------
+    FixedPattern
+
+    Raises
+    ------
+    ImageError
+        If there are no fields, or their shapes differ.
+    """
+    step = max(1, -(-len(fields) // MOST_FIELDS))
+    chosen = [Levels.of(field, f"field {n}") for n, field in enumerate(fields)][::step]
+    if not chosen:
+        raise ImageError("A fixed pattern is made from fields, and none is given.")
+    shapes = {levels.shape for levels in chosen}
+    if len(shapes) > 1:
+        raise ImageError(
+            f"A fixed pattern is made from fields of one shape, got {sorted(shapes)}: use the fields "
+            "of one acquisition."
+        )
+    (shape,) = shapes
+    factor = search_factor(shape[0] * shape[1])
+    tones = [_tone(levels, factor) for levels in chosen]
+    coarse = _median(chosen, tones, factor)
+    if not full:
+        return FixedPattern(factor, coarse, None)
+    return FixedPattern(factor, coarse, _median(chosen, tones, 1) if factor > 1 else coarse)
+
+
+def _tone(levels: Levels, factor: int) -> Tone:
+    return Tone.of(brightest(levels, Box((0, 0), levels.shape), factor), levels.dtype)
+
+
+def _median(fields: list[Levels], tones: list[Tone], factor: int) -> NDArray[np.float32]:
+    """Median of the prepared fields, strip by strip."""
+    height, width = (n // factor for n in fields[0].shape)
+    rows = max(1, min(height, _MOST_BYTES // (4 * width * len(fields))))
+    result = np.empty((height, width), np.float32)
+    for first in range(0, height, rows):
+        last = min(height, first + rows)
+        top, bottom = max(0, first - MARGIN_PX), min(height, last + MARGIN_PX)
+        box = Box((top * factor, 0), (bottom * factor, width * factor))
+        strips = np.empty((len(fields), last - first, width), np.float32)
+        for strip, levels, tone in zip(strips, fields, tones, strict=True):
+            prepared = prepare(brightest(levels, box, factor), tone)
+            strip[:] = prepared[first - top : last - top]
+        result[first:last] = np.median(strips, axis=0, overwrite_input=True)
+    return result
