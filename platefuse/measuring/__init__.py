@@ -1,1 +1,1 @@
-"""Measure where the fields of a plate are: shifts between acquisitions, and positions on the stage."""
+"""Measure where the fields of a plate are: shifts between acquisitions, and stage positions."""

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "platefuse"
 _BASE = {"errors", "geometry"}
 _DISK = _BASE | {"storage", "ngff"}
 _WELL = _DISK | {"tables", "records", "engine"}
-_ALL = _WELL | {"registration", "fusion", "workflow"}
+_ALL = _WELL | {"measuring", "registration", "fusion", "workflow"}
 
 # What each part may import besides itself. A part is a file or a package in platefuse/; a single
 # module of another part may be named, such as storage.threads.
@@ -30,9 +30,10 @@ MAY_IMPORT = {
     "tables": _DISK,
     "records": _DISK,
     "engine": _BASE | {"storage.memory", "storage.threads"},
+    "measuring": _WELL,
     "registration": _WELL,
     "fusion": _WELL,
-    "workflow": _WELL | {"registration", "fusion"},
+    "workflow": _WELL | {"measuring", "registration", "fusion"},
     "cli": _ALL | {"testing"},
     "testing": {"errors"},  # it must not share a mistake with the code that it tests
     "__init__": {"registration", "fusion"},  # the public functions, on first use
