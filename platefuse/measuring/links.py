@@ -9,6 +9,7 @@ from platefuse.measuring.graph import Array, Graph, Indices, Mask, islands, norm
 _TOLERANCE_PX = 0.75
 _BRIDGE_PX = 2.0
 _BRIDGE_SPREADS = 4.0
+_FEW, _USUAL_PX = 6, 2.5
 """How far an edge that nothing confirms may be from the stage model: the larger of a length, and of
 so many spreads of the stage."""
 
@@ -51,8 +52,7 @@ def trusted_bridges(graph: Graph, keep: Mask, slope: Array) -> Mask:
         The stage model.
     """
     away = graph.shift - np.einsum("mi,ik->mk", graph.steps(), slope)
-    limit = max(_BRIDGE_PX, _BRIDGE_SPREADS * spread_of(away[keep]))
-    far = norm(away) > limit
+    far = norm(away) > _most_away(spread_of(away[keep]), int(keep.sum()))
     kept = np.flatnonzero(keep)
     bridge = bridges(len(graph.stage), graph.first[kept], graph.second[kept])
     trusted = keep.copy()
@@ -73,10 +73,16 @@ def carrying_bridges(graph: Graph, offset: Array, spread_px: float) -> Mask:
         Usual size of an offset on one axis.
     """
     bridge = bridges(len(graph.stage), graph.first, graph.second)
-    hanging = norm(offset) > max(_BRIDGE_PX, _BRIDGE_SPREADS * spread_px)
+    hanging = norm(offset) > _most_away(spread_px, len(graph.first))
     for ends in (graph.first, graph.second):
         hanging[ends[~bridge]] = False
     return np.asarray(bridge & (hanging[graph.first] | hanging[graph.second]))
+
+
+def _most_away(spread_px: float, values: int) -> float:
+    """How far from the stage model is too far, where few values tell little of the spread."""
+    square = (values * spread_px**2 + _FEW * _USUAL_PX**2) / (values + _FEW)
+    return max(_BRIDGE_PX, _BRIDGE_SPREADS * float(np.sqrt(square)) * (1 + _FEW / max(values, 1)))
 
 
 def bridges(nodes: int, first: Indices, second: Indices) -> Mask:
