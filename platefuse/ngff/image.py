@@ -21,6 +21,7 @@ from platefuse.ngff.metadata import (
 )
 from platefuse.ngff.multiscales import (
     axes_of,
+    axis_name,
     dataset_path,
     datasets_of,
     first_entry,
@@ -106,8 +107,8 @@ class Multiscale:
     @property
     def has_pixel_size(self) -> bool:
         """Whether an axis in space has a unit or a scale that is not 1."""
-        axes = map(object_of, list_of(self.metadata["axes"]))
-        units = [axis.get("unit") for axis in axes if axis.get("name") in ("z", "y", "x")]
+        axes = list_of(self.metadata["axes"])
+        units = [object_of(a).get("unit") for a in axes if axis_name(a) in ("z", "y", "x")]
         scales = zip(self.axes, self.scales[0], strict=True)
         return any(units) or any(scale != 1 for axis, scale in scales if axis in "zyx")
 
@@ -126,8 +127,8 @@ class Multiscale:
     def other_units(self) -> dict[str, str]:
         """The units of axes that are not in space, where the metadata name them."""
         units = {}
-        for axis in map(object_of, list_of(self.metadata["axes"])):
-            name, unit = str(axis.get("name")), axis.get("unit")
+        for axis in list_of(self.metadata["axes"]):
+            name, unit = axis_name(axis), object_of(axis).get("unit")
             if unit and name in self.axes and name not in "zyx":
                 units[name] = str(unit)
         return units

@@ -1,7 +1,8 @@
 """The entry of `multiscales` in the attributes of an image: axes, units, levels and scales.
 
-Metadata are read as people write them: units by any usual spelling, and scales of `t` and `c`
-that are no number above zero are 1.
+Metadata are read as people write them: units by any usual spelling, names of axes in upper or
+lower case (iohub writes T, C, Z, Y and X), and scales of `t` and `c` that are no number above zero
+are 1.
 """
 
 from __future__ import annotations
@@ -46,6 +47,12 @@ def datasets_of(image: Path, entry: Mapping[str, object]) -> list[object]:
     return datasets
 
 
+def axis_name(entry: object) -> str:
+    """Name of an axis in lower case; empty if it has none."""
+    name = entry.get("name") if isinstance(entry, dict) else entry
+    return name.lower() if isinstance(name, str) else ""
+
+
 def axes_of(image: Path, entries: object) -> tuple[str, tuple[float, ...]]:
     """Names of the axes, and micrometres per unit of each: 1 for axes that are not in space.
 
@@ -60,15 +67,14 @@ def axes_of(image: Path, entries: object) -> tuple[str, tuple[float, ...]]:
         )
     names, units = [], []
     for entry in entries:
-        axis = entry if isinstance(entry, dict) else {"name": entry}
-        name, unit = axis.get("name"), axis.get("unit") or "micrometer"
+        name, unit = axis_name(entry), object_of(entry).get("unit") or "micrometer"
         um = um_per_unit(unit) if name in ("z", "y", "x") else 1.0
         if um is None:
             raise ImageError(
                 f"{image}: axis {name} has the unit {unit!r}, which is not a length. Expected a "
                 "unit such as 'micrometer', 'nanometer' or 'millimeter', or none for micrometers."
             )
-        names.append(str(name))
+        names.append(name)
         units.append(um)
     axes = "".join(names)
     if list(axes) != names or axes != "".join(a for a in AXES if a in axes) or axes[-2:] != "yx":

@@ -107,6 +107,22 @@ def test_lengths_are_micrometres_whatever_their_unit(
     assert image.pixel_size_um == pytest.approx({"y": 0.5 * factor, "x": 0.25 * factor})
 
 
+@pytest.mark.parametrize("objects", [True, False], ids=["objects", "names"])
+def test_axes_may_have_upper_case_names(tmp_path: Path, objects: bool) -> None:
+    entry = entry_of("tczyx", unit="nanometer")
+    entry["axes"][0]["unit"] = "second"
+    for axis in entry["axes"]:
+        axis["name"] = axis["name"].upper()
+    if not objects:
+        entry["axes"] = [axis["name"] for axis in entry["axes"]]
+    image = Multiscale.read(write(tmp_path, entry, [(1, 2, 3, 8, 8), (1, 2, 3, 4, 4)]))
+    assert image.axes == "tczyx"
+    assert image.spatial == "zyx"
+    assert image.um_per_unit == (1, 1, *[0.001 if objects else 1] * 3)
+    assert image.other_units == ({"t": "second"} if objects else {})
+    assert image.has_pixel_size
+
+
 @pytest.mark.parametrize("unit", ["second", 5, ["micrometer"], {"a": 1}])
 def test_a_unit_that_is_no_length_is_an_error(tmp_path: Path, unit: Any) -> None:
     write(tmp_path, entry_of("yx", 1, unit), [(4, 4)])
