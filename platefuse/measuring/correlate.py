@@ -185,9 +185,7 @@ def surface(
     return Surface(lags, score, height, overlap)
 
 
-def _both(
-    reference: NDArray[np.float32], moving: NDArray[np.float32]
-) -> list[tuple[int, int]]:
+def _both(reference: NDArray[np.float32], moving: NDArray[np.float32]) -> list[tuple[int, int]]:
     return list(zip(reference.shape, moving.shape, strict=True))
 
 

@@ -17,7 +17,6 @@ from platefuse.measuring.refine import Refined, refine
 from platefuse.measuring.search import Request, Search, search
 
 if TYPE_CHECKING:
-    from platefuse.measuring.correlate import Surface
     from platefuse.measuring.pattern import FixedPattern
 
 LEAST_HEIGHT = 7.0
@@ -273,9 +272,7 @@ class _Measure:
         place = self.search.displacement(peak)
         return max(abs(v) for v in place) <= max(_CAMERA_PX, self.search.factor)
 
-    def _status(
-        self, best: Peak, along: Depth, fine: Refined, runner_up: float
-    ) -> PairStatus:
+    def _status(self, best: Peak, along: Depth, fine: Refined, runner_up: float) -> PairStatus:
         significant = best.height >= LEAST_HEIGHT * self.noise
         if not significant and self.peaks[0].height < LEAST_HEIGHT * self.noise:
             if self._is_patterned():

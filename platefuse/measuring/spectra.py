@@ -142,9 +142,7 @@ class Spectra:
         known[-1] = 0
         return np.minimum(known, np.sqrt(_MOST_COHERENT))
 
-    def peak(
-        self, cross: NDArray[np.complexfloating], weights: Weights
-    ) -> tuple[float, float]:
+    def peak(self, cross: NDArray[np.complexfloating], weights: Weights) -> tuple[float, float]:
         """Maximum (y, x) of the weighted correlation, by a parabola on each axis."""
         values = self._plane(cross, weights, self.reach)
         y, x = (int(v) for v in np.unravel_index(int(values.argmax()), values.shape))
@@ -187,7 +185,9 @@ class Spectra:
             value = weighted * self.ramp((y, x))
             slope = [-float((wave * value.imag).sum()) for wave in waves]
             by_y, by_x = waves[0] * value.real, waves[1] * value.real
-            yy, yx, xx = (-float(v.sum()) for v in (waves[0] * by_y, waves[0] * by_x, waves[1] * by_x))
+            yy, yx, xx = (
+                -float(v.sum()) for v in (waves[0] * by_y, waves[0] * by_x, waves[1] * by_x)
+            )
             determinant = yy * xx - yx**2
             if not (yy < 0 and determinant > 0):  # not near a maximum
                 break

@@ -1,0 +1,218 @@
+"""The fields of a well as they are measured: one channel of each, with its pyramid."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from platefuse.errors import ImageError
+from platefuse.fusion.layers import FieldImage, Layer
+from platefuse.geometry import Box, Pixels, grid_box, grid_indices
+from platefuse.measuring.levels import Crop
+from platefuse.measuring.model import FieldKey, StageField, Vector
+from platefuse.ngff.image import Multiscale
+from platefuse.storage.arrays import StoredArray
+from platefuse.storage.typed_json import list_of, object_of
+
+_KEPT_BYTES = 64 * 2**20
+"""Decoded chunks that are kept of one array: blocks of one pair lie next to each other."""
+
+
+@dataclass
+class ReadCounter:
+    """Counts the bytes of decoded pixels."""
+
+    nbytes: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def add(self, nbytes: int) -> None:
+        """Count some bytes."""
+        with self._lock:
+            self.nbytes += nbytes
+
+
+class ChunkedArray:
+    """An array that is sliced, and decodes whole chunks, of which the last are kept.
+
+    Parameters
+    ----------
+    array : StoredArray
+        The array.
+    counter : ReadCounter
+        Counts what is decoded.
+    """
+
+    def __init__(self, array: StoredArray, counter: ReadCounter) -> None:
+        self.shape, self.dtype, self.chunks = array.shape, array.dtype, array.chunk
+        self._array, self._counter, self._lock = array, counter, Lock()
+        self._kept: OrderedDict[tuple[int, ...], Pixels] = OrderedDict()
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> Pixels:
+        whole = [
+            slice(k, k + 1) if isinstance(k, int) else slice(*k.indices(n)[:2])
+            for k, n in zip(key, self.shape, strict=True)
+        ]
+        box = Box(tuple(s.start for s in whole), tuple(max(s.start, s.stop) for s in whole))
+        out = np.zeros(box.shape, self.dtype.newbyteorder("="))
+        for index in grid_indices(box, self.chunks):
+            chunk = grid_box(index, self.chunks, self.shape)
+            part = chunk & box
+            if not part.empty and not self._array.is_empty(index):
+                pixels = self._chunk(index, chunk)
+                out[part.shifted([-a for a in box.start]).slices] = pixels[
+                    part.shifted([-a for a in chunk.start]).slices
+                ]
+        return out[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
+
+    def _chunk(self, index: tuple[int, ...], box: Box) -> Pixels:
+        with self._lock:  # two pairs that need one chunk decode it once
+            if index in self._kept:
+                self._kept.move_to_end(index)
+                return self._kept[index]
+            pixels = self._array.decode(box)
+            self._counter.add(pixels.nbytes)
+            self._kept[index] = pixels
+            while len(self._kept) > 1 and pixels.nbytes * len(self._kept) > _KEPT_BYTES:
+                self._kept.popitem(last=False)
+            return pixels
+
+
+@dataclass(frozen=True)
+class FieldPixels:
+    """A field with the pixels by which it is measured.
+
+    Attributes
+    ----------
+    field : StageField
+        Where the stage had it.
+    levels : tuple of Crop
+        One channel and time point at all levels that fit the field, the finest first.
+    """
+
+    field: StageField
+    levels: tuple[Crop, ...]
+
+
+def read_fields(
+    layers: Sequence[Layer], well: str, channel: str | None, counter: ReadCounter
+) -> list[FieldPixels]:
+    """The fields of all acquisitions of a well. No pixels are read yet.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The acquisitions.
+    well : str
+        Name of the well.
+    channel : str or None
+        Label or wavelength of the channel to measure by; None: the first that all acquisitions
+        have.
+    counter : ReadCounter
+        Counts what is decoded.
+
+    Raises
+    ------
+    ImageError
+        If an acquisition lacks the channel.
+    """
+    chosen = choose_channel(layers, channel)
+    return [
+        FieldPixels(stage, levels)
+        for layer, index in zip(layers, chosen, strict=True)
+        for part in layer.images
+        for stage, levels in _fields_of(part, layer, well, index, counter)
+    ]
+
+
+def choose_channel(layers: Sequence[Layer], channel: str | None) -> list[int]:
+    """The index of the channel to measure by in each acquisition.
+
+    Raises
+    ------
+    ImageError
+        If an acquisition lacks the channel that is asked for, or they have none in common.
+    """
+    names = [_channel_names(layer) for layer in layers]
+    if channel is not None:
+        for layer, own in zip(layers, names, strict=True):
+            if channel not in own:
+                raise ImageError(
+                    f"{layer.image.path}: no channel is named {channel!r}; its channels are "
+                    f"{sorted(own)}. Name a label or wavelength_id that all acquisitions have "
+                    "under registration.measure.channel, or null."
+                )
+        return [own[channel] for own in names]
+    if not all(names):
+        return [0] * len(layers)  # without names, channels are known by their order
+    for name in names[0]:
+        if all(name in own for own in names):
+            return [own[name] for own in names]
+    raise ImageError(
+        f"{layers[0].image.path}: its acquisitions have no channel in common: "
+        f"{[sorted(own) for own in names]}. Shifts are measured in one channel of all: correct "
+        "the names in `omero`, or image one channel in all acquisitions."
+    )
+
+
+def _channel_names(layer: Layer) -> dict[str, int]:
+    """Wavelengths and labels of the channels with their indices, wavelengths first."""
+    omero = object_of(layer.image.attributes.get("omero"))
+    listed = [object_of(entry) for entry in list_of(omero.get("channels"))][: layer.channels]
+    found: dict[str, int] = {}
+    for key in ("wavelength_id", "label"):
+        for index, entry in enumerate(listed):
+            if isinstance(entry.get(key), str):
+                found.setdefault(str(entry[key]), index)
+    return found
+
+
+def _fields_of(
+    part: FieldImage, layer: Layer, well: str, channel: int, counter: ReadCounter
+) -> Iterator[tuple[StageField, tuple[Crop, ...]]]:
+    image, number = part.image, layer.acquisition or 0
+    arrays = [ChunkedArray(StoredArray.open(path), counter) for path in image.level_paths]
+    leading = tuple(channel if axis == "c" else 0 for axis in image.axes if axis not in "zyx")
+    for each in part.fields:
+        box = each.box(image, image)
+        if box.empty:
+            continue
+        start = zip(each.shift_um(image), box.start, image.pixel_size_um.values(), strict=True)
+        stage = StageField(
+            FieldKey(well, number, part.name, each.name),
+            _on_zyx(image, [shift + a * um for shift, a, um in start], 0.0),
+            tuple(int(n) for n in _on_zyx(image, box.shape, 1.0)),  # type: ignore[arg-type]
+            _on_zyx(image, list(image.pixel_size_um.values()), 1.0),
+        )
+        crops = [
+            Crop(array, inner, leading)
+            for level, array in enumerate(arrays)
+            if (inner := _at_level(image, box, level)) is not None
+        ]
+        yield stage, tuple(crops)
+
+
+def _at_level(image: Multiscale, box: Box, level: int) -> Box | None:
+    """A box of level 0 at another level; None if it does not begin at a whole pixel there."""
+    lead = len(image.axes) - len(image.spatial)
+    factors = np.ones(len(image.spatial), int)
+    for step in image.factors[:level]:
+        factors *= np.array(step[lead:])
+    shape = image.shapes[level][lead:]
+    start, stop = [], []
+    for a, b, factor, length in zip(box.start, box.stop, factors.tolist(), shape, strict=True):
+        if a % factor or min(b // factor, length) <= a // factor:
+            return None
+        start.append(a // factor)
+        stop.append(min(b // factor, length))
+    return Box(tuple(start), tuple(stop))
+
+
+def _on_zyx(image: Multiscale, values: Sequence[Any], default: float) -> Vector:
+    """Values on the axes in space of an image, on z, y, x."""
+    by_axis = dict(zip(image.spatial, map(float, values), strict=True))
+    return by_axis.get("z", default), by_axis["y"], by_axis["x"]

@@ -1,0 +1,54 @@
+"""How shifts are measured. Imports nothing that works on pixels: the config has these options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from platefuse.storage.expected import POSITIVE, text
+from platefuse.storage.options import check_options, option
+
+_CHANNEL = text("the label or wavelength_id of a channel").nullable("null")
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """How shifts are measured. Each option is described where it is declared.
+
+    Raises
+    ------
+    ConfigError
+        If an option has a value that cannot be used.
+    """
+
+    channel: Annotated[str | None, _CHANNEL] = option(
+        None,
+        "The channel to measure by, the same in all acquisitions; null: the first that all have.",
+        comment="label or wavelength_id; null: the first that all acquisitions have",
+    )
+    max_shift: Annotated[float, POSITIVE] = option(
+        30,
+        "Largest shift between acquisitions, and largest error of a stage position, in "
+        "micrometres.",
+        comment="micrometres",
+    )
+    stitch: bool = option(
+        True,
+        "Whether the positions of the fields are refined from their overlaps; false: the stage "
+        "positions of the reference acquisition are kept.",
+    )
+    model: Literal["translation", "rigid"] = option(
+        "translation",
+        "rigid: the plate may be turned a little between acquisitions; one angle is fitted for "
+        "each acquisition.",
+        comment="translation | rigid",
+    )
+    on_doubt: Literal["fill", "stop"] = option(
+        "fill",
+        "What happens if the place of a field with tissue cannot be measured. fill: it is taken "
+        "from its neighbours, and fields.tsv says so; stop: the run stops, and lists these fields.",
+        comment="fill | stop",
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self, "registration.measure")
