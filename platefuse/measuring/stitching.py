@@ -113,11 +113,14 @@ class Stitched:
         The stage model of each well.
     edges : tuple of Edge
         Every pair of neighbours that was measured.
+    with_pairs : frozenset of FieldKey
+        The fields of all pairs of neighbours, also of those that gave no shift.
     """
 
     fields: Mapping[FieldKey, StitchedField]
     models: Mapping[str, StageModel]
     edges: tuple[Edge, ...]
+    with_pairs: frozenset[FieldKey]
 
 
 def stitch(fields: Sequence[StageField], pairs: Sequence[PairMeasure]) -> Stitched:
@@ -145,7 +148,7 @@ def stitch(fields: Sequence[StageField], pairs: Sequence[PairMeasure]) -> Stitch
     stage = stage_px(ordered, pixel_um)
     graph, centres = _graph(ordered, stage, edges)
     if not ordered:
-        return Stitched({}, {}, ())
+        return Stitched({}, {}, (), frozenset())
     correction, models, used = _solve(graph)
     depth = replace(graph, shift=np.array([[p.shift_px[0]] for p in edges]).reshape(-1, 1))
     heights, height_models = _solve_depth(depth, used)
@@ -165,6 +168,7 @@ def stitch(fields: Sequence[StageField], pairs: Sequence[PairMeasure]) -> Stitch
             for (well, centre), slope in zip(centres.items(), slopes, strict=True)
         },
         tuple(Edge(p, float(r), bool(u)) for p, r, u in zip(edges, rest, used, strict=True)),
+        frozenset(k for p in pairs if p.kind == "neighbour" for k in (p.reference, p.moving)),
     )
 
 

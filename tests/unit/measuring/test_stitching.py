@@ -19,7 +19,7 @@ from tests.stages import PIXEL_UM, Stage, StageSpec, key_of, make_stage, relabel
 
 TURNED = ((0.0, 0.0166), (-0.0166, 0.0))  # 0.95 degrees, as the brain mosaic's stage
 DRIFTING = ((0.004, 0.011), (-0.018, -0.003))  # turned, scaled and sheared
-FEW = settings(max_examples=20, deadline=None)
+FEW = settings(max_examples=8, deadline=None)
 PLATE = tuple(f"{row}/{column:02d}" for row in "BCDEFG" for column in range(2, 12))
 
 
