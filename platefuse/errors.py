@@ -9,7 +9,8 @@
     ├── TableError       ValueError ┘
     ├── RecordError      ValueError   the request contradicts what was done before
     ├── SwapError        OSError      the new image cannot replace the old one
-    └── ViewError        ValueError   the images to be fused do not fit together
+    ├── ViewError        ValueError   the images to be fused do not fit together
+    └── MeasureError     ValueError   shifts or positions cannot be measured
 
 Each class is also the builtin that a caller would expect. The message is complete in itself: what
 is wrong, in which file or field, what was found, what was expected, and what to do.
@@ -58,3 +59,7 @@ class SwapError(PlatefuseError, OSError):
 
 class ViewError(PlatefuseError, ValueError):
     """The images to be fused do not fit together, or cannot be placed."""
+
+
+class MeasureError(PlatefuseError, ValueError):
+    """Shifts or positions cannot be measured, or are doubtful and must not be."""
