@@ -14,6 +14,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/measure.smk"
 include: "workflow/rules/register.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/swap.smk"

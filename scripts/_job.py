@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, unused here: they spin as it starts
 
 from platefuse.errors import PlatefuseError
+from platefuse.measuring.options import MeasureOptions, PairOptions
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well, WellImage
@@ -43,11 +44,20 @@ class Job:
         Those of the job. What the rule does not have must not be asked for.
     threads : int
         Number of threads.
+    inputs, outputs : sequence of str
+        Paths of its files.
     """
 
-    def __init__(self, wildcards: Any, params: Any, threads: int) -> None:
+    def __init__(
+        self,
+        wildcards: Any,
+        params: Any,
+        threads: int,
+        inputs: Sequence[str] = (),
+        outputs: Sequence[str] = (),
+    ) -> None:
         self.given: dict[str, Any] = {**wildcards, **params}
-        self.threads = threads
+        self.threads, self.inputs, self.outputs = threads, list(inputs), list(outputs)
 
     @cached_property
     def plate(self) -> Plate:
@@ -96,8 +106,21 @@ class Job:
         """The images to fuse, and how."""
         from platefuse.workflow.sources import FusionSources
 
-        request = self.request if self.given["request"] else None
-        return FusionSources(self.options, self.read_as, request, self.given["store"])
+        given = self.given
+        request = self.request if given["request"] else None
+        return FusionSources(
+            self.options, self.read_as, request, given["store"], places=given["places"]
+        )
+
+    @property
+    def pairs(self) -> PairOptions:
+        """How pairs of fields are measured."""
+        return PairOptions(**self.given["measure"])
+
+    @property
+    def measure(self) -> MeasureOptions:
+        """How shifts are measured."""
+        return MeasureOptions(**self.given["measure"])
 
     @property
     def wells(self) -> list[str]:
@@ -133,7 +156,8 @@ def run(work: Callable[[Job], Receipt]) -> None:
         filename=snakemake.log[0], filemode="w", format="%(asctime)s %(levelname)s %(message)s"
     )
     logger.setLevel(logging.INFO)
-    job = Job(dict(snakemake.wildcards), dict(snakemake.params), snakemake.threads)
+    wildcards, params = dict(snakemake.wildcards), dict(snakemake.params)
+    job = Job(wildcards, params, snakemake.threads, snakemake.input, snakemake.output)
     logger.info("%s with %d threads and %s", work.__name__, job.threads, job.given)
     try:
         work(job).write(snakemake.output[0])

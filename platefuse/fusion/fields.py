@@ -21,14 +21,13 @@ class Place:
 
     Attributes
     ----------
-    stage_um : mapping of str to float
-        Position of its first pixel's corner on the axes ``z``, ``y``, ``x``, in micrometres, as it
-        is without the turn.
+    shift_px : tuple of float
+        What is added to its stage position, in pixels on the axes z, y, x.
     angle_deg : float
         Turn of the field about its centre, from x to y, in degrees.
     """
 
-    stage_um: Mapping[str, float]
+    shift_px: tuple[float, float, float]
     angle_deg: float = 0.0
 
 
@@ -240,10 +239,13 @@ def placed_at(
             f"{image.path}: the fields {missing} have no measured place; known are "
             f"{sorted(places)}. Measure the plate again: remove its fields.tsv in the results."
         )
+    sizes = {a: 0.0 if a in image.flat_axes else um for a, um in image.pixel_size_um.items()}
     placed = []
     for each in fields:
         place = places[each.name]
-        stage = dict(each.stage_um) | dict(place.stage_um)
+        shift = zip("zyx", place.shift_px, strict=True)
+        moved = {axis: px * sizes[axis] for axis, px in shift if axis in sizes}
+        stage = {axis: um + moved.get(axis, 0.0) for axis, um in each.stage_um.items()}
         placed.append(replace(each, stage_um=stage, angle_deg=place.angle_deg))
     return placed
 

@@ -12,6 +12,25 @@ _CHANNEL = text("the label or wavelength_id of a channel").nullable("null")
 
 
 @dataclass(frozen=True)
+class PairOptions:
+    """The options on which the measure of a pair depends; see `MeasureOptions`.
+
+    Attributes
+    ----------
+    channel : str or None
+        The channel to measure by.
+    max_shift : float
+        Largest shift in micrometres.
+    stitch : bool
+        Whether neighbours are measured.
+    """
+
+    channel: str | None = None
+    max_shift: float = 30
+    stitch: bool = True
+
+
+@dataclass(frozen=True)
 class MeasureOptions:
     """How shifts are measured. Each option is described where it is declared.
 
@@ -52,3 +71,8 @@ class MeasureOptions:
 
     def __post_init__(self) -> None:
         check_options(self, "registration.measure")
+
+    @property
+    def of_pairs(self) -> PairOptions:
+        """The options on which the measure of a pair depends: others change no pair."""
+        return PairOptions(self.channel, self.max_shift, self.stitch)

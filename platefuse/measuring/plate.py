@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from platefuse.errors import MeasureError
 from platefuse.measuring.acceptance import Null, accepts
 from platefuse.measuring.consensus import Consensus, doubtful, find_places
 from platefuse.measuring.model import PairMeasure, PlacedField
 from platefuse.measuring.options import MeasureOptions
-from platefuse.measuring.receipt import MeasuredWell
+from platefuse.measuring.receipt import MeasuredWell, SolvedPlate
+from platefuse.measuring.results import field_place, write_pairs
 from platefuse.measuring.stitching import stitch
+from platefuse.records import write_places
 
 _WHOLE = 0.5
 """A pair that overlaps by more than this share is compared with null pairs that do so too."""
@@ -46,9 +49,7 @@ class Solution:
         return dict(sorted(Counter(place.status for place in self.places).items()))
 
 
-def solve_plate(
-    wells: Sequence[MeasuredWell], options: MeasureOptions, reference: int
-) -> Solution:
+def solve_plate(wells: Sequence[MeasuredWell], options: MeasureOptions, reference: int) -> Solution:
     """Find the place of every field of a plate.
 
     Parameters
@@ -73,6 +74,32 @@ def solve_plate(
     if options.on_doubt == "stop":
         check_doubts(solution.places)
     return solution
+
+
+def write_solution(
+    solution: Solution, wells: Sequence[MeasuredWell], plate: str, fields: str, pairs: str
+) -> SolvedPlate:
+    """Write the places of the fields and all pairs as tables, and return the receipt.
+
+    Parameters
+    ----------
+    solution : Solution
+        What was solved.
+    wells : sequence of MeasuredWell
+        What it was solved from.
+    plate : str
+        Name of the plate.
+    fields, pairs : str
+        Paths of the two tables.
+    """
+    write_pairs(Path(pairs), plate, solution.pairs)
+    write_places(Path(fields), [field_place(plate, placed) for placed in solution.places])
+    models = sorted(solution.consensus.models.items())
+    return SolvedPlate(
+        wells=tuple(well.well for well in wells),
+        statuses=solution.statuses,
+        angles_deg={str(number): model.trend.angle_deg for number, model in models},
+    )
 
 
 def judged(pairs: Sequence[PairMeasure]) -> list[PairMeasure]:
@@ -101,8 +128,9 @@ def check_doubts(places: Sequence[PlacedField]) -> None:
     if not found:
         return
     lines = [
-        f"- well {p.field.key.well}, image {p.field.key.image}, field {p.field.key.field}: {p.status}"
-        for p in found[:_SHOWN]
+        f"- well {key.well}, image {key.image}, field {key.field}: {place.status}"
+        for place in found[:_SHOWN]
+        for key in (place.field.key,)
     ]
     more = [f"- and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     raise MeasureError(

@@ -49,14 +49,8 @@ class SolvedPlate(Receipt):
         Number of fields of each status.
     angles_deg : mapping of str to float
         Turn of each acquisition against the reference, by its number.
-    threshold : float
-        Score from which a pair was accepted.
-    seconds : float
-        Duration of the job.
     """
 
     wells: tuple[str, ...]
     statuses: Mapping[str, int]
     angles_deg: Mapping[str, float]
-    threshold: float
-    seconds: float

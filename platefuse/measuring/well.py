@@ -16,7 +16,7 @@ from platefuse.measuring.acceptance import shows_fixed_pattern
 from platefuse.measuring.candidates import Candidate, choose_pairs
 from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, read_fields
 from platefuse.measuring.model import PairMeasure, Vector
-from platefuse.measuring.options import MeasureOptions
+from platefuse.measuring.options import PairOptions
 from platefuse.measuring.pair import measure_shift
 from platefuse.measuring.pattern import FixedPattern, fixed_pattern
 from platefuse.measuring.receipt import MeasuredWell
@@ -35,7 +35,7 @@ _CAMERA_PX = 0.5
 def measure_well(
     well: Well,
     reader: LayerReader,
-    options: MeasureOptions,
+    options: PairOptions,
     reference: int,
     *,
     threads: int = 1,
@@ -51,7 +51,7 @@ def measure_well(
         The well.
     reader : LayerReader
         Reads its raw images.
-    options : MeasureOptions
+    options : PairOptions
         How to measure.
     reference : int
         Number of the reference acquisition.
@@ -107,14 +107,14 @@ def check_reference(well: Well, layers: Sequence[Layer], reference: int) -> None
 
 
 def made_from(
-    layers: Sequence[Layer], reader: LayerReader, options: MeasureOptions, reference: int
+    layers: Sequence[Layer], reader: LayerReader, options: PairOptions, reference: int
 ) -> dict[str, object]:
     """What the pairs of a well depend on: JSON values."""
     table = reader.options.tile_table
     return {
         "images": {x.name: identity(x, table) for layer in layers for x in layer.images},
         "reference": reference,
-        **{k: v for k, v in asdict(options).items() if k in ("channel", "max_shift", "stitch")},
+        **asdict(options),
     }
 
 
@@ -123,7 +123,7 @@ class _Work:
     """What pairs are measured with."""
 
     pixels: Sequence[FieldPixels]
-    options: MeasureOptions
+    options: PairOptions
     pool: ThreadPoolExecutor
 
     def measure(

@@ -15,6 +15,14 @@ from platefuse.records.fusion import (
     FusionReceipt,
     PlateReceipt,
 )
+from platefuse.records.places import (
+    FieldKey,
+    FieldPlace,
+    FieldStatus,
+    Vector,
+    read_places,
+    write_places,
+)
 from platefuse.records.registration import (
     ImageReceipt,
     RegisteredRoi,
@@ -27,6 +35,9 @@ from platefuse.records.registration import (
 
 __all__ = [
     "KEY",
+    "FieldKey",
+    "FieldPlace",
+    "FieldStatus",
     "FusedField",
     "FusedImage",
     "FusedImageRecord",
@@ -41,8 +52,11 @@ __all__ = [
     "RegistrationIdentity",
     "RegistrationRecord",
     "TableDigests",
+    "Vector",
     "WellReceipt",
     "digest_json",
     "digest_tree",
     "forget_record",
+    "read_places",
+    "write_places",
 ]

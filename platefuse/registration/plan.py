@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platefuse.errors import RecordError
+from platefuse.errors import RecordError, TableError
 from platefuse.ngff.image import (
     Image,
     Multiscale,
@@ -14,6 +14,7 @@ from platefuse.ngff.image import (
     check_pixel_sizes,
     foreign_files,
 )
+from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import check_tree
 from platefuse.ngff.plate import WellImage
 from platefuse.records import RegisteredRoi, RegistrationRecord, TableDigests, digest_tree
@@ -21,7 +22,7 @@ from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.rois import Placement, match_rois, place_all
 from platefuse.registration.tables import check_actions, table_actions
 from platefuse.tables.boxes import boxes_in, check_known_size
-from platefuse.tables.table import Table, read_table
+from platefuse.tables.table import Table, read_table, table_names, table_path
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def plan_registration(image: WellImage, request: RegistrationRequest) -> Registr
     for part in source.parts:
         part.check_levels()
     check_pixel_sizes(source, reference_image)
-    tables = [read_table(each.live, request.roi_table) for each in (image, reference)]
+    tables = [_read_registered(each, request.roi_table) for each in (image, reference)]
     placements, label_placements = _place(source, *tables)
     actions = table_actions(image, reference)
     check_actions(actions, image, source.spatial)
@@ -95,6 +96,24 @@ def plan_registration(image: WellImage, request: RegistrationRequest) -> Registr
     origins = {"image": image.live, "reference": reference.live}
     folders = {name: origins[action.origin] for name, action in actions.items()}
     return RegistrationPlan(image, source, placements, label_placements, others, record, folders)
+
+
+def _read_registered(image: WellImage, name: str) -> Table:
+    """The registered ROI table of an image.
+
+    Raises
+    ------
+    TableError
+        If it is missing or cannot be read.
+    """
+    if not is_node(table_path(image.live, name)):
+        raise TableError(
+            f"{image.live}: there is no registered ROI table {name!r}; its tables are "
+            f"{sorted(table_names(image.live))}. Name the registered table under "
+            "registration.roi_table, or set registration.measure.enabled: true to measure the "
+            "shifts."
+        )
+    return read_table(image.live, name)
 
 
 def _check_original(image: WellImage, reference: WellImage, request: RegistrationRequest) -> None:

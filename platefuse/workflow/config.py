@@ -17,6 +17,7 @@ import yaml
 
 from platefuse.errors import ConfigError
 from platefuse.fusion.options import FusionOptions
+from platefuse.measuring.options import MeasureOptions
 from platefuse.ngff.layout import InputOptions
 from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.expected import Expected, text, whole
@@ -92,6 +93,28 @@ _OUTPUT = text(
 
 
 @dataclass(frozen=True)
+class Measure:
+    """Whether and how shifts and positions are measured.
+
+    Attributes
+    ----------
+    options : MeasureOptions
+        How.
+    """
+
+    enabled: bool = option(
+        False,
+        "Whether shifts between acquisitions and positions of fields are measured; false: they are "
+        "read from registered ROI tables.",
+        comment="true: measure; false: read registered ROI tables",
+    )
+    options: MeasureOptions = field(default_factory=MeasureOptions)
+
+    def __post_init__(self) -> None:
+        check_options(self, "registration.measure")
+
+
+@dataclass(frozen=True)
 class Registration:
     """How the acquisitions of a well are registered to one reference.
 
@@ -118,9 +141,15 @@ class Registration:
         "Whether the originals are kept under <plate>.staging; false: they are removed when the "
         "well has been checked.",
     )
+    measure: Measure = field(default_factory=Measure)
 
     def __post_init__(self) -> None:
         check_options(self, "registration")
+
+    @property
+    def measures(self) -> bool:
+        """Whether shifts are measured."""
+        return self.enabled and self.measure.enabled
 
     @property
     def writes_images(self) -> bool:
@@ -210,6 +239,13 @@ class Config:
                     "false: no registered image is written, also not next to the originals. Leave "
                     "out one of them."
                 )
+        is_rigid = self.registration.measure.options.model == "rigid"
+        if self.registration.measures and self.registration.store and is_rigid:
+            yield (
+                "config.registration.measure.model is rigid and config.registration.store is true: "
+                "registered images are shifted, not turned. Set store: false, or model: "
+                "translation."
+            )
         if self.fusion.output is not None and len(self.plates) > 1:
             yield (
                 f"config.fusion.output names one plate, {self.fusion.output!r}, for the "
@@ -217,7 +253,7 @@ class Config:
             )
 
 
-INLINE = (RegistrationRequest, FusionOptions)
+INLINE = (RegistrationRequest, MeasureOptions, FusionOptions)
 """Classes whose options are keys of the section that holds them."""
 
 Key: TypeAlias = "tuple[Field[object], Expected] | type[DataclassInstance]"

@@ -172,24 +172,33 @@ def check_well(well: Well, config: Config) -> None:
             f"{well.path}: config.images names {config.images}, but the well has "
             f"{[image.name for image in well.acquired_images]}. Name images that every well has."
         )
-    if config.registration.enabled:
-        _check_mosaic(well, config)
+    if config.registration.enabled and _can_be_registered(well, config):
         for image in well.images:
             well.reference_image(image.name, config.registration.request.reference_acquisition)
 
 
-def _check_mosaic(well: Well, config: Config) -> None:
-    """Check that a well is not in the layout `fields`, which cannot be registered."""
-    table = config.fusion.options.tile_table
+def _can_be_registered(well: Well, config: Config) -> bool:
+    """Whether each acquisition of a well is one image, as its registration expects.
+
+    Raises
+    ------
+    PlateError
+        If each image is one field, and the config asks for what such a well cannot get.
+    """
+    table, registration = config.fusion.options.tile_table, config.registration
     # Registration gives every image the tables of the reference.
     has_table = any(is_node(table_path(image.live, table)) for image in well.images)
     layout = choose_layout(well, config.input, table, lambda image: has_table)
-    if layout.name == "fields":
+    if layout.name == "mosaic":
+        return True
+    if registration.store or not registration.measures:
         raise PlateError(
-            f"{well.path}: each of its images is one field ({layout.why}). To register such a "
-            "plate, its shifts must be measured, which platefuse cannot do yet. Set "
-            "registration.enabled: false to fuse it as it is."
+            f"{well.path}: each of its images is one field ({layout.why}). Such images have no "
+            "registered ROI tables: their shifts are measured, and they are fused straight from "
+            "the raw images. Set registration.store: false and registration.measure.enabled: true, "
+            "or registration.enabled: false to fuse them as they are."
         )
+    return False
 
 
 def _present(plates: Mapping[str, Plate]) -> set[WellKey]:

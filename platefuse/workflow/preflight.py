@@ -6,11 +6,12 @@ Nothing here writes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from platefuse.errors import PlateError, SwapError
+from platefuse.errors import ImageError, PlateError, SwapError
 from platefuse.fusion.layer_reader import LayerReader
+from platefuse.fusion.layers import Layer, pixel_size
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import frames_for
 from platefuse.fusion.well import NOT_OURS, check_fused_well, fused_images
@@ -64,10 +65,8 @@ def describe_plate(
         place = "in place" if request.overwrite_input else "next to the originals"
         if not config.registration.store:
             place = "while fusing; the plate is not changed"
-        yield (
-            f"  register to acquisition {request.reference_acquisition} by {request.roi_table}, "
-            f"{place}"
-        )
+        source = "measured shifts" if config.registration.measures else request.roi_table
+        yield f"  register to acquisition {request.reference_acquisition} by {source}, {place}"
     if config.fusion.enabled:
         target = fused_plate_path(plate.path, config.fusion.output)
         yield f"  fuse ({config.fusion.options.layout}) into {target}"
@@ -91,9 +90,48 @@ def _check_well_inputs(well: Well, config: Config) -> None:
         check_swaps(well, registration.request)
         if is_interrupted(well):
             return  # the well's first job restores it; until then its images cannot be read
+    if registration.measures:
+        check_measurable(well, config)
+        return
     plans = plan_well(well, registration.request) if registration.enabled else {}
     if fusion.enabled:
         check_well_fusion(well, fusion.options, config.input, plans, is_raw=not registration.store)
+
+
+def check_measurable(well: Well, config: Config) -> None:
+    """Check that the fields of a well can be measured, and fused where the stage had them.
+
+    Raises
+    ------
+    PlatefuseError
+        The first thing that is wrong.
+    """
+    from platefuse.measuring.field_pixels import choose_channel
+    from platefuse.measuring.well import check_reference
+
+    registration, options = config.registration, config.fusion.options
+    layers = LayerReader(options, config.input).read(well)
+    check_reference(well, layers, registration.request.reference_acquisition)
+    choose_channel(layers, registration.measure.options.channel)
+    check_common_pixel(layers)
+    frames_for([layers for _, layers in fused_images(layers, options)], options)
+
+
+def check_common_pixel(layers: Sequence[Layer]) -> None:
+    """Check that the acquisitions of a well have the same pixel size.
+
+    Raises
+    ------
+    ImageError
+        If not.
+    """
+    sizes = {layer.name: pixel_size(layer.image) for layer in layers}
+    if len({tuple(size) for size in sizes.values()}) > 1:
+        raise ImageError(
+            f"{layers[0].image.path}: the acquisitions have the pixel sizes {sizes} µm. Shifts are "
+            "measured between images with the same pixels: resample them, or name the images to "
+            "process under `images`."
+        )
 
 
 def is_interrupted(well: Well) -> bool:

@@ -15,6 +15,9 @@ from platefuse.workflow.config import Config
 NAME = r"[A-Za-z0-9_.+= -]+"
 """What Snakemake can carry in a wildcard and in the path of a receipt."""
 
+FIELDS = "fields.tsv"
+"""Name of the file with the places of all fields of a plate."""
+
 WellKey = tuple[str, str, str]
 """Name of the plate in the config, row and column."""
 
@@ -69,6 +72,23 @@ class Receipts:
         if self.config.registration.request.overwrite_input:
             return self.swapped_images(wildcards)
         return [self._of_well(key_of(wildcards), "publish_registered")]
+
+    def measured_wells(self, wildcards: PlateWildcards) -> list[str]:
+        """The pairs of all wells of the plate."""
+        plate = wildcards.plate
+        return [self._of_well(key, "measure_well") for key in self.wells if key[0] == plate]
+
+    def solved_tables(self, wildcards: WellWildcards) -> list[str]:
+        """What registration waits for: its tables, if they are measured."""
+        if not self.config.registration.measures:
+            return []
+        return [f"{self.config.results}/{wildcards.plate}/solve_plate.json"]
+
+    def solved_places(self, wildcards: WellWildcards) -> list[str]:
+        """The places at which raw images are fused, if they are measured."""
+        if not self.config.registration.measures or self.config.registration.store:
+            return []
+        return [f"{self.config.results}/{wildcards.plate}/{FIELDS}"]
 
     def positions(self, wildcards: WellWildcards) -> list[str]:
         """The user's table of positions; nothing if there is none."""

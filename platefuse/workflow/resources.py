@@ -24,6 +24,7 @@ MIB = 2**20
 
 # Later steps of a well come before earlier ones: see `JobResources.priority`.
 STEPS = (
+    "measure_well",
     "register_image",
     "copy_tables",
     "swap_image",
@@ -90,7 +91,7 @@ class JobResources:
         So the staging folder holds as many wells as there are cores to work on them, never the
         whole plate.
         """
-        if rulename == "finish_fused_plate":
+        if rulename in ("solve_plate", "finish_fused_plate"):
             return len(self.wells) * len(STEPS)
         return self._ranks[key_of(wildcards)] * len(STEPS) + STEPS.index(rulename)
 
@@ -119,6 +120,10 @@ class JobResources:
         tile = prod({**options.output_chunksize, **(options.shards or {})}.values()) * size.pixel
         per_tile = 100 if options.weights == "content_based" else 24
         return _memory_mb(max(24 * size.chunk, per_tile * tile), threads, attempt)
+
+    def measuring_memory_mb(self, wildcards: JobWildcards, threads: int, attempt: int) -> int:
+        """Blocks of a pair and their spectra, and the chunks that they are cut from."""
+        return _memory_mb(300 * MIB + 24 * self._size(wildcards).chunk, threads, attempt)
 
     def disk_mb(self, wildcards: JobWildcards) -> int:
         """The staged copy, as large as if it could not be compressed at all."""

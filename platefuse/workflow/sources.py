@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from platefuse.errors import RecordError
+from platefuse.fusion.fields import Place
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import SourceImage
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import staging_folder, staging_root
 from platefuse.ngff.plate import Well, WellImage
+from platefuse.records import read_places
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.tables import write_tables
@@ -38,12 +41,16 @@ class FusionSources:
         The registration; None: the images are fused as they are.
     store : bool
         Whether registered images are in the plate.
+    places : str or None
+        The file with the measured places of all fields; None: the fields are where the tables and
+        the stage have them.
     """
 
     options: FusionOptions
     read_as: InputOptions = field(default_factory=InputOptions)
     request: RegistrationRequest | None = None
     store: bool = True
+    places: str | None = None
 
     def reader(self, well: Well) -> LayerReader:
         """What reads the pixels of a well.
@@ -75,6 +82,8 @@ class FusionSources:
 
     def _read(self, well: Well) -> tuple[LayerReader, Mapping[str, RegistrationPlan]]:
         request = self.request
+        if self.places is not None:
+            return reader_of_places(self.options, self.read_as, well, Path(self.places)), {}
         if request is not None and not self.store:
             with reading_once():
                 plans = plan_well(well, request)
@@ -129,6 +138,34 @@ def reader_of_plans(
             return SourceImage.at(image.live)
         tables = plan.table_folders.get(options.tile_table, image.live)
         return SourceImage(image.live, image.live, tables, plan.record, is_raw)
+
+    return LayerReader(options, read_as, source)
+
+
+def reader_of_places(
+    options: FusionOptions, read_as: InputOptions, well: Well, file: Path
+) -> LayerReader:
+    """A reader of raw images whose fields are where they were measured to be.
+
+    Raises
+    ------
+    PlatefuseError
+        If the file cannot be read.
+    """
+    places: dict[str, dict[str, Place]] = {}
+    for key, found in read_places(file).items():
+        if key.well == well.name:
+            place = Place(found.shift_px, found.angle_deg)
+            places.setdefault(key.image, {})[key.field] = place
+
+    def source(image: WellImage) -> SourceImage:
+        found = SourceImage.at(image.live)
+        if found.record is not None:
+            raise RecordError(
+                f"{image.live}: this image is registered already, so its pixels are not where "
+                "they were measured. Set registration.store: true to fuse it as it is."
+            )
+        return replace(found, is_raw=True, places=places.get(image.name, {}))
 
     return LayerReader(options, read_as, source)
 

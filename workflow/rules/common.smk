@@ -49,6 +49,8 @@ pathvars:
 REQUEST = asdict(CONFIG.registration.request)
 FUSION_OPTIONS = asdict(CONFIG.fusion.options)
 INPUT_OPTIONS = asdict(CONFIG.input)
+MEASURE_OPTIONS = asdict(CONFIG.registration.measure.options)
+PAIR_OPTIONS = asdict(CONFIG.registration.measure.options.of_pairs)
 
 RECEIPTS = Receipts(CONFIG, WELLS)
 RESOURCES = JobResources(CONFIG, WELLS)
@@ -59,6 +61,9 @@ copied_tables = RECEIPTS.copied_tables
 swapped_images = RECEIPTS.swapped_images
 registered_well = RECEIPTS.registered_well
 position_table = RECEIPTS.positions
+measured_wells = RECEIPTS.measured_wells
+solved_tables = RECEIPTS.solved_tables
+solved_places = RECEIPTS.solved_places
 fused_parts = RECEIPTS.fused_parts
 fused_wells = RECEIPTS.fused_wells
 final_receipts = RECEIPTS.final
@@ -67,12 +72,17 @@ final_receipts = RECEIPTS.final
 job_priority = RESOURCES.priority
 job_mem_mb = RESOURCES.memory_mb
 fusion_mem_mb = RESOURCES.fusion_memory_mb
+measure_mem_mb = RESOURCES.measuring_memory_mb
 job_disk_mb = RESOURCES.disk_mb
 job_runtime = RESOURCES.runtime_min
 
 
 def plate_path(wildcards):
     return CONFIG.plates[wildcards.plate]
+
+
+def place_table(wildcards):
+    return next(iter(solved_places(wildcards)), None)
 
 
 def well_names(wildcards):

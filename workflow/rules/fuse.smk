@@ -4,6 +4,7 @@ rule fuse_part:
     input:
         registered_well,
         position_table,
+        solved_places,
     output:
         "<results>/{plate}/{row}/{column}/fuse_part/{part}.json",
     log:
@@ -26,6 +27,7 @@ rule fuse_part:
         read_as=INPUT_OPTIONS,
         request=REQUEST if CONFIG.registration.enabled else None,
         store=CONFIG.registration.store,
+        places=place_table,
         scatter=CONFIG.fusion.scatter,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: fusing part {wildcards.part}"
@@ -37,6 +39,7 @@ rule fuse_well:
     input:
         registered_well,
         position_table,
+        solved_places,
         fused_parts,
     output:
         report(
@@ -66,6 +69,7 @@ rule fuse_well:
         read_as=INPUT_OPTIONS,
         request=REQUEST if CONFIG.registration.enabled else None,
         store=CONFIG.registration.store,
+        places=place_table,
         scatter=CONFIG.fusion.scatter,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: fusing"

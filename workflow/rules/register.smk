@@ -1,6 +1,8 @@
-# No input: what this job reads is checked by its own code. Were the image an input, its change
-# by the swap would make the job run again.
+# The images are no input: what this job reads is checked by its own code, and their change by the
+# swap would make it run again.
 rule register_image:
+    input:
+        solved_tables,
     output:
         "<results>/{plate}/{row}/{column}/{image}/register_image.json",
     log:

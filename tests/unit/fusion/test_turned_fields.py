@@ -63,7 +63,8 @@ def plate_of(path: Path, angle_deg: float) -> dict[str, Place]:
             ids = (pixels[:1] > 2000) * np.uint32(2**30 + 1)
             extra = {"image-label": {"version": "0.4"}}
             write_image(path / "B/03/4/labels/cells", ids.astype(np.uint32), extra=extra)
-        places[str(k)] = Place({"y": float(corner[0]), "x": float(corner[1])}, angle_deg)
+        y, x = (corner - grid) / PIXEL_UM
+        places[str(k)] = Place((0.0, float(y), float(x)), angle_deg)
     return places
 
 

@@ -1,0 +1,18 @@
+"""Measure the pairs of fields of one well."""
+
+import _job
+from platefuse.fusion.layer_reader import LayerReader
+from platefuse.measuring import well
+from platefuse.measuring.receipt import MeasuredWell
+
+
+def measure_well(job: _job.Job) -> MeasuredWell:
+    """Measure the well's fields against the reference, and against their neighbours."""
+    reader = LayerReader(job.options, job.read_as)
+    return well.measure_well(
+        job.well, reader, job.pairs, job.request.reference_acquisition, threads=job.threads
+    )
+
+
+if __name__ == "__main__":
+    _job.run(measure_well)

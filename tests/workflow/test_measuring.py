@@ -1,0 +1,103 @@
+"""Complete runs that begin with raw plates: shifts and positions are measured, and nothing else."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from platefuse.testing import Truth
+from tests.raw_plate import RawPlate
+from tests.truth import read_level
+from tests.workflow.conftest import TINY, Folder, fingerprint
+
+RAW = RawPlate(wells=("B/03", "B/04"), empty_wells=("B/04",))
+MEASURE = {"registration": {"store": False, "measure": {"enabled": True}}}
+
+
+def folder_with(tmp_path: Path, **config: Any) -> Folder:
+    folder = Folder(tmp_path, Truth(TINY))
+    text = yaml.safe_dump({"plates": {"p": "p.zarr"}, **config})
+    (tmp_path / "config.yaml").write_text(text)
+    return folder
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open() as opened:
+        return list(csv.DictReader(opened, delimiter="\t"))
+
+
+def test_a_raw_plate_is_measured_and_fused(tmp_path: Path) -> None:
+    plate = RAW.write(tmp_path / "p.zarr")
+    folder = folder_with(tmp_path, **MEASURE)
+    before = fingerprint(plate)
+    folder.succeed()
+    assert fingerprint(plate) == before
+    assert "Nothing to be done" in folder.succeed()
+
+    fields = rows(tmp_path / "results" / "p" / "fields.tsv")
+    statuses = {row["status"] for row in fields if row["well"] == "B/04"}
+    assert statuses == {"empty"}
+    errors = []
+    for row in fields:
+        if row["well"] == "B/03":
+            acquisition, k = int(row["acquisition"]), int(row["image"]) % 4
+            place = np.array([float(row["y_um"]), float(row["x_um"])]) / 0.5
+            errors.append(place - RAW.true("B/03", acquisition)[k])
+    spread = np.array(errors) - np.median(errors, axis=0)
+    assert np.abs(spread).max() < 0.2
+
+    first, second = (
+        read_level(tmp_path / "p_fused.zarr" / "B" / "03" / name).astype(float)[0, 0]
+        for name in "01"
+    )
+    assert first.shape == second.shape  # one frame
+    both = (first > 0) & (second > 0)
+    assert np.corrcoef(first[both], second[both])[0, 1] > 0.97
+
+
+def test_another_model_measures_no_pair_again(tmp_path: Path) -> None:
+    RAW.write(tmp_path / "p.zarr")
+    folder = folder_with(tmp_path, **MEASURE)
+    folder.succeed("--until", "solve_plate")
+    receipt = tmp_path / "results" / "p" / "B" / "03" / "measure_well.json"
+    before = receipt.read_text()
+    measure = {"enabled": True, "model": "rigid"}
+    folder = folder_with(tmp_path, registration={"store": False, "measure": measure})
+    said = folder.succeed("--until", "solve_plate")
+    assert "solving the places" in said
+    assert receipt.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("registration", "message"),
+    [
+        ({}, "registration.store: false and registration.measure.enabled: true"),
+        ({"store": False}, "registration.measure.enabled: true"),
+        (
+            {"store": False, "reference_acquisition": 7, "measure": {"enabled": True}},
+            "no image is of the reference acquisition 7",
+        ),
+        (
+            {"store": False, "measure": {"enabled": True, "max_shift": 0}},
+            "config.registration.measure.max_shift is 0; expected a finite number above 0",
+        ),
+        (
+            {"store": False, "measure": {"enabled": True, "channel": "DAPI"}},
+            "no channel is named 'DAPI'",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_the_first_job(
+    tmp_path: Path, registration: dict[str, Any], message: str
+) -> None:
+    plate = RawPlate(grid=(1, 2), side=48, step=40).write(tmp_path / "p.zarr")
+    folder = folder_with(tmp_path, registration=registration)
+    before = fingerprint(plate)
+    assert message in folder.fail()
+    assert fingerprint(plate) == before
+    assert not (tmp_path / "p_fused.zarr").exists()

@@ -1,0 +1,63 @@
+# Only with `registration.measure.enabled`. No input: the images of the plate are checked by the job's
+# own code, and with `store: true` their change by the swap would make it run again.
+rule measure_well:
+    output:
+        "<results>/{plate}/{row}/{column}/measure_well.json",
+    log:
+        "<logs>/{plate}/{row}/{column}/measure_well.log",
+    benchmark:
+        "<benchmarks>/{plate}/{row}/{column}/measure_well.tsv"
+    priority: job_priority
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        mem_mb=measure_mem_mb,
+        runtime=job_runtime,
+    params:
+        plate=plate_path,
+        images=CONFIG.images,
+        options=FUSION_OPTIONS,
+        read_as=INPUT_OPTIONS,
+        request=REQUEST,
+        measure=PAIR_OPTIONS,
+    message:
+        "{wildcards.plate} {wildcards.row}/{wildcards.column}: measuring"
+    script:
+        "../../scripts/measure_well.py"
+
+
+rule solve_plate:
+    input:
+        measured_wells,
+    output:
+        report(
+            "<results>/{plate}/solve_plate.json",
+            caption="../report/solved_plate.rst",
+            category="Registration",
+            labels={"plate": "{plate}"},
+        ),
+        fields="<results>/{plate}/fields.tsv",
+        pairs="<results>/{plate}/pairs.tsv",
+    log:
+        "<logs>/{plate}/solve_plate.log",
+    benchmark:
+        "<benchmarks>/{plate}/solve_plate.tsv"
+    priority: job_priority
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        plate=plate_path,
+        images=CONFIG.images,
+        options=FUSION_OPTIONS,
+        request=REQUEST,
+        store=CONFIG.registration.store,
+        measure=MEASURE_OPTIONS,
+    message:
+        "{wildcards.plate}: solving the places of all fields"
+    script:
+        "../../scripts/solve_plate.py"
