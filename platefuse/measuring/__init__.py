@@ -1,1 +1,1 @@
-"""Measure where the fields of a plate are: shifts between acquisitions, and positions on the stage."""
+"""Measure shifts between acquisitions, and positions of fields on the stage."""

@@ -172,8 +172,8 @@ def surface(
 
     Notes
     -----
-    The squares in the denominator are summed over the overlap alone, by tables of sums (J. P. Lewis,
-    Fast Normalized Cross-Correlation, 1995).
+    The squares in the denominator are summed over the overlap alone, by tables of sums
+    (J. P. Lewis, Fast Normalized Cross-Correlation, 1995).
     """
     products = _products(reference, moving, lags)
     spans = [_spans(n, m, lags.axis(a)) for a, (n, m) in enumerate(_both(reference, moving))]
@@ -189,9 +189,7 @@ def surface(
     return Surface(lags, score, height, overlap)
 
 
-def _both(
-    reference: NDArray[np.float32], moving: NDArray[np.float32]
-) -> list[tuple[int, int]]:
+def _both(reference: NDArray[np.float32], moving: NDArray[np.float32]) -> list[tuple[int, int]]:
     return list(zip(reference.shape, moving.shape, strict=True))
 
 

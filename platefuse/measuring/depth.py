@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from platefuse.measuring.search import Search
 
 _WINDOW_PX = 256
-"""Side of the part of the overlap that is correlated plane by plane, in pixels of the coarse level."""
+"""Side of the part of the overlap that is correlated plane by plane, in coarse pixels."""
 
 _MOST_PLANES = 3
 """Pairs of planes whose blocks are used to refine the shift on y and x."""
@@ -78,7 +78,9 @@ def depth(
     products = _products(first, second)
     energies = [np.square(stack, dtype=np.float64).sum(axis=(1, 2)) for stack in (first, second)]
     reach = range(-len(second) + 1, len(first))
-    allowed = [d for d in reach if abs(d - offset) <= most] or [min(reach, key=lambda d: abs(d - offset))]
+    allowed = [d for d in reach if abs(d - offset) <= most] or [
+        min(reach, key=lambda d: abs(d - offset))
+    ]
     scores = {d: _score(products, energies, d) for d in reach}
     nominal = max(1, _shared(len(first), len(second), round(offset)))
     usable = [d for d in allowed if 2 * _shared(len(first), len(second), d) >= nominal] or allowed
@@ -88,7 +90,11 @@ def depth(
     part = parabola(around) if inside else 0.0
     pairs = [(i, i - best) for i in range(len(first)) if 0 <= i - best < len(second)]
     pairs.sort(key=lambda pair: (-energies[0][pair[0]] * energies[1][pair[1]], pair))
-    at_edge = any(abs(d - offset) > most and scores[d] > scores[best] for d in (best - 1, best + 1) if d in scores)
+    at_edge = any(
+        abs(d - offset) > most and scores[d] > scores[best]
+        for d in (best - 1, best + 1)
+        if d in scores
+    )
     return Depth(best + part, _sigma(around, noise, inside), at_edge, tuple(pairs[:_MOST_PLANES]))
 
 
@@ -121,9 +127,7 @@ def _windows(
     return stacks[0], stacks[1]
 
 
-def _products(
-    first: NDArray[np.float32], second: NDArray[np.float32]
-) -> NDArray[np.float64]:
+def _products(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
     """Sum of products of every plane with every plane.
 
     Not a matrix product: the sums of BLAS depend on the number of its threads.

@@ -17,7 +17,6 @@ from platefuse.measuring.refine import Refined, refine
 from platefuse.measuring.search import Request, Search, search
 
 if TYPE_CHECKING:
-    from platefuse.measuring.correlate import Surface
     from platefuse.measuring.pattern import FixedPattern
 
 LEAST_HEIGHT = 6.0
@@ -41,7 +40,7 @@ _CAMERA_PX = 0.5
 """Displacements smaller than this put the same pixels of the camera on each other."""
 
 _MOST_PATTERN = 0.1
-"""A fixed pattern with more variance than this, relative to the score, may be what correlates there."""
+"""A pattern with more of the variance than this part of the score may be what correlates."""
 
 
 @dataclass(frozen=True)
@@ -265,7 +264,7 @@ class _Measure:
 
     def _refined(self, best: Peak, along: Depth) -> Refined:
         first, second = (
-            Side(levels, coarse.tone, pattern and pattern.full, coarse.strength)
+            Side(levels, coarse.tone, pattern.full if pattern else None, coarse.strength)
             for levels, coarse, pattern in zip(
                 self.levels, self.search.sides, self.patterns, strict=True
             )
@@ -283,9 +282,7 @@ class _Measure:
         place = self.search.displacement(peak)
         return max(abs(v) for v in place) <= self.search.factor
 
-    def _status(
-        self, best: Peak, along: Depth, fine: Refined, runner_up: float
-    ) -> PairStatus:
+    def _status(self, best: Peak, along: Depth, fine: Refined, runner_up: float) -> PairStatus:
         significant = best.height >= LEAST_HEIGHT * self.noise
         if not significant and self.peaks[0].height < LEAST_HEIGHT * self.noise:
             if self._is_patterned():
@@ -321,6 +318,3 @@ class _Measure:
         share = max(side.pattern_share for side in self.search.sides)
         strong = share > _MOST_PATTERN * best.score
         return strong or self._second(best) >= LEAST_HEIGHT * self.noise
-
-
-__all__ = ["Shift", "measure_shift"]

@@ -76,8 +76,8 @@ def fixed_pattern(fields: Sequence[Any], *, full: bool = True) -> FixedPattern:
     shapes = {levels.shape for levels in chosen}
     if len(shapes) > 1:
         raise ImageError(
-            f"A fixed pattern is made from fields of one shape, got {sorted(shapes)}: use the fields "
-            "of one acquisition."
+            f"A fixed pattern is made from fields of one shape, got {sorted(shapes)}: use the "
+            "fields of one acquisition."
         )
     (shape,) = shapes
     factor = search_factor(shape[0] * shape[1])

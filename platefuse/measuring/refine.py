@@ -152,7 +152,7 @@ class _Blocks:
         places = self.layout.places()
         weights = spectra.first_weights()
         turn = turned([spectra.peak(cross, weights) for cross in spectra.cross], places)
-        total = spectra.total(turn and [turn.at(place) for place in places])
+        total = spectra.total([turn.at(place) for place in places] if turn else None)
         shift, coherence, weights = _together(spectra, total, weights)
         step = Motion(shift)
         if turn:

@@ -139,9 +139,7 @@ class Spectra:
         known[-1] = 0
         return np.minimum(known, np.sqrt(_MOST_COHERENT))
 
-    def peak(
-        self, cross: NDArray[np.complexfloating], weights: Weights
-    ) -> tuple[float, float]:
+    def peak(self, cross: NDArray[np.complexfloating], weights: Weights) -> tuple[float, float]:
         """Maximum (y, x) of the weighted correlation, by a parabola on each axis."""
         values = self._plane(cross, weights)
         y, x = (int(v) for v in np.unravel_index(int(values.argmax()), values.shape))
@@ -163,7 +161,9 @@ class Spectra:
             value = weighted * self.ramp((y, x))
             slope = [-float((wave * value.imag).sum()) for wave in waves]
             by_y, by_x = waves[0] * value.real, waves[1] * value.real
-            yy, yx, xx = (-float(v.sum()) for v in (waves[0] * by_y, waves[0] * by_x, waves[1] * by_x))
+            yy, yx, xx = (
+                -float(v.sum()) for v in (waves[0] * by_y, waves[0] * by_x, waves[1] * by_x)
+            )
             determinant = yy * xx - yx**2
             if not (yy < 0 and determinant > 0):  # not near a maximum
                 break
@@ -200,9 +200,7 @@ class Spectra:
         coarse = share <= share[-1] / 2
         return weights * coarse, weights * ~coarse
 
-    def _plane(
-        self, cross: NDArray[np.complexfloating], weights: Weights
-    ) -> NDArray[np.floating]:
+    def _plane(self, cross: NDArray[np.complexfloating], weights: Weights) -> NDArray[np.floating]:
         """Weighted correlation at all whole shifts up to the reach, the lowest first."""
         from scipy import fft
 
@@ -213,7 +211,8 @@ class Spectra:
     def _rings(self, values: NDArray[np.floating]) -> Weights:
         """Sum of values over each ring."""
         weighted = (values * self.count).ravel()
-        return np.bincount(self.ring.ravel(), weighted, minlength=_RINGS + 1)
+        sums = np.bincount(self.ring.ravel(), weighted, minlength=_RINGS + 1)
+        return np.asarray(sums, np.float64)
 
     def _window(self, shift: Sequence[float]) -> NDArray[np.float32]:
         rows, columns = (_taper(n, s) for n, s in zip(self.shape, shift, strict=True))

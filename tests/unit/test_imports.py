@@ -18,7 +18,7 @@ PACKAGE = ROOT / "platefuse"
 _BASE = {"errors", "geometry"}
 _DISK = _BASE | {"storage", "ngff"}
 _WELL = _DISK | {"tables", "records", "engine"}
-_ALL = _WELL | {"registration", "fusion", "workflow"}
+_ALL = _WELL | {"registration", "fusion", "measuring", "workflow"}
 
 # What each part may import besides itself. A part is a file or a package in platefuse/; a single
 # module of another part may be named, such as storage.threads.
@@ -32,10 +32,11 @@ MAY_IMPORT = {
     "engine": _BASE | {"storage.memory", "storage.threads"},
     "registration": _WELL,
     "fusion": _WELL,
-    "workflow": _WELL | {"registration", "fusion"},
+    "measuring": _WELL | {"registration", "fusion"},
+    "workflow": _WELL | {"registration", "fusion", "measuring"},
     "cli": _ALL | {"testing"},
     "testing": {"errors"},  # it must not share a mistake with the code that it tests
-    "__init__": {"registration", "fusion"},  # the public functions, on first use
+    "__init__": {"registration", "fusion", "measuring"},  # the public functions, on first use
 }
 # Packages whose __init__ offers names, and so imports their modules.
 OFFERS_NAMES = {"records", "testing"}
@@ -191,6 +192,8 @@ def test_a_newcomer_sees_few_names() -> None:
         ("platefuse.engine.write", "platefuse.storage.arrays"),
         ("platefuse.registration.api", "platefuse.fusion.fields"),
         ("platefuse.fusion.api", "platefuse.registration.rois"),
+        ("platefuse.fusion.api", "platefuse.measuring.pair"),
+        ("platefuse.measuring.pair", "platefuse.workflow.config"),
         ("platefuse.workflow.status", "platefuse.testing.plate"),
         ("platefuse.testing.plate", "platefuse.geometry"),
         ("platefuse.tables.table", "platefuse.records"),
