@@ -288,7 +288,7 @@ class _Measure:
             if self._is_patterned():
                 return "fixed_pattern"
             return "empty" if self.texture < LEAST_TEXTURE else "ambiguous"
-        if best != self.peaks[0] or along.at_edge:
+        if best.lag not in self.search.lags or best != self.peaks[0] or along.at_edge:
             return "too_far"
         lost = self._is_lost(best, fine)
         if self._is_pattern(best, fine) or (lost and self._is_camera(best)):
