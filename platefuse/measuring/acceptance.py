@@ -21,8 +21,8 @@ LEAST_PAIRS = 20
 """With fewer pairs there is no null distribution."""
 
 FALLBACK_SCORE = 0.3
-"""What is asked of a score without a null distribution: scores of pairs that cannot match are lower,
-even in narrow overlaps."""
+"""Least score without a null distribution. Scores of pairs that cannot match are lower, even in
+narrow overlaps."""
 
 _LEAST_SPREAD = 0.005
 """Least standard deviation of a null distribution: null scores of large overlaps are all alike."""
@@ -90,7 +90,7 @@ def accepts(pair: PairMeasure, null: Null) -> bool:
         surface, its blocks agree, and coarse and fine structures have the same shift.
     null : Null
         Scores of pairs that cannot match, at the same overlap. One in a thousand of them is
-        accepted by this test alone; with the status, none of thousands was (docs/design/measuring.md).
+        accepted by this test alone; docs/design/measuring.md has the figures with the status.
     """
     return pair.status == "measured" and null.exceeded_by(pair.score)
 

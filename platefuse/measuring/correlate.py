@@ -15,6 +15,9 @@ _SEPARATION_PX = 5
 
 _MOST_PEAKS = 5
 
+_MOST_SCORE = 0.999
+"""Scores above this do not count as better: Fisher's z would be infinite."""
+
 
 @dataclass(frozen=True)
 class Lags:
@@ -82,9 +85,9 @@ class Surface:
     score : ndarray of float32, shape of the rectangle
         Zero-normalised correlation of what overlaps, -1 to 1; 0 where too little does.
     height : ndarray of float32, same shape
-        Score times the root of the overlap, relative to the largest overlap. The noise of a
-        correlation is inverse to the root of the number of pixels: in units of height it is the same
-        at every lag.
+        Fisher's z of the score, times the root of the overlap relative to the largest overlap. The
+        noise of z is inverse to the root of the number of pixels and does not depend on the score:
+        in units of height it is the same at every lag.
     overlap_px : ndarray of int, same shape
         Pixels that overlap.
     """
@@ -169,8 +172,8 @@ def surface(
 
     Notes
     -----
-    The squares in the denominator are summed over the overlap alone, by tables of sums (J. P. Lewis,
-    Fast Normalized Cross-Correlation, 1995).
+    The squares in the denominator are summed over the overlap alone, by tables of sums
+    (J. P. Lewis, Fast Normalized Cross-Correlation, 1995).
     """
     products = _products(reference, moving, lags)
     spans = [_spans(n, m, lags.axis(a)) for a, (n, m) in enumerate(_both(reference, moving))]
@@ -181,7 +184,8 @@ def surface(
     with np.errstate(invalid="ignore", divide="ignore"):
         score = np.where(used, products / np.sqrt(energy), 0)
     score = np.clip(score, -1, 1).astype(np.float32)
-    height = score * np.sqrt(overlap / max(1, overlap.max())).astype(np.float32)
+    height = np.arctanh(score.clip(-_MOST_SCORE, _MOST_SCORE))
+    height *= np.sqrt(overlap / max(1, overlap.max())).astype(np.float32)
     return Surface(lags, score, height, overlap)
 
 

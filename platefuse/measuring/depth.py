@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from platefuse.measuring.search import Search
 
 _WINDOW_PX = 256
-"""Side of the part of the overlap that is correlated plane by plane, in pixels of the coarse level."""
+"""Side of the part of the overlap that is correlated plane by plane, in coarse pixels."""
 
 _MOST_PLANES = 3
 """Pairs of planes whose blocks are used to refine the shift on y and x."""

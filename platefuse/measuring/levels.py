@@ -19,8 +19,6 @@ from platefuse.geometry import Box
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Floats = "NDArray[np.float32]"
-
 _STRIP_ROWS = 512
 """Rows that are read at once when an image without a pyramid is made smaller."""
 
@@ -57,7 +55,8 @@ class Crop:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the pixels."""
-        return np.dtype(self.array.dtype)
+        dtype: np.dtype[Any] = np.dtype(self.array.dtype)
+        return dtype
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
@@ -134,7 +133,8 @@ class Levels:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the pixels."""
-        return np.dtype(self.arrays[0].dtype)
+        dtype: np.dtype[Any] = np.dtype(self.arrays[0].dtype)
+        return dtype
 
     def factor(self, level: int) -> int | None:
         """How much smaller a level is; None if it differs between y and x or planes are missing."""

@@ -52,7 +52,7 @@ class Motion:
         return self.shift[0] + self.angle * place[1], self.shift[1] - self.angle * place[0]
 
     def then(self, step: Motion) -> Motion:
-        """This motion and a small further one."""
+        """The motion, and a small further one."""
         shift = (self.shift[0] + step.shift[0], self.shift[1] + step.shift[1])
         return Motion(shift, self.angle + step.angle)
 

@@ -19,18 +19,28 @@ from platefuse.measuring.search import Request, Search, search
 if TYPE_CHECKING:
     from platefuse.measuring.pattern import FixedPattern
 
-LEAST_HEIGHT = 7.0
+LEAST_HEIGHT = 6.0
 """A peak is significant from so many standard deviations of the noise of its surface."""
+
+LEAST_GAP = 4.0
+"""The best peak is clear if it is higher than the second by so many standard deviations."""
 
 LEAST_RUNNER_UP = 0.2
 LEAST_AGREEMENT = 0.5
 LEAST_TEXTURE = 0.1
 
-_CAMERA_PX = 1.5
+_MOST_DROP = 0.3
+"""The refined shift is wrong if the correlation of the search is lower there by this share."""
+
+_MOST_BANDS_PX, _MOST_BANDS_SIGMA = 0.5, 6.0
+"""Coarse and fine structures have the same shift, to half a pixel or so many standard deviations.
+They differ where a fixed pattern (fine) is mixed with tissue (coarse)."""
+
+_CAMERA_PX = 0.5
 """Displacements smaller than this put the same pixels of the camera on each other."""
 
-_OTHER_PEAK = 8.0
-"""At such a displacement, another peak of so many standard deviations shows a fixed pattern."""
+_MOST_PATTERN = 0.1
+"""A pattern with more of the variance than this part of the score may be what correlates."""
 
 
 @dataclass(frozen=True)
@@ -132,10 +142,10 @@ def measure_shift(
         Least overlap, as a share of the nominal one. By default a quarter if most of the smaller
         image overlaps, else a half.
     reference_pattern, moving_pattern : FixedPattern, optional
-        Fixed pattern of the camera, by `platefuse.measuring.pattern.fixed_pattern`; subtracted.
-        Without it, dust and hot pixels of fields that show nothing else can be taken for a shift
-        of zero: the null distribution of the plate then tells
-        (`platefuse.measuring.acceptance`).
+        Fixed pattern of the camera, by `platefuse.measuring.pattern.fixed_pattern`; subtracted. If
+        one is missing, and pixels of the camera that coincide correlate best (a position within
+        half a pixel of 0), the status is ``fixed_pattern``: one pair alone cannot tell dust from
+        tissue that has not moved.
 
     Returns
     -------
@@ -254,7 +264,7 @@ class _Measure:
 
     def _refined(self, best: Peak, along: Depth) -> Refined:
         first, second = (
-            Side(levels, coarse.tone, pattern and pattern.full, coarse.strength)
+            Side(levels, coarse.tone, pattern.full if pattern else None, coarse.strength)
             for levels, coarse, pattern in zip(
                 self.levels, self.search.sides, self.patterns, strict=True
             )
@@ -270,7 +280,7 @@ class _Measure:
 
     def _is_camera(self, peak: Peak) -> bool:
         place = self.search.displacement(peak)
-        return max(abs(v) for v in place) <= max(_CAMERA_PX, self.search.factor)
+        return max(abs(v) for v in place) <= self.search.factor
 
     def _status(self, best: Peak, along: Depth, fine: Refined, runner_up: float) -> PairStatus:
         significant = best.height >= LEAST_HEIGHT * self.noise
@@ -278,15 +288,20 @@ class _Measure:
             if self._is_patterned():
                 return "fixed_pattern"
             return "empty" if self.texture < LEAST_TEXTURE else "ambiguous"
-        if best != self.peaks[0] or along.at_edge:
+        if best.lag not in self.search.lags or best != self.peaks[0] or along.at_edge:
             return "too_far"
-        if self._is_camera(best) and self._has_another(best, fine):
+        lost = self._is_lost(best, fine)
+        if self._is_pattern(best, fine) or (lost and self._is_camera(best)):
             return "fixed_pattern"
-        moved = zip(fine.displacement, self.search.displacement(best), strict=True)
-        lost = max(abs(a - b) for a, b in moved) > 2 * self.search.factor + 2
-        if runner_up < LEAST_RUNNER_UP or fine.agreement < LEAST_AGREEMENT or lost:
-            return "ambiguous"
-        return "ambiguous" if math.isinf(fine.sigma[0]) else "measured"
+        clear = runner_up >= max(LEAST_RUNNER_UP, LEAST_GAP * self.noise / best.height)
+        agreed = fine.agreement >= LEAST_AGREEMENT and math.isfinite(max(fine.sigma))
+        agreed &= fine.bands_differ_px <= max(_MOST_BANDS_PX, _MOST_BANDS_SIGMA * max(fine.sigma))
+        return "measured" if clear and agreed and not lost else "ambiguous"
+
+    def _is_lost(self, best: Peak, fine: Refined) -> bool:
+        """Whether the blocks led away from the peak of the search."""
+        drop = 1 - self.search.surface.at(self.search.lag(fine.displacement)) / best.score
+        return drop > _MOST_DROP and drop * best.height > LEAST_GAP * self.noise
 
     def _is_patterned(self) -> bool:
         """Whether the images correlate before the fixed pattern is subtracted."""
@@ -294,12 +309,12 @@ class _Measure:
             return False
         return self.search.raw_score_at_camera() >= LEAST_HEIGHT * self.noise
 
-    def _has_another(self, best: Peak, fine: Refined) -> bool:
-        """Whether another peak than that of the camera's pixels is significant."""
-        if max(abs(v) for v in fine.displacement) > _CAMERA_PX:
+    def _is_pattern(self, best: Peak, fine: Refined) -> bool:
+        """Whether pixels of the camera coincide, and a pattern of the camera may be the reason."""
+        if max(abs(v) for v in fine.displacement) >= _CAMERA_PX:
             return False
-        coarse = self._second(best) >= LEAST_HEIGHT * self.noise
-        return coarse or fine.other_peak >= _OTHER_PEAK
-
-
-__all__ = ["Shift", "measure_shift"]
+        if None in self.patterns:
+            return True
+        share = max(side.pattern_share for side in self.search.sides)
+        strong = share > _MOST_PATTERN * best.score
+        return strong or self._second(best) >= LEAST_HEIGHT * self.noise

@@ -2,8 +2,8 @@
 
 The steps: pixels without information are masked (not finite, saturated, areas of zeros), values are
 limited and their logarithm taken, and a difference of two Gaussians, which approximates the
-Laplacian of a Gaussian, removes shading and damps noise. Masked pixels take no part in the Gaussians
-(normalised convolution) and are 0 in the result.
+Laplacian of a Gaussian, removes shading and damps noise. Masked pixels take no part in the
+Gaussians (normalised convolution) and are 0 in the result.
 """
 
 from __future__ import annotations

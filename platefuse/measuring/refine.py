@@ -45,16 +45,16 @@ class Refined:
         Share of the blocks whose own shifts agree.
     angle_deg : float
         Turn that brings the moving image onto the reference, from x to y; 0 if none is clear.
-    other_peak : float
-        Highest other maximum of the weighted correlation of all blocks, in standard deviations of
-        its noise.
+    bands_differ_px : float
+        How far apart the shifts are that coarse and fine structures have, each with half of the
+        information.
     """
 
     displacement: tuple[float, float]
     sigma: tuple[float, float]
     agreement: float
     angle_deg: float
-    other_peak: float
+    bands_differ_px: float
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class _Fit:
     motion: Motion
     sigma: tuple[float, float]
     agreement: float
-    other_peak: float = 0.0
+    bands_differ_px: float
 
 
 def refine(
@@ -111,9 +111,8 @@ def refine(
     if max(max(abs(y), abs(x)) for y, x in rest) > _CENTRED_PX:
         pairs = blocks.read(fit.motion)
     fit = blocks.fit(pairs, fit.motion, _LAST_REACH_PX)
-    return Refined(
-        fit.motion.shift, fit.sigma, fit.agreement, math.degrees(fit.motion.angle), fit.other_peak
-    )
+    angle = math.degrees(fit.motion.angle)
+    return Refined(fit.motion.shift, fit.sigma, fit.agreement, angle, fit.bands_differ_px)
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ class _Blocks:
         places = self.layout.places()
         weights = spectra.first_weights()
         turn = turned([spectra.peak(cross, weights) for cross in spectra.cross], places)
-        total = spectra.total(turn and [turn.at(place) for place in places])
+        total = spectra.total([turn.at(place) for place in places] if turn else None)
         shift, coherence, weights = _together(spectra, total, weights)
         step = Motion(shift)
         if turn:
@@ -161,8 +160,9 @@ class _Blocks:
         own = [spectra.peak(cross, weights) for cross in spectra.cross]
         off = [np.subtract(o, step.at(p)) for o, p in zip(own, places, strict=True)]
         agreement = float(np.mean([np.abs(o).max() <= _AGREES_PX for o in off]))
-        other = spectra.other_peak(total, weights, shift)
-        return _Fit(motion.then(step), spectra.sigma(coherence), agreement, other)
+        coarse, fine = (spectra.peak(total, band) for band in spectra.bands(coherence, weights))
+        differ = max(abs(a - b) for a, b in zip(coarse, fine, strict=True))
+        return _Fit(motion.then(step), spectra.sigma(coherence), agreement, differ)
 
 
 def _together(

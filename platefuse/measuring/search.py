@@ -97,6 +97,8 @@ class Coarse:
         How much more than noise there is.
     strength : float
         What the pattern was multiplied by.
+    pattern_share : float
+        Share of the variance before that the pattern had.
     """
 
     origin: tuple[int, int]
@@ -105,6 +107,7 @@ class Coarse:
     tone: Tone
     texture: float
     strength: float
+    pattern_share: float
 
 
 @dataclass(frozen=True)
@@ -215,13 +218,16 @@ def _coarse(levels: Levels, box: Box, factor: int, pattern: FixedPattern | None)
     pixels = brightest(levels, snapped, factor)
     tone = Tone.of(pixels, levels.dtype)
     raw = prepare(pixels, tone)
-    strength, prepared = 0.0, raw
+    strength, share, prepared = 0.0, 0.0, raw
     if pattern:
         rows, columns = (slice(a, a + n) for a, n in zip(origin, raw.shape, strict=True))
         own = pattern.coarse[rows, columns] * (raw != 0)
         strength = pattern_strength(raw, own)
-        prepared = raw - own * np.float32(strength)
-    return Coarse(origin, prepared, raw, tone, texture(pixels, tone, prepared), strength)
+        own *= np.float32(strength)
+        prepared = raw - own
+        share = _energy(own) / max(_energy(raw), 1e-30)
+    textured = texture(pixels, tone, prepared)
+    return Coarse(origin, prepared, raw, tone, textured, strength, share)
 
 
 def brightest(levels: Levels, box: Box, factor: int) -> NDArray[np.generic]:
@@ -232,8 +238,12 @@ def brightest(levels: Levels, box: Box, factor: int) -> NDArray[np.generic]:
     return pixels
 
 
+def _energy(plane: NDArray[np.float32]) -> float:
+    return float(np.square(plane, dtype=np.float64).sum())
+
+
 def pattern_strength(prepared: NDArray[np.float32], pattern: NDArray[np.float32]) -> float:
     """How strong a pattern is in an image: the factor of least squares, 0 to 2."""
-    energy = float(np.square(pattern, dtype=np.float64).sum())
+    energy = _energy(pattern)
     product = float((prepared * pattern).sum(dtype=np.float64))
     return min(2.0, max(0.0, product / energy)) if energy > 0 else 0.0

@@ -41,9 +41,6 @@ _LEAST_TAPER_PX = 12.0
 _FIRST_SIGMA_PX = 1.0
 """The first weights, before a coherence is known, fade like a Gaussian blur of both images."""
 
-_LEAST_DISTANCE_PX = 4
-"""Maxima closer than this belong to the same peak."""
-
 _NEWTON_STEPS, _CONVERGED_PX = 8, 1e-4
 
 
@@ -144,32 +141,11 @@ class Spectra:
 
     def peak(self, cross: NDArray[np.complexfloating], weights: Weights) -> tuple[float, float]:
         """Maximum (y, x) of the weighted correlation, by a parabola on each axis."""
-        values = self._plane(cross, weights, self.reach)
+        values = self._plane(cross, weights)
         y, x = (int(v) for v in np.unravel_index(int(values.argmax()), values.shape))
         dy = parabola(values[max(0, y - 1) : y + 2, x])
         dx = parabola(values[y, max(0, x - 1) : x + 2])
         return y - self.reach + dy, x - self.reach + dx
-
-    def other_peak(
-        self,
-        cross: NDArray[np.complexfloating],
-        weights: Weights,
-        peak: tuple[float, float],
-    ) -> float:
-        """Highest weighted correlation away from a peak, in standard deviations of the noise.
-
-        Shifts up to a quarter of the block are looked at.
-        """
-        reach = min(self.shape) // 4
-        values = self._plane(cross, weights, reach)
-        y, x = (np.arange(-reach, reach + 1) - round(p) for p in peak)
-        away = np.maximum(np.abs(y)[:, None], np.abs(x)) >= _LEAST_DISTANCE_PX
-        if not away.any():
-            return 0.0
-        rest = values[away]
-        middle = float(np.median(rest))
-        noise = 1.4826 * float(np.median(np.abs(rest - middle)))
-        return (float(rest.max()) - middle) / noise if noise > 0 else 0.0
 
     def newton(
         self,
@@ -216,20 +192,27 @@ class Spectra:
             return float("inf"), float("inf")
         return float(np.sqrt(xx / determinant)), float(np.sqrt(yy / determinant))
 
-    def _plane(
-        self, cross: NDArray[np.complexfloating], weights: Weights, reach: int
-    ) -> NDArray[np.floating]:
+    def bands(self, coherence: Weights, weights: Weights) -> tuple[Weights, Weights]:
+        """The weights of coarse and of fine structures, with half of the information each."""
+        square = coherence**2
+        waves = np.square(2 * np.pi * self.fy) + np.square(2 * np.pi * self.fx)
+        share = np.cumsum(square / (1 - square) * self._rings(waves))
+        coarse = share <= share[-1] / 2
+        return weights * coarse, weights * ~coarse
+
+    def _plane(self, cross: NDArray[np.complexfloating], weights: Weights) -> NDArray[np.floating]:
         """Weighted correlation at all whole shifts up to the reach, the lowest first."""
         from scipy import fft
 
         full = fft.irfft2(cross * weights[self.ring], self.padded)
-        steps = np.arange(-reach, reach + 1)
+        steps = np.arange(-self.reach, self.reach + 1)
         return np.asarray(full[np.ix_(steps % self.padded[0], steps % self.padded[1])])
 
     def _rings(self, values: NDArray[np.floating]) -> Weights:
         """Sum of values over each ring."""
         weighted = (values * self.count).ravel()
-        return np.bincount(self.ring.ravel(), weighted, minlength=_RINGS + 1)
+        sums = np.bincount(self.ring.ravel(), weighted, minlength=_RINGS + 1)
+        return np.asarray(sums, np.float64)
 
     def _window(self, shift: Sequence[float]) -> NDArray[np.float32]:
         rows, columns = (_taper(n, s) for n, s in zip(self.shape, shift, strict=True))

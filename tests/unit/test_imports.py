@@ -192,6 +192,8 @@ def test_a_newcomer_sees_few_names() -> None:
         ("platefuse.engine.write", "platefuse.storage.arrays"),
         ("platefuse.registration.api", "platefuse.fusion.fields"),
         ("platefuse.fusion.api", "platefuse.registration.rois"),
+        ("platefuse.fusion.api", "platefuse.measuring.pair"),
+        ("platefuse.measuring.pair", "platefuse.workflow.config"),
         ("platefuse.workflow.status", "platefuse.testing.plate"),
         ("platefuse.testing.plate", "platefuse.geometry"),
         ("platefuse.tables.table", "platefuse.records"),
