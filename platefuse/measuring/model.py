@@ -9,46 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Vector = tuple[float, float, float]
+from platefuse.records.places import FieldKey, FieldStatus, Vector
+
+__all__ = [
+    "FieldKey",
+    "FieldStatus",
+    "Kind",
+    "PairMeasure",
+    "PairStatus",
+    "PlacedField",
+    "StageField",
+    "Vector",
+]
 
 Kind = Literal["cycle", "neighbour", "null"]
 """A pair of one place in two acquisitions, of neighbours in one acquisition, or of two fields that
 cannot show the same tissue (what such pairs score is the null distribution)."""
 
 PairStatus = Literal["measured", "empty", "fixed_pattern", "ambiguous", "too_far"]
-
-FieldStatus = Literal[
-    "reference",
-    "measured",
-    "filled_well",
-    "filled_plate",
-    "empty",
-    "fixed_pattern",
-    "ambiguous",
-    "too_far",
-]
-
-
-@dataclass(frozen=True, order=True)
-class FieldKey:
-    """Names one field of a plate.
-
-    Attributes
-    ----------
-    well : str
-        For example ``"B/03"``.
-    acquisition : int
-        Number of the acquisition.
-    image : str
-        Path of the image in the well.
-    field : str
-        Name of the field in its image.
-    """
-
-    well: str
-    acquisition: int
-    image: str
-    field: str
 
 
 @dataclass(frozen=True)

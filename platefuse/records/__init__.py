@@ -14,6 +14,14 @@ from platefuse.records.fusion import (
     FusionReceipt,
     PlateReceipt,
 )
+from platefuse.records.places import (
+    FieldKey,
+    FieldPlace,
+    FieldStatus,
+    Vector,
+    read_places,
+    write_places,
+)
 from platefuse.records.registration import (
     ImageReceipt,
     RegisteredRoi,
@@ -26,6 +34,9 @@ from platefuse.records.registration import (
 
 __all__ = [
     "KEY",
+    "FieldKey",
+    "FieldPlace",
+    "FieldStatus",
     "FusedImage",
     "FusedImageRecord",
     "FusedWellRecord",
@@ -39,8 +50,11 @@ __all__ = [
     "RegistrationIdentity",
     "RegistrationRecord",
     "TableDigests",
+    "Vector",
     "WellReceipt",
     "digest_json",
     "digest_tree",
     "forget_record",
+    "read_places",
+    "write_places",
 ]

@@ -1,0 +1,115 @@
+"""Tab-separated tables with a header: written whole, read strictly."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from platefuse.errors import TableError
+from platefuse.storage.files import write_text
+
+_REMEDY = "Measure the plate again, or restore the file."
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a table in one step.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is created if it is missing.
+    columns : sequence of str
+        The header.
+    rows : iterable of mapping of str to object
+        A cell for each column: text, a number with all its digits, or None for an empty cell.
+
+    Raises
+    ------
+    TableError
+        If a number is not finite. Nothing has been written then.
+    """
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+    writer.writerow(columns)
+    for number, row in enumerate(rows, 2):
+        cells = []
+        for column in columns:
+            cell = row[column]
+            if isinstance(cell, float) and not math.isfinite(cell):
+                raise TableError(
+                    f"{path}, line {number}: {column} would be {cell}; expected a finite number."
+                )
+            cells.append("" if cell is None else _text(cell))
+        writer.writerow(cells)
+    write_text(path, file.getvalue())
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Read a table.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : sequence of str
+        The columns that it must have, in any order, and no others.
+
+    Yields
+    ------
+    where : str
+        File and line, for error messages.
+    row : dict of str to str
+        The cells by column.
+
+    Raises
+    ------
+    TableError
+        If the file cannot be read, or the header or the length of a row is another.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.reader(file, delimiter="\t", strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"{path} cannot be read ({error}). {_REMEDY}") from error
+    header = lines[0] if lines else []
+    if sorted(header) != sorted(columns):
+        missing = [name for name in columns if name not in header]
+        unknown = [name for name in header if name not in columns]
+        raise TableError(
+            f"{path}: the columns are {header}: missing {missing}, unknown {unknown}. Expected "
+            f"{', '.join(columns)}, each once. {_REMEDY}"
+        )
+    for number, cells in enumerate(lines[1:], 2):
+        where = f"{path}, line {number}"
+        if len(cells) != len(header):
+            raise TableError(
+                f"{where}: {len(cells)} cells; expected {len(header)}, as in the header. {_REMEDY}"
+            )
+        yield where, dict(zip(header, cells, strict=True))
+
+
+def read_finite(row: Mapping[str, str], column: str, where: str) -> float:
+    """The number in a cell.
+
+    Raises
+    ------
+    TableError
+        If it is none, or not finite.
+    """
+    try:
+        value = float(row[column])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise TableError(
+            f"{where}: {column} is {row[column]!r}; expected a finite number. {_REMEDY}"
+        )
+    return value
+
+
+def _text(cell: object) -> str:
+    # float() takes the type of NumPy's numbers away, whose repr is another
+    return repr(float(cell)) if isinstance(cell, float) else str(cell)
