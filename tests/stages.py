@@ -93,10 +93,10 @@ def make_stage(spec: StageSpec) -> Stage:
             for n in range(len(grid)):
                 key = key_of(well, acquisition, n)
                 texture = 0.0 if (well, n) in spec.empty else 1.0
-                um = tuple((grid[n] + 1000 * number) * PIXEL_UM)
+                y, x = map(float, (grid[n] + 1000 * number) * PIXEL_UM)
                 fields.append(
                     StageField(
-                        key, (0.0, *um), (1, *spec.shape), (1.0, PIXEL_UM, PIXEL_UM), texture
+                        key, (0.0, y, x), (1, *spec.shape), (1.0, PIXEL_UM, PIXEL_UM), texture
                     )
                 )
                 place[key] = true[n] + 1000 * number

@@ -38,7 +38,6 @@ __all__ = [
     "FieldKey",
     "FieldPlace",
     "FieldStatus",
-    "FusedField",
     "FusedImage",
     "FusedImageRecord",
     "FusedWellRecord",

@@ -1,0 +1,244 @@
+"""Recognise stage positions with a flipped or swapped axis, or in another unit. Pure.
+
+Neighbours are listed as each hypothesis has them (`find_probes`), the pair measure tells which of
+them match, and `decide` says which hypothesis holds. A unit shows in the positions alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from platefuse.measuring.graph import Array
+from platefuse.measuring.model import FieldKey, StageField
+
+_MOST_PROBES, _MOST_FIELDS = 12, 400
+_LEAST_MATCHES, _LEAST_SHARE, _CLEARLY = 3, 0.5, 0.3
+_LEAST_OVERLAP, _MOST_OVERLAP = 0.01, 0.6
+_UNITS = {1e3: "millimetres", 1e6: "metres"}
+_SAME_PLACE, _NEIGHBOUR = 0.02, (0.3, 3.0)
+"""Distance of the nearest field, in sizes of a field: at one place, and that of neighbours."""
+
+
+@dataclass(frozen=True, order=True)
+class Hypothesis:
+    """How positions may have been written wrongly.
+
+    Attributes
+    ----------
+    swap : bool
+        Whether y and x are exchanged.
+    flip_y, flip_x : bool
+        Whether the sign is the other one; after the exchange.
+    """
+
+    swap: bool = False
+    flip_y: bool = False
+    flip_x: bool = False
+
+    @property
+    def changes(self) -> int:
+        """How many things it changes: the simplest hypothesis is tried first."""
+        return self.swap + self.flip_y + self.flip_x
+
+    def apply(self, y: float, x: float) -> tuple[float, float]:
+        """A position as it would be right."""
+        y, x = (x, y) if self.swap else (y, x)
+        return -y if self.flip_y else y, -x if self.flip_x else x
+
+
+AS_WRITTEN = Hypothesis()
+HYPOTHESES = tuple(
+    sorted(
+        (Hypothesis(*flags) for flags in itertools.product((False, True), repeat=3)),
+        key=lambda h: (h.changes, h),
+    )
+)
+"""The eight ways in which two axes can be written, the simplest first."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Two fields that a hypothesis makes neighbours.
+
+    Attributes
+    ----------
+    reference, moving : FieldKey
+        The fields.
+    offset_um : tuple of float
+        Position of `moving` minus that of `reference` on y, x, in micrometres.
+    """
+
+    reference: FieldKey
+    moving: FieldKey
+    offset_um: tuple[float, float]
+
+
+def rewritten(fields: Sequence[StageField], hypothesis: Hypothesis) -> list[StageField]:
+    """The fields at the positions that a hypothesis gives them."""
+    return [
+        replace(f, stage_um=(f.stage_um[0], *hypothesis.apply(*f.stage_um[1:]))) for f in fields
+    ]
+
+
+def find_probes(
+    fields: Sequence[StageField], hypotheses: Sequence[Hypothesis] = HYPOTHESES
+) -> dict[Hypothesis, tuple[Probe, ...]]:
+    """Pairs of fields to measure, for each hypothesis.
+
+    At most 12, in the wells with the most texture, as far as possible half of them along each
+    axis: a pair along x cannot tell whether y is flipped. A pair that two hypotheses have at the
+    same offset is the same probe, and needs to be measured once.
+
+    Parameters
+    ----------
+    fields : sequence of StageField
+        Fields of one acquisition.
+    hypotheses : sequence of Hypothesis
+        What to probe.
+    """
+    wells: dict[str, list[StageField]] = {}
+    for field in sorted(fields, key=lambda f: (-f.texture, f.key)):
+        if field.texture > 0:
+            wells.setdefault(field.key.well, []).append(field)
+    return {hypothesis: _probes(list(wells.values()), hypothesis) for hypothesis in hypotheses}
+
+
+def decide(
+    probes: Mapping[Hypothesis, Sequence[Probe]], matches: Mapping[Probe, bool]
+) -> Hypothesis:
+    """The hypothesis that holds: positions as they are written, unless another is clearly better.
+
+    It must make three pairs and half of its pairs match, and 30 % more than match as written. Of
+    several that are equally good the simplest holds.
+
+    Parameters
+    ----------
+    probes : mapping of Hypothesis to sequence of Probe
+        See `find_probes`.
+    matches : mapping of Probe to bool
+        Whether the pair measure accepted the pair with this offset.
+    """
+
+    def share(hypothesis: Hypothesis) -> float:
+        own = probes.get(hypothesis, ())
+        return sum(matches[probe] for probe in own) / len(own) if own else 0.0
+
+    least = max(_LEAST_SHARE, share(AS_WRITTEN) + _CLEARLY)
+    good = [
+        h
+        for h in probes
+        if share(h) >= least and sum(matches[probe] for probe in probes[h]) >= _LEAST_MATCHES
+    ]
+    return min(good, key=lambda h: (-share(h), h.changes, h), default=AS_WRITTEN)
+
+
+def describe(
+    hypothesis: Hypothesis,
+    probes: Mapping[Hypothesis, Sequence[Probe]],
+    matches: Mapping[Probe, bool],
+) -> str:
+    """One sentence on positions that were written in another way; empty if they are right.
+
+    Examples
+    --------
+    >>> a, b = (FieldKey("A/01", 0, "0", name) for name in "ab")
+    >>> one, two = Probe(a, b, (90.0, 0.0)), Probe(a, b, (-90.0, 0.0))
+    >>> flipped = Hypothesis(flip_y=True)
+    >>> describe(flipped, {AS_WRITTEN: [one], flipped: [two]}, {one: False, two: True})
+    'the overlaps correlate only when y is flipped (1 of 1 pairs; as written 0 of 1): write the
+    positions with the other sign in y'
+    """
+    if hypothesis == AS_WRITTEN:
+        return ""
+    axes = [a for a, flip in (("y", hypothesis.flip_y), ("x", hypothesis.flip_x)) if flip]
+    found, remedies = [], []
+    if hypothesis.swap:
+        found.append("y and x are swapped")
+        remedies.append("with y and x exchanged")
+    if axes:
+        found.append(f"{' and '.join(axes)} {'are' if len(axes) > 1 else 'is'} flipped")
+        remedies.append(f"with the other sign in {' and '.join(axes)}")
+    own, written = probes[hypothesis], probes.get(AS_WRITTEN, ())
+    return (
+        f"the overlaps correlate only when {' and '.join(found)} "
+        f"({sum(matches[p] for p in own)} of {len(own)} pairs; as written "
+        f"{sum(matches[p] for p in written)} of {len(written)}): write the positions "
+        f"{' and then '.join(remedies)}"
+    )
+
+
+def unit_fault(fields: Sequence[StageField]) -> str | None:
+    """One sentence if positions must be in millimetres or metres; None if they look right.
+
+    Then all fields of a well would be at one place, and times 1000 or 1000000 they are neighbours.
+
+    Parameters
+    ----------
+    fields : sequence of StageField
+        Fields of one acquisition.
+    """
+    steps = []
+    for own in _by_well(fields).values():
+        if len(own) < 2:
+            continue
+        place = np.array([f.stage_um[1:] for f in own[:_MOST_FIELDS]])
+        size = max(np.array(own[0].shape[1:]) * own[0].pixel_um[1:])
+        away = np.sqrt(((place[:, None] - place[None]) ** 2).sum(axis=2))
+        np.fill_diagonal(away, np.inf)
+        steps.append(float(np.median(away.min(axis=1))) / size)
+    step = float(np.median(steps)) if steps else 0.0
+    if not 0 < step < _SAME_PLACE:
+        return None
+    for factor, unit in _UNITS.items():
+        if _NEIGHBOUR[0] <= step * factor <= _NEIGHBOUR[1]:
+            return (
+                f"neighbouring fields are {step:.2g} of a field apart, and {step * factor:.2g} if "
+                f"their positions are in {unit}: write the positions in micrometres, or with "
+                "their unit"
+            )
+    return None
+
+
+def _by_well(fields: Sequence[StageField]) -> dict[str, list[StageField]]:
+    wells: dict[str, list[StageField]] = {}
+    for field in sorted(fields, key=lambda f: f.key):
+        wells.setdefault(field.key.well, []).append(field)
+    return wells
+
+
+def _probes(wells: Sequence[Sequence[StageField]], hypothesis: Hypothesis) -> tuple[Probe, ...]:
+    along: tuple[list[Probe], list[Probe]] = ([], [])
+    for fields in wells:
+        for probe in _neighbours(fields[:_MOST_FIELDS], hypothesis):
+            y, x = (abs(um) for um in probe.offset_um)
+            along[y < x].append(probe)
+        if min(map(len, along)) >= _MOST_PROBES // 2:
+            break
+    half = _MOST_PROBES // 2
+    first = along[0][: max(half, _MOST_PROBES - len(along[1]))]
+    return (*first, *along[1][: _MOST_PROBES - len(first)])
+
+
+def _neighbours(fields: Sequence[StageField], hypothesis: Hypothesis) -> list[Probe]:
+    """Neighbours of a well, those with the most texture first."""
+    place = np.array([hypothesis.apply(*f.stage_um[1:]) for f in fields])
+    size: Array = np.array([np.array(f.shape[1:]) * f.pixel_um[1:] for f in fields])
+    low = np.maximum(place[:, None], place[None])
+    high = np.minimum((place + size)[:, None], (place + size)[None])
+    area = size.prod(axis=1)
+    share = np.clip(high - low, 0, None).prod(axis=2) / np.minimum(area[:, None], area[None])
+    found = []
+    for i, j in np.argwhere(np.triu((share > _LEAST_OVERLAP) & (share < _MOST_OVERLAP), 1)):
+        # by name, so that two hypotheses name a pair in the same order
+        one, two = sorted((int(i), int(j)), key=lambda n: fields[n].key)
+        y, x = place[two] - place[one]
+        weak = min(fields[one].texture, fields[two].texture)
+        found.append((-weak, -share[i, j], Probe(fields[one].key, fields[two].key, (y, x))))
+    ordered = sorted(found, key=lambda entry: (*entry[:2], entry[2].reference, entry[2].moving))
+    return [
+        replace(p, offset_um=(float(p.offset_um[0]), float(p.offset_um[1]))) for *_, p in ordered
+    ]
