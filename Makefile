@@ -47,7 +47,7 @@ VERSION_TESTS := tests/unit platefuse
 
 EXAMPLE := example/demo.zarr
 
-.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest bench lint config lock clean FORCE
+.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest writers bench lint config lock clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -85,6 +85,9 @@ test-lowest: setup-lowest ## run the unit tests with the lowest versions
 
 test-newest: setup-newest ## run the unit tests with the newest versions, and install the wheel
 	@$(NEWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal tests/packaging/test_wheel.py $(VERSION_TESTS) $(ARGS)
+
+writers: setup-dev ## let the newest ngio, iohub and acquire-zarr write the plates that tests read
+	@$(BIN)/python -m tests.writers.make_archive --newest
 
 bench: setup-dev ## measure speed and memory against the peers
 	@$(BIN)/python -m benchmarks
