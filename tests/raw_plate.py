@@ -114,7 +114,7 @@ class RawPlate:
         error = shared.normal(0, self.stage_px, (count, 2)) + own.normal(
             0, self.repeat_px, (count, 2)
         )
-        return self.nominal() + error + np.array(self.shifts_px[acquisition])
+        return np.asarray(self.nominal() + error + np.array(self.shifts_px[acquisition]))
 
     def centres(self, well: str, acquisition: int, number: int) -> tuple[Numbers, Numbers]:
         """Where the centres of a field's pixels are in the scene, in pixels."""
@@ -134,7 +134,7 @@ class RawPlate:
     @property
     def middle(self) -> Numbers:
         """Centre of the well, about which acquisitions are turned."""
-        return self.nominal().mean(axis=0) + self.side / 2
+        return np.asarray(self.nominal().mean(axis=0) + self.side / 2)
 
     def write(self, path: Path, *, version: str = "0.4") -> Path:
         """Write the plate: image ``k`` of acquisition ``a`` is ``str(a * fields + k)``."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from platefuse.fusion.arguments import Storage
 from platefuse.fusion.channels import fused_image_label, fused_omero
+from platefuse.fusion.fields import Field
 from platefuse.fusion.frame import Frame
-from platefuse.fusion.layers import Layer
+from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.fusion.mosaic import ImageMetadata, Mosaic
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
@@ -121,9 +122,16 @@ class ImageWriter:
 def placed_fields(layers: Sequence[Layer]) -> tuple[FusedField, ...]:
     """Where the fields of images were placed that are not registered in the plate."""
     return tuple(
-        FusedField(part.name, field.name, field.shift_px(part.image))
+        FusedField(part.name, field.name, _shift_px(part, field), field.angle_deg)
         for layer in layers
         for part in layer.images
         if part.source.is_raw
         for field in part.fields
     )
+
+
+def _shift_px(part: FieldImage, field: Field) -> tuple[float, ...]:
+    if part.source.places is None:
+        return field.shift_px(part.image)
+    shift = dict(zip("zyx", part.source.places[field.name].shift_px, strict=True))
+    return tuple(shift[axis] for axis in part.image.spatial)

@@ -120,7 +120,7 @@ def read_fields(
     ImageError
         If an acquisition lacks the channel.
     """
-    chosen = choose_channel(layers, channel)
+    chosen = choose_channel(layers, channel) if layers else []
     return [
         FieldPixels(stage, levels)
         for layer, index in zip(layers, chosen, strict=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
-from platefuse.errors import PlateError
+from platefuse.errors import PlateError, RecordError
 from platefuse.fusion.fingerprint import identity
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer
@@ -66,6 +66,9 @@ def measure_well(
     begun, counter = time.perf_counter(), ReadCounter()
     layers = reader.read(well)
     check_reference(well, layers, reference)
+    if is_registered(well, layers):
+        logger.info("%s: registered before, so there is nothing to measure", well.path)
+        layers = []
     pixels = read_fields(layers, well.name, options.channel, counter)
     candidates = choose_pairs(
         [p.field for p in pixels], reference, stitch=options.stitch, nulls=NULLS
@@ -104,6 +107,26 @@ def check_reference(well: Well, layers: Sequence[Layer], reference: int) -> None
             f"are {sorted(numbers)}. Set registration.reference_acquisition to one that every well "
             "has."
         )
+
+
+def is_registered(well: Well, layers: Sequence[Layer]) -> bool:
+    """Whether the images of a well were registered by platefuse: their pixels have been moved.
+
+    Raises
+    ------
+    RecordError
+        If only some were.
+    """
+    records = {part.name: part.source.record for layer in layers for part in layer.images}
+    done = [name for name, record in records.items() if record is not None]
+    if done and len(done) < len(records):
+        raise RecordError(
+            f"{well.path}: the images {done} are registered, and "
+            f"{sorted(set(records) - set(done))} are not, so shifts between them cannot be "
+            "measured. The run that registered them was interrupted, and its results are gone: "
+            "restore the results or the images."
+        )
+    return bool(done)
 
 
 def made_from(

@@ -38,6 +38,7 @@ __all__ = [
     "FieldKey",
     "FieldPlace",
     "FieldStatus",
+    "FusedField",
     "FusedImage",
     "FusedImageRecord",
     "FusedWellRecord",

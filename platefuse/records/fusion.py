@@ -19,12 +19,16 @@ class FusedField:
     field : str
         Name of the field.
     shift_px : tuple of float
-        How far it was moved onto the reference, in pixels, on the image's axes in space.
+        How far it was moved onto the reference, in pixels, on the image's axes in space. If places
+        were measured, with the correction of its stage position.
+    angle_deg : float
+        Turn of the field about its centre, from x to y, in degrees.
     """
 
     image: str
     field: str
     shift_px: tuple[float, ...]
+    angle_deg: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,13 +107,17 @@ def check_measurable(well: Well, config: Config) -> None:
         The first thing that is wrong.
     """
     from platefuse.measuring.field_pixels import choose_channel
-    from platefuse.measuring.well import check_reference
+    from platefuse.measuring.registered import check_tables
+    from platefuse.measuring.well import check_reference, is_registered
 
     registration, options = config.registration, config.fusion.options
     layers = LayerReader(options, config.input).read(well)
     check_reference(well, layers, registration.request.reference_acquisition)
     choose_channel(layers, registration.measure.options.channel)
     check_common_pixel(layers)
+    is_registered(well, layers)
+    if registration.store:
+        check_tables(well, registration.request)
     frames_for([layers for _, layers in fused_images(layers, options)], options)
 
 

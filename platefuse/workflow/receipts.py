@@ -85,8 +85,8 @@ class Receipts:
         return [f"{self.config.results}/{wildcards.plate}/solve_plate.json"]
 
     def solved_places(self, wildcards: WellWildcards) -> list[str]:
-        """The places at which raw images are fused, if they are measured."""
-        if not self.config.registration.measures or self.config.registration.store:
+        """The places at which fields are fused, if they are measured."""
+        if not self.config.registration.measures:
             return []
         return [f"{self.config.results}/{wildcards.plate}/{FIELDS}"]
 

@@ -5,12 +5,12 @@ Fusion knows nothing of registration: what it needs to know of raw images is put
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from platefuse.errors import RecordError
+from platefuse.errors import RecordError, TableError
 from platefuse.fusion.fields import Place
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import SourceImage
@@ -82,19 +82,73 @@ class FusionSources:
 
     def _read(self, well: Well) -> tuple[LayerReader, Mapping[str, RegistrationPlan]]:
         request = self.request
-        if self.places is not None:
-            return reader_of_places(self.options, self.read_as, well, Path(self.places)), {}
         if request is not None and not self.store:
+            if self.places is not None:
+                return self._at_places(well, Path(self.places)), {}
             with reading_once():
                 plans = plan_well(well, request)
             return reader_of_plans(self.options, self.read_as, plans, is_raw=True), plans
-        if request is None or request.overwrite_input:
-            return LayerReader(self.options, self.read_as), {}
+        return LayerReader(self.options, self.read_as, self._stored(well)), {}
 
-        def published(image: WellImage) -> SourceImage:
-            return SourceImage.at(request.destination(image))
+    def _stored(self, well: Well) -> Callable[[WellImage], SourceImage]:
+        """Images in the plate: as they are, or registered there.
 
-        return LayerReader(self.options, self.read_as, published), {}
+        Where places were measured, the fields of registered images are where those of the
+        reference are, whose positions the overlaps have refined.
+        """
+        request = self.request
+        if request is None:
+            return lambda image: SourceImage.at(image.live)
+        places = {} if self.places is None else places_of(well, Path(self.places))
+
+        def registered(image: WellImage) -> SourceImage:
+            source = SourceImage.at(request.destination(image))
+            if not places:
+                return source
+            reference = well.reference_image(image.name, request.reference_acquisition)
+            found = places.get(reference.name, {})
+            still = {name: replace(place, angle_deg=0.0) for name, place in found.items()}
+            return replace(source, places=still)
+
+        return registered
+
+    def _at_places(self, well: Well, file: Path) -> LayerReader:
+        """A reader of raw images whose fields are where they were measured to be."""
+        places = places_of(well, file)
+
+        def source(image: WellImage) -> SourceImage:
+            found = SourceImage.at(image.live)
+            if found.record is not None:
+                raise RecordError(
+                    f"{image.live}: this image is registered already, so its pixels are not where "
+                    "they were measured. Set registration.store: true to fuse it as it is."
+                )
+            return replace(found, is_raw=True, places=places.get(image.name, {}))
+
+        return LayerReader(self.options, self.read_as, source)
+
+
+def places_of(well: Well, file: Path) -> dict[str, dict[str, Place]]:
+    """The measured places of the fields of a well, by image and field.
+
+    Raises
+    ------
+    PlatefuseError
+        If the file cannot be read, or has no field of the well.
+    """
+    places: dict[str, dict[str, Place]] = {}
+    for key, found in read_places(file).items():
+        if key.well == well.name:
+            place = Place(found.shift_px, found.angle_deg)
+            places.setdefault(key.image, {})[key.field] = place
+    if not places:
+        raise TableError(
+            f"{file}: it has no field of well {well.name}. If the well was registered by a run "
+            "whose results are gone, its places are not known any more: keep the fused well, or "
+            "set registration.measure.stitch and measure.enabled to false to fuse it at its stage "
+            "positions."
+        )
+    return places
 
 
 def plan_well(well: Well, request: RegistrationRequest) -> dict[str, RegistrationPlan]:
@@ -138,34 +192,6 @@ def reader_of_plans(
             return SourceImage.at(image.live)
         tables = plan.table_folders.get(options.tile_table, image.live)
         return SourceImage(image.live, image.live, tables, plan.record, is_raw)
-
-    return LayerReader(options, read_as, source)
-
-
-def reader_of_places(
-    options: FusionOptions, read_as: InputOptions, well: Well, file: Path
-) -> LayerReader:
-    """A reader of raw images whose fields are where they were measured to be.
-
-    Raises
-    ------
-    PlatefuseError
-        If the file cannot be read.
-    """
-    places: dict[str, dict[str, Place]] = {}
-    for key, found in read_places(file).items():
-        if key.well == well.name:
-            place = Place(found.shift_px, found.angle_deg)
-            places.setdefault(key.image, {})[key.field] = place
-
-    def source(image: WellImage) -> SourceImage:
-        found = SourceImage.at(image.live)
-        if found.record is not None:
-            raise RecordError(
-                f"{image.live}: this image is registered already, so its pixels are not where "
-                "they were measured. Set registration.store: true to fuse it as it is."
-            )
-        return replace(found, is_raw=True, places=places.get(image.name, {}))
 
     return LayerReader(options, read_as, source)
 

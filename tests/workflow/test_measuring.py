@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from platefuse.testing import Truth
+from platefuse.records import RegistrationRecord
+from platefuse.testing import AcquisitionSpec, Truth, make_plate
 from tests.raw_plate import RawPlate
 from tests.truth import read_level
 from tests.workflow.conftest import TINY, Folder, fingerprint
@@ -58,6 +61,51 @@ def test_a_raw_plate_is_measured_and_fused(tmp_path: Path) -> None:
     assert first.shape == second.shape  # one frame
     both = (first > 0) & (second > 0)
     assert np.corrcoef(first[both], second[both])[0, 1] > 0.97
+
+
+MOSAIC = replace(
+    TINY,
+    name="p",
+    wells=("B/03",),
+    grid=(2, 2),
+    field_shape=(160, 176),
+    overlap=24,
+    acquisitions=(AcquisitionSpec(0), AcquisitionSpec(1, shift_px=(6, -9))),
+    tables=("FOV_ROI_table", "nuclei_ROI_table"),
+    noise=True,
+)
+
+
+def test_a_mosaic_plate_is_measured_and_registered_in_place(tmp_path: Path) -> None:
+    """The measured shifts become registered ROI tables, and registration runs on them unchanged."""
+    make_plate(tmp_path / "p.zarr", MOSAIC)
+    folder = folder_with(tmp_path, registration={"measure": {"enabled": True}})
+    folder.succeed()
+    record = RegistrationRecord.read(tmp_path / "p.zarr" / "B" / "03" / "1")
+    assert record is not None
+    for roi in record.rois:
+        assert np.abs(np.array(roi.shift_px[-2:]) - (6, -9)).max() < 0.15
+    assert "Nothing to be done" in folder.succeed()
+    fused = tmp_path / "p_fused.zarr" / "B" / "03"
+    first, second = (read_level(fused / name)[0].astype(float) for name in "01")
+    assert first.shape == second.shape
+    both = (first > 0) & (second > 0)
+    assert np.corrcoef(first[both], second[both])[0, 1] > 0.95
+    # Its results are gone: nothing is measured or moved again.
+    before = fingerprint(tmp_path / "p.zarr")
+    shutil.rmtree(tmp_path / "results")
+    folder.succeed("--until", "discard_backups")
+    assert fingerprint(tmp_path / "p.zarr") == before
+
+
+def test_a_table_of_another_program_is_never_replaced(tmp_path: Path) -> None:
+    plate = tmp_path / "p.zarr"
+    make_plate(plate, replace(MOSAIC, tables=TINY.tables))
+    folder = folder_with(tmp_path, registration={"measure": {"enabled": True}})
+    before = fingerprint(plate)
+    said = folder.fail()
+    assert "was not written by platefuse" in said
+    assert fingerprint(plate) == before
 
 
 def test_another_model_measures_no_pair_again(tmp_path: Path) -> None:

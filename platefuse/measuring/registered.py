@@ -1,0 +1,118 @@
+"""Registered ROI tables of a measured plate, for the registration of its images in place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from platefuse.measuring.model import FieldKey, PlacedField
+from platefuse.measuring.roi_tables import (
+    own_digest,
+    registered_rois,
+    translation_um,
+    write_registered_table,
+)
+from platefuse.ngff.image import Multiscale
+from platefuse.ngff.paths import staging_folder, staging_root
+from platefuse.ngff.plate import Plate, Well, WellImage
+from platefuse.registration.request import RegistrationRequest, done_record
+from platefuse.storage.files import remove_tree
+from platefuse.storage.locks import shared_folder
+from platefuse.tables.table import Roi, read_table, table_path
+
+logger = logging.getLogger(__name__)
+
+Places = Mapping[FieldKey, PlacedField]
+
+
+def write_registered_tables(
+    plate: Plate, places: Sequence[PlacedField], request: RegistrationRequest, tile_table: str
+) -> list[str]:
+    """Write the measured places as registered ROI tables into the images of a plate.
+
+    Images that are registered already are left alone.
+
+    Parameters
+    ----------
+    plate : Plate
+        The plate, in the layout ``mosaic``.
+    places : sequence of PlacedField
+        The places of the fields of some wells.
+    request : RegistrationRequest
+        The registration that will read the tables.
+    tile_table : str
+        Name of the table with the fields of each image.
+
+    Returns
+    -------
+    list of str
+        The images into which a table was written.
+
+    Raises
+    ------
+    PlatefuseError
+        If a table cannot be used, or another program wrote one of that name. Tables are checked in
+        all wells before the first is written.
+    """
+    by_key = {placed.field.key: placed for placed in places}
+    wells = [plate.well(*name.split("/")) for name in dict.fromkeys(k.well for k in by_key)]
+    for well in wells:
+        check_tables(well, request)
+    written = []
+    for well in wells:
+        rois = _rois_of(well, by_key, request.reference_acquisition, tile_table)
+        for image in well.images:
+            if done_record(request.destination(image), request) is not None:
+                continue
+            if _write(image, rois[image.number], request.roi_table, tile_table):
+                written.append(f"{well.name}/{image.name}")
+    return written
+
+
+def check_tables(well: Well, request: RegistrationRequest) -> None:
+    """Check that the tables of a well that would be replaced are platefuse's own.
+
+    Raises
+    ------
+    TableError
+        If another program wrote one.
+    """
+    for image in well.images:
+        if done_record(request.destination(image), request) is None:
+            own_digest(table_path(image.live, request.roi_table))
+
+
+def _rois_of(well: Well, places: Places, reference: int, tile_table: str) -> dict[int, list[Roi]]:
+    """The registered boxes of each acquisition of a well."""
+    rois, moves = {}, {}
+    for image in well.images:
+        multiscale = Multiscale.read(image.live)
+        axes = "".join(a for a in multiscale.spatial if a not in multiscale.flat_axes)
+        rois[image.number] = read_table(image.live, tile_table).rois(axes)
+        moves[image.number] = _translations(well, image, places, reference)
+    return registered_rois(rois, moves, where=str(well.path))
+
+
+def _translations(
+    well: Well, image: WellImage, places: Places, reference: int
+) -> dict[str, dict[str, float]]:
+    still = well.reference_image(image.name, reference)
+    found = {}
+    for key, placed in places.items():
+        if (key.well, key.image) == (well.name, image.name):
+            other = places.get(FieldKey(well.name, reference, still.name, key.field))
+            if other is not None:
+                found[key.field] = translation_um(placed, other)
+    return found
+
+
+def _write(image: WellImage, rois: Sequence[Roi], name: str, tile_table: str) -> bool:
+    well = image.well
+    folder = staging_folder(well.plate, well.row, well.column) / f"{image.name}.measured"
+    with shared_folder(staging_root(well.plate)):
+        try:
+            return write_registered_table(
+                image.live, name, tile_table, rois, "measured", staging=folder
+            )
+        finally:
+            remove_tree(folder)
