@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,10 @@ from platefuse import __version__
 from platefuse.errors import PlatefuseError
 
 if TYPE_CHECKING:
-    from platefuse.workflow.status import PlateStatus, ShiftRange
+    from platefuse.workflow.status import ImageStatus, PlateStatus, ShiftRange
+
+_MANY = 8
+"""So many images of a well without an acquisition are fields."""
 
 # Attribute of the images of an example plate: the shift (y, x) of each acquisition in pixels, by
 # path of the image. Registration must find these shifts.
@@ -183,7 +187,7 @@ def status_table(status: PlateStatus) -> list[str]:
     for well in status.wells:
         if well.problem is not None:
             rows.append([well.well, "", "", f"unreadable: {well.problem}"])
-        for image in well.images:
+        for image in together(well.images):
             acquisition = "–" if image.acquisition is None else str(image.acquisition)
             row = [well.well, image.image, acquisition]
             if image.problem is not None:
@@ -192,6 +196,26 @@ def status_table(status: PlateStatus) -> list[str]:
             row += [image.state, "kept" if image.backup else "–", "yes" if image.fused else "–"]
             rows.append([*row, *(shift_text(image.shifts, axis) for axis in axes)])
     return aligned(rows)
+
+
+def together(images: Sequence[ImageStatus]) -> Iterator[ImageStatus]:
+    """Images of one acquisition and state as one, with the range of their shifts.
+
+    A well that has one image for each field may have hundreds of them.
+    """
+    groups: dict[object, list[ImageStatus]] = {}
+    for image in images:
+        is_one = image.acquisition is None and len(images) < _MANY
+        alone = image.image if image.problem is not None or image.backup or is_one else ""
+        key = (alone, image.acquisition, image.state, image.fused, image.shifts is None)
+        groups.setdefault(key, []).append(image)
+    for first, *more in groups.values():
+        shifts = first.shifts
+        for other in more:
+            if shifts is not None and other.shifts is not None:
+                shifts = shifts.joined(other.shifts)
+        name = f"{first.image} … {more[-1].image} ({len(more) + 1})" if more else first.image
+        yield replace(first, image=name, shifts=shifts)
 
 
 def status_summary(status: PlateStatus) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +18,7 @@ from platefuse.errors import PlatefuseError
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well, WellImage, WellName
-from platefuse.records import FusedWellRecord, Record, RegistrationRecord
+from platefuse.records import FusedImageRecord, FusedWellRecord, Record, RegistrationRecord
 from platefuse.storage.typed_json import object_of
 
 R = TypeVar("R", bound=Record)
@@ -26,6 +27,7 @@ STATES = {
     "raw": "as it was acquired",
     "staging": "its new image is being written, or its job was killed",
     "staged": "its new image is complete and not yet live",
+    "placed": "as it was acquired; the fused plate has its fields at their registered places",
     "registered": "the live image (or <image>_registered) carries the record of its registration",
     "missing": "listed by the well, but there is no folder",
     "unreadable": "its metadata or record cannot be used; `problem` says why",
@@ -34,7 +36,7 @@ STATES = {
 
 @dataclass(frozen=True)
 class ShiftRange:
-    """Shifts of the ROIs of one image onto the reference.
+    """Shifts of the ROIs or fields of images onto the reference.
 
     Attributes
     ----------
@@ -54,11 +56,22 @@ class ShiftRange:
     @classmethod
     def of_record(cls, record: RegistrationRecord) -> ShiftRange | None:
         """The range of a registration's record; None if it has no ROI."""
-        if not record.rois:
+        return cls.of_shifts(record.axes, [roi.shift_px for roi in record.rois])
+
+    @classmethod
+    def of_shifts(cls, axes: str, shifts_px: Sequence[Sequence[float]]) -> ShiftRange | None:
+        """The range of some shifts; None if there is none."""
+        if not shifts_px:
             return None
-        by_axis = list(zip(*(roi.shift_px for roi in record.rois), strict=True))
+        by_axis = list(zip(*shifts_px, strict=True))
         lowest, highest = tuple(map(min, by_axis)), tuple(map(max, by_axis))
-        return cls(record.axes, lowest, highest, len(record.rois))
+        return cls(axes, lowest, highest, len(shifts_px))
+
+    def joined(self, other: ShiftRange) -> ShiftRange:
+        """The range of both, on the same axes."""
+        lowest = tuple(map(min, self.lowest_px, other.lowest_px))
+        highest = tuple(map(max, self.highest_px, other.highest_px))
+        return ShiftRange(self.axes, lowest, highest, self.rois + other.rois)
 
     def of_axis(self, axis: str) -> tuple[float, float] | None:
         """Smallest and largest shift along one axis, pixels; None for an axis it has not."""
@@ -157,9 +170,9 @@ class PlateStatus:
 
     @property
     def complete(self) -> bool:
-        """Whether every image is registered and every well fused."""
+        """Whether every image is registered, in the plate or while fusing, and every well fused."""
         return all(w.fused and w.problem is None for w in self.wells) and all(
-            image.state == "registered" for image in self.images
+            image.state in ("registered", "placed") for image in self.images
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -200,11 +213,32 @@ def well_status(plate: Plate, name: WellName, fused: Path) -> WellStatus:
         record = _read(FusedWellRecord, fused / name.row / name.column)
         sources = {} if record is None else object_of(record.fingerprint.get("sources"))
         images = Well.read(plate.path, name.row, name.column, plate.only).images
-        found = tuple(replace(image_status(i), fused=i.name in sources) for i in images)
+        placed = {} if record is None else _placed(fused / name.row / name.column, record)
+        found = tuple(
+            _as_fused(image_status(i), i.name in sources, placed.get(i.name)) for i in images
+        )
         is_fused = record is not None and all(image.fused for image in found)
         return WellStatus(name.name, is_fused, found)
     except (PlatefuseError, OSError) as error:
         return WellStatus(name.name, False, (), str(error))
+
+
+def _placed(well: Path, record: FusedWellRecord) -> dict[str, ShiftRange]:
+    """The shifts of the fields that were placed while they were fused, by image."""
+    shifts: dict[str, list[tuple[float, ...]]] = {}
+    for name in record.images:
+        image = _read(FusedImageRecord, well / name)
+        for field in (None if image is None else image.fields) or ():
+            shifts.setdefault(field.image, []).append(field.shift_px)
+    ranges = {n: ShiftRange.of_shifts("zyx"[-len(own[0]) :], own) for n, own in shifts.items()}
+    return {name: found for name, found in ranges.items() if found is not None}
+
+
+def _as_fused(image: ImageStatus, fused: bool, shifts: ShiftRange | None) -> ImageStatus:
+    """The state of an image, with what its fused image says."""
+    if fused and shifts is not None and image.state == "raw":
+        return replace(image, fused=True, state="placed", shifts=shifts)
+    return replace(image, fused=fused)
 
 
 def image_status(image: WellImage) -> ImageStatus:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from platefuse.cli import status_summary
+from platefuse.cli import status_summary, status_table
 from platefuse.errors import PlateError
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.metadata import all_attributes
@@ -20,8 +20,9 @@ from platefuse.registration.swap import discard_backups, publish_registered, swa
 from platefuse.registration.tables import copy_tables
 from platefuse.storage.files import exchange
 from platefuse.workflow.status import ImageStatus, ShiftRange, plate_status
+from tests.conftest import PlateFactory
 from tests.fields_plate import FieldsPlate
-from tests.fused import fuse_well
+from tests.fused import TINY, fuse, fuse_well
 from tests.records import registration_record, roi
 
 REQUEST = RegistrationRequest("registered_FOV_ROI_table")
@@ -216,3 +217,24 @@ def test_wells_that_are_absent_are_counted(tmp_path: Path) -> None:
     assert status.absent == ("B/02",)
     assert [well.well for well in status.wells] == ["A/01"]
     assert status_summary(status).endswith("0 backups. 1 wells are listed and absent.")
+
+
+def test_raw_images_that_are_fused_at_their_places_are_placed(example_plate: PlateFactory) -> None:
+    plate = example_plate(TINY).path
+    fuse(plate, RegistrationRequest(), store=False)
+    status = plate_status(plate)
+    assert status.complete
+    assert status.counts == {"placed": 2}
+    shifts = status.wells[0].images[1].shifts
+    assert shifts is not None
+    assert (shifts.lowest_px[-2:], shifts.rois) == ((3.0, -5.0), 4)
+    assert any("placed" in line and "+3" in line for line in status_table(status))
+
+
+def test_fields_of_one_acquisition_have_one_row(tmp_path: Path) -> None:
+    plate = FieldsPlate({"A/01": {0: 3, 1: 3}}).write(tmp_path / "p.zarr")
+    rows = status_table(plate_status(plate))
+    assert [" ".join(row.split()[:7]) for row in rows[1:]] == [
+        "A/01 0 … 2 (3) 0 raw",
+        "A/01 3 … 5 (3) 1 raw",
+    ]
