@@ -7,6 +7,7 @@ docs/design/solving.md for the choices and what was measured.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -86,8 +87,10 @@ class StitchedField:
         The field.
     correction_px : tuple of float
         What is added to its stage position.
+    pairs : int
+        Number of its pairs with neighbours, also of those that gave no shift.
     edges : int
-        Number of pairs by which its place was found; 0: it follows the stage model.
+        Number of those by which its place was found; 0: it follows the stage model.
     score : float
         The best correlation of these pairs; NaN without one.
     sigma_px : float
@@ -96,6 +99,7 @@ class StitchedField:
 
     field: StageField
     correction_px: Vector
+    pairs: int
     edges: int
     score: float
     sigma_px: float
@@ -113,14 +117,11 @@ class Stitched:
         The stage model of each well.
     edges : tuple of Edge
         Every pair of neighbours that was measured.
-    with_pairs : frozenset of FieldKey
-        The fields of all pairs of neighbours, also of those that gave no shift.
     """
 
     fields: Mapping[FieldKey, StitchedField]
     models: Mapping[str, StageModel]
     edges: tuple[Edge, ...]
-    with_pairs: frozenset[FieldKey]
 
 
 def stitch(fields: Sequence[StageField], pairs: Sequence[PairMeasure]) -> Stitched:
@@ -148,17 +149,18 @@ def stitch(fields: Sequence[StageField], pairs: Sequence[PairMeasure]) -> Stitch
     stage = stage_px(ordered, pixel_um)
     graph, centres = _graph(ordered, stage, edges)
     if not ordered:
-        return Stitched({}, {}, (), frozenset())
+        return Stitched({}, {}, ())
     correction, models, used = _solve(graph)
     depth = replace(graph, shift=np.array([[p.shift_px[0]] for p in edges]).reshape(-1, 1))
     heights, height_models = _solve_depth(depth, used)
     rest = norm(graph.residual(correction))
     sigma, score, count = _quality(graph, edges, rest, used)
+    tried = Counter(key for p in pairs if p.kind == "neighbour" for key in (p.reference, p.moving))
     shifts = np.concatenate([heights, correction], axis=1)
     slopes = np.concatenate([height_models.group, models.group], axis=2)
     return Stitched(
         {
-            field.key: StitchedField(field, vector(c), int(n), float(s), float(u))
+            field.key: StitchedField(field, vector(c), tried[field.key], int(n), float(s), float(u))
             for field, c, n, s, u in zip(ordered, shifts, count, score, sigma, strict=True)
         },
         {
@@ -168,7 +170,6 @@ def stitch(fields: Sequence[StageField], pairs: Sequence[PairMeasure]) -> Stitch
             for (well, centre), slope in zip(centres.items(), slopes, strict=True)
         },
         tuple(Edge(p, float(r), bool(u)) for p, r, u in zip(edges, rest, used, strict=True)),
-        frozenset(k for p in pairs if p.kind == "neighbour" for k in (p.reference, p.moving)),
     )
 
 

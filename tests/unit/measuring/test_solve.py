@@ -13,8 +13,8 @@ from tests.stages import Stage, StageSpec, make_stage
 PLATE = tuple(f"{row}/{column:02d}" for row in "BC" for column in range(2, 7))
 
 
-def solve(stage: Stage, **options: bool) -> Solution:
-    return solve_plate(stage.fields, stage.pairs, reference_acquisition=0, **options)
+def solve(stage: Stage, *, stitching: bool = True) -> Solution:
+    return solve_plate(stage.fields, stage.pairs, reference_acquisition=0, stitching=stitching)
 
 
 def errors(stage: Stage, found: Stitched) -> list[float]:
