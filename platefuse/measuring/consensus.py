@@ -61,7 +61,7 @@ def find_places(
 
     Raises
     ------
-    ViewError
+    MeasureError
         If two fields have one name, or pixel sizes differ.
     """
     pixel_um = common_pixel(sorted(fields, key=lambda field: field.key))

@@ -15,8 +15,8 @@ from platefuse.measuring.stitching import Stitched, common_pixel, stitch
 
 
 @dataclass(frozen=True)
-class Solution:
-    """A plate that is solved.
+class SolvedPairs:
+    """The pairs of a plate, solved.
 
     Attributes
     ----------
@@ -30,14 +30,14 @@ class Solution:
     consensus: Consensus
 
 
-def solve_plate(
+def solve_pairs(
     fields: Sequence[StageField],
     pairs: Sequence[PairMeasure],
     *,
     reference_acquisition: int,
     stitching: bool = True,
     model: Model = "translation",
-) -> Solution:
+) -> SolvedPairs:
     """Find a place for every field of a plate.
 
     Two pairs of one field with two fields of the reference say how these two lie to each other.
@@ -58,7 +58,7 @@ def solve_plate(
 
     Raises
     ------
-    ViewError
+    MeasureError
         If two fields have one name, or pixel sizes differ.
     """
     references = [f for f in fields if f.key.acquisition == reference_acquisition]
@@ -70,7 +70,7 @@ def solve_plate(
         if more:
             stitched = stitch(references, [*neighbours, *more])
             consensus = find_places(fields, pairs, stitched, model=model)
-    return Solution(stitched, consensus)
+    return SolvedPairs(stitched, consensus)
 
 
 def pairs_by_way_of_others(
@@ -84,7 +84,7 @@ def pairs_by_way_of_others(
     Parameters
     ----------
     fields, pairs
-        As in `solve_plate`.
+        As in `solve_pairs`.
     stitched, consensus
         A first solution: how much each acquisition is turned.
     """

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from platefuse.errors import ViewError
+from platefuse.errors import MeasureError
 from platefuse.measuring.graph import (
     Array,
     Graph,
@@ -137,7 +137,7 @@ def stitch(fields: Sequence[StageField], pairs: Sequence[PairMeasure]) -> Stitch
 
     Raises
     ------
-    ViewError
+    MeasureError
         If two fields have one name, their pixel sizes differ, or a pair names another field.
     """
     ordered = sorted(fields, key=lambda field: field.key)
@@ -178,17 +178,17 @@ def common_pixel(fields: Sequence[StageField]) -> Vector:
 
     Raises
     ------
-    ViewError
+    MeasureError
         If two fields have one name, or pixel sizes differ by more than a thousandth.
     """
     seen: set[FieldKey] = set()
     for field in fields:
         if field.key in seen:
-            raise ViewError(f"{field.key} occurs twice; every field needs its own name.")
+            raise MeasureError(f"{field.key} occurs twice; every field needs its own name.")
         seen.add(field.key)
         first = fields[0].pixel_um
         if any(abs(a - b) > _SAME_PIXEL * b for a, b in zip(field.pixel_um, first, strict=True)):
-            raise ViewError(
+            raise MeasureError(
                 f"{field.key} has pixels of {field.pixel_um} µm (z, y, x), but {fields[0].key} of "
                 f"{first} µm. Shifts are measured between fields of one pixel size: correct the "
                 "metadata, or resample the images."
@@ -223,7 +223,7 @@ def _graph(
     for pair in pairs:
         for key in (pair.reference, pair.moving):
             if key not in place:
-                raise ViewError(f"A pair of neighbours names {key}; no such field is known.")
+                raise MeasureError(f"A pair of neighbours names {key}; no such field is known.")
     middle = np.array(list(centres.values()), np.float64).reshape(len(wells), 2)
     graph = Graph(
         stage - middle[group],

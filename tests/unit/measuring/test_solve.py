@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from platefuse.measuring.consensus import find_places
-from platefuse.measuring.solve import Solution, solve_plate
+from platefuse.measuring.solve import SolvedPairs, solve_pairs
 from platefuse.measuring.stitching import Stitched, stitch
 from tests.stages import Stage, StageSpec, make_stage
 
 PLATE = tuple(f"{row}/{column:02d}" for row in "BC" for column in range(2, 7))
 
 
-def solve(stage: Stage, *, stitching: bool = True) -> Solution:
-    return solve_plate(stage.fields, stage.pairs, reference_acquisition=0, stitching=stitching)
+def solve(stage: Stage, *, stitching: bool = True) -> SolvedPairs:
+    return solve_pairs(stage.fields, stage.pairs, reference_acquisition=0, stitching=stitching)
 
 
 def errors(stage: Stage, found: Stitched) -> list[float]:
