@@ -61,7 +61,7 @@ def find_places(
 
     Raises
     ------
-    ViewError
+    MeasureError
         If two fields have one name, or pixel sizes differ.
     """
     pixel_um = common_pixel(sorted(fields, key=lambda field: field.key))
@@ -93,11 +93,9 @@ def doubtful(places: Sequence[PlacedField]) -> tuple[PlacedField, ...]:
 def _reference(work: Work, own: StitchedField) -> PlacedField:
     """A field of the reference: measured against its neighbours, or where the model has it."""
     status: FieldStatus = "reference"
-    if not own.field.texture > 0:
+    if not own.edges and not own.field.texture > 0:
         status = "empty"
-    elif (
-        own.field.key in work.stitched.with_pairs and not own.edges
-    ):  # it has neighbours, and none of them told where it is
+    elif own.pairs and not own.edges:  # it has neighbours, and none of them told where it is
         well = own.field.key.well
         fields = (work.stitched.fields[key] for key in work.references[well])
         status = "filled_well" if any(f.edges for f in fields) else "filled_plate"

@@ -133,7 +133,7 @@ def place_acquisition(
     )
     number = {well: n for n, well in enumerate(work.wells)}
     well = np.array([number[p.moving.well] for p in usable], np.intp)
-    at = np.array([_overlap_centre(work, by_key[p.moving], p) for p in usable]).reshape(-1, 2)
+    at = np.array([overlap_centre(work, by_key[p.moving], p) for p in usable]).reshape(-1, 2)
     level = np.array([_level(work, by_key[p.moving], p) for p in usable]).reshape(-1, 3)
     weight = np.array([max(p.score * p.overlap, 1e-3) for p in usable])
     order = {field.key: n for n, field in enumerate(fields)}
@@ -205,7 +205,7 @@ def _measured(
 
     The weighted mean of those that agree with each other, if there are several.
     """
-    centre = _field_centre(work, field)
+    centre = field_centre(work, field)
     number = work.wells.index(field.key.well)
     found, weights, squares = [], [], []
     for k in chosen:
@@ -243,7 +243,7 @@ def _filled(work: Work, own: _Acquisition, field: StageField) -> tuple[Vector, F
     elif np.isfinite(agreement.plate[number]).all():
         shift, status = agreement.plate[number], "filled_plate"
     if status is not None:
-        base[1:] += shift + agreement.trend.at(_field_centre(work, field)[None])[0]
+        base[1:] += shift + agreement.trend.at(field_centre(work, field)[None])[0]
         base[0] += own.heights[number]
     return vector(base), status
 
@@ -290,7 +290,7 @@ def _level(work: Work, moving: StageField, pair: PairMeasure) -> Array:
     return np.array(pair.shift_px) - model.step_px((float(step[0]), float(step[1])))
 
 
-def _overlap_centre(work: Work, moving: StageField, pair: PairMeasure) -> Array:
+def overlap_centre(work: Work, moving: StageField, pair: PairMeasure) -> Array:
     """Middle of the pixels of `moving` that the pair compared, from the centre of the well."""
     reference = work.stitched.fields[pair.reference].field
     one, other = stage_px([reference, moving], work.pixel_um)
@@ -299,11 +299,12 @@ def _overlap_centre(work: Work, moving: StageField, pair: PairMeasure) -> Array:
     high = np.minimum(one + reference.shape[1:], other + moving.shape[1:])
     middle = (low + high) / 2 - pair.shift_px[1:] if (high > low).all() else None
     if middle is None:
-        return _field_centre(work, moving)
+        return field_centre(work, moving)
     return np.asarray(middle - _well_centre(work, moving.key.well))
 
 
-def _field_centre(work: Work, field: StageField) -> Array:
+def field_centre(work: Work, field: StageField) -> Array:
+    """Centre of a field by the stage, from the centre of the well, in pixels."""
     (own,) = stage_px([field], work.pixel_um)
     return np.asarray(own + np.array(field.shape[1:]) / 2 - _well_centre(work, field.key.well))
 

@@ -7,12 +7,13 @@ docs/design/solving.md for the choices and what was measured.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from platefuse.errors import ViewError
+from platefuse.errors import MeasureError
 from platefuse.measuring.graph import (
     Array,
     Graph,
@@ -86,8 +87,10 @@ class StitchedField:
         The field.
     correction_px : tuple of float
         What is added to its stage position.
+    pairs : int
+        Number of its pairs with neighbours, also of those that gave no shift.
     edges : int
-        Number of pairs by which its place was found; 0: it follows the stage model.
+        Number of those by which its place was found; 0: it follows the stage model.
     score : float
         The best correlation of these pairs; NaN without one.
     sigma_px : float
@@ -96,6 +99,7 @@ class StitchedField:
 
     field: StageField
     correction_px: Vector
+    pairs: int
     edges: int
     score: float
     sigma_px: float
@@ -113,14 +117,11 @@ class Stitched:
         The stage model of each well.
     edges : tuple of Edge
         Every pair of neighbours that was measured.
-    with_pairs : frozenset of FieldKey
-        The fields of all pairs of neighbours, also of those that gave no shift.
     """
 
     fields: Mapping[FieldKey, StitchedField]
     models: Mapping[str, StageModel]
     edges: tuple[Edge, ...]
-    with_pairs: frozenset[FieldKey]
 
 
 def stitch(fields: Sequence[StageField], pairs: Sequence[PairMeasure]) -> Stitched:
@@ -136,7 +137,7 @@ def stitch(fields: Sequence[StageField], pairs: Sequence[PairMeasure]) -> Stitch
 
     Raises
     ------
-    ViewError
+    MeasureError
         If two fields have one name, their pixel sizes differ, or a pair names another field.
     """
     ordered = sorted(fields, key=lambda field: field.key)
@@ -148,17 +149,18 @@ def stitch(fields: Sequence[StageField], pairs: Sequence[PairMeasure]) -> Stitch
     stage = stage_px(ordered, pixel_um)
     graph, centres = _graph(ordered, stage, edges)
     if not ordered:
-        return Stitched({}, {}, (), frozenset())
+        return Stitched({}, {}, ())
     correction, models, used = _solve(graph)
     depth = replace(graph, shift=np.array([[p.shift_px[0]] for p in edges]).reshape(-1, 1))
     heights, height_models = _solve_depth(depth, used)
     rest = norm(graph.residual(correction))
     sigma, score, count = _quality(graph, edges, rest, used)
+    tried = Counter(key for p in pairs if p.kind == "neighbour" for key in (p.reference, p.moving))
     shifts = np.concatenate([heights, correction], axis=1)
     slopes = np.concatenate([height_models.group, models.group], axis=2)
     return Stitched(
         {
-            field.key: StitchedField(field, vector(c), int(n), float(s), float(u))
+            field.key: StitchedField(field, vector(c), tried[field.key], int(n), float(s), float(u))
             for field, c, n, s, u in zip(ordered, shifts, count, score, sigma, strict=True)
         },
         {
@@ -168,7 +170,6 @@ def stitch(fields: Sequence[StageField], pairs: Sequence[PairMeasure]) -> Stitch
             for (well, centre), slope in zip(centres.items(), slopes, strict=True)
         },
         tuple(Edge(p, float(r), bool(u)) for p, r, u in zip(edges, rest, used, strict=True)),
-        frozenset(k for p in pairs if p.kind == "neighbour" for k in (p.reference, p.moving)),
     )
 
 
@@ -177,17 +178,17 @@ def common_pixel(fields: Sequence[StageField]) -> Vector:
 
     Raises
     ------
-    ViewError
+    MeasureError
         If two fields have one name, or pixel sizes differ by more than a thousandth.
     """
     seen: set[FieldKey] = set()
     for field in fields:
         if field.key in seen:
-            raise ViewError(f"{field.key} occurs twice; every field needs its own name.")
+            raise MeasureError(f"{field.key} occurs twice; every field needs its own name.")
         seen.add(field.key)
         first = fields[0].pixel_um
         if any(abs(a - b) > _SAME_PIXEL * b for a, b in zip(field.pixel_um, first, strict=True)):
-            raise ViewError(
+            raise MeasureError(
                 f"{field.key} has pixels of {field.pixel_um} µm (z, y, x), but {fields[0].key} of "
                 f"{first} µm. Shifts are measured between fields of one pixel size: correct the "
                 "metadata, or resample the images."
@@ -222,7 +223,7 @@ def _graph(
     for pair in pairs:
         for key in (pair.reference, pair.moving):
             if key not in place:
-                raise ViewError(f"A pair of neighbours names {key}; no such field is known.")
+                raise MeasureError(f"A pair of neighbours names {key}; no such field is known.")
     middle = np.array(list(centres.values()), np.float64).reshape(len(wells), 2)
     graph = Graph(
         stage - middle[group],

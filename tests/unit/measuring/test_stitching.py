@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platefuse.errors import ViewError
+from platefuse.errors import MeasureError
 from platefuse.measuring.graph import Array
 from platefuse.measuring.model import FieldKey
 from platefuse.measuring.stitching import Stitched, stitch
@@ -253,10 +253,10 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
 
 def test_fields_that_cannot_be_solved_together_are_named() -> None:
     stage = make_stage(StageSpec())
-    with pytest.raises(ViewError, match="occurs twice"):
+    with pytest.raises(MeasureError, match="occurs twice"):
         stitch([*stage.fields, stage.fields[0]], [])
     other = replace(stage.fields[3], pixel_um=(1.0, 1.3, 1.3))
-    with pytest.raises(ViewError, match="one pixel size"):
+    with pytest.raises(MeasureError, match="one pixel size"):
         stitch([*stage.fields[:3], other, *stage.fields[4:]], stage.pairs)
-    with pytest.raises(ViewError, match="no such field"):
+    with pytest.raises(MeasureError, match="no such field"):
         stitch(stage.fields[1:], stage.pairs)
