@@ -68,12 +68,26 @@ class _Pair:
 
 @dataclass(frozen=True)
 class _Fit:
-    """A motion, and how sure it is."""
+    """A step towards a motion, and the spectra that it comes from."""
 
     motion: Motion
-    sigma: tuple[float, float]
-    agreement: float
-    bands_differ_px: float
+    step: Motion
+    spectra: Spectra
+    total: NDArray[np.complexfloating]
+    coherence: Weights
+    weights: Weights
+
+    def agreement(self, places: Sequence[tuple[float, float]]) -> float:
+        """Share of the blocks whose own shifts are that of all."""
+        own = [self.spectra.peak(cross, self.weights) for cross in self.spectra.cross]
+        off = [np.subtract(o, self.step.at(p)) for o, p in zip(own, places, strict=True)]
+        return float(np.mean([np.abs(o).max() <= _AGREES_PX for o in off]))
+
+    def bands_differ_px(self) -> float:
+        """How far apart coarse and fine structures are."""
+        bands = self.spectra.bands(self.coherence, self.weights)
+        coarse, fine = (self.spectra.peak(self.total, band) for band in bands)
+        return max(abs(a - b) for a, b in zip(coarse, fine, strict=True))
 
 
 def refine(
@@ -111,8 +125,13 @@ def refine(
     if max(max(abs(y), abs(x)) for y, x in rest) > _CENTRED_PX:
         pairs = blocks.read(fit.motion)
     fit = blocks.fit(pairs, fit.motion, _LAST_REACH_PX)
-    angle = math.degrees(fit.motion.angle)
-    return Refined(fit.motion.shift, fit.sigma, fit.agreement, angle, fit.bands_differ_px)
+    return Refined(
+        displacement=fit.motion.shift,
+        sigma=fit.spectra.sigma(fit.coherence),
+        agreement=fit.agreement(blocks.layout.places()),
+        angle_deg=math.degrees(fit.motion.angle),
+        bands_differ_px=fit.bands_differ_px(),
+    )
 
 
 @dataclass(frozen=True)
@@ -154,15 +173,8 @@ class _Blocks:
         turn = turned([spectra.peak(cross, weights) for cross in spectra.cross], places)
         total = spectra.total([turn.at(place) for place in places] if turn else None)
         shift, coherence, weights = _together(spectra, total, weights)
-        step = Motion(shift)
-        if turn:
-            step = turn.then(step)
-        own = [spectra.peak(cross, weights) for cross in spectra.cross]
-        off = [np.subtract(o, step.at(p)) for o, p in zip(own, places, strict=True)]
-        agreement = float(np.mean([np.abs(o).max() <= _AGREES_PX for o in off]))
-        coarse, fine = (spectra.peak(total, band) for band in spectra.bands(coherence, weights))
-        differ = max(abs(a - b) for a, b in zip(coarse, fine, strict=True))
-        return _Fit(motion.then(step), spectra.sigma(coherence), agreement, differ)
+        step = turn.then(Motion(shift)) if turn else Motion(shift)
+        return _Fit(motion.then(step), step, spectra, total, coherence, weights)
 
 
 def _together(

@@ -204,7 +204,9 @@ class Spectra:
         """Weighted correlation at all whole shifts up to the reach, the lowest first."""
         from scipy import fft
 
-        full = fft.irfft2(cross * weights[self.ring], self.padded)
+        largest = float(weights.max()) or 1.0
+        relative = (weights / largest).astype(np.float32)  # single precision is twice as fast
+        full = fft.irfft2(cross.astype(np.complex64) * relative[self.ring], self.padded)
         steps = np.arange(-self.reach, self.reach + 1)
         return np.asarray(full[np.ix_(steps % self.padded[0], steps % self.padded[1])])
 

@@ -80,7 +80,8 @@ def camera(light: NDArray[np.floating], noise: int) -> Counts:
     """Counts of a camera: Poisson and read noise with the seed `noise`, offset, 16 bits."""
     rng = np.random.default_rng([7, noise])
     counts = rng.poisson(np.maximum(light, 0)) + rng.normal(OFFSET, READ_NOISE, light.shape)
-    return np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+    clipped: Counts = np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+    return clipped
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Bench:
         from scipy.ndimage import gaussian_filter
 
         grains = gaussian_filter(np.random.default_rng(99).normal(size=shape), 1.5)
-        return np.clip(1 + strength * grains / grains.std(), 0.1, 4)
+        return np.asarray(np.clip(1 + strength * grains / grains.std(), 0.1, 4))
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,10 @@ IMAGE = np.random.default_rng(0).integers(0, 1000, (1100, 50), dtype=np.uint16)
 
 def halved(image: NDArray[Any]) -> NDArray[Any]:
     height, width = (n // 2 for n in image.shape)
-    return image[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean((1, 3))
+    smaller: NDArray[Any] = (
+        image[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean((1, 3))
+    )
+    return smaller
 
 
 @given(

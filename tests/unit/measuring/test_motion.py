@@ -36,5 +36,5 @@ def test_few_blocks_show_no_turn() -> None:
 
 def test_steps_add_up() -> None:
     both = Motion((1, 2), 0.1).then(Motion((3, 4), 0.2))
-    assert both.shift == (4, 6)
+    assert both.shift == pytest.approx((4, 6))
     assert both.angle == pytest.approx(0.3)
