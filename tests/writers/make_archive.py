@@ -68,9 +68,10 @@ def write(writer: Writer, output: Path, newest: bool) -> None:
         install = (python, "-m", "pip", "install", "--quiet", "--no-compile")
         if newest or not lock.exists():
             run(*install, *writer.wanted)
-            wanted, (major, minor, *_) = " ".join(writer.wanted), sys.version_info
+            python_version = ".".join(map(str, sys.version_info[:2]))
             header = (
-                f"# What `pip install {wanted}` brought, for Python {major}.{minor} on Linux.\n"
+                f"# What `pip install {' '.join(writer.wanted)}` brought, "
+                f"for Python {python_version} on Linux.\n"
             )
             lock.write_text(header + run(python, "-m", "pip", "freeze"))
         else:

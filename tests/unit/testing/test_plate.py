@@ -453,15 +453,24 @@ def test_roi_tables_read_back(version: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(well["len_x_micrometer"], (224 - 9) * 0.65, rtol=1e-6)
 
 
+def files_of(table: Path) -> list[str]:
+    """The files of a table. Texts with a mask (pandas 3) count as the array they stand for."""
+    groups = [path.parent for path in table.rglob(".zgroup")]
+    kinds = {group: attributes(group).get("encoding-type") for group in groups}
+    masked = {group for group, kind in kinds.items() if kind == "nullable-string-array"}
+    files = {path for path in table.rglob("*") if path.is_file() and path.name != ".zmetadata"}
+    files -= {path for path in files if masked.intersection(path.parents)}
+    files |= {group / name for group in masked for name in (".zarray", ".zattrs", "0")}
+    return sorted(str(path.relative_to(table)) for path in files)
+
+
 def test_tables_have_the_form_of_the_real_plate(
     real_plate: Path, small_plate: ExamplePlate
 ) -> None:
     for table in TABLES[:3]:
         real, ours = (plate / "B/03/1/tables" / table for plate in (real_plate, small_plate.path))
         assert attributes(real) == attributes(ours)
-        assert sorted(p.name for p in real.rglob("*")) == sorted(
-            p.name for p in ours.rglob("*") if ".zmetadata" not in p.name
-        )
+        assert files_of(real) == files_of(ours)
         assert list(read_table(real).var_names) == list(read_table(ours).var_names)
         assert read_table(real).obs_names.name == read_table(ours).obs_names.name
 
