@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from platefuse.measuring.model import Kind, StageField, Vector
 
-_LEAST_SHARE = 0.25
-"""Fields of two acquisitions are compared if they overlap by this share of the smaller one."""
+_WHOLE_SHARE = 0.25
+"""Fields that overlap by this share of the smaller one are no mere neighbours."""
 
 _LEAST_OF_MEDIAN = 1 / 3
 """Neighbours are compared if their overlap is at least this share of the usual one: corners that
@@ -61,26 +61,42 @@ def choose_pairs(
     high = low + np.array([f.shape for f in fields]).reshape(-1, 3)
     still = [k for k, f in enumerate(fields) if f.key.acquisition == reference]
     moved = [k for k, f in enumerate(fields) if f.key.acquisition != reference]
-    cycles = list(_cycles(low, high, still, moved))
+    cycles = list(_cycles(low, high, still, moved, strips=stitch))
     neighbours = _neighbours(low, high, still) if stitch else []
+    whole = [
+        p
+        for p in cycles
+        if _overlap(low, high, p.reference, p.moving)
+        >= _WHOLE_SHARE * _smaller(low, high, p.reference, p.moving)
+    ]
     return [
         *cycles,
         *neighbours,
-        *_nulls(low, high, still, moved or still, cycles or neighbours, nulls),
-        *_nulls(low, high, still, still, neighbours, nulls if cycles else 0),
+        *_nulls(low, high, still, moved or still, whole or neighbours, nulls),
+        *_nulls(low, high, still, still, neighbours, nulls if whole else 0),
     ]
 
 
 def _cycles(
-    low: _Numbers, high: _Numbers, still: Sequence[int], moved: Sequence[int]
+    low: _Numbers, high: _Numbers, still: Sequence[int], moved: Sequence[int], *, strips: bool
 ) -> Iterator[Candidate]:
-    """Each moving field with the fields of the reference that hold most of it."""
+    """Each moving field with the fields of the reference that it overlaps.
+
+    Strips, where it overlaps the neighbours of its own field, tell how these lie to each other.
+    """
+    shares = {
+        (j, k): share for k in moved for j in still if (share := _overlap(low, high, j, k)) > 0
+    }
+    whole = {p: share / _smaller(low, high, *p) for p, share in shares.items()}
+    narrow = [share for p, share in shares.items() if whole[p] < _WHOLE_SHARE]
+    least = _LEAST_OF_MEDIAN * float(np.median(narrow)) if narrow else 0.0
     for k in moved:
-        shares = {j: _overlap(low, high, j, k) / _smaller(low, high, j, k) for j in still}
-        best = max(shares, key=lambda j: (shares[j], -j), default=None)
-        for j in still:
-            if shares[j] >= _LEAST_SHARE or (j == best and shares[j] > 0):
-                yield _pair("cycle", low, j, k)
+        own = [p for p in shares if p[1] == k]
+        best = max(own, key=lambda p: (whole[p], -p[0]), default=None)
+        for pair in own:
+            is_strip = strips and shares[pair] > least
+            if whole[pair] >= _WHOLE_SHARE or pair == best or is_strip:
+                yield _pair("cycle", low, *pair)
 
 
 def _neighbours(low: _Numbers, high: _Numbers, still: Sequence[int]) -> list[Candidate]:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from platefuse.errors import MeasureError
 from platefuse.measuring.acceptance import Null, accepts
-from platefuse.measuring.consensus import Consensus, doubtful, find_places
+from platefuse.measuring.consensus import Consensus, doubtful
 from platefuse.measuring.model import PairMeasure, PlacedField
 from platefuse.measuring.options import MeasureOptions
 from platefuse.measuring.receipt import MeasuredWell, SolvedPlate
 from platefuse.measuring.results import field_place, write_pairs
-from platefuse.measuring.stitching import stitch
+from platefuse.measuring.solve import solve_pairs
 from platefuse.records import write_places
 
 _WHOLE = 0.5
@@ -68,9 +68,14 @@ def solve_plate(wells: Sequence[MeasuredWell], options: MeasureOptions, referenc
     """
     fields = [field for well in wells for field in well.fields]
     pairs = judged([pair for well in wells for pair in well.pairs])
-    still = [field for field in fields if field.key.acquisition == reference]
-    stitched = stitch(still, pairs)
-    solution = Solution(find_places(fields, pairs, stitched, model=options.model), tuple(pairs))
+    solved = solve_pairs(
+        fields,
+        pairs,
+        reference_acquisition=reference,
+        stitching=options.stitch,
+        model=options.model,
+    )
+    solution = Solution(solved.consensus, tuple(pairs))
     if options.on_doubt == "stop":
         check_doubts(solution.places)
     return solution
