@@ -10,8 +10,9 @@ def measure_well(job: _job.Job) -> MeasuredWell:
     """Measure the well's fields against the reference, and against their neighbours."""
     reader = LayerReader(job.options, job.read_as)
     return well.measure_well(
-        job.well, reader, job.pairs, job.request.reference_acquisition, threads=job.threads
-    )
+        job.well, reader, job.pairs, job.request.reference_acquisition,
+        others=job.plate.wells_after(job.well), threads=job.threads,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

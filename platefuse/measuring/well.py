@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
-from platefuse.errors import PlateError, RecordError
+from platefuse.errors import MeasureError, PlateError, RecordError
 from platefuse.fusion.fingerprint import identity
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer
-from platefuse.measuring.acceptance import shows_fixed_pattern
-from platefuse.measuring.candidates import Candidate, choose_pairs
-from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, read_fields
-from platefuse.measuring.model import PairMeasure, Vector
+from platefuse.measuring.camera import camera_patterns, more_fields
+from platefuse.measuring.candidates import choose_pairs
+from platefuse.measuring.field_pixels import ReadCounter, read_fields
+from platefuse.measuring.model import PairMeasure, StageField
 from platefuse.measuring.options import PairOptions
-from platefuse.measuring.pair import measure_shift
-from platefuse.measuring.pattern import FixedPattern, fixed_pattern
+from platefuse.measuring.pairs import Measuring
 from platefuse.measuring.receipt import MeasuredWell
+from platefuse.measuring.stage_axes import decide, describe, find_probes
 from platefuse.measuring.texture import field_texture
 from platefuse.ngff.plate import Well
 
 logger = logging.getLogger(__name__)
 
+_MATCHING = 0.3
+"""Share of the neighbours that match if the axes of the stage are right."""
+
 NULLS = 12
 """Most pairs of each kind that a well adds to the null distribution of its plate."""
-
-_FIELDS_OF_PATTERN = 8
-_CAMERA_PX = 0.5
 
 
 def measure_well(
@@ -38,6 +38,7 @@ def measure_well(
     options: PairOptions,
     reference: int,
     *,
+    others: Iterable[Well] = (),
     threads: int = 1,
 ) -> MeasuredWell:
     """Measure every field of a well against the fields of the reference that it overlaps.
@@ -55,13 +56,17 @@ def measure_well(
         How to measure.
     reference : int
         Number of the reference acquisition.
+    others : iterable of Well
+        More wells of the plate, for the fixed pattern of the camera, if it takes more fields than
+        the well has.
     threads : int
         Number of threads; the result does not depend on it.
 
     Raises
     ------
     PlatefuseError
-        If the images cannot be used, or the reference acquisition is missing.
+        If the images cannot be used, the reference acquisition is missing, or the axes of the
+        stage are written wrongly.
     """
     begun, counter = time.perf_counter(), ReadCounter()
     layers = reader.read(well)
@@ -70,26 +75,61 @@ def measure_well(
         logger.info("%s: registered before, so there is nothing to measure", well.path)
         layers = []
     pixels = read_fields(layers, well.name, options.channel, counter)
-    candidates = choose_pairs(
-        [p.field for p in pixels], reference, stitch=options.stitch, nulls=NULLS
-    )
     with ThreadPoolExecutor(max(1, threads)) as pool:
         textures = list(pool.map(lambda p: field_texture(p.levels), pixels))
-        work = _Work(pixels, options, pool)
-        pairs = work.measure(candidates, {})
-        if _is_suspicious(pairs, candidates):
-            patterns = _patterns(pixels)
+        fields = [replace(p.field, texture=t) for p, t in zip(pixels, textures, strict=True)]
+        work = Measuring(pixels, options, pool)
+        candidates = choose_pairs(fields, reference, stitch=options.stitch, nulls=NULLS)
+        pairs = work.measure(candidates)
+        if work.is_suspicious(pairs, candidates):
+            more = more_fields(reader, others, options.channel, counter)
+            patterns = camera_patterns(pixels, more)
             if patterns:
                 logger.info("%s: measured again without the fixed pattern", well.path)
                 pairs = work.measure(candidates, patterns)
+        still = [field for field in fields if field.key.acquisition == reference]
+        check_stage(well, still, pairs, work)
     return MeasuredWell(
         well=well.name,
-        fields=tuple(replace(p.field, texture=t) for p, t in zip(pixels, textures, strict=True)),
+        fields=tuple(fields),
         pairs=tuple(pairs),
         made_from=made_from(layers, reader, options, reference),
         read_bytes=counter.nbytes,
         seconds=round(time.perf_counter() - begun, 3),
     )
+
+
+def check_stage(
+    well: Well, fields: Sequence[StageField], pairs: Sequence[PairMeasure], work: Measuring
+) -> None:
+    """Check that neighbours match where the stage has them, if they match anywhere.
+
+    Parameters
+    ----------
+    well : Well
+        The well.
+    fields : sequence of StageField
+        The fields of the reference acquisition.
+    pairs : sequence of PairMeasure
+        What was measured.
+    work : Measuring
+        Measures more pairs.
+
+    Raises
+    ------
+    MeasureError
+        If they match only when an axis of the stage is flipped, or both are swapped.
+    """
+    neighbours = [p for p in pairs if p.kind == "neighbour" and p.texture > 0]
+    matching = sum(p.status == "measured" for p in neighbours)
+    if not neighbours or matching >= _MATCHING * len(neighbours):
+        return
+    probes = find_probes(fields)
+    wanted = list(dict.fromkeys(probe for own in probes.values() for probe in own))
+    matches = dict(zip(wanted, work.matches(wanted), strict=True))
+    found = describe(decide(probes, matches), probes, matches)
+    if found:
+        raise MeasureError(f"{well.path}: {found}.")
 
 
 def check_reference(well: Well, layers: Sequence[Layer], reference: int) -> None:
@@ -139,68 +179,3 @@ def made_from(
         "reference": reference,
         **asdict(options),
     }
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What pairs are measured with."""
-
-    pixels: Sequence[FieldPixels]
-    options: PairOptions
-    pool: ThreadPoolExecutor
-
-    def measure(
-        self, candidates: Sequence[Candidate], patterns: Mapping[int, FixedPattern]
-    ) -> list[PairMeasure]:
-        """Measure pairs; the patterns are those of the acquisitions."""
-        return list(self.pool.map(lambda pair: self._measure(pair, patterns), candidates))
-
-    def _measure(self, pair: Candidate, patterns: Mapping[int, FixedPattern]) -> PairMeasure:
-        reference, moving = self.pixels[pair.reference], self.pixels[pair.moving]
-        axes = len(reference.levels[0].shape)
-        found = measure_shift(
-            list(reference.levels),
-            list(moving.levels),
-            offset_px=pair.offset_px[-axes:],
-            max_shift_px=[self.options.max_shift / um for um in moving.field.pixel_um[-axes:]],
-            reference_pattern=patterns.get(reference.field.key.acquisition),
-            moving_pattern=patterns.get(moving.field.key.acquisition),
-        )
-        measured = found.as_pair(pair.kind, reference.field.key, moving.field.key)
-        return _finite(measured, self.options.max_shift / moving.field.pixel_um[-1])
-
-
-def _finite(pair: PairMeasure, most_px: float) -> PairMeasure:
-    """A pair without NaN and infinity: nothing was found, and is as uncertain as can be."""
-
-    def of(values: Vector, otherwise: float) -> Vector:
-        z, y, x = (v if abs(v) <= 1e6 else otherwise for v in values)
-        return z, y, x
-
-    return replace(pair, shift_px=of(pair.shift_px, 0.0), sigma_px=of(pair.sigma_px, most_px))
-
-
-def _is_suspicious(pairs: Sequence[PairMeasure], candidates: Sequence[Candidate]) -> bool:
-    """Whether a fixed pattern of the camera may have been measured in place of tissue."""
-    nulls = [p for p in pairs if p.kind == "null" and p.overlap > 0.5]
-    return shows_fixed_pattern(nulls) or any(
-        pair.status == "fixed_pattern"
-        or (pair.kind == "cycle" and _on_camera(pair, candidate.offset_px))
-        for pair, candidate in zip(pairs, candidates, strict=True)
-    )
-
-
-def _on_camera(pair: PairMeasure, offset: Vector) -> bool:
-    """Whether the shift puts the same pixels of the camera on each other."""
-    moved = (o + s for o, s in zip(offset[1:], pair.shift_px[1:], strict=True))
-    return pair.status == "measured" and all(abs(v) < _CAMERA_PX for v in moved)
-
-
-def _patterns(pixels: Sequence[FieldPixels]) -> dict[int, FixedPattern]:
-    """The fixed pattern of each acquisition that has enough fields of one shape."""
-    found: dict[int, FixedPattern] = {}
-    for number in sorted({p.field.key.acquisition for p in pixels}):
-        own = [p for p in pixels if p.field.key.acquisition == number]
-        if len(own) >= _FIELDS_OF_PATTERN and len({p.field.shape for p in own}) == 1:
-            found[number] = fixed_pattern([list(p.levels) for p in own])
-    return found

@@ -6,12 +6,13 @@ plate, one for each well, none for an image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from platefuse.errors import PlateError
+from platefuse.errors import PlateError, PlatefuseError
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import (
     check_folder,
@@ -350,6 +351,14 @@ class Plate:
         well = Well.read(self.path, row, column, self.only)
         well.check_inside()
         return well
+
+    def wells_after(self, well: Well) -> Iterator[Well]:
+        """The other wells, from the one that follows on; those that cannot be read are left out."""
+        names = [(each.row, each.column) for each in self.wells]
+        place = names.index((well.row, well.column))
+        for row, column in (*names[place + 1 :], *names[:place]):
+            with suppress(PlatefuseError):
+                yield self.well(row, column)
 
     def read_wells(self) -> list[Well]:
         """Read the metadata of all wells; see `well`."""
