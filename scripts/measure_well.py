@@ -3,6 +3,7 @@
 import _job
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.measuring import well
+from platefuse.measuring.camera import wells_after
 from platefuse.measuring.receipt import MeasuredWell
 
 
@@ -11,7 +12,7 @@ def measure_well(job: _job.Job) -> MeasuredWell:
     reader = LayerReader(job.options, job.read_as)
     return well.measure_well(
         job.well, reader, job.pairs, job.request.reference_acquisition,
-        others=job.plate.wells_after(job.well), threads=job.threads,
+        others=wells_after(job.plate, job.well), threads=job.threads,
     )  # fmt: skip
 
 

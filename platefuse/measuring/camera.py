@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from platefuse.errors import PlatefuseError
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, read_fields
 from platefuse.measuring.pattern import FixedPattern, fixed_pattern
-from platefuse.ngff.plate import Well
+from platefuse.ngff.plate import Plate, Well
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,14 @@ class CameraPatterns:
 
     of_reference: FixedPattern
     of_moving: FixedPattern
+
+
+def wells_after(plate: Plate, well: Well) -> Iterator[Well]:
+    """The other wells of a plate that can be read, from the one that follows on."""
+    place = [each.name for each in plate.wells].index(well.name)
+    for other in (*plate.wells[place + 1 :], *plate.wells[:place]):
+        with suppress(PlatefuseError):
+            yield plate.well(other.row, other.column)
 
 
 def more_fields(

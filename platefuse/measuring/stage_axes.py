@@ -18,6 +18,7 @@ from platefuse.measuring.model import FieldKey, StageField
 _MOST_PROBES, _MOST_FIELDS = 12, 400
 _LEAST_MATCHES, _LEAST_SHARE, _CLEARLY = 3, 0.5, 0.3
 _LEAST_OVERLAP, _MOST_OVERLAP = 0.01, 0.6
+_LEAST_OF_MEDIAN = 1 / 3
 _UNITS = {1e3: "millimetres", 1e6: "metres"}
 _SAME_PLACE, _NEIGHBOUR = 0.02, (0.3, 3.0)
 """Distance of the nearest field, in sizes of a field: at one place, and that of neighbours."""
@@ -231,8 +232,11 @@ def _neighbours(fields: Sequence[StageField], hypothesis: Hypothesis) -> list[Pr
     high = np.minimum((place + size)[:, None], (place + size)[None])
     area = size.prod(axis=1)
     share = np.clip(high - low, 0, None).prod(axis=2) / np.minimum(area[:, None], area[None])
+    neighbour = np.triu((share > _LEAST_OVERLAP) & (share < _MOST_OVERLAP), 1)
+    if neighbour.any():  # fields that meet at a corner have too little in common
+        neighbour &= share > _LEAST_OF_MEDIAN * np.median(share[neighbour])
     found = []
-    for i, j in np.argwhere(np.triu((share > _LEAST_OVERLAP) & (share < _MOST_OVERLAP), 1)):
+    for i, j in np.argwhere(neighbour):
         # by name, so that two hypotheses name a pair in the same order
         one, two = sorted((int(i), int(j)), key=lambda n: fields[n].key)
         y, x = place[two] - place[one]

@@ -120,9 +120,7 @@ def check_stage(
     MeasureError
         If they match only when an axis of the stage is flipped, or both are swapped.
     """
-    neighbours = [p for p in pairs if p.kind == "neighbour" and p.texture > 0]
-    matching = sum(p.status == "measured" for p in neighbours)
-    if not neighbours or matching >= _MATCHING * len(neighbours):
+    if not any(_mismatch(fields, pairs, axis) for axis in (1, 2)):
         return
     probes = find_probes(fields)
     wanted = list(dict.fromkeys(probe for own in probes.values() for probe in own))
@@ -130,6 +128,18 @@ def check_stage(
     found = describe(decide(probes, matches), probes, matches)
     if found:
         raise MeasureError(f"{well.path}: {found}.")
+
+
+def _mismatch(fields: Sequence[StageField], pairs: Sequence[PairMeasure], axis: int) -> bool:
+    """Whether most neighbours along an axis of z, y, x do not match."""
+    at = {field.key: field.stage_um for field in fields}
+    found = []
+    for pair in pairs:
+        if pair.kind == "neighbour" and pair.texture > 0:
+            step = [abs(b - a) for a, b in zip(at[pair.reference], at[pair.moving], strict=True)]
+            if step[axis] == max(step[1:]):
+                found.append(pair.status == "measured")
+    return bool(found) and sum(found) < _MATCHING * len(found)
 
 
 def check_reference(well: Well, layers: Sequence[Layer], reference: int) -> None:

@@ -6,13 +6,12 @@ plate, one for each well, none for an image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from platefuse.errors import PlateError, PlatefuseError
+from platefuse.errors import PlateError
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import (
     check_folder,
@@ -239,9 +238,8 @@ class Well:
     def reference_image(self, name: str, acquisition: int) -> WellImage:
         """The image that the image `name` is registered to.
 
-        With several images of the reference acquisition, the one whose path ends like
-        `name` after its first underscore is taken (``1_illum`` goes with ``0_illum``,
-        ``1`` with ``0``).
+        With several images of the reference acquisition, the one whose path ends like `name` after
+        its first underscore is taken (``1_illum`` goes with ``0_illum``, ``1`` with ``0``).
 
         Raises
         ------
@@ -259,12 +257,13 @@ class Well:
             )
         if len(candidates) == 1:
             return candidates[0]
-        matching = [image for image in candidates if _suffix(image.name) == _suffix(name)]
+        suffix = name.partition("_")[2]
+        matching = [image for image in candidates if image.name.partition("_")[2] == suffix]
         if len(matching) != 1:
             raise PlateError(
                 f"{self.path}: the reference acquisition {acquisition} has the images "
                 f"{[i.name for i in candidates]}, and not exactly one of them goes with image "
-                f"{name!r} by its suffix {_suffix(name)!r}. Give each its `acquisition`, rename "
+                f"{name!r} by its suffix {suffix!r}. Give each its `acquisition`, rename "
                 "them so that the suffixes agree, or name the images to process under `images`."
             )
         return matching[0]
@@ -352,14 +351,6 @@ class Plate:
         well.check_inside()
         return well
 
-    def wells_after(self, well: Well) -> Iterator[Well]:
-        """The other wells, from the one that follows on; those that cannot be read are left out."""
-        names = [(each.row, each.column) for each in self.wells]
-        place = names.index((well.row, well.column))
-        for row, column in (*names[place + 1 :], *names[:place]):
-            with suppress(PlatefuseError):
-                yield self.well(row, column)
-
     def read_wells(self) -> list[Well]:
         """Read the metadata of all wells; see `well`."""
         wells = [Well.read(self.path, well.row, well.column, self.only) for well in self.wells]
@@ -400,7 +391,3 @@ def _well_image(well: Path, entry: object) -> tuple[str, int | None]:
             "expected an integer."
         )
     return safe_name(entry.get("path"), f"{well}: an image"), acquisition
-
-
-def _suffix(path: str) -> str:
-    return path.partition("_")[2]
