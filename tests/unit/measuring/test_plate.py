@@ -33,14 +33,12 @@ def solve(path: Path, **options: object) -> Solution:
     return solve_plate(measure(path, wanted), wanted, 0)
 
 
-def errors_px(
-    spec: RawPlate, solution: Solution, well: str
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Errors of the centres of a well's fields, up to a shift of the whole well."""
+def errors_px(spec: RawPlate, solution: Solution, well: str) -> NDArray[np.float64]:
+    """Errors of the centres of a well's measured fields, up to a shift of the whole well."""
     found = []
     for placed in solution.places:
         key = placed.field.key
-        if key.well != well:
+        if key.well != well or placed.status not in ("reference", "measured"):
             continue
         number = int(key.image) % len(spec.nominal())
         y, x = spec.centres(well, key.acquisition, number)
