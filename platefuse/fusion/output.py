@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from platefuse.ngff.image import listed_levels, others
 from platefuse.ngff.metadata import METADATA_FILES, ArrayMetadata
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import put_in_place, remove_tree, system_errors
+from platefuse.storage.threads import usable_cores
 from platefuse.storage.typed_json import JsonObject
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _write(
     arguments: FusionArguments,
 ) -> None:
     levels = mosaic.create(path, storage, metadata)
-    threads = int(arguments.threads or len(os.sched_getaffinity(0)))
+    threads = int(arguments.threads or usable_cores())
     options = arguments.batch_options or {}
     function = options.get("batch_func")
     if function is None:

@@ -30,7 +30,7 @@ from platefuse.registration.swap import (
 )
 from platefuse.registration.tables import copy_tables
 from platefuse.storage.files import remove_tree, system_errors
-from platefuse.storage.threads import run_tasks
+from platefuse.storage.threads import run_tasks, usable_cores
 from platefuse.tables.boxes import boxes_in
 from platefuse.tables.table import Table
 
@@ -85,7 +85,7 @@ def write_registered_zarr(
             new = derive_pyramid(source, target, num_levels, coarsening_xy)
             forget_record(target)
             tasks = shift_tasks(source, new, placements, aggregate(aggregation_function), 0)
-            run_tasks(tasks, threads=1)
+            run_tasks(tasks, threads=usable_cores())
         except BaseException:  # the user's function may raise anything, also an interrupt
             remove_tree(target)
             raise
@@ -98,7 +98,7 @@ def apply_registration_to_image(
     reference_acquisition: int = 0,
     overwrite_input: bool = True,
     interpolation: Interpolation = "nearest",
-    threads: int = 1,
+    threads: int | None = None,
 ) -> RegistrationResult:
     """Apply registration to an image by using a registered ROI table.
 
@@ -123,8 +123,8 @@ def apply_registration_to_image(
         is listed in the well's metadata.
     interpolation : str
         ``nearest``, ``linear`` or ``cubic``, for intensity images.
-    threads : int
-        Number of threads.
+    threads : int, optional
+        Number of threads; by default one for each core.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def apply_registration_to_image(
     )
     remedy = "No image is lost: check free space and permissions, then call again to go on."
     with system_errors(SwapError, f"{path}: the file system refused", remedy):
-        register_image(image, request, threads=threads, planning=well_lock(well))
+        register_image(image, request, threads=threads or usable_cores(), planning=well_lock(well))
         with well_lock(well):
             copy_tables(image, request)
             if not overwrite_input:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -14,6 +15,11 @@ T = TypeVar("T")
 
 Task = Callable[[], object]
 """A function without arguments. What it returns is not used."""
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may use: the default number of threads."""
+    return len(os.sched_getaffinity(0))
 
 
 def run_tasks(tasks: Iterator[Task], threads: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from platefuse.errors import ImageError, MeasureError, PlateError
 from platefuse.fusion.layer_reader import LayerReader
