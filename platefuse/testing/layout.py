@@ -83,6 +83,18 @@ def stage_positions(spec: PlateSpec) -> Floats:
     return positions
 
 
+def stage_errors(spec: PlateSpec) -> Floats:
+    """What the tables have more than the true position of every field on the stage.
+
+    Returns
+    -------
+    ndarray of float64, shape (fields, 2)
+        Pixels, axes yx.
+    """
+    rng = np.random.default_rng([spec.seed, 4])
+    return rng.normal(0, 1, (len(_places(spec)), 2)) * spec.stage_error_px
+
+
 def field_shifts(spec: PlateSpec, acquisition: AcquisitionSpec) -> Floats:
     """Shift of every field of an acquisition against the reference.
 

@@ -75,6 +75,11 @@ class Scene:
     well: int
 
     @property
+    @property
+    def is_empty(self) -> bool:
+        """Whether the well has no tissue."""
+        return self.spec.wells[self.well] in self.spec.empty_wells
+
     def ids(self) -> NDArray[np.int64]:
         """Ids of all nuclei, inside and around the mosaic."""
         return np.arange(1, len(self.centres) + 1) + self.spec.label_offset
@@ -241,6 +246,8 @@ class Scene:
         radius = np.ceil(reach * _LARGEST * self._diameter_px / 2).astype(int)
         first = np.ceil(self.centres[:, 1:] - window.fraction - radius).astype(int)
         corners = first - window.corner
+        if self.is_empty:
+            return
         seen = (corners < window.shape).all(axis=1) & (corners > -2 * radius - 1).all(axis=1)
         steps = [np.arange(2 * r + 1) for r in radius]
         for nucleus in np.flatnonzero(seen).tolist():
@@ -265,6 +272,8 @@ class Scene:
             turns = position_um[:, None] / (wavelengths * rng.uniform(0.8, 1.2, 3))
             waves.append(np.cos(2 * np.pi * turns + angles[axis]))
         pattern = (waves[0] * weights) @ waves[1].T
+        if self.is_empty:
+            pattern = np.zeros_like(pattern)
         dimmed = BACKGROUND / (1 + 0.1 * abs(window.origin[0]))
         counts: NDArray[np.float32] = (OFFSET + dimmed * (1 + pattern)).astype(np.float32)
         return counts

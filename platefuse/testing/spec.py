@@ -122,6 +122,10 @@ class PlateSpec:
         Largest distance of a field from its place in the grid, in y and in x.
     whole_pixel_stage : bool
         Whether the jitter is rounded to whole pixels.
+    stage_error_px : float
+        Standard deviation of the error of the stage positions in the tables, in y and in x.
+    empty_wells : tuple of str
+        Wells without tissue: the camera sees its background only.
     axes : str
         Axes of the images: "yx", with any of t, c, z before it, in this order.
     timepoints, planes : int
@@ -196,6 +200,8 @@ class PlateSpec:
     overlap: float | int = 0.1
     stage_origin_um: tuple[float, float] = (-1250.5, 840.25)
     stage_jitter_px: float = 0.0
+    stage_error_px: float = 0.0
+    empty_wells: tuple[str, ...] = ()
     whole_pixel_stage: bool = True
     axes: str = "czyx"
     timepoints: int = 1
@@ -310,6 +316,7 @@ class PlateSpec:
         sizes = (*self.pixel_size_um, self.nucleus_diameter_um)
         _require(min(sizes) > 0, f"sizes {sizes} µm", "more than 0")
         _require(self.stage_jitter_px >= 0, f"jitter {self.stage_jitter_px}", "0 or more")
+        _require(self.stage_error_px >= 0, f"stage error {self.stage_error_px}", "0 or more")
         _require(_kind(self.dtype) in "iuf", f"dtype {self.dtype!r}", "an integer or a float")
         _require(_kind(self.label_dtype) in "iu", f"label dtype {self.label_dtype!r}", "an integer")
         _require(self.label_offset >= 0, f"label offset {self.label_offset}", "0 or more")

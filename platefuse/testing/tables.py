@@ -17,6 +17,7 @@ from platefuse.testing.layout import (
     field_boxes,
     registered_field_boxes,
     registered_well_box,
+    stage_errors,
     stage_positions,
     well_boxes,
 )
@@ -204,7 +205,8 @@ def _field_table(spec: PlateSpec, boxes: Boxes, *, with_stage: bool) -> Table:
 
     columns = _in_micrometres(spec, boxes.start_px, boxes.size_px)
     if with_stage:
-        stage_um = stage_positions(spec) * spec.pixel_size_um[1:] + spec.stage_origin_um
+        stage_px = stage_positions(spec) + stage_errors(spec)
+        stage_um = stage_px * spec.pixel_size_um[1:] + spec.stage_origin_um
         columns["x_micrometer_original"] = stage_um[:, 1]
         columns["y_micrometer_original"] = stage_um[:, 0]
     index = pd.Index(boxes.names, name="FieldIndex")

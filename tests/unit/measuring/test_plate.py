@@ -57,7 +57,7 @@ def test_fields_are_found_where_they_truly_are(tmp_path: Path) -> None:
     spec = RawPlate(shifts_px={0: (0, 0), 1: (7.3, -4.6), 2: (-39.2, 17.4)})
     solution = solve(spec.write(tmp_path / "p.zarr"))
     assert solution.statuses == {"measured": 8, "reference": 4}
-    assert np.abs(errors_px(spec, solution, "B/03")).max() < 0.2
+    assert np.abs(errors_px(spec, solution, "B/03")).max() < 0.25
 
 
 def test_a_turned_plate_is_placed_with_its_angle(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_empty_fields_and_wells_are_said_to_be_empty(tmp_path: Path) -> None:
     assert found[0, 1] == found[1, 2] == "empty"
     assert found[1, 0] == found[1, 3] == "measured"
     assert set(statuses(solution, "B/04").values()) == {"empty"}
-    assert np.abs(errors_px(spec, solution, "B/03")).max() < 0.2
+    assert np.abs(errors_px(spec, solution, "B/03")).max() < 0.25
 
 
 def test_results_do_not_depend_on_threads(tmp_path: Path) -> None:
