@@ -60,16 +60,16 @@ setup-dev: ## add tests and linters to .venv
 
 # Receipts without a fused plate are of an example plate that was deleted. A profile of the user's
 # does not count here.
-demo: setup $(EXAMPLE) ## register and fuse the example plate
+demo: setup $(EXAMPLE) ## measure, register and fuse a raw example plate
 	@test -d $(EXAMPLE:.zarr=_fused.zarr) || rm -rf results/demo
 	env -u SNAKEMAKE_PROFILE $(BIN)/snakemake --configfile example/config.yaml
 	$(BIN)/platefuse status $(EXAMPLE)
 	@echo
-	@$(BIN)/python example/compare.py $(EXAMPLE)
+	@$(BIN)/python example/compare.py $(EXAMPLE) results/demo/fields.tsv
 
 $(EXAMPLE): | setup
 	rm -rf results/demo
-	$(BIN)/platefuse example $@
+	$(BIN)/platefuse example --raw $@
 
 test: setup-dev ## run the tests (WORKERS=… processes; ARGS=… goes to pytest)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=10 $(ARGS)

@@ -1,75 +1,105 @@
-"""Compare the shifts in the records of the example plate with those it was made with."""
+"""Compare the measured places of the example plate with those it was made with."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from platefuse.cli import KNOWN_SHIFTS, aligned, shift_text, signed
+import numpy as np
+from numpy.typing import NDArray
+
+from platefuse.cli import KNOWN_ERRORS, KNOWN_SHIFTS, aligned, signed
 from platefuse.errors import PlatefuseError
 from platefuse.ngff.metadata import read_attributes
-from platefuse.storage.typed_json import list_of, object_of
-from platefuse.workflow.status import ImageStatus, PlateStatus, plate_status
+from platefuse.records import FieldPlace, read_places
 
-TOLERANCE_PX = 0.01
+TOLERANCE_PX = 0.2
+COLUMNS = ("well", "acquisition", "known", "found", "worst", "fields")
+
+Numbers = NDArray[np.float64]
 
 
 def main() -> int:
-    """Print the comparison; returns 1 if an image was moved by another shift."""
+    """Print the comparison; returns 1 if a field is not where it truly is."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("plate", type=Path, help="plate that `platefuse example` has written")
+    parser.add_argument("plate", type=Path, help="plate that `platefuse example --raw` has written")
+    parser.add_argument("fields", type=Path, help="fields.tsv in the results of its run")
+    args = parser.parse_args()
     try:
-        status = plate_status(parser.parse_args().plate)
-        rows, wrong = compare(status)
-    except PlatefuseError as error:
+        rows, wrong = compare(args.plate, read_places(args.fields).values())
+    except (PlatefuseError, KeyError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return 1
-    print("Shift (y x) of each acquisition in pixels, and what registration has found:\n")
+    print(
+        "Shift (y x) of each acquisition in pixels, what was found, and the worst error of a field"
+    )
+    print("(for the reference, that of a position on the stage):\n")
     print("\n".join(f"  {line}" for line in aligned(rows)))
     if wrong:
         print(f"\nWrong: {', '.join(wrong)}. Please report this.", file=sys.stderr)
         return 1
-    print(f"\n{where_to_look(status)}")
+    print(f"\n{where_to_look(args.plate)}")
     return 0
 
 
-def compare(status: PlateStatus) -> tuple[list[list[str]], list[str]]:
-    """Rows of the table, and the images that were not moved by their known shift."""
-    rows, wrong = [["well", "acquisition", "known", "found"]], []
-    for well in status.wells:
-        for image in well.images:
-            folder = Path(status.plate, well.well, image.image)
-            listed = list_of(object_of(read_attributes(folder).get(KNOWN_SHIFTS)).get(image.image))
-            known = [float(shift) for shift in listed if isinstance(shift, int | float)]
-            expected = " ".join(map(signed, known)) or "unknown"
-            found = " ".join(shift_text(image.shifts, axis) for axis in "yx")
-            rows.append([well.well, str(image.acquisition), expected, found])
-            if not known or not was_moved(image, known):
-                wrong.append(f"{folder} was moved by {found}, expected {expected}")
+def compare(plate: Path, places: Iterable[FieldPlace]) -> tuple[list[Sequence[str]], list[str]]:
+    """Rows of the table, and the images with a field that is not where it truly is."""
+    groups: dict[tuple[str, str], dict[str, FieldPlace]] = {}
+    for place in places:
+        groups.setdefault((place.key.well, place.key.image), {})[place.key.field] = place
+    rows: list[Sequence[str]] = [COLUMNS]
+    wrong = []
+    for (well, image), fields in groups.items():
+        attributes = read_attributes(plate / well / image)
+        shifts: Mapping[str, Sequence[float]] = attributes[KNOWN_SHIFTS]  # type: ignore[assignment]
+        known = np.array(shifts[image], float)
+        statuses = Counter(place.status for place in fields.values())
+        said = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
+        found = _found(fields, groups[well, next(iter(shifts))], attributes)
+        is_measured = bool(set(statuses) & {"reference", "measured"})
+        middle = np.median(found, axis=0) if any(known) else np.zeros(2)
+        worst = float(np.abs(found - known).max())
+        rows.append(
+            (
+                well,
+                image,
+                " ".join(map(signed, known)),
+                " ".join(map(signed, middle)) if is_measured else "–",
+                f"{worst:.2f}" if is_measured else "–",
+                said,
+            )
+        )
+        if is_measured and worst > TOLERANCE_PX:
+            wrong.append(f"{well}/{image} has a field that is {worst:.2f} pixels off")
     return rows, wrong
 
 
-def was_moved(image: ImageStatus, expected: list[float]) -> bool:
-    """Whether every box of an image was moved by a shift (y, x)."""
-    if image.shifts is None:
-        return False
-    return all(
-        abs(end - shift) < TOLERANCE_PX
-        for axis, shift in zip("yx", expected, strict=True)
-        for end in image.shifts.of_axis(axis) or (float("inf"),)
-    )
+def _found(
+    fields: Mapping[str, FieldPlace],
+    reference: Mapping[str, FieldPlace],
+    attributes: Mapping[str, object],
+) -> Numbers:
+    """Shift (y, x) of each field against the reference; of the reference, errors of positions."""
+    own = np.array([place.shift_px[1:] for place in fields.values()])
+    if fields is reference:  # what was added must make up for the error of the stage
+        off = own + np.array(attributes[KNOWN_ERRORS])
+        return np.asarray(off - np.median(off, axis=0))
+    return np.asarray(own - [reference[name].shift_px[1:] for name in fields])
 
 
-def where_to_look(status: PlateStatus) -> str:
+def where_to_look(plate: Path) -> str:
     """What to open, and with what."""
-    well = status.wells[0]
+    fused = plate.with_name(f"{plate.stem}_fused.zarr")
     return f"""\
-Registered plate: {status.plate}, each image in the place of its original
-Fused plate:      {status.fused_plate}, one image for each well and acquisition
+Raw plate:   {plate}, not changed
+Fused plate: {fused}, one image for each well and acquisition, on one pixel grid
+Figures:     results/demo/fields.tsv, a row for each field
 
-Open them with a viewer for OME-Zarr 0.4, such as napari with the plugin napari-ome-zarr:
-  napari --plugin napari-ome-zarr {status.fused_plate}/{well.well}/{well.images[0].image}
+Open it with a viewer for OME-Zarr 0.4, such as napari with the plugin napari-ome-zarr:
+  napari --plugin napari-ome-zarr {fused}/B/02/0
 Your own plate: see README.md"""
 
 

@@ -27,6 +27,10 @@ _MANY = 8
 # path of the image. Registration must find these shifts.
 KNOWN_SHIFTS = "example_known_shifts_px"
 
+# Attribute of the images of a raw example plate: the error (y, x) of the stage position of each
+# field in pixels, in the order of the tile table. Measuring must find it, up to a common offset.
+KNOWN_ERRORS = "example_known_stage_errors_px"
+
 _INTERRUPTED = 130
 
 
@@ -125,6 +129,12 @@ def _add_example(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--planes", type=int, help="z planes")
     parser.add_argument("--ngff-version", choices=("0.4", "0.5"))
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="as a microscope leaves it: no registered tables, stage positions a little off, and "
+        "the last well empty",
+    )
     parser.add_argument("--noise-free", action="store_true", help="a camera without noise")
     parser.add_argument(
         "--fractional", action="store_true", help="shifts that are not whole pixels"
@@ -133,7 +143,7 @@ def _add_example(parser: argparse.ArgumentParser) -> None:
 
 
 def _example(args: argparse.Namespace) -> None:
-    from platefuse.testing import PlateSpec, example_acquisitions, make_plate
+    from platefuse.testing import PlateSpec, example_acquisitions, make_plate, stage_errors
 
     options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
@@ -144,17 +154,20 @@ def _example(args: argparse.Namespace) -> None:
         options.pop("acquisitions", len(PlateSpec().acquisitions)),
         fractional=options.pop("fractional", False),
     )
-    known = {a.path: list(a.shift_px) for a in acquisitions}
-    make_plate(
-        args.path,
-        PlateSpec(
-            name=args.path.stem,
-            acquisitions=acquisitions,
-            noise=not options.pop("noise_free", False),
-            extra_attributes={KNOWN_SHIFTS: known},
-            **options,
-        ),
-    )
+    if options.pop("raw", False):
+        options = {"wells": ("B/02", "B/03", "B/04"), **options}
+        options |= {
+            "empty_wells": options["wells"][1:][-1:],
+            "stage_error_px": 2.0,
+            "tables": ("FOV_ROI_table", "well_ROI_table"),
+        }
+    noise = not options.pop("noise_free", False)
+    spec = PlateSpec(name=args.path.stem, acquisitions=acquisitions, noise=noise, **options)
+    known = {
+        KNOWN_SHIFTS: {a.path: list(a.shift_px) for a in acquisitions},
+        **({KNOWN_ERRORS: stage_errors(spec).tolist()} if spec.stage_error_px else {}),
+    }
+    make_plate(args.path, replace(spec, extra_attributes=known))
     print(f"Wrote the example plate {args.path}.")
 
 

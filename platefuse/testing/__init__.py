@@ -6,6 +6,7 @@ have. Of platefuse, this package imports the errors only: it must not share a mi
 that it tests.
 """
 
+from platefuse.testing.layout import stage_errors
 from platefuse.testing.plate import make_plate
 from platefuse.testing.scene import Scene, Window
 from platefuse.testing.spec import AcquisitionSpec, PlateSpec, example_acquisitions
@@ -20,4 +21,5 @@ __all__ = [
     "Window",
     "example_acquisitions",
     "make_plate",
+    "stage_errors",
 ]

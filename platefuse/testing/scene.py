@@ -75,11 +75,11 @@ class Scene:
     well: int
 
     @property
-    @property
     def is_empty(self) -> bool:
         """Whether the well has no tissue."""
         return self.spec.wells[self.well] in self.spec.empty_wells
 
+    @property
     def ids(self) -> NDArray[np.int64]:
         """Ids of all nuclei, inside and around the mosaic."""
         return np.arange(1, len(self.centres) + 1) + self.spec.label_offset

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from platefuse.storage.files import write_json
 from platefuse.workflow.status import plate_status
 
 CLONE = Path(__file__).parents[2]
+FOUND = "  B/03  1            +7 -12  +7 -12  0.0"
 FOLDERS = ("platefuse", "workflow", "scripts", "config", "profiles", "example")
 FILES = ("Makefile", "Snakefile", "environment.yml", "requirements.lock", "requirements-dev.lock")
 
@@ -48,8 +50,9 @@ def test_demo_runs_and_runs_again(clone: Path) -> None:
     plate = clone / "example" / "demo.zarr"
     first = make_demo(clone)
     assert first.returncode == 0, first.stderr
-    assert "24 of 24 steps (100%) done" in first.stderr
-    assert "  B/03  1            +7 -12  +7 -12\n" in first.stdout
+    assert "9 of 9 steps (100%) done" in first.stderr
+    assert FOUND in first.stdout
+    assert re.search(r"B/04  1 +\+7 -12 +– +– +4 empty\n", first.stdout)
     assert plate_status(plate).complete
 
     again = make_demo(clone)
@@ -64,18 +67,19 @@ def test_demo_runs_and_runs_again(clone: Path) -> None:
     shutil.rmtree(plate)
     last = make_demo(clone)
     assert last.returncode == 0, last.stderr
-    assert "  B/03  1            +7 -12  +7 -12\n" in last.stdout
+    assert FOUND in last.stdout
 
     # The comparison fails where a shift is not the known one.
     file = plate / "B" / "03" / "1" / ".zattrs"
-    known = {"0": [0, 0], "1": [7, -11.98], "2": [-5, 9]}
+    known = {"0": [0, 0], "1": [7, -11], "2": [-5, 9]}
     write_json(file, {**read_attributes(file.parent), KNOWN_SHIFTS: known})
-    compared = run(clone, sys.executable, "example/compare.py", str(plate))
+    fields = "results/demo/fields.tsv"
+    compared = run(clone, sys.executable, "example/compare.py", str(plate), fields)
     assert compared.returncode == 1
-    assert "B/03/1 was moved by +7 -12, expected +7 -11.98" in compared.stderr
+    assert "B/03/1 has a field that is 1.0" in compared.stderr
 
 
 def test_comparison_needs_a_plate(clone: Path) -> None:
-    done = run(clone, sys.executable, "example/compare.py", "none.zarr")
+    done = run(clone, sys.executable, "example/compare.py", "none.zarr", "none.tsv")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("compare: ")
