@@ -10,17 +10,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from platefuse.fusion.api import fuse
+    from platefuse.measuring.api import stitch
     from platefuse.measuring.pair import measure_shift
     from platefuse.registration.api import apply_registration_to_image, write_registered_zarr
 
 __version__ = "0.1.0"
 
-__all__ = ["apply_registration_to_image", "fuse", "measure_shift", "write_registered_zarr"]
+__all__ = [
+    "apply_registration_to_image",
+    "fuse",
+    "measure_shift",
+    "stitch",
+    "write_registered_zarr",
+]
 
 _HOMES = {
     "apply_registration_to_image": "platefuse.registration.api",
     "fuse": "platefuse.fusion.api",
     "measure_shift": "platefuse.measuring.pair",
+    "stitch": "platefuse.measuring.api",
     "write_registered_zarr": "platefuse.registration.api",
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from platefuse.engine.sources import ChunkStore
 from platefuse.errors import ImageError
 from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.geometry import Box, Pixels, grid_box, grid_indices
@@ -41,13 +42,13 @@ class ChunkedArray:
 
     Parameters
     ----------
-    array : StoredArray
+    array : ChunkStore
         The array.
     counter : ReadCounter
         Counts what is decoded.
     """
 
-    def __init__(self, array: StoredArray, counter: ReadCounter) -> None:
+    def __init__(self, array: ChunkStore, counter: ReadCounter) -> None:
         self.shape, self.dtype, self.chunks = array.shape, array.dtype, array.chunk
         self._array, self._counter, self._lock = array, counter, Lock()
         self._kept: OrderedDict[tuple[int, ...], Pixels] = OrderedDict()

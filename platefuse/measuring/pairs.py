@@ -94,10 +94,10 @@ class Measuring:
             moving_pattern=None if second is None else second.of_moving,
         )
         measured = found.as_pair(pair.kind, reference.field.key, moving.field.key)
-        return _finite(measured, self.options.max_shift / moving.field.pixel_um[-1])
+        return finite(measured, self.options.max_shift / moving.field.pixel_um[-1])
 
 
-def _finite(pair: PairMeasure, most_px: float) -> PairMeasure:
+def finite(pair: PairMeasure, most_px: float) -> PairMeasure:
     """A pair without NaN and infinity: nothing was found, and is as uncertain as can be."""
 
     def of(values: Vector, otherwise: float) -> Vector:
