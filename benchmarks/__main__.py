@@ -14,8 +14,9 @@ from benchmarks.memory import run_memory
 from benchmarks.registration import run_registration
 from benchmarks.report import load_warning, measured_on, write_section
 from benchmarks.tables import Section
+from benchmarks.well import run_well
 
-SUITES = ("registration", "fusion", "memory", "dryrun")
+SUITES = ("registration", "fusion", "well", "memory", "dryrun")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,6 +41,7 @@ def _suites(options: argparse.Namespace) -> dict[str, Callable[[], Section]]:
     return {
         "registration": lambda: run_registration(rounds=rounds, small=small, peers=peers),
         "fusion": lambda: run_fusion(rounds=rounds, small=small, peers=peers, only=options.case),
+        "well": lambda: run_well(rounds=rounds, small=small),
         "memory": lambda: run_memory(rounds=rounds, small=small),
         "dryrun": lambda: run_dryrun(rounds=rounds, small=small),
     }
