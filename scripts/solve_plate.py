@@ -12,7 +12,7 @@ def solve_plate(job: _job.Job) -> SolvedPlate:
     solved = plate.solve_plate(wells, job.measure, job.request.reference_acquisition)
     if job.given["store"]:
         write_registered_tables(job.plate, solved.places, job.request, job.options.tile_table)
-    return plate.write_solution(solved, wells, job.plate.path.name, *job.outputs[1:])
+    return plate.write_solution(solved, wells, job.given["name"], *job.outputs[1:])
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def write_solution(
     wells : sequence of MeasuredWell
         What it was solved from.
     plate : str
-        Name of the plate.
+        Name of the plate in the config.
     fields, pairs : str
         Paths of the two tables.
     """

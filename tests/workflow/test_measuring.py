@@ -43,6 +43,7 @@ def test_a_raw_plate_is_measured_and_fused(tmp_path: Path) -> None:
     assert "Nothing to be done" in folder.succeed()
 
     fields = rows(tmp_path / "results" / "p" / "fields.tsv")
+    assert {row["plate"] for row in fields} == {"p"}
     statuses = {row["status"] for row in fields if row["well"] == "B/04"}
     assert statuses == {"empty"}
     errors = []

@@ -52,6 +52,7 @@ rule solve_plate:
         runtime=30,
     params:
         plate=plate_path,
+        name="{plate}",
         images=CONFIG.images,
         options=FUSION_OPTIONS,
         request=REQUEST,
