@@ -98,6 +98,13 @@ class Box:
             tuple(b + o for b, o in zip(self.stop, offset, strict=True)),
         )
 
+    def scaled(self, factors: Sequence[int]) -> Box:
+        """The box of the finer pixels that its pixels group, `factors` of them on each axis."""
+        return Box(
+            tuple(a * f for a, f in zip(self.start, factors, strict=True)),
+            tuple(b * f for b, f in zip(self.stop, factors, strict=True)),
+        )
+
     def dilated(self, margin: Sequence[int]) -> Box:
         """The box widened by a margin on each of its last axes, as many as there are margins."""
         wide = (0,) * (len(self.start) - len(margin)) + tuple(margin)

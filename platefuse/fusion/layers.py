@@ -151,11 +151,13 @@ class FieldImage:
         first_channel : int
             Index in the fused image of the first channel.
         """
+        fields = self._taken if image is self.image else self.fields
+        image = self._at_spacing(image, frame, fields)
         stored = StoredArray.open(image.level_paths[0])
         whole: ChunkStore = stored if axes == image.axes else ExpandedArray(stored, axes.index("c"))
         source, lead = Source(whole), len(axes) - len(image.spatial)
         views, precision = [], self.precision_px
-        for field in self._taken if image is self.image else self.fields:
+        for field in fields:
             inner = field.box(image, self.image)
             if inner.empty:
                 continue
@@ -170,6 +172,27 @@ class FieldImage:
             )
             views.append(view)
         return views
+
+    def _at_spacing(self, image: Multiscale, frame: Frame, fields: Sequence[Field]) -> Multiscale:
+        """An image or label without the levels that are finer than the frame needs.
+
+        A level is used if it groups whole pixels of level 0 and every field begins and ends at one
+        of its pixels.
+        """
+        spacing = frame.by_axis(frame.spacing)
+        whole = [field.box(image, self.image) for field in fields]
+        for level in reversed(range(1, len(image.paths))):
+            coarse = image.from_level(level)
+            size = np.array(list(coarse.pixel_size_um.values()))
+            exact = size / list(image.pixel_size_um.values())
+            ratio = np.rint(exact).astype(int).tolist()
+            is_coarser = (size > np.array([spacing[a] for a in image.spatial]) * (1 + 1e-6)).any()
+            if is_coarser or not np.allclose(exact, ratio, rtol=1e-3):
+                continue
+            boxes = [field.box(coarse, self.image) for field in fields]
+            if all(box.scaled(ratio) == own for box, own in zip(boxes, whole, strict=True)):
+                return coarse
+        return image
 
     @cached_property
     def _taken(self) -> list[Field]:

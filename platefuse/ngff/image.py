@@ -93,6 +93,11 @@ class Multiscale:
         """The folder of each level's array, finest first."""
         return [self.path / path for path in self.paths]
 
+    def from_level(self, level: int) -> Self:
+        """The same image without the levels that are finer than this one."""
+        paths, scales, levels = self.paths[level:], self.scales[level:], self.levels[level:]
+        return replace(self, paths=paths, scales=scales, levels=levels)
+
     @property
     def spatial(self) -> str:
         """The axes in space, in array order, for example ``"zyx"``."""

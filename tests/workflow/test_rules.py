@@ -33,7 +33,8 @@ def directives(body: str) -> dict[str, str]:
 def test_the_rules_are_those_of_the_design() -> None:
     assert sorted(rules()) == sorted(script.stem for script in SCRIPTS)
     assert set(rules()) == {
-        "measure_well", "solve_plate", "register_image", "copy_tables", "swap_image", "discard_backups", "publish_registered",
+        "measure_well", "solve_plate",
+        "register_image", "copy_tables", "swap_image", "discard_backups", "publish_registered",
         "fuse_part", "fuse_well", "finish_fused_plate",
     }  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 from platefuse import apply_registration_to_image
 from platefuse.errors import ConfigError, ImageError, MetadataError, PlateError, ViewError
@@ -262,3 +263,42 @@ def test_a_well_registered_by_its_well_table_is_one_field(
         )
         fused = read_level(tmp_path / "fused.zarr" / "B" / "02" / image.name)
         np.testing.assert_array_equal(fused, read_level(image.live)[inside])
+
+
+def change_level_0(plate: Path) -> None:
+    """Give all pixels of level 0 another value: what is made from level 1 stays the same."""
+    for level in plate.glob("*/*/*/0"):
+        zarr.open_array(level, mode="r+")[...] = 7
+
+
+@pytest.mark.parametrize(("factor", "level"), [(2.0, 1), (3.0, 1), (1.5, 0)])
+def test_a_stored_level_is_read_if_it_is_fine_enough(
+    tmp_path: Path, factor: float, level: int
+) -> None:
+    path = FOUR.write(tmp_path / "p.zarr")
+    spacing = {"y": factor * PIXEL_UM, "x": factor * PIXEL_UM}
+    options = replace(OPTIONS, output_spacing=spacing)
+    well = well_of(path)
+    fuse_well(well, tmp_path / "whole.zarr", options)
+    change_level_0(path)
+    fuse_well(well, tmp_path / "coarse.zarr", options)
+    whole, coarse = (
+        read_level(tmp_path / name / "B" / "03" / "0") for name in ("whole.zarr", "coarse.zarr")
+    )
+    assert np.array_equal(whole, coarse) is (level > 0)
+
+
+def test_a_level_that_does_not_group_whole_pixels_is_not_read(tmp_path: Path) -> None:
+    path = FOUR.write(tmp_path / "p.zarr")
+    for file in path.glob("B/03/*/.zattrs"):
+        attributes = json.loads(file.read_text())
+        datasets = attributes["multiscales"][0]["datasets"]
+        datasets[1]["coordinateTransformations"][0]["scale"][2:] = [1.5 * PIXEL_UM] * 2
+        file.write_text(json.dumps(attributes))
+    options = replace(OPTIONS, output_spacing={"y": 2 * PIXEL_UM, "x": 2 * PIXEL_UM})
+    fuse_well(well_of(path), tmp_path / "fused.zarr", options)
+    before = read_level(tmp_path / "fused.zarr" / "B" / "03" / "0")
+    change_level_0(path)
+    fuse_well(well_of(path), tmp_path / "again.zarr", options)
+    assert before.max() > 7
+    assert read_level(tmp_path / "again.zarr" / "B" / "03" / "0").max() == 7
