@@ -10,9 +10,10 @@ from platefuse.measuring.receipt import MeasuredWell
 def measure_well(job: _job.Job) -> MeasuredWell:
     """Measure the well's fields against the reference, and against their neighbours."""
     reader = LayerReader(job.options, job.read_as)
+    nulls = max(2, -(-well.NULLS // len(job.plate.wells)))  # the plate needs enough of all wells
     return well.measure_well(
         job.well, reader, job.pairs, job.request.reference_acquisition,
-        others=wells_after(job.plate, job.well), threads=job.threads,
+        others=wells_after(job.plate, job.well), nulls=nulls, threads=job.threads,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from platefuse.errors import ImageError
@@ -171,19 +171,49 @@ def measure_shift(
     >>> found.status, [round(v, 2) for v in found.shift_px]
     ('measured', [7.0, 3.0])
     """
+    patterns = reference_pattern, moving_pattern
+    measure = _begin(reference, moving, offset_px, max_shift_px, min_overlap, patterns)
+    return measure.result() if measure.found_any else measure.nothing()
+
+
+def score_shift(
+    reference: Any,
+    moving: Any,
+    *,
+    offset_px: Sequence[float],
+    max_shift_px: Sequence[float],
+    reference_pattern: FixedPattern | None = None,
+    moving_pattern: FixedPattern | None = None,
+) -> Shift:
+    """The best score of two images that cannot match, for a null distribution.
+
+    As `measure_shift`, without what follows the search: the shift is that of the coarse level, and
+    the status is ``ambiguous``, or ``empty`` if nothing correlates at all.
+    """
+    patterns = reference_pattern, moving_pattern
+    measure = _begin(reference, moving, offset_px, max_shift_px, None, patterns)
+    return measure.unrefined() if measure.found_any else measure.nothing()
+
+
+def _begin(
+    reference: Any,
+    moving: Any,
+    offset_px: Sequence[float] | None,
+    max_shift_px: float | Sequence[float],
+    min_overlap: float | None,
+    patterns: tuple[FixedPattern | None, FixedPattern | None],
+) -> _Measure:
+    """Check the arguments, and search at the coarse level."""
     levels = Levels.of(reference, "reference"), Levels.of(moving, "moving")
     axes = _axes(levels)
     offset = _vector(0.0 if offset_px is None else offset_px, axes, "offset_px")
     most = _vector(max_shift_px, axes, "max_shift_px")
     if min(most) < 0:
         raise ImageError(f"max_shift_px is {max_shift_px!r}; expected 0 or more on every axis.")
-    patterns = reference_pattern, moving_pattern
     request = Request((offset[-2], offset[-1]), (most[-2], most[-1]), min_overlap)
     found = search(*levels, request, patterns)
-    noise = found.surface.noise()
-    peaks = found.surface.peaks()
-    measure = _Measure(levels, patterns, offset, most, found, noise, peaks)
-    return measure.result() if peaks and noise > 0 else measure.nothing()
+    noise, peaks = found.surface.noise(), found.surface.peaks()
+    return _Measure(levels, patterns, offset, most, found, noise, peaks)
 
 
 def _axes(levels: tuple[Levels, Levels]) -> int:
@@ -214,6 +244,11 @@ class _Measure:
     search: Search
     noise: float
     peaks: list[Peak]
+
+    @property
+    def found_any(self) -> bool:
+        """Whether anything correlates."""
+        return bool(self.peaks) and self.noise > 0
 
     @property
     def texture(self) -> float:
@@ -249,6 +284,22 @@ class _Measure:
             agreement=fine.agreement,
             angle_deg=fine.angle_deg,
             status=status,
+        )
+
+    def unrefined(self) -> Shift:
+        """The best peak of the search, judged by nothing: ``ambiguous``."""
+        best = next((p for p in self.peaks if p.lag in self.search.lags), self.peaks[0])
+        place = (self.offset[0], *self.search.displacement(best))[-len(self.offset) :]
+        whole = [round(v) for v in place[-2:]]
+        shapes = self.levels[0].shape, self.levels[1].shape
+        return replace(
+            self.nothing(),
+            shift_px=tuple(p - o for p, o in zip(place, self.offset, strict=True)),
+            score_at_zero=self.search.surface.at(self.search.lag(self.offset[-2:])),
+            score=best.score,
+            height=best.height / self.noise,
+            overlap=overlap_box(*shapes, whole).size / min(math.prod(s) for s in shapes),
+            status="ambiguous",
         )
 
     def nothing(self) -> Shift:

@@ -12,7 +12,7 @@ from platefuse.measuring.candidates import Candidate
 from platefuse.measuring.field_pixels import FieldPixels
 from platefuse.measuring.model import PairMeasure, Vector
 from platefuse.measuring.options import PairOptions
-from platefuse.measuring.pair import measure_shift
+from platefuse.measuring.pair import measure_shift, score_shift
 from platefuse.measuring.stage_axes import Probe
 
 _CAMERA_PX = 0.5
@@ -85,7 +85,8 @@ class Measuring:
         numbers = reference.field.key.acquisition, moving.field.key.acquisition
         # Patterns of different fields: what chance leaves in them must not be the same.
         first, second = (patterns.get(number) for number in numbers)
-        found = measure_shift(
+        measure = score_shift if pair.kind == "null" else measure_shift
+        found = measure(
             list(reference.levels),
             list(moving.levels),
             offset_px=pair.offset_px[-axes:],

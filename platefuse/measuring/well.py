@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 _MATCHING = 0.3
 """Share of the neighbours that match if the axes of the stage are right."""
 
-NULLS = 12
-"""Most pairs of each kind that a well adds to the null distribution of its plate."""
+NULLS = 24
+"""Pairs of each kind in the null distribution of a plate, at least."""
 
 
 def measure_well(
@@ -39,6 +39,7 @@ def measure_well(
     reference: int,
     *,
     others: Iterable[Well] = (),
+    nulls: int = NULLS,
     threads: int = 1,
 ) -> MeasuredWell:
     """Measure every field of a well against the fields of the reference that it overlaps.
@@ -59,6 +60,8 @@ def measure_well(
     others : iterable of Well
         More wells of the plate, for the fixed pattern of the camera, if it takes more fields than
         the well has.
+    nulls : int
+        Most pairs of each kind that the well adds to the null distribution of its plate.
     threads : int
         Number of threads; the result does not depend on it.
 
@@ -79,7 +82,7 @@ def measure_well(
         textures = list(pool.map(lambda p: field_texture(p.levels), pixels))
         fields = [replace(p.field, texture=t) for p, t in zip(pixels, textures, strict=True)]
         work = Measuring(pixels, options, pool)
-        candidates = choose_pairs(fields, reference, stitch=options.stitch, nulls=NULLS)
+        candidates = choose_pairs(fields, reference, stitch=options.stitch, nulls=nulls)
         pairs = work.measure(candidates)
         if work.is_suspicious(pairs, candidates):
             more = more_fields(reader, others, options.channel, counter)

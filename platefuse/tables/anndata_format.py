@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +134,56 @@ def write_anndata(
         )
         if is_empty and member not in (members or _MAPPINGS):
             del written[member]
+
+
+def write_numbers(
+    group: zarr.Group,
+    name: str,
+    numbers: NDArray[np.floating],
+    rows: Sequence[str],
+    columns: Sequence[str],
+) -> None:
+    """Write a table of numbers into a group, with the files that `write_anndata` writes.
+
+    Anndata is not imported, which takes longer than a small well takes to fuse.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        Where the table goes; its Zarr format is the table's.
+    name : str
+        Name of the table; an old table of that name is replaced.
+    numbers : ndarray of float, shape (rows, columns)
+        The numbers.
+    rows, columns : sequence of str
+        Names of the rows (index ``FieldIndex``) and of the columns.
+    """
+    if name in group:
+        del group[name]
+    table = group.create_group(name, attributes=_encoding("anndata", "0.1.0"))
+    table.create_array("X", data=numbers).attrs.update(_encoding("array", "0.2.0"))
+    _write_index(table, "obs", "FieldIndex", rows)
+    _write_index(table, "var", "_index", columns)
+    for member in _MAPPINGS:
+        table.create_group(member, attributes=_encoding("dict", "0.1.0"))
+
+
+def _write_index(table: zarr.Group, name: str, index: str, texts: Sequence[str]) -> None:
+    """Write a data frame that has an index and no columns."""
+    import numpy as np
+    from zarr.dtype import VariableLengthUTF8
+
+    attributes = {"column-order": [], "_index": index, **_encoding("dataframe", "0.2.0")}
+    frame = table.create_group(name, attributes=attributes)
+    length = len(texts)
+    dtype: Any = VariableLengthUTF8()
+    array = frame.create_array(index, shape=(length,), chunks=(max(1, length),), dtype=dtype)
+    array[...] = np.array(list(texts), dtype=object)
+    array.attrs.update(_encoding("string-array", "0.2.0"))
+
+
+def _encoding(kind: str, version: str) -> dict[str, Any]:
+    return {"encoding-type": kind, "encoding-version": version}
 
 
 async def _texts(group: AsyncGroup, name: str) -> list[str | None]:

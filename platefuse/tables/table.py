@@ -13,7 +13,7 @@ from platefuse.ngff.metadata import FORMATS, V2, Format, all_attributes, is_node
 from platefuse.ngff.paths import safe_name
 from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import list_of
-from platefuse.tables.anndata_format import write_anndata
+from platefuse.tables.anndata_format import write_numbers
 from platefuse.tables.backends import BACKENDS, backend_of, find_backend
 
 STANDARD_NAMES = ("FOV_ROI_table", "well_ROI_table")
@@ -252,20 +252,14 @@ def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, floa
     rows : mapping of str to mapping
         For each ROI its columns, all of the same names.
     """
-    import anndata
     import numpy as np
-    import pandas as pd
     import zarr
 
-    frame = pd.DataFrame.from_dict(dict(rows), orient="index")
-    table = anndata.AnnData(
-        X=frame.to_numpy(np.float32),
-        obs=pd.DataFrame(index=frame.index.astype(str).rename("FieldIndex")),
-        var=pd.DataFrame(index=frame.columns.astype(str)),
-    )
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    numbers = np.array([[row[c] for c in columns] for row in rows.values()], np.float32)
     folder = image / "tables"
     group = zarr.open_group(folder, mode="a", zarr_format=(Format.of(image) or V2).number)
-    write_anndata(group, name, table)
+    write_numbers(group, name, numbers.reshape(len(rows), len(columns)), list(rows), columns)
     group[name].attrs.update(
         {"type": "roi_table", "fractal_table_version": "1", "backend": "anndata"}
     )

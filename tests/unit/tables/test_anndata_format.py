@@ -14,7 +14,7 @@ import zarr
 from platefuse import apply_registration_to_image
 from platefuse.errors import TableError
 from platefuse.ngff.metadata import all_attributes
-from platefuse.tables.anndata_format import write_anndata
+from platefuse.tables.anndata_format import write_anndata, write_numbers
 from platefuse.tables.backends import backend_of, copy_table
 from platefuse.tables.move import MovedRegion, move_table
 from platefuse.tables.table import read_table, table_names, write_roi_table
@@ -205,3 +205,30 @@ def test_nullable_texts_are_converted_in_both_directions(
     assert new.obs["number"].isna().tolist() == [False, True]
     encoding = encodings(tmp_path / "new")["obs/word"]
     assert encoding == ("nullable-string-array" if missing else "string-array")
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("count", [0, 1, 54])
+def test_numbers_are_written_as_anndata_writes_them(
+    tmp_path: Path, zarr_format: Any, count: int
+) -> None:
+    columns = ["x_micrometer", "len_x_micrometer", "µ"]
+    numbers = np.random.default_rng(1).random((count, 3)).astype(np.float32)
+    names = [f"FOV_{k}" for k in range(count)]
+    mine, theirs = (
+        zarr.open_group(tmp_path / name, mode="w", zarr_format=zarr_format) for name in "ab"
+    )
+    for _ in range(2):  # the second replaces the first
+        write_numbers(mine, "t", numbers, names, columns)
+    index = pd.Index(names, dtype=object, name="FieldIndex")
+    table = anndata.AnnData(numbers, pd.DataFrame(index=index), pd.DataFrame(index=columns))
+    write_anndata(theirs, "t", table)
+    files = [
+        {
+            p.relative_to(tmp_path / n): p.read_bytes()
+            for p in (tmp_path / n).rglob("*")
+            if p.is_file()
+        }
+        for n in "ab"
+    ]
+    assert files[0] == files[1]
