@@ -47,7 +47,7 @@ VERSION_TESTS := tests/unit platefuse
 
 EXAMPLE := example/demo.zarr
 
-.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest writers bench lint config lock clean FORCE
+.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest writers bench accuracy lint config lock clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -90,7 +90,12 @@ writers: setup-dev ## let the newest ngio, iohub and acquire-zarr write the plat
 	@$(BIN)/python -m tests.writers.make_archive --newest
 
 bench: setup-dev ## measure speed and memory against the peers
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(SUITE)
+
+# `make accuracy` and `make bench accuracy` run this suite only.
+accuracy: bench ## measure the errors of registration against the peers
+
+SUITE = $(if $(filter accuracy,$(MAKECMDGOALS)),accuracy --repeats 1)
 
 lint: setup-dev ## check style, types and the workflow
 	$(BIN)/ruff check

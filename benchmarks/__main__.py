@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
+from benchmarks.accuracy import PLATES, run_accuracy
 from benchmarks.dryrun import run_dryrun
 from benchmarks.fusion import CASES, run_fusion
 from benchmarks.memory import run_memory
@@ -17,6 +18,8 @@ from benchmarks.tables import Section
 from benchmarks.well import run_well
 
 SUITES = ("registration", "fusion", "well", "memory", "dryrun")
+ALONE = ("accuracy",)
+"""Suites that are run by their name only: what they find does not depend on the machine."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,6 +47,9 @@ def _suites(options: argparse.Namespace) -> dict[str, Callable[[], Section]]:
         "well": lambda: run_well(rounds=rounds, small=small),
         "memory": lambda: run_memory(rounds=rounds, small=small),
         "dryrun": lambda: run_dryrun(rounds=rounds, small=small),
+        "accuracy": lambda: run_accuracy(
+            rounds=rounds, small=small, peers=peers, only=options.case
+        ),
     }
 
 
@@ -53,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure platefuse, other programs and the codec limit. The environments of "
         "the other programs and the images are made once and kept in benchmarks/.",
     )
-    parser.add_argument("suite", nargs="?", default="all", choices=(*SUITES, "all"))
+    parser.add_argument("suite", nargs="?", default="all", choices=(*SUITES, *ALONE, "all"))
     parser.add_argument("--repeats", type=_at_least_one, default=3, help="rounds (default 3)")
     parser.add_argument("--small", action="store_true", help="tiny images, to test the harness")
     parser.add_argument("--no-peers", action="store_true", help="no other programs")
@@ -61,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         "--case",
         action="append",
         default=[],
-        choices=[case.spec.name for case in CASES],
-        help="only this case of the fusion suite; may be given several times",
+        choices=[*(case.spec.name for case in CASES), *PLATES],
+        help="only this case of the fusion or accuracy suite; may be given several times",
     )
     return parser
 

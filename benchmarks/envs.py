@@ -72,6 +72,8 @@ class Peer:
 
 FRACTAL = tuple(Peer("fractal-tasks-core", version) for version in ("1.6.0", "2.1.0"))
 STITCHER = tuple(Peer("multiview-stitcher", version) for version in ("0.1.48", "0.1.62"))
+ALIGNER = Peer("ashlar", "1.20.0")
+MIST = Peer("m2stitch", "0.7.2")
 
 
 def _run(command: list[str]) -> None:

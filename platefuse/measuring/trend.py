@@ -18,6 +18,8 @@ _USUAL_STEP_PX = 2.0
 _SHARPEST_PX = 0.05
 _TAIL, _NARROWER, _ITERATIONS = 2.4, 0.7, 60
 _REJECTED_PX, _REJECTED_SPREADS = 2.0, 4.0
+_FEW, _USUAL_PX = 6, 1.0
+"""So many shifts hold the spread of few by a usual one."""
 _MOST_COMPARED = 2000
 
 
@@ -133,8 +135,14 @@ def find_agreement(shifts: Shifts, *, rigid: bool) -> Agreement:
         accepted, plate = _accept(shifts, level, limit)
         centre = _medians(level, shifts.well, accepted, count)
         spread = spread_of((level - centre[shifts.well])[accepted])
-        limit = max(_REJECTED_PX, _REJECTED_SPREADS * spread)
+        limit = max(_REJECTED_PX, _REJECTED_SPREADS * _likely_spread(spread, int(accepted.sum())))
     return Agreement(trend, accepted, centre, plate, spread)
+
+
+def _likely_spread(spread: float, values: int) -> float:
+    """A spread, held by a usual one where it is of few values, which may be alike by chance."""
+    square = values * spread**2 + _FEW * _USUAL_PX**2
+    return float(np.sqrt(square / (values + _FEW)))
 
 
 def fit_trend(shifts: Shifts, *, rigid: bool) -> Trend:

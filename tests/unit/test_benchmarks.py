@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import zarr
 
-from benchmarks import compare, data, envs, measure, registration, report, scenes
+from benchmarks import accuracy, compare, data, envs, measure, raw, registration, report, scenes
 from benchmarks.compare import LIMITS
 from benchmarks.fusion import CASES, Case, run_case
 from benchmarks.jobs import codec, protocol, sims
@@ -22,6 +22,7 @@ from benchmarks.same_plates import files
 from benchmarks.same_plates.__main__ import compare_case
 from benchmarks.same_plates.cases import CASES as SAME_PLATES_CASES
 from benchmarks.tables import Section, Table
+from platefuse.measuring.pair import measure_shift
 
 TINY = scenes.FieldsSpec("tiny", field_shape=(2, 40, 50), channels=2, jitter_px=(0, 2, 2))
 
@@ -372,3 +373,56 @@ def test_fusion_is_measured(home: Path) -> None:
     alone, anywhere = sides["platefuse"][-1].split(", ")
     assert float(alone) <= 0.5
     assert float(anywhere) <= 0.5
+
+
+class TestAccuracy:
+    def test_errors_are_of_fields_with_tissue_and_flung_ones_of_all(self) -> None:
+        places = np.array([[0, 0], [0, 90], [90, 0], [3, 4], [3, 94], [93, 4]], float)
+        truth = accuracy.Truth(
+            places,
+            np.array([True, True, True, True, True, False]),
+            np.array([0, 1, 2, 0, 1, 2]),
+            ["B/02"] * 6,
+            places,
+        )
+        found = places + 7  # where the whole well is does not count
+        found[1] += (0, 0.5)  # which its own shift makes good
+        found[4] += (0.3, 0.9)
+        found[5] += (40, 0)  # without tissue
+        errors = accuracy.errors_of(found.tolist(), truth)
+        assert errors.positions == pytest.approx([0, 0.5, 0])
+        assert errors.shifts == pytest.approx([0, 0.5])
+        assert errors.flung == 1
+        half = accuracy.errors_of([*found[:3].tolist(), None, None, None], truth)
+        assert len(half.shifts) == 0
+        assert half.flung == 0
+
+    def test_an_affine_stage_is_fitted_to_most_fields(self) -> None:
+        stage = np.array(list(np.ndindex(6, 9)), float) * 460
+        true = stage @ np.array([[1.001, 0.016], [-0.016, 1.002]]) + (5, -7)
+        found = true + np.random.default_rng(0).normal(0, 0.3, stage.shape)
+        found[:12] += 200
+        assert np.abs(accuracy.affine_stage(stage, found) - true).max() < 0.5
+
+    def test_a_raw_plate_shows_its_tissue_where_its_truth_says(self, tmp_path: Path) -> None:
+        spec = raw.RawSpec("tiny", grid=(1, 1), side=200, angles_deg=(0, 0, 0.5), seed=3)
+        spec.write(tmp_path / "p")
+        truth = accuracy.read_truth(tmp_path / "p")
+        pixels = [
+            zarr.open_array(tmp_path / "p" / "plate.zarr" / "B" / "02" / str(n) / "0", mode="r")
+            for n in range(3)
+        ]
+        for n in (1, 2):
+            found = measure_shift(pixels[0][0, 0], pixels[n][0, 0], max_shift_px=20)
+            expected = truth.places_px[n] - truth.places_px[0]
+            assert (
+                np.abs(found.shift_px - expected).max() < 0.2
+            )  # it is of the middle of the overlap
+
+    def test_a_tiny_run(self, home: Path) -> None:
+        section = accuracy.run_accuracy(rounds=1, small=True, peers=False)
+        (table,) = section.tables
+        assert [row[0] for row in table.rows] == ["(stage)", "platefuse"]
+        shifts, positions = (float(v.split(", ")[-1]) for v in table.rows[1][1:3])
+        assert shifts < 0.3
+        assert positions < 0.5
