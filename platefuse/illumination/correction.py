@@ -17,7 +17,7 @@ from platefuse.illumination.profiles import pixels, summary
 from platefuse.ngff.channels import channel_count, channel_names
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import is_node
-from platefuse.records import AppliedProfile, RegistrationRecord
+from platefuse.records import AppliedProfile, FusedImageRecord, RegistrationRecord
 from platefuse.storage.arrays import StoredArray
 from platefuse.tables.boxes import boxes_in
 from platefuse.tables.table import read_table, table_path
@@ -123,8 +123,14 @@ class Illumination:
         Raises
         ------
         PlatefuseError
-            If its channels are not named, or its fields have not the shape of a profile.
+            If its channels are not named, its fields do not have the shape of a profile, or it is a
+            fused image, which has no camera fields any more.
         """
+        if FusedImageRecord.read(image.path) is not None:
+            raise RecordError(
+                f"{image.path}: this image was fused by platefuse, so its pixels are not those of "
+                f"one camera field, and {_KEY} is for raw images. Set it to null."
+            )
         chosen = self._chosen(image)
         fields = camera_fields(image, self.tile_table) if chosen else {}
         for channel in chosen.values():
@@ -139,7 +145,7 @@ class Illumination:
                     )
 
     def applied(self, image: Multiscale) -> dict[str, AppliedProfile]:
-        """The profiles that are to be applied to an image; empty if it has none of the channels."""
+        """The profiles that an image is to be corrected by; empty without any of the channels."""
         return {channel: self._identity(channel) for channel in self._chosen(image).values()}
 
     def flat_field(self, image: Multiscale, axes: str | None = None) -> FlatField | None:

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "illumination": _WELL,
     "registration": _RAW,
     "fusion": _RAW,
-    "measuring": _WELL | {"registration", "fusion"},
+    "measuring": _RAW | {"registration", "fusion"},
     "workflow": _RAW | {"registration", "fusion", "measuring"},
     "cli": _ALL | {"testing"},
     "testing": {"errors"},  # it must not share a mistake with the code that it tests
