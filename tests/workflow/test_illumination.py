@@ -17,7 +17,7 @@ def test_stored_and_straight_from_the_raw_images(fresh: Folder, tmp_path: Path) 
     profiles = Profiles.write(tmp_path / "profiles", spec.field_shape, dark=100.0)
     straight = {"registration": {"store": False}, "fusion": {"method": "first"}}
     before = fingerprint(fresh.plate)
-    exact = profiles.corrected_plate(fresh.plate, tmp_path / "exact.zarr", spec, "uint16")
+    exact = profiles.corrected_plate(fresh.plate, tmp_path / "exact.zarr", spec, "float64")
 
     fresh.configure(illumination={"GFP": profiles.config["DAPI"]}, **straight)
     assert "names the channel 'GFP', which no image has" in fresh.fail()
