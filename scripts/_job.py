@@ -30,6 +30,7 @@ reuse_blocks()  # at import: the scripts import what starts threads afterwards
 
 if TYPE_CHECKING:
     from platefuse.fusion.options import FusionOptions
+    from platefuse.illumination.correction import Illumination
     from platefuse.workflow.sources import FusionSources
 
 logger = logging.getLogger("platefuse")
@@ -109,8 +110,16 @@ class Job:
         given = self.given
         request = self.request if given["request"] else None
         return FusionSources(
-            self.options, self.read_as, request, given["store"], places=given["places"]
+            self.options, self.read_as, request, given["store"], given["places"], self.illumination
         )
+
+    @property
+    def illumination(self) -> Illumination | None:
+        """How raw pixels are corrected."""
+        from platefuse.illumination.correction import Illumination
+
+        given = self.given["illumination"]
+        return Illumination.of_config(**given) if given else None
 
     @property
     def pairs(self) -> PairOptions:

@@ -7,7 +7,9 @@ from platefuse.registration import stage
 
 def register_image(job: _job.Job) -> ImageReceipt:
     """Stage the registered image."""
-    return stage.register_image(job.image, job.request, threads=job.threads)
+    return stage.register_image(
+        job.image, job.request, illumination=job.illumination, threads=job.threads
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import zarr
 
 from platefuse.fusion import well as fusion
 from platefuse.fusion.options import FusionOptions
+from platefuse.illumination.correction import Illumination
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well
@@ -50,11 +51,12 @@ def fuse(
     output: Path | None = None,
     store: bool = True,
     read_as: InputOptions = AUTO,
+    illumination: Illumination | None = None,
     **options: Any,
 ) -> Path:
     """Fuse a whole plate as the workflow does; parts of a scattered well in any order."""
     wanted = FusionOptions(**{"output_chunksize": SMALL_CHUNKS, **options})
-    sources = FusionSources(wanted, read_as, request, store)
+    sources = FusionSources(wanted, read_as, request, store, illumination=illumination)
     found, fused = Plate.open(plate), output or fused_plate_path(plate)
     for well in found.read_wells():
         for part in reversed(range(scatter if scatter > 1 else 0)):

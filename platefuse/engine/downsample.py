@@ -113,8 +113,22 @@ def to_dtype(values: Pixels, dtype: np.dtype[np.generic]) -> Pixels:
         highest = math.nextafter(highest, 0)
     if values.dtype == np.float32 and dtype.itemsize > 2:
         values = values.astype(np.float64)
-    rounded = np.rint(values)
-    return np.clip(rounded, limits.min, highest, out=rounded).astype(dtype)
+    return _rounded(values, dtype, limits.min, highest)
+
+
+def _rounded(values: Pixels, dtype: np.dtype[np.generic], low: float, high: float) -> Pixels:
+    """Floats rounded, clipped and converted; a large block in strips that stay in the cache."""
+    out = np.empty(values.shape, dtype)
+    if values.flags.c_contiguous:
+        values, flat = values.reshape(-1), out.reshape(-1)
+    else:
+        values, flat = values[None], out[None]
+    step = max(1, _STRIP_BYTES // values.itemsize)
+    for first in range(0, len(values), step):
+        rounded = np.rint(values[first : first + step])
+        np.clip(rounded, low, high, out=rounded)
+        np.copyto(flat[first : first + step], rounded, casting="unsafe")
+    return out
 
 
 def _is_plane_by_two(block: Pixels, factors: tuple[int, ...]) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
+from platefuse.engine.flat_field import FlatField
 from platefuse.geometry import Box, Pixels, grid_box, grid_indices
 
 if TYPE_CHECKING:
@@ -110,10 +111,12 @@ class Source:
     ----------
     store : ChunkStore
         The array.
+    flat_field : FlatField, optional
+        How its pixels are corrected when they are read.
     """
 
-    def __init__(self, store: ChunkStore) -> None:
-        self.store = store
+    def __init__(self, store: ChunkStore, flat_field: FlatField | None = None) -> None:
+        self.store, self.flat_field = store, flat_field
         self._consumers: Consumers | None = None
         self.slivers = Slivers()
         self._decoding: dict[tuple[int, ...], Lock] = {}
@@ -121,9 +124,9 @@ class Source:
         self._lock = Lock()
         self.decoded = 0
 
-    def __reduce__(self) -> tuple[type[Source], tuple[ChunkStore]]:
-        """Pickled as the array alone, without locks and slivers."""
-        return Source, (self.store,)
+    def __reduce__(self) -> tuple[type[Source], tuple[ChunkStore, FlatField | None]]:
+        """Pickled without locks and slivers."""
+        return Source, (self.store, self.flat_field)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -132,13 +135,17 @@ class Source:
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """Data type of the pixels."""
+        """Data type of the pixels as they are stored."""
         return self.store.dtype
 
     @property
     def chunk(self) -> tuple[int, ...]:
         """Shape of a chunk, in pixels: what is decoded at once."""
         return self.store.chunk
+
+    def is_as_stored(self, box: Box) -> bool:
+        """Whether the pixels of a box are read as they are stored, without a correction."""
+        return self.flat_field is None or not self.flat_field.corrects(box)
 
     def expect(self, consumers: Consumers, slivers: Slivers) -> None:
         """Announce the readers.
@@ -162,7 +169,19 @@ class Source:
             Part of the array, not empty.
         reader : hashable
             The reader, as `consumers` names it. Each reader reads each box once.
+
+        Returns
+        -------
+        ndarray or None
+            Of the array's data type; floats, not rounded, if a pixel of the box is corrected.
         """
+        pixels = self._stored(box, reader)
+        if self.flat_field is None:
+            return pixels
+        return self.flat_field.correct(pixels, box, self.dtype)
+
+    def _stored(self, box: Box, reader: Hashable) -> Pixels | None:
+        """The pixels of a box as they are stored."""
         if self._consumers is None or self.store.is_free:  # no reason to keep pixels
             return self.store.decode(box)
         out: Pixels | None = None

@@ -165,7 +165,10 @@ class ShiftedView(View):
 
     def original(self, region: Box) -> Box | None:
         """See `View`."""
-        return self.request(region) if self.is_whole and self.placed.contains(region) else None
+        if not self.is_whole or not self.placed.contains(region):
+            return None
+        request = self.request(region)
+        return request if self.source.is_as_stored(request) else None
 
     def fetch(self, region: Box, reader: Hashable) -> Pixels | None:
         """See `View`."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from platefuse.fusion.layers import FieldImage
 from platefuse.ngff.image import Multiscale
 from platefuse.records import KEY, digest_json, digest_tree
-from platefuse.storage.typed_json import JsonObject
+from platefuse.storage.typed_json import JsonObject, to_json
 from platefuse.tables.table import table_path
 
 _BLOCK_BYTES = 2**22
@@ -43,6 +43,7 @@ def identity(part: FieldImage, tile_table: str) -> JsonObject:
         "attributes": digest_json(attributes),
         **place,
         "registration": None if record is None else asdict(record.request),
+        "illumination": to_json(part.applied_profiles),
     }
 
 

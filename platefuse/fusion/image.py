@@ -19,7 +19,7 @@ from platefuse.fusion.tables import write_fused_tables
 from platefuse.ngff.create import compressor_like, write_group
 from platefuse.ngff.image import Multiscale, label_groups
 from platefuse.ngff.metadata import Format
-from platefuse.records import FusedField, FusedImage, FusedImageRecord
+from platefuse.records import AppliedProfile, FusedField, FusedImage, FusedImageRecord
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class ImageWriter:
                 origin_um=frame.corner,
                 tables_left_out=left_out,
                 fields=placed_fields(self.layers) or None,
+                illumination=_applied_profiles(self.layers) or None,
             ).write(target)
         return FusedImage(mosaic.shape, frame.corner)
 
@@ -128,6 +129,12 @@ def placed_fields(layers: Sequence[Layer]) -> tuple[FusedField, ...]:
         if part.source.is_raw
         for field in part.fields
     )
+
+
+def _applied_profiles(layers: Sequence[Layer]) -> dict[str, Mapping[str, AppliedProfile]]:
+    """The flat-field correction of each source image that has one."""
+    parts = (part for layer in layers for part in layer.images)
+    return {part.name: applied for part in parts if (applied := part.applied_profiles)}
 
 
 def _shift_px(part: FieldImage, field: Field) -> tuple[float, ...]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from platefuse.engine.flat_field import FlatField
 from platefuse.engine.sources import ChunkStore, Source
 from platefuse.engine.views import View
 from platefuse.errors import ViewError
@@ -24,8 +25,10 @@ from platefuse.fusion.field_maps import extent_of, pixel_map, precision_px
 from platefuse.fusion.fields import Field, Place
 from platefuse.fusion.frame import Extent, Frame, place_view
 from platefuse.geometry import Box
+from platefuse.illumination.correction import Illumination
+from platefuse.ngff.channels import channel_count
 from platefuse.ngff.image import Image, Multiscale
-from platefuse.records import RegistrationRecord
+from platefuse.records import AppliedProfile, RegistrationRecord
 from platefuse.storage.arrays import ExpandedArray, StoredArray
 
 logger = logging.getLogger(__name__)
@@ -51,6 +54,8 @@ class SourceImage:
         Where its fields were found to be, by their names; None: where the stage had them.
     left_out : mapping of str to str
         Tables that could not be carried to `tables`, and why.
+    illumination : Illumination, optional
+        How its pixels are corrected when they are read; None if they are not, or have been.
     """
 
     folder: Path
@@ -60,6 +65,7 @@ class SourceImage:
     is_raw: bool = False
     places: Mapping[str, Place] | None = None
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    illumination: Illumination | None = None
 
     @classmethod
     def at(cls, folder: Path) -> SourceImage:
@@ -99,7 +105,15 @@ class FieldImage:
     @property
     def channels(self) -> int:
         """Number of channels."""
-        return self.image.shapes[0][self.image.axes.index("c")] if "c" in self.image.axes else 1
+        return channel_count(self.image)
+
+    @property
+    def applied_profiles(self) -> Mapping[str, AppliedProfile] | None:
+        """The correction that its pixels get or have got; None if they are as acquired."""
+        source = self.source
+        if source.illumination is not None:
+            return source.illumination.applied(self.image) or None
+        return None if source.record is None else source.record.illumination
 
     @property
     def precision_px(self) -> float:
@@ -152,10 +166,12 @@ class FieldImage:
             Index in the fused image of the first channel.
         """
         fields = self._taken if image is self.image else self.fields
-        image = self._at_spacing(image, frame, fields)
+        flat_field = self._flat_field(image, axes)
+        if flat_field is None:  # the mean of pixels is corrected only if each of them is
+            image = self._at_spacing(image, frame, fields)
         stored = StoredArray.open(image.level_paths[0])
         whole: ChunkStore = stored if axes == image.axes else ExpandedArray(stored, axes.index("c"))
-        source, lead = Source(whole), len(axes) - len(image.spatial)
+        source, lead = Source(whole, flat_field), len(axes) - len(image.spatial)
         views, precision = [], self.precision_px
         for field in fields:
             inner = field.box(image, self.image)
@@ -193,6 +209,13 @@ class FieldImage:
             if all(box.scaled(ratio) == own for box, own in zip(boxes, whole, strict=True)):
                 return coarse
         return image
+
+    def _flat_field(self, image: Multiscale, axes: str) -> FlatField | None:
+        """How the pixels of the image are corrected; those of labels are not."""
+        illumination = self.source.illumination
+        if illumination is None or image is not self.image:
+            return None
+        return illumination.flat_field(image, axes)
 
     @cached_property
     def _taken(self) -> list[Field]:

@@ -16,9 +16,9 @@ from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.geometry import Box, Pixels, grid_box, grid_indices
 from platefuse.measuring.levels import Crop
 from platefuse.measuring.model import FieldKey, StageField, Vector
+from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Multiscale
 from platefuse.storage.arrays import StoredArray
-from platefuse.storage.typed_json import list_of, object_of
 
 _KEPT_BYTES = 64 * 2**20
 """Decoded chunks that are kept of one array: blocks of one pair lie next to each other."""
@@ -138,7 +138,7 @@ def choose_channel(layers: Sequence[Layer], channel: str | None) -> list[int]:
     ImageError
         If an acquisition lacks the channel that is asked for, or they have none in common.
     """
-    names = [_channel_names(layer) for layer in layers]
+    names = [channel_names(layer.image) for layer in layers]
     if channel is not None:
         for layer, own in zip(layers, names, strict=True):
             if channel not in own:
@@ -158,18 +158,6 @@ def choose_channel(layers: Sequence[Layer], channel: str | None) -> list[int]:
         f"{[sorted(own) for own in names]}. Shifts are measured in one channel of all: correct "
         "the names in `omero`, or image one channel in all acquisitions."
     )
-
-
-def _channel_names(layer: Layer) -> dict[str, int]:
-    """Wavelengths and labels of the channels with their indices, wavelengths first."""
-    omero = object_of(layer.image.attributes.get("omero"))
-    listed = [object_of(entry) for entry in list_of(omero.get("channels"))][: layer.channels]
-    found: dict[str, int] = {}
-    for key in ("wavelength_id", "label"):
-        for index, entry in enumerate(listed):
-            if isinstance(entry.get(key), str):
-                found.setdefault(str(entry[key]), index)
-    return found
 
 
 def _fields_of(

@@ -15,6 +15,7 @@ from platefuse.records.fusion import (
     FusionReceipt,
     PlateReceipt,
 )
+from platefuse.records.illumination import AppliedProfile
 from platefuse.records.places import (
     FieldKey,
     FieldPlace,
@@ -35,6 +36,7 @@ from platefuse.records.registration import (
 
 __all__ = [
     "KEY",
+    "AppliedProfile",
     "FieldKey",
     "FieldPlace",
     "FieldStatus",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from platefuse.records.base import Receipt, Record
+from platefuse.records.illumination import AppliedProfile
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class FusedImageRecord(Record):
         Tables that the fused image does not have, and why.
     fields : tuple of FusedField, optional
         Where each field was placed, if the images are not registered in the plate.
+    illumination : mapping of str to mapping of str to AppliedProfile, optional
+        For each source image that was corrected: the flat-field correction of its channels, when
+        it was registered or when it was fused.
     """
 
     section = "fusion"
@@ -55,6 +59,7 @@ class FusedImageRecord(Record):
     origin_um: Mapping[str, float]
     tables_left_out: Mapping[str, str]
     fields: tuple[FusedField, ...] | None = None
+    illumination: Mapping[str, Mapping[str, AppliedProfile]] | None = None
 
 
 @dataclass(frozen=True)

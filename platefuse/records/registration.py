@@ -8,6 +8,7 @@ from typing import Literal
 
 from platefuse.geometry import Box
 from platefuse.records.base import Receipt, Record
+from platefuse.records.illumination import AppliedProfile
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ class RegistrationRecord(Record):
         Axes in space, in array order, for example ``"zyx"``.
     rois : tuple of RegisteredRoi
         Where each ROI was written.
+    illumination : mapping of str to AppliedProfile, optional
+        The flat-field correction of its channels; None: they were not corrected.
     tables : mapping of str to RegisteredTable, optional
         What was done to each table. None until the tables are copied.
     tables_left_out : mapping of str to str, optional
@@ -138,6 +141,7 @@ class RegistrationRecord(Record):
     digests: TableDigests
     axes: str
     rois: tuple[RegisteredRoi, ...]
+    illumination: Mapping[str, AppliedProfile] | None = None
     tables: Mapping[str, RegisteredTable] | None = None
     tables_left_out: Mapping[str, str] | None = None
 

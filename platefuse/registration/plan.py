@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platefuse.errors import RecordError, TableError
+from platefuse.illumination.correction import Illumination
 from platefuse.ngff.image import (
     Image,
     Multiscale,
@@ -45,6 +46,8 @@ class RegistrationPlan:
         The record of the new image, without its tables.
     table_folders : mapping of str to Path
         For each table of the new image, the image that it is copied from.
+    illumination : Illumination or None
+        How the pixels of the image, not of its labels, are corrected.
     """
 
     target: WellImage
@@ -54,9 +57,12 @@ class RegistrationPlan:
     foreign_files: tuple[Path, ...]
     record: RegistrationRecord
     table_folders: Mapping[str, Path]
+    illumination: Illumination | None = None
 
 
-def plan_registration(image: WellImage, request: RegistrationRequest) -> RegistrationPlan:
+def plan_registration(
+    image: WellImage, request: RegistrationRequest, illumination: Illumination | None = None
+) -> RegistrationPlan:
     """Read and check everything that decides where the pixels of an image go.
 
     Parameters
@@ -65,6 +71,8 @@ def plan_registration(image: WellImage, request: RegistrationRequest) -> Registr
         The image.
     request : RegistrationRequest
         The registration.
+    illumination : Illumination, optional
+        How the raw pixels are corrected.
 
     Raises
     ------
@@ -79,6 +87,8 @@ def plan_registration(image: WellImage, request: RegistrationRequest) -> Registr
     for part in source.parts:
         part.check_levels()
     check_pixel_sizes(source, reference_image)
+    if illumination is not None:
+        illumination.check_image(source)
     tables = [_read_registered(each, request.roi_table) for each in (image, reference)]
     placements, label_placements = _place(source, *tables)
     actions = table_actions(image, reference)
@@ -92,10 +102,13 @@ def plan_registration(image: WellImage, request: RegistrationRequest) -> Registr
         digests=TableDigests(*(digest_tree(table.path) for table in tables)),
         axes=source.spatial,
         rois=tuple(RegisteredRoi(p.name, p.shift_px, p.dst.start, p.dst.shape) for p in placements),
+        illumination=(illumination and illumination.applied(source)) or None,
     )
     origins = {"image": image.live, "reference": reference.live}
     folders = {name: origins[action.origin] for name, action in actions.items()}
-    return RegistrationPlan(image, source, placements, label_placements, others, record, folders)
+    return RegistrationPlan(
+        image, source, placements, label_placements, others, record, folders, illumination
+    )
 
 
 def _read_registered(image: WellImage, name: str) -> Table:

@@ -12,10 +12,12 @@ from itertools import chain
 
 from platefuse.engine.compose import Paint
 from platefuse.engine.downsample import Downsample, mean, nearest
+from platefuse.engine.flat_field import FlatField
 from platefuse.engine.sources import Source
 from platefuse.engine.views import ShiftedView
 from platefuse.engine.write import Target, view_tasks
 from platefuse.geometry import Box
+from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.ngff.create import copy_metadata, copy_metadata_files
 from platefuse.ngff.image import Multiscale, label_groups
 from platefuse.ngff.paths import staging_root
@@ -37,6 +39,7 @@ def register_image(
     image: WellImage,
     request: RegistrationRequest,
     *,
+    illumination: Illumination | None = None,
     threads: int = 1,
     planning: AbstractContextManager[None] | None = None,
 ) -> ImageReceipt:
@@ -50,6 +53,8 @@ def register_image(
         The image.
     request : RegistrationRequest
         The registration.
+    illumination : Illumination, optional
+        How the raw pixels are corrected.
     threads : int
         Number of threads.
     planning : context manager, optional
@@ -72,10 +77,11 @@ def register_image(
             restore_backup(acquired)
         done = done_record(request.destination(image), request)
         if done is not None:
+            check_registered(request.destination(image), done, illumination)
             return replace(receipt, record=done)
-        plan = plan_registration(image, request)
+        plan = plan_registration(image, request, illumination)
     old = RegistrationRecord.read(image.staged)
-    if old is not None and (old.request, old.digests) == (plan.record.request, plan.record.digests):
+    if old is not None and _made_from(old) == _made_from(plan.record):
         return replace(receipt, action="staged before", record=old)
     for part in plan.image.parts:
         StoredArray.open(part.level_paths[0])  # raises if its codecs are unknown
@@ -91,6 +97,11 @@ def register_image(
     )
     seconds = round(time.perf_counter() - begun, 3)
     return replace(receipt, action="staged", record=plan.record, pixels=pixels, seconds=seconds)
+
+
+def _made_from(record: RegistrationRecord) -> tuple[object, ...]:
+    """What must agree for two staged images to have the same pixels."""
+    return record.request, record.digests, record.illumination
 
 
 def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
@@ -113,7 +124,18 @@ def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
     image, staged = plan.image, plan.target.staged
     copy_metadata(image, staged)
     forget_record(staged)
-    tasks = [shift_tasks(image, image.at(staged), plan.placements, mean, order, durable=True)]
+    flat_field = None if plan.illumination is None else plan.illumination.flat_field(image)
+    tasks = [
+        shift_tasks(
+            image,
+            image.at(staged),
+            plan.placements,
+            mean,
+            order,
+            flat_field=flat_field,
+            durable=True,
+        )
+    ]
     if (image.path / "labels").is_dir():
         for group in ("", *label_groups(image.labels)):
             copy_metadata_files(image.path / "labels" / group, staged / "labels" / group)
@@ -134,6 +156,7 @@ def shift_tasks(
     downsample: Downsample,
     order: int,
     *,
+    flat_field: FlatField | None = None,
     durable: bool = False,
 ) -> Iterator[Task]:
     """The tasks that write the shifted pixels of one image or label, all levels.
@@ -148,10 +171,12 @@ def shift_tasks(
         Makes a level from the one before.
     order : int
         Order of interpolation.
+    flat_field : FlatField, optional
+        How its pixels are corrected.
     durable : bool
         Whether chunks are flushed to disk while others are written.
     """
-    source = Source(StoredArray.open(image.level_paths[0]))
+    source = Source(StoredArray.open(image.level_paths[0]), flat_field)
     views = [_view(source, p, order) for p in placements if not p.dst.empty]
     levels = [StoredArray.open(path, mode="r+", durable=durable) for path in new.level_paths]
     yield from view_tasks(views, Target(levels, new.factors, downsample), Paint("last"))

@@ -28,6 +28,7 @@ class Schema(TypedDict, total=False):
     items: Schema
     minItems: int
     uniqueItems: bool
+    required: list[str]
     properties: Mapping[str, Schema]
     propertyNames: Schema
     minProperties: int

@@ -17,6 +17,7 @@ import yaml
 
 from platefuse.errors import ConfigError
 from platefuse.fusion.options import FusionOptions
+from platefuse.illumination.option import ILLUMINATION
 from platefuse.measuring.options import MeasureOptions
 from platefuse.ngff.layout import InputOptions
 from platefuse.registration.request import RegistrationRequest
@@ -213,6 +214,12 @@ class Config:
         "What happens if a well cannot be processed. stop: nothing begins, and all such wells are "
         "listed; skip: the other wells are processed, and <results>/<plate>/skipped.tsv lists what "
         "was left out.",
+    )
+    illumination: Annotated[Mapping[str, Mapping[str, str | float]] | None, ILLUMINATION] = option(
+        None,
+        "Flat-field profiles by channel: raw pixels of a camera field become (raw - dark) / flat "
+        "when they are read; null: no correction.",
+        comment="null | {DAPI: {flat: flat_DAPI.tif, dark: 100}}",
     )
     registration: Registration = field(default_factory=Registration)
     fusion: Fusion = field(default_factory=Fusion)

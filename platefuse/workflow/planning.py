@@ -53,7 +53,7 @@ def wells_of_run(config: Config, plates: Mapping[str, Plate], *, is_dry: bool) -
         If a well cannot be processed and none may be left out, or if a plate has no well to
         process. With `on_bad_well: stop` only the metadata of the wells are read here.
     """
-    _check_positions(config)
+    _check_files(config)
     wells = Wells(config, plates)
     found = find_bad_wells(wells, None if config.on_bad_well == "stop" else _check_of(config))
     return _good_wells(config, plates, wells, found, is_dry=is_dry)
@@ -72,9 +72,10 @@ def check_run(config: Config, plates: Mapping[str, Plate], wells: Wells) -> Iter
     PlatefuseError
         If anything is wrong: with all wells that cannot be processed.
     """
-    from platefuse.workflow.preflight import check_outputs
+    from platefuse.workflow.preflight import check_channels, check_outputs
 
     check_outputs(config, plates)
+    check_channels(config, wells)
     if config.on_bad_well == "stop":
         found = find_bad_wells(wells, _check_of(config))
         wells = _good_wells(config, plates, wells, found, is_dry=False)
@@ -95,12 +96,13 @@ def check_config(file: Path) -> Iterator[str]:
     PlatefuseError
         If the run would stop, after the lines.
     """
-    from platefuse.workflow.preflight import check_outputs, describe_plate
+    from platefuse.workflow.preflight import check_channels, check_outputs, describe_plate
 
     config = read_config(read_yaml(file), [file])
     plates = open_plates(config)
-    _check_positions(config)
+    _check_files(config)
     wells = Wells(config, plates)
+    check_channels(config, wells)
     found = find_bad_wells(wells, _check_of(config))
     good = wells.without(found.bad, found.odd)
     for name, plate in plates.items():
@@ -170,10 +172,16 @@ def _good_wells(
     return wells.without(found.bad, found.odd)
 
 
-def _check_positions(config: Config) -> None:
-    """Check the user's table of positions: a fault in it is said once, not for every well."""
+def _check_files(config: Config) -> None:
+    """Check the user's files beside the plates: a fault is said once, not for every well."""
     if config.input.positions is not None:
         read_position_table(Path(config.input.positions))
+    if config.illumination is not None:
+        from platefuse.workflow.preflight import illumination_of  # takes time
+
+        illumination = illumination_of(config)
+        assert illumination is not None
+        illumination.check_files()
 
 
 def _check_of(config: Config) -> Callable[[Well], None]:

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from platefuse.errors import ImageError, PlateError, SwapError
+from platefuse.errors import ImageError, PlateError, PlatefuseError, SwapError
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer, pixel_size
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import frames_for
 from platefuse.fusion.well import NOT_OURS, check_fused_well, fused_images
+from platefuse.illumination.correction import Illumination, check_registered
+from platefuse.ngff.image import Multiscale
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import fused_plate_path, staging_root
 from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well
+from platefuse.records import RegistrationRecord
 from platefuse.registration.plan import RegistrationPlan
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.swap import only_backup_left
@@ -40,6 +44,27 @@ def check_outputs(config: Config, plates: Mapping[str, Plate]) -> None:
     for plate in plates.values():
         if config.fusion.enabled:
             check_fused_plate(plate, fused_plate_path(plate.path, config.fusion.output))
+
+
+def check_channels(config: Config, wells: Mapping[WellKey, Well]) -> None:
+    """Check that some image of the run has each channel that is to be corrected.
+
+    Raises
+    ------
+    ConfigError
+        If not.
+    """
+    illumination = illumination_of(config)
+    if illumination is not None:
+        illumination.check_channels(_readable_images(wells))
+
+
+def _readable_images(wells: Mapping[WellKey, Well]) -> Iterator[Multiscale]:
+    """The images of some wells. What is wrong with another one is said with its well."""
+    for key in wells:
+        with suppress(PlatefuseError):
+            for image in wells[key].images:
+                yield Multiscale.read(image.live)
 
 
 def describe_plate(
@@ -90,12 +115,40 @@ def _check_well_inputs(well: Well, config: Config) -> None:
         check_swaps(well, registration.request)
         if is_interrupted(well):
             return  # the well's first job restores it; until then its images cannot be read
+    check_illumination(well, config)
     if registration.measures:
         check_measurable(well, config)
         return
     plans = plan_well(well, registration.request) if registration.enabled else {}
     if fusion.enabled:
         check_well_fusion(well, fusion.options, config.input, plans, is_raw=not registration.store)
+
+
+def illumination_of(config: Config) -> Illumination | None:
+    """The flat-field correction of a run."""
+    return Illumination.of_config(config.illumination, config.fusion.options.tile_table)
+
+
+def check_illumination(well: Well, config: Config) -> None:
+    """Check that the raw images of a well can be corrected, and registered ones were.
+
+    Raises
+    ------
+    PlatefuseError
+        The first thing that is wrong.
+    """
+    illumination, registration = illumination_of(config), config.registration
+    for image in well.images:
+        folder = image.live
+        if registration.enabled:
+            record = done_record(registration.request.destination(image), registration.request)
+            folder = folder if record is None else registration.request.destination(image)
+        else:
+            record = None if illumination is None else RegistrationRecord.read(folder)
+        if record is not None:
+            check_registered(folder, record, illumination)
+        elif illumination is not None:
+            illumination.check_image(Multiscale.read(folder))
 
 
 def check_measurable(well: Well, config: Config) -> None:

@@ -95,6 +95,13 @@ class Receipts:
         table = self.config.input.positions
         return [] if table is None else [table]
 
+    def profiles(self, wildcards: WellWildcards) -> list[str]:
+        """The user's flat-field profiles; nothing if raw pixels are not corrected."""
+        files = [
+            own for channel in (self.config.illumination or {}).values() for own in channel.values()
+        ]
+        return sorted({path for path in files if isinstance(path, str)})
+
     def fused_parts(self, wildcards: WellWildcards) -> list[str]:
         """What finishing a scattered well waits for; nothing if one job does all the work."""
         scatter = self.config.fusion.scatter

@@ -15,6 +15,7 @@ from platefuse.fusion.fields import Place
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import SourceImage
 from platefuse.fusion.options import FusionOptions
+from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import staging_folder, staging_root
 from platefuse.ngff.plate import Well, WellImage
@@ -44,6 +45,8 @@ class FusionSources:
     places : str or None
         The file with the measured places of all fields; None: the fields are where the tables and
         the stage have them.
+    illumination : Illumination or None
+        How raw pixels are corrected.
     """
 
     options: FusionOptions
@@ -51,6 +54,7 @@ class FusionSources:
     request: RegistrationRequest | None = None
     store: bool = True
     places: str | None = None
+    illumination: Illumination | None = None
 
     def reader(self, well: Well) -> LayerReader:
         """What reads the pixels of a well.
@@ -81,6 +85,18 @@ class FusionSources:
             yield whole
 
     def _read(self, well: Well) -> tuple[LayerReader, Mapping[str, RegistrationPlan]]:
+        reader, plans = self._placed(well)
+        return replace(reader, source=lambda image: self._lit(reader.source(image))), plans
+
+    def _lit(self, source: SourceImage) -> SourceImage:
+        """An image that is corrected when it is read, unless it was when it was registered."""
+        if source.record is None or source.is_raw:
+            return replace(source, illumination=self.illumination)
+        if self.illumination is not None or self.request is not None:
+            check_registered(source.folder, source.record, self.illumination)
+        return source
+
+    def _placed(self, well: Well) -> tuple[LayerReader, Mapping[str, RegistrationPlan]]:
         request = self.request
         if request is not None and not self.store:
             if self.places is not None:

@@ -18,7 +18,8 @@ PACKAGE = ROOT / "platefuse"
 _BASE = {"errors", "geometry"}
 _DISK = _BASE | {"storage", "ngff"}
 _WELL = _DISK | {"tables", "records", "engine"}
-_ALL = _WELL | {"registration", "fusion", "measuring", "workflow"}
+_RAW = _WELL | {"illumination"}
+_ALL = _RAW | {"registration", "fusion", "measuring", "workflow"}
 
 # What each part may import besides itself. A part is a file or a package in platefuse/; a single
 # module of another part may be named, such as storage.threads.
@@ -30,10 +31,11 @@ MAY_IMPORT = {
     "tables": _DISK,
     "records": _DISK,
     "engine": _BASE | {"storage.memory", "storage.threads"},
-    "registration": _WELL,
-    "fusion": _WELL,
-    "measuring": _WELL | {"registration", "fusion"},
-    "workflow": _WELL | {"registration", "fusion", "measuring"},
+    "illumination": _WELL,
+    "registration": _RAW,
+    "fusion": _RAW,
+    "measuring": _RAW | {"registration", "fusion"},
+    "workflow": _RAW | {"registration", "fusion", "measuring"},
     "cli": _ALL | {"testing"},
     "testing": {"errors"},  # it must not share a mistake with the code that it tests
     "__init__": {"registration", "fusion", "measuring"},  # the public functions, on first use

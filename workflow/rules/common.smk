@@ -49,6 +49,10 @@ pathvars:
 REQUEST = asdict(CONFIG.registration.request)
 FUSION_OPTIONS = asdict(CONFIG.fusion.options)
 INPUT_OPTIONS = asdict(CONFIG.input)
+ILLUMINATION = CONFIG.illumination and {
+    "given": CONFIG.illumination,
+    "tile_table": CONFIG.fusion.options.tile_table,
+}
 MEASURE_OPTIONS = asdict(CONFIG.registration.measure.options)
 PAIR_OPTIONS = asdict(CONFIG.registration.measure.options.of_pairs)
 
@@ -61,6 +65,7 @@ copied_tables = RECEIPTS.copied_tables
 swapped_images = RECEIPTS.swapped_images
 registered_well = RECEIPTS.registered_well
 position_table = RECEIPTS.positions
+profiles = RECEIPTS.profiles
 measured_wells = RECEIPTS.measured_wells
 solved_tables = RECEIPTS.solved_tables
 solved_places = RECEIPTS.solved_places

@@ -4,6 +4,7 @@ rule fuse_part:
     input:
         registered_well,
         position_table,
+        profiles,
         solved_places,
     output:
         "<results>/{plate}/{row}/{column}/fuse_part/{part}.json",
@@ -28,6 +29,7 @@ rule fuse_part:
         request=REQUEST if CONFIG.registration.enabled else None,
         store=CONFIG.registration.store,
         places=place_table,
+        illumination=ILLUMINATION,
         scatter=CONFIG.fusion.scatter,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: fusing part {wildcards.part}"
@@ -39,6 +41,7 @@ rule fuse_well:
     input:
         registered_well,
         position_table,
+        profiles,
         solved_places,
         fused_parts,
     output:
@@ -70,6 +73,7 @@ rule fuse_well:
         request=REQUEST if CONFIG.registration.enabled else None,
         store=CONFIG.registration.store,
         places=place_table,
+        illumination=ILLUMINATION,
         scatter=CONFIG.fusion.scatter,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: fusing"

@@ -3,6 +3,7 @@
 rule register_image:
     input:
         solved_tables,
+        profiles,
     output:
         "<results>/{plate}/{row}/{column}/{image}/register_image.json",
     log:
@@ -21,6 +22,7 @@ rule register_image:
         plate=plate_path,
         images=CONFIG.images,
         request=REQUEST,
+        illumination=ILLUMINATION,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: registering image {wildcards.image}"
     script:

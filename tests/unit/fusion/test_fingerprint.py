@@ -187,6 +187,7 @@ def test_the_record_keeps_the_state_of_every_image(plate: Path, tmp_path: Path) 
         "attributes",
         "tile_table",
         "registration",
+        "illumination",
         "files",
         "bytes",
         "changed_ns",

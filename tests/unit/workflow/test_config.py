@@ -114,6 +114,15 @@ REFUSED = [
     ("fusion.output", "~/fused.zarr"),
     ("fusion.tile_tabel", "FOV_ROI_table"),
     ("fusion", None),
+    ("illumination", {}),
+    ("illumination", ["flat.tif"]),
+    ("illumination", {"DAPI": "flat.tif"}),
+    ("illumination", {"DAPI": {"dark": 100}}),
+    ("illumination", {"DAPI": {"flat": "flat.tif", "drak": 100}}),
+    ("illumination", {"DAPI": {"flat": 1.0}}),
+    ("illumination", {"DAPI": {"flat": "~/flat.tif"}}),
+    ("illumination", {"DAPI": {"flat": "flat.tif", "dark": -1}}),
+    ("illumination", {"DAPI": {"flat": "flat.tif", "dark": ""}}),
     ("unknown", 1),
 ]
 
@@ -136,6 +145,9 @@ ACCEPTED = [
     ("fusion.merge_labels", 1),
     ("fusion.output", "fused/all.zarr"),
     ("fusion.output", "fused~/all:1.zarr"),
+    ("illumination", None),
+    ("illumination", {"DAPI": {"flat": "flat.tif"}, "A01": {"flat": "f.zarr", "dark": 99.5}}),
+    ("illumination", {"DAPI": {"flat": "flat.tif", "dark": "dark.tif"}}),
 ]
 
 

@@ -1,0 +1,1 @@
+"""Flat-field correction of raw images: profiles, their channels, and what was applied."""
