@@ -1,14 +1,14 @@
 """Test that `platefuse.fuse` can replace multiview-stitcher's: ``python -m benchmarks.interop``.
 
-For each version of multiview-stitcher that `fuse` follows, it makes an environment with that version
-and the requirements of its tests, and runs there
+For each version of multiview-stitcher that `fuse` follows, it makes an environment with this
+version and the requirements of its tests, and runs there
 
 1. multiview-stitcher's own tests of fusion, with its `fuse` replaced by ours,
 2. the same tests, with its own fusion function passed to ours as a plug-in,
 3. comparisons of both functions on the same input (``test_same_pixels.py``).
 
-Tests of multiview-stitcher that cannot pass are named, with reasons, in ``replaced.py``. Arguments are
-passed to pytest.
+Tests of multiview-stitcher that test its internals are named, with reasons, in ``replaced.py``.
+Arguments are passed to pytest.
 """
 
 from __future__ import annotations
