@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
@@ -49,6 +50,33 @@ def lengths(name: str, given: object, ndim: int) -> tuple[int, ...]:
     return tuple(int(n) for n in given)
 
 
+_OLDER_NAMES = {"images": "sims", "fusion_func_kwargs": "fusion_method_kwargs"}
+
+
+def by_present_names(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `platefuse.fuse`, those given by an older name by their present one.
+
+    Raises
+    ------
+    ConfigError
+        If one is given by both names.
+    """
+    present = dict(given)
+    for name, old in _OLDER_NAMES.items():
+        value = present.pop(old)
+        if value is None:
+            continue
+        if present[name] is not None:
+            raise ConfigError(
+                f"fuse: both {name} and {old} are given; {old} is the older name of {name}. "
+                f"Give {name} only."
+            )
+        present[name] = value
+        message = f"fuse: {old} is the older name of {name}. Use {name}=... instead."
+        warnings.warn(message, DeprecationWarning, stacklevel=3)
+    return present
+
+
 FUNCTION = Expected("a function, such as those of platefuse.fusion.methods", callable)
 BLENDING_WIDTHS: dict[str, float] = {"z": 3, "y": 10, "x": 10}
 MODES: tuple[StackMode, ...] = get_args(StackMode)
@@ -68,11 +96,20 @@ _STACK = {"spacing": by_axis(POSITIVE), "origin": by_axis(FINITE), "shape": by_a
 _CHUNK = Expected(
     "a whole number above 0, or -1 for a whole axis", lambda v: is_whole(v, 1) or number(v) == -1
 )
+_OVERLAP = Expected("a whole number of 0 or more", lambda v: is_whole(v, 0))
+
+
+def _alike_or_by_axis(one: Expected) -> Expected:
+    """A value for all axes in space, or a dict of one for each."""
+    words = f"{one.words}, or a dict of one for each axis"
+    return Expected(words, lambda v: isinstance(v, Mapping) or one.holds(v), by_axis(one).parts)
+
+
 _IGNORED = Expected("anything", lambda v: True)
 """`get_stack_properties_from_sim` of multiview-stitcher also returns the image's transform."""
 _ARGUMENTS: dict[str, Expected] = {
     "fusion_func": FUNCTION,
-    "fusion_method_kwargs": KEYWORDS.or_none,
+    "fusion_func_kwargs": KEYWORDS.or_none,
     "weights_func": FUNCTION.or_none,
     "weights_func_kwargs": KEYWORDS.or_none,
     "output_stack_properties": dict_of({**_STACK, "transform": _IGNORED}).or_none,
@@ -80,12 +117,9 @@ _ARGUMENTS: dict[str, Expected] = {
     "output_origin": _STACK["origin"].or_none,
     "output_shape": _STACK["shape"].or_none,
     "output_stack_mode": one_of(*MODES),
-    "output_chunksize": Expected(
-        f"{_CHUNK.words}, or a dict of one for each axis",
-        lambda v: isinstance(v, Mapping) or _CHUNK.holds(v),
-        by_axis(_CHUNK).parts,
-    ).or_none,
-    "overlap_in_pixels": Expected("a whole number of 0 or more", lambda v: is_whole(v, 0)).or_none,
+    "output_chunksize": _alike_or_by_axis(_CHUNK).or_none,
+    "overlap_in_pixels": _alike_or_by_axis(_OVERLAP).or_none,
+    "trim_overlap": FLAG,
     "interpolation_order": ORDER,
     "blending_widths": by_axis(NOT_NEGATIVE, "zyx").or_none,
     "output_zarr_url": _FOLDER.or_none,
@@ -105,6 +139,10 @@ _ARGUMENTS: dict[str, Expected] = {
             _OF_ARRAY: _CREATION,
         }
     ).or_none,
+    "backend": Expected(
+        "None or 'numpy': platefuse computes with NumPy only", lambda v: v in (None, "numpy")
+    ),
+    "output_on_backend": FLAG,
     "threads": COUNT.or_none,
     "nan_is_missing": FLAG,
 }
@@ -146,7 +184,7 @@ class FusionArguments:
     """
 
     fusion_func: BlockFunction
-    fusion_method_kwargs: Mapping[str, object] | None
+    fusion_func_kwargs: Mapping[str, object] | None
     weights_func: BlockFunction | None
     weights_func_kwargs: Mapping[str, object] | None
     output_spacing: Mapping[str, float] | None
@@ -155,12 +193,15 @@ class FusionArguments:
     output_shape: Mapping[str, int] | None
     output_stack_properties: StackProperties | None
     output_chunksize: int | Mapping[str, int] | None
-    overlap_in_pixels: int | None
+    overlap_in_pixels: int | Mapping[str, int] | None
+    trim_overlap: bool
     interpolation_order: InterpolationOrder
     blending_widths: Mapping[str, float] | None
     output_zarr_url: str | os.PathLike[str] | None
     zarr_options: ZarrOptions | None
     batch_options: BatchOptions | None
+    backend: str | None
+    output_on_backend: bool
     threads: int | None
     nan_is_missing: bool
 

@@ -158,6 +158,27 @@ class Frame:
         axes = zip(self.axes, self.origin, self.spacing, strict=True)
         return {axis: origin - step / 2 for axis, origin, step in axes}
 
+    def dilated(self, pixels: Sequence[int]) -> Frame:
+        """The frame with more pixels on both sides of each axis."""
+        each = list(zip(self.spacing, self.origin, self.shape, pixels, strict=True))
+        origin = tuple(start - more * step for step, start, _, more in each)
+        return Frame(self.axes, self.spacing, origin, tuple(n + 2 * more for *_, n, more in each))
+
+    def coarser(self, factors: Sequence[int], shape: Sequence[int]) -> Frame:
+        """The frame of as many pixels as given, each made of a group of pixels of this one.
+
+        Parameters
+        ----------
+        factors : sequence of int
+            Pixels in a group, along each axis.
+        shape : sequence of int
+            Number of pixels along each axis.
+        """
+        each = list(zip(self.spacing, self.origin, factors, strict=True))
+        spacing = tuple(step * factor for step, _, factor in each)
+        origin = tuple(start + (factor - 1) / 2 * step for step, start, factor in each)
+        return Frame(self.axes, spacing, origin, tuple(shape))
+
     def by_axis(self, values: Sequence[float]) -> dict[str, float]:
         """Values by axis."""
         return dict(zip(self.axes, map(float, values), strict=True))

@@ -3,10 +3,12 @@
 A *fusion function* gets, for one block, ``transformed_views`` (array of shape (views, z, y, x)
 or (views, y, x), float, NaN where a view has no data) and, if its signature has them,
 ``blending_weights`` and ``fusion_weights`` (same shape, summing to 1 over the views) and
-``params`` (one affine per view). It returns the fused block, NaN or 0 where there are no data.
+``params`` (one affine per view), and of the fused image ``output_spacing`` (pixel size by axis)
+and ``output_chunksize`` (pixels of a chunk by axis). It returns the fused block, NaN or 0 where
+there are no data.
 A *weights function* gets the same without ``fusion_weights`` and returns weights of the views.
-Either may have an attribute ``required_overlap``, a function of its keyword arguments: the number
-of pixels around a block that its result depends on.
+Either may have an attribute ``required_overlap``, a function of a dict of its keyword arguments:
+the number of pixels around a block that its result depends on, along all axes or as a dict by axis.
 
 The functions here can be used by other plug-ins. `fuse` recognizes them and computes the same
 without stacking the views.
@@ -15,6 +17,7 @@ without stacking the views.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -117,16 +120,24 @@ def _content_overlap(kwargs: Mapping[str, object]) -> int:
 content_based.required_overlap = _content_overlap  # type: ignore[attr-defined]  # the contract
 
 
-def required_overlap(function: Callable[..., object] | None, kwargs: Mapping[str, object]) -> int:
-    """Pixels around a block that the result of a function depends on: its own attribute."""
+def required_overlap(
+    function: Callable[..., object] | None, kwargs: Mapping[str, object], axes: str
+) -> tuple[int, ...]:
+    """Pixels around a block that the result of a function depends on, along each axis in space.
+
+    Its own attribute says how many; either the same along all axes or a dict by axis.
+    """
+    overlap: object = 0
     own = getattr(function, "required_overlap", None)
     if own is not None:
         overlap = own(dict(kwargs))
-        NOT_NEGATIVE.check(f"fuse: required_overlap of {function!r}", overlap)
-        return int(np.ceil(overlap))
-    if getattr(function, "__name__", "") == "content_based":  # of releases without the attribute
-        return int(np.ceil(2 * number(kwargs.get("sigma_2", 11))))
-    return 0
+    elif getattr(function, "__name__", "") == "content_based":  # of releases without the attribute
+        overlap = 2 * number(kwargs.get("sigma_2", 11))
+    by_axis = overlap if isinstance(overlap, Mapping) else dict.fromkeys(axes, overlap)
+    for axis in axes:
+        what = f"fuse: required_overlap on {axis} of {function!r}"
+        NOT_NEGATIVE.check(what, by_axis.get(axis))
+    return tuple(math.ceil(number(by_axis[axis])) for axis in axes)
 
 
 def accepts(function: Callable[..., object] | None, keyword: str) -> bool:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from platefuse.errors import ConfigError, ImageError, PlatefuseError
 from platefuse.fusion.arguments import FusionArguments, Storage
-from platefuse.fusion.mosaic import ImageMetadata, Mosaic
+from platefuse.fusion.frame import Frame
+from platefuse.fusion.mosaic import ImageMetadata, Mosaic, StoredPyramid
 from platefuse.ngff.image import listed_levels, others
 from platefuse.ngff.metadata import METADATA_FILES, ArrayMetadata
 from platefuse.storage.arrays import StoredArray
@@ -25,8 +26,8 @@ _CHUNK_KEY = re.compile(r"c|(c[./])?\d+([./]\d+)*")
 
 def write_output(
     mosaic: Mosaic, arguments: FusionArguments, storage: Storage, omero: JsonObject | None
-) -> dask.array.Array:
-    """Write a mosaic to `output_zarr_url`; returns level 0 as a dask array on disk.
+) -> list[tuple[Frame, dask.array.Array]]:
+    """Write a mosaic to `output_zarr_url`; returns its levels, as dask arrays on disk.
 
     The image is written next to its place and moved there when it is complete.
 
@@ -41,6 +42,11 @@ def write_output(
     omero : dict or None
         Its channel metadata.
 
+    Returns
+    -------
+    list of (Frame, dask array)
+        For each level, finest first, its pixel grid and its pixels.
+
     Raises
     ------
     PlatefuseError
@@ -53,12 +59,13 @@ def write_output(
         remove_tree(staged)
         metadata = ImageMetadata(target.name, {"omero": omero}, has_origin=True)
         try:
-            _write(mosaic, staged, storage, metadata, arguments)
+            written = _write(mosaic, staged, storage, metadata, arguments)
             put_in_place(staged, target, durable=False)  # the views still exist
         except BaseException:  # also an interrupt leaves nothing half written
             remove_tree(staged)
             raise
-        return _open_dask(target if storage.version is None else target / "0")
+        paths = [target / level.path.relative_to(staged) for level in written.levels]
+        return list(zip(_frames(mosaic.frame, written), map(_open_dask, paths), strict=True))
 
 
 def _write(
@@ -67,7 +74,7 @@ def _write(
     storage: Storage,
     metadata: ImageMetadata,
     arguments: FusionArguments,
-) -> None:
+) -> StoredPyramid:
     levels = mosaic.create(path, storage, metadata)
     threads = int(arguments.threads or usable_cores())
     options = arguments.batch_options or {}
@@ -77,6 +84,15 @@ def _write(
     else:
         size, kwargs = int(options.get("n_batch", 1)), options.get("batch_func_kwargs") or {}
         mosaic.write_batches(levels, function, size, kwargs, threads)
+    return levels
+
+
+def _frames(frame: Frame, pyramid: StoredPyramid) -> list[Frame]:
+    """The pixel grid of each level."""
+    n, frames = len(frame.axes), [frame]
+    for factors, level in zip(pyramid.factors, pyramid.levels[1:], strict=True):
+        frames.append(frames[-1].coarser(factors[-n:], level.shape[-n:]))
+    return frames
 
 
 def _target(arguments: FusionArguments) -> Path:

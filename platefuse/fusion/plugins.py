@@ -38,6 +38,9 @@ _FAST: tuple[tuple[Callable[..., object], Blend | Paint], ...] = (
 )
 """Functions of ours, and what computes the same without stacking the views."""
 
+Context = Mapping[str, Mapping[str, float]]
+"""Properties of a fused image by name, each a value by axis."""
+
 
 def choose_compositor(
     views: Sequence[View],
@@ -47,7 +50,8 @@ def choose_compositor(
     *,
     function_kwargs: Mapping[str, object] | None = None,
     weights_kwargs: Mapping[str, object] | None = None,
-    overlap_px: int = 0,
+    overlap_px: Sequence[int] | None = None,
+    context: Context | None = None,
     fill: float | None = None,
 ) -> Compositor:
     """The compositor of a fusion function: a fast one if possible, else a `Plugin`.
@@ -62,8 +66,12 @@ def choose_compositor(
         Fusion function and weights function: see `platefuse.fusion.methods`.
     function_kwargs, weights_kwargs : mapping, optional
         Further arguments for them.
-    overlap_px : int
-        Margin around each block that the functions get, at least what they require themselves.
+    overlap_px : sequence of int, optional
+        Margin around each block that the functions get, on each axis in space; at least what they
+        require themselves.
+    context : mapping of str to mapping, optional
+        Properties of the fused image by axis, for functions with a parameter of this name for
+        which no argument is given.
     fill : float, optional
         See `Paint`.
     """
@@ -71,13 +79,15 @@ def choose_compositor(
     if fast is not None and weights is None and not function_kwargs:
         return replace(fast, fill=fill)
     function_kwargs, weights_kwargs = dict(function_kwargs or {}), dict(weights_kwargs or {})
+    context = context or {}
+    given = overlap_px or (0,) * spatial
     required = (
-        required_overlap(function, function_kwargs),
-        required_overlap(weights, weights_kwargs),
+        required_overlap(one, {**_accepted(one, context), **kwargs}, "zyx"[-spatial:])
+        for one, kwargs in ((function, function_kwargs), (weights, weights_kwargs))
     )
-    margin = (max(overlap_px, *required),) * spatial
+    margin = tuple(map(max, given, *required))
     extent = reduce(Box.hull, (view.placed for view in views))
-    return Plugin(function, weights, margin, extent, function_kwargs, weights_kwargs, fill)
+    return Plugin(function, weights, margin, extent, function_kwargs, weights_kwargs, context, fill)
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,8 @@ class Plugin:
         See `platefuse.fusion.methods` for their arguments.
     function_kwargs, weights_kwargs : mapping
         Further arguments for them.
+    context : mapping of str to mapping
+        See `choose_compositor`.
     margin_px : tuple of int
         Pixels around a block that the functions need, for each axis in space.
     extent : Box
@@ -104,18 +116,19 @@ class Plugin:
     extent: Box
     function_kwargs: Mapping[str, object] = field(default_factory=dict)
     weights_kwargs: Mapping[str, object] = field(default_factory=dict)
+    context: Context = field(default_factory=dict)
     fill: float | None = None
     copies = False
 
     def __post_init__(self) -> None:
-        offered: tuple[str, ...] = ("blending_weights", "params")
+        offered: tuple[str, ...] = ("blending_weights", "params", *self.context)
         _check_call(
             "weights_func", self.weights, offered, "weights_func_kwargs", self.weights_kwargs
         )
         if self.weights is not None:
             offered = (*offered, "fusion_weights")
         _check_call(
-            "fusion_func", self.function, offered, "fusion_method_kwargs", self.function_kwargs
+            "fusion_func", self.function, offered, "fusion_func_kwargs", self.function_kwargs
         )
 
     def compose(
@@ -152,9 +165,11 @@ class Plugin:
         self, views: Pixels, blending: Pixels, params: Sequence[xarray.DataArray | None]
     ) -> Pixels:
         """Fuse a volume or a plane; a single plane is passed without z if no affine tilts it."""
+        context = self.context
         flat = len(self.margin_px) == 3 and views.shape[1] == 1 and not any(map(_tilts, params))
         if flat:
             views, blending = views[:, 0], blending[:, 0]
+            context = {n: {a: of[a] for a in "yx"} for n, of in context.items()}
             params = [
                 None if p is None else p.sel(x_in=["y", "x", "1"], x_out=["y", "x", "1"])
                 for p in params
@@ -166,10 +181,14 @@ class Plugin:
             "params": params,
         }
         if self.weights is not None and accepts(self.function, "fusion_weights"):
-            weights = _call(self.weights, offers, self.weights_kwargs)
+            weights = _call(
+                self.weights, offers, {**_accepted(self.weights, context), **self.weights_kwargs}
+            )
             weights = _fitting("weights_func", self.weights, weights, views.shape)
             offers["fusion_weights"] = weights
-        fused = _call(self.function, offers, self.function_kwargs)
+        fused = _call(
+            self.function, offers, {**_accepted(self.function, context), **self.function_kwargs}
+        )
         fused = _fitting("fusion_func", self.function, fused, views.shape[1:])
         return fused[np.newaxis] if flat else fused
 
@@ -242,6 +261,13 @@ def _tilts(affine: xarray.DataArray | None) -> bool:
     return any(mixed)
 
 
+def _accepted(
+    function: Callable[..., object] | None, offers: Mapping[str, object]
+) -> dict[str, object]:
+    """Those of the arguments that a function has a parameter for."""
+    return {name: value for name, value in offers.items() if accepts(function, name)}
+
+
 def _name(function: Callable[..., object]) -> str:
     return repr(getattr(function, "__name__", function))
 
@@ -250,11 +276,7 @@ def _call(
     function: Callable[..., object], offers: Mapping[str, object], kwargs: Mapping[str, object]
 ) -> object:
     """Call a function with the views and those of the other arguments that its signature has."""
-    accepted = {
-        name: value
-        for name, value in offers.items()
-        if name == "transformed_views" or accepts(function, name)
-    }
+    accepted = {**_accepted(function, offers), "transformed_views": offers["transformed_views"]}
     with warnings.catch_warnings():  # the mean of NaN alone is part of the contract
         warnings.simplefilter("ignore", RuntimeWarning)
         return function(**{**kwargs, **accepted})

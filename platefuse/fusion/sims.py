@@ -11,24 +11,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.engine.sources import Source
 from platefuse.engine.views import View
-from platefuse.errors import ImageError, ViewError
+from platefuse.errors import ViewError
 from platefuse.fusion.frame import Extent, Frame, PixelMap, place_view
+from platefuse.fusion.sim_store import SimStore
 from platefuse.fusion.transforms import make_affine, read_transforms
 from platefuse.geometry import Box, Pixels, snap
-from platefuse.storage.arrays import StoredArray
 
 if TYPE_CHECKING:
     import dask.array
     import xarray
-    import zarr
 
 DIMS = "tczyx"
 _UNEVEN_PX = 0.1
@@ -45,8 +43,8 @@ class Sim:
     ----------
     image : xarray.DataArray
         The image.
-    number : int
-        Its index in the list, for messages.
+    number : int or str
+        Its index in the list, and its level if that is not the finest, for messages.
     spatial : str
         Its axes in space, in array order.
     origin, spacing : ndarray of float64, shape (n,)
@@ -58,7 +56,7 @@ class Sim:
     """
 
     image: xarray.DataArray
-    number: int
+    number: int | str
     spatial: str
     origin: NDArray[np.float64]
     spacing: NDArray[np.float64]
@@ -81,6 +79,15 @@ class Sim:
         if "c" not in self.dims or "c" not in self.image.coords:
             return None
         return [str(name) for name in self.image.coords["c"].values]
+
+    @property
+    def world_spacing(self) -> NDArray[np.float64]:
+        """Length of the step from pixel to pixel along each axis of the world, shape (n,).
+
+        Of a rotated view, it is that of the axes of the view that point there.
+        """
+        steps = self.affines[:, :-1, :-1] * self.spacing
+        return np.asarray(np.sqrt((steps**2).sum(axis=2)).max(axis=0))
 
     @property
     def extents(self) -> list[Extent]:
@@ -152,25 +159,37 @@ def read_sims(
     """
     if not isinstance(images, Sequence) or isinstance(images, str | bytes):
         raise ViewError(
-            f"fuse: sims is a {type(images).__name__}; expected a list of xarray.DataArray."
+            f"fuse: images is a {type(images).__name__}; expected a list of xarray.DataArray "
+            "or xarray.DataTree."
         )
     if not images:
         raise ViewError("fuse: no views were given; expected a list of at least one image.")
-    sims = [_read(number, image, transform_key) for number, image in enumerate(images)]
+    sims = [read_sim(number, image, transform_key) for number, image in enumerate(images)]
     first = sims[0]
     for sim in sims[1:]:
-        for what, got, expected in (
-            ("dims", sim.dims, first.dims),
-            ("dtype", sim.image.dtype, first.image.dtype),
-            ("channels", _coords(sim, "c"), _coords(first, "c")),
-            ("times", _coords(sim, "t"), _coords(first, "t")),
-        ):
-            if got != expected:
-                raise ViewError(
-                    f"fuse: view {sim.number} has {what} {got}, view 0 has {expected}. "
-                    "All views of one image must agree; select or convert before fusing."
-                )
+        check_alike(sim, first)
     return _with_spacing_of_others(sims, spacing or {})
+
+
+def check_alike(sim: Sim, first: Sim) -> None:
+    """Check that two images have the same dims, dtype, channels and times.
+
+    Raises
+    ------
+    ViewError
+        If they differ.
+    """
+    for what, got, expected in (
+        ("dims", sim.dims, first.dims),
+        ("dtype", sim.image.dtype, first.image.dtype),
+        ("channels", _coords(sim, "c"), _coords(first, "c")),
+        ("times", _coords(sim, "t"), _coords(first, "t")),
+    ):
+        if got != expected:
+            raise ViewError(
+                f"fuse: view {sim.number} has {what} {got}, view {first.number} has {expected}. "
+                "All views of one image must agree; select or convert before fusing."
+            )
 
 
 def make_sim(
@@ -203,116 +222,29 @@ def make_sim(
     return sim
 
 
-class SimStore:
-    """The pixels of an image, as a `ChunkStore` of the engine: dask, NumPy or lazily backed.
+def read_sim(number: int | str, image: object, key: str | None) -> Sim:
+    """Read the geometry of one image.
 
     Parameters
     ----------
+    number : int or str
+        Its index in the list, for messages.
     image : xarray.DataArray
         The image.
-    number : int
-        Its index in the list of views, for messages.
+    key : str or None
+        The key of its transform; None: the identity.
+
+    Raises
+    ------
+    ViewError
+        If it has no such transform or no usable geometry.
     """
-
-    def __init__(self, image: xarray.DataArray, number: int = 0) -> None:
-        self._number = number
-        self._variable = image.variable
-        self.shape: tuple[int, ...] = image.shape
-        self.dtype: np.dtype[np.generic] = np.dtype(image.dtype)
-        self._in_memory = isinstance(image.variable._data, np.ndarray)
-        self._stored = _zarr_behind(image.variable._data)
-        chunks = image.chunks or [(n,) for n in self._preferred(image)]
-        self.chunk = tuple(max(1, *sizes) for sizes in chunks)
-
-    @property
-    def is_free(self) -> bool:
-        """Whether reading a box costs no more than its own pixels."""
-        return self._in_memory
-
-    def is_empty(self, index: tuple[int, ...]) -> bool:
-        """No chunk is known to be empty without reading it."""
-        return False
-
-    def decode(self, box: Box) -> Pixels:
-        """The pixels of a box.
-
-        Raises
-        ------
-        ViewError
-            If they cannot be read.
-        """
-        try:
-            if self._stored is not None:
-                return self._stored.decode(box)
-            part = self._variable[box.slices]
-            if part.chunks is not None:
-                return np.asarray(part.data.compute(scheduler="single-threaded"))
-            return np.asarray(part.values)
-        except Exception as error:  # stores, codecs and tasks raise errors of any class
-            axes = zip(self._variable.dims, box.slices, strict=True)
-            where = {axis: (along.start, along.stop) for axis, along in axes}
-            raise ViewError(
-                f"fuse: pixels {where} of view {self._number} cannot be read "
-                f"({type(error).__name__}: {error}). Repair or leave out this view."
-            ) from error
-
-    def _preferred(self, image: xarray.DataArray) -> Sequence[int]:
-        preferred = image.encoding.get("preferred_chunks", {})
-        return [preferred.get(d, n) for d, n in zip(image.dims, image.shape, strict=True)]
-
-
-def _zarr_behind(data: object) -> StoredArray | None:
-    """The Zarr array on this disk that a dask array reads unchanged; None if it is not one.
-
-    Reading it without dask saves dask's scheduling, and uses the faster codecs.
-    """
-    layers = getattr(getattr(data, "dask", None), "layers", {})
-    origin = layers.get(f"original-{getattr(data, 'name', '')}")
-    if origin is None or len(layers) != 2 or len(origin) != 1:
-        return None
-    import dask.array
-    import zarr
-
-    (array,) = origin.values()
-    array = getattr(array, "value", array)
-    if not isinstance(array, zarr.Array):
-        return None
-    if not isinstance(data, dask.array.Array):
-        return None
-    if (array.shape, array.dtype, array.chunks) != (data.shape, data.dtype, data.chunksize):
-        return None
-    return _on_this_disk(array)
-
-
-def _on_this_disk(array: zarr.Array[Any]) -> StoredArray | None:
-    """A Zarr array that lies in a folder; None if it lies elsewhere.
-
-    ``dask.array.from_zarr`` opens a path with fsspec, which the faster codecs do not read from:
-    such an array is opened again.
-    """
-    from zarr.storage import FsspecStore, LocalStore
-
-    store = array.store
-    if isinstance(store, LocalStore):
-        return StoredArray.over(store.root / array.path, array)
-    if not isinstance(store, FsspecStore):
-        return None
-    protocol = getattr(store.fs, "sync_fs", store.fs).protocol  # that of what zarr has wrapped
-    if "file" not in ({protocol} if isinstance(protocol, str) else protocol):
-        return None
-    try:
-        return StoredArray.open(Path(store.path, array.path).absolute())
-    except ImageError:  # the path means something else to fsspec
-        return None
-
-
-def _read(number: int, image: object, key: str | None) -> Sim:
     import xarray
 
     if not isinstance(image, xarray.DataArray):
         raise ViewError(
             f"fuse: view {number} is a {type(image).__name__}; expected an xarray.DataArray with "
-            "dims among t, c, z, y, x."
+            "dims among t, c, z, y, x, or an xarray.DataTree of them."
         )
     dims = "".join(map(str, image.dims))
     if dims != "".join(d for d in DIMS if d in dims) or dims[-2:] != "yx":
@@ -333,7 +265,32 @@ def _read(number: int, image: object, key: str | None) -> Sim:
     return Sim(image, number, spatial, origin, spacing, affines, params)
 
 
-def _grid(number: int, image: xarray.DataArray, axis: str) -> tuple[float, float]:
+def with_overlap(
+    image: xarray.DataArray, axes: str, chunks: Sequence[int], overlap: Sequence[int]
+) -> xarray.DataArray:
+    """An image whose chunks have the pixels around them too, so that neighbours repeat some.
+
+    Parameters
+    ----------
+    image : xarray.DataArray
+        The lazy image, with as many more pixels at its borders.
+    axes : str
+        Its axes in space.
+    chunks, overlap : sequence of int
+        Pixels of a chunk without those around it, and pixels on either side of it, on each axis.
+    """
+    import xarray
+
+    for axis, chunk, around in zip(axes, chunks, overlap, strict=True):
+        n = image.sizes[axis] - 2 * around
+        stops = [min(start + chunk, n) + 2 * around for start in range(0, n, chunk)]
+        parts = [image.isel({axis: slice(k * chunk, stop)}) for k, stop in enumerate(stops)]
+        whole = xarray.concat(parts, axis, coords="minimal", compat="override", join="override")
+        image = whole.chunk({axis: tuple(part.sizes[axis] for part in parts)})
+    return image
+
+
+def _grid(number: int | str, image: xarray.DataArray, axis: str) -> tuple[float, float]:
     """Position of the first pixel of an image on an axis, and the pixel size."""
     try:
         positions = np.asarray(image.coords[axis].values if axis in image.coords else np.nan, float)

@@ -18,13 +18,13 @@ _ROUNDING = 1e-9
 
 
 def read_transforms(
-    number: int, image: xarray.DataArray, key: str | None, spatial: str
+    number: int | str, image: xarray.DataArray, key: str | None, spatial: str
 ) -> tuple[xarray.DataArray, ...]:
     """Read the affines that place an image: one, or one for each of its times.
 
     Parameters
     ----------
-    number : int
+    number : int or str
         Index of the image in the list of views, for messages.
     image : xarray.DataArray
         The image.
@@ -104,7 +104,7 @@ def _labelled(what: str, affine: object, spatial: str) -> xarray.DataArray:
 
 
 def _over_time(
-    number: int, image: xarray.DataArray, key: str, affine: xarray.DataArray
+    number: int | str, image: xarray.DataArray, key: str, affine: xarray.DataArray
 ) -> list[xarray.DataArray]:
     """The affine for each time of the image; only one if it does not vary with time."""
     if "t" not in affine.dims:
@@ -122,7 +122,7 @@ def _over_time(
     return [affine.isel(t=k) for k in range(times)]
 
 
-def _check(number: int, affine: NDArray[np.float64]) -> None:
+def _check(number: int | str, affine: NDArray[np.float64]) -> None:
     last = [0.0] * (len(affine) - 1) + [1.0]
     if not np.isfinite(affine).all() or np.linalg.cond(affine[:-1, :-1]) > _SINGULAR:
         raise ViewError(

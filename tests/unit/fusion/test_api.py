@@ -463,6 +463,12 @@ class TestInputs:
         fused = fuse(sims, KEY, output_chunksize=10, output_zarr_url=url)
         np.testing.assert_array_equal(fused.values, self.scene)
 
+    def test_stored_chunks_are_the_default(self, tmp_path: Path) -> None:
+        sims = cut(self.scene, "cyx", self.boxes)
+        lazy = [self.on_disk(sim, tmp_path / f"{k}.zarr") for k, sim in enumerate(sims)]
+        assert fuse(lazy, KEY).data.chunksize == (1, 8, 5)
+        assert fuse([sim.load() for sim in lazy], KEY).data.chunksize == (1, 21, 24)
+
     def on_disk(self, sim: xarray.DataArray, path: Path) -> xarray.DataArray:
         attributes = sim.attrs
         plain = sim.copy()
@@ -513,6 +519,49 @@ class TestInputs:
         url = str(tmp_path / "fused.zarr")
         fuse(sims, KEY, output_chunksize=14, output_zarr_url=url, threads=2)
         assert sorted(asked) == [(y, x) for y in range(4) for x in range(4)]
+
+
+class TestOverlap:
+    def test_chunks_may_keep_the_pixels_around_them(self) -> None:
+        scene = random_scene("yx", "uint16")
+        overlap = {"y": 1, "x": 2}
+        kept = fuse(
+            [make_sim(scene, "yx", origin=[5, 7])],
+            KEY,
+            output_chunksize=10,
+            overlap_in_pixels=overlap,
+            trim_overlap=False,
+        )
+        assert kept.data.chunks == ((12, 12, 3), (14, 14, 8))
+        rows, columns = (
+            np.r_[-m : 10 + m, 10 - m : 20 + m, 20 - m : n + m] for m, n in ((1, 21), (2, 24))
+        )
+        around = np.pad(scene, ((1, 1), (2, 2)))
+        np.testing.assert_array_equal(kept.values, around[np.ix_(rows + 1, columns + 2)])
+        np.testing.assert_array_equal(kept.y, 5 + rows)
+        np.testing.assert_array_equal(kept.x, 7 + columns)
+
+    def test_functions_ask_for_it_by_axis_and_know_the_output(self) -> None:
+        known: dict[str, Any] = {}
+
+        def average(
+            transformed_views: Array, output_spacing: dict[str, float], output_chunksize: Any
+        ) -> Array:
+            known.update(spacing=output_spacing, chunk=output_chunksize)
+            return np.asarray(np.nanmean(transformed_views, axis=0))
+
+        def overlap(kwargs: dict[str, Any]) -> dict[str, int]:
+            return {a: n // 5 for a, n in kwargs["output_chunksize"].items()}
+
+        average.required_overlap = overlap  # type: ignore[attr-defined]
+        sim = make_sim(random_scene("yx", "uint16"), "yx", spacing=[0.5, 0.25])
+        where: Any = {"output_chunksize": {"y": 10, "x": 5}, "trim_overlap": False}
+        fused = fuse([sim], KEY, average, **where)
+        assert fused.data.chunks == ((14, 14, 5), (7, 7, 7, 7, 6))
+        fused.compute()
+        assert known == {"spacing": {"y": 0.5, "x": 0.25}, "chunk": {"y": 10, "x": 5}}
+        given = fuse([sim], KEY, average, {"output_chunksize": {"y": 0, "x": 15}}, **where)
+        assert given.data.chunks == ((10, 10, 1), (11, 11, 11, 11, 10))
 
 
 class TestErrors:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from platefuse import fuse
 from platefuse.errors import PlatefuseError
 from platefuse.fusion.arguments import _ARGUMENTS, FusionArguments
-from platefuse.fusion.methods import content_based
+from platefuse.fusion.methods import content_based, weighted_average_fusion
 from tests.sims import KEY, make_sim
 
 Array = NDArray[Any]
@@ -104,7 +104,7 @@ ARGUMENTS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"fusion_func": None}, ("fusion_func", "None", "a function")),
     ({"weights_func": 3}, ("weights_func", "3", "a function")),
     ({"weights_func": "content_based"}, ("weights_func", "'content_based'")),
-    ({"fusion_method_kwargs": [3]}, ("fusion_method_kwargs", "[3]", "a dict")),
+    ({"fusion_func_kwargs": [3]}, ("fusion_func_kwargs", "[3]", "a dict")),
     ({"weights_func_kwargs": {3: 4}}, ("weights_func_kwargs", "{3: 4}", "a dict")),
     ({"output_zarr_url": 7}, ("output_zarr_url", "7", "folder")),
     ({"output_zarr_url": ""}, ("output_zarr_url", "''", "folder")),
@@ -146,6 +146,15 @@ ARGUMENTS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ],
     ({"batch_options": {"batch_func": 3}}, ("batch_options['batch_func']", "3", "a function")),
     ({"batch_options": {"batch_func_kwargs": 3}}, ("batch_options['batch_func_kwargs']", "3")),
+    *[({"overlap_in_pixels": {"y": 1, "x": v}}, ("on x", repr(v))) for v in (-1, 1.5, None)],
+    ({"trim_overlap": 1.5}, ("trim_overlap", "1.5", "True or False")),
+    ({"backend": "cupy"}, ("backend", "'cupy'", "None or 'numpy'")),
+    ({"output_on_backend": "yes"}, ("output_on_backend", "'yes'")),
+    ({"sims": [sim()]}, ("both images and sims", "Give images only")),
+    (
+        {"fusion_func_kwargs": {}, "fusion_method_kwargs": {}},
+        ("both fusion_func_kwargs and fusion_method_kwargs",),
+    ),
     *[({"threads": v}, ("threads", repr(v), "above 0")) for v in (0, -1, "2", 1.5)],
     ({"nan_is_missing": "yes"}, ("nan_is_missing", "'yes'", "True or False")),
 ]
@@ -180,8 +189,8 @@ ARGUMENTS += [
     ({"fusion_func": text}, ("fusion_func 'text'", "dtype <U", "numbers")),
     ({"fusion_func": ragged}, ("fusion_func 'ragged'", "object", "numbers")),
     ({"fusion_func": lambda transformed_views: None}, ("fusion_func '<lambda>'", "object")),
-    ({"fusion_func": wants_more}, ("fusion_func 'wants_more'", "'masks'", "fusion_method_kwargs")),
-    ({"fusion_method_kwargs": {"power": 2}}, ("fusion_func", "'power'", "fusion_method_kwargs")),
+    ({"fusion_func": wants_more}, ("fusion_func 'wants_more'", "'masks'", "fusion_func_kwargs")),
+    ({"fusion_func_kwargs": {"power": 2}}, ("fusion_func", "'power'", "fusion_func_kwargs")),
     (weighted(weighs_one_view), ("weights_func 'weighs_one_view'", "(5, 20, 24)", "(1, 20, 24)")),
     (weighted(text), ("weights_func 'text'", "dtype <U")),
     (weighted(content_based, sigma=3), ("weights_func 'content_based'", "'sigma'")),
@@ -192,9 +201,9 @@ ARGUMENTS += [
 ]
 
 VIEWS: list[tuple[Any, tuple[str, ...]]] = [
-    (None, ("sims", "NoneType", "list")),
-    ("view", ("sims", "str", "list")),
-    (sim(), ("sims", "DataArray", "list")),
+    (None, ("images", "NoneType", "list")),
+    ("view", ("images", "str", "list")),
+    (sim(), ("images", "DataArray", "list")),
     ([sim(), None], ("view 1", "NoneType", "xarray.DataArray")),
     ([np.ones((20, 24))], ("view 0", "ndarray", "xarray.DataArray")),
     ([sim().to_dataset(name="image")], ("view 0", "Dataset", "xarray.DataArray")),
@@ -285,6 +294,40 @@ def test_stack_properties_as_multiview_stitcher_has_them_may_hold_a_transform() 
         fuse([sim()], KEY, output_stack_properties=with_transform),
         fuse([sim()], KEY, output_stack_properties=properties),
     )
+
+
+def test_older_names_mean_the_same() -> None:
+    def scaled(transformed_views: Array, by: float) -> Array:
+        return np.asarray(transformed_views[0] * by)
+
+    present = fuse([sim()], KEY, scaled, fusion_func_kwargs={"by": 3})
+    assert (present.values == 3).all()
+    with pytest.warns(DeprecationWarning, match="Use images=... instead"):
+        older = fuse(sims=[sim()], transform_key=KEY)
+    xarray.testing.assert_equal(older, fuse(images=[sim()], transform_key=KEY))
+    with pytest.warns(DeprecationWarning, match="Use fusion_func_kwargs=... instead") as warned:
+        older = fuse([sim()], KEY, scaled, fusion_method_kwargs={"by": 3})
+    assert warned[0].filename == __file__
+    xarray.testing.assert_equal(older, present)
+
+
+def test_arguments_by_position_have_the_order_of_multiview_stitcher_0_1_48() -> None:
+    shifted = [sim(), sim(origin=[0.5, 0.5])]
+    given: tuple[Any, ...] = (
+        *(KEY, weighted_average_fusion, None, None, None),
+        *(None, "union", None, None, None, 10, 2, 0),
+    )
+    call: Any = fuse
+    fused = call(shifted, *given)
+    named = fuse(shifted, KEY, output_chunksize=10, overlap_in_pixels=2, interpolation_order=0)
+    xarray.testing.assert_equal(fused, named)
+    with pytest.raises(PlatefuseError, match="interpolation_order is True"):
+        call(shifted, *given[:-1], True)
+
+
+def test_the_only_backend_is_numpy() -> None:
+    plain = fuse([sim()], KEY)
+    xarray.testing.assert_equal(fuse([sim()], KEY, backend="numpy", output_on_backend=True), plain)
 
 
 def test_a_chunk_may_span_an_axis() -> None:

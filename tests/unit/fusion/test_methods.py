@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from platefuse.errors import ConfigError
 from platefuse.fusion.methods import (
     accepts,
     content_based,
@@ -76,7 +77,7 @@ class TestContentBased:
 
     def test_what_is_beyond_the_margin_does_not_count(self) -> None:
         sigmas: dict[str, Any] = {"sigma_1": 1.0, "sigma_2": 2.0}
-        margin = required_overlap(content_based, sigmas)
+        (margin,) = required_overlap(content_based, sigmas, "x")
         assert margin == 4 + 8
         whole = content_based(self.random, **sigmas)
         changed = self.random.copy()
@@ -100,18 +101,28 @@ class TestSignatures:
         def asks(transformed_views: Array) -> Array:
             return transformed_views
 
-        assert required_overlap(asks, {}) == 0
-        assert required_overlap(None, {}) == 0
+        assert required_overlap(asks, {}, "yx") == (0, 0)
+        assert required_overlap(None, {}, "yx") == (0, 0)
         asks.required_overlap = lambda kwargs: 1.5 * kwargs["radius"]  # type: ignore[attr-defined]
-        assert required_overlap(asks, {"radius": 3}) == 5
-        assert required_overlap(content_based, {}) == 20 + 44
+        assert required_overlap(asks, {"radius": 3}, "yx") == (5, 5)
+        assert required_overlap(content_based, {}, "x") == (20 + 44,)
+
+    def test_required_overlap_may_differ_by_axis(self) -> None:
+        def asks(transformed_views: Array) -> Array:
+            return transformed_views
+
+        by_axis = {"x": 1.5, "y": 4}
+        asks.required_overlap = lambda kwargs: by_axis  # type: ignore[attr-defined]
+        assert required_overlap(asks, {}, "yx") == (4, 2)
+        with pytest.raises(ConfigError, match=r"required_overlap on z of .*None"):
+            required_overlap(asks, {}, "zyx")
 
     def test_of_functions_that_bear_its_name(self) -> None:
         def content_based(transformed_views: Array, blending_weights: Array) -> Array:
             return transformed_views
 
-        assert required_overlap(content_based, {"sigma_2": 3}) == 6
-        assert required_overlap(content_based, {}) == 22
+        assert required_overlap(content_based, {"sigma_2": 3}, "x") == (6,)
+        assert required_overlap(content_based, {}, "x") == (22,)
 
     def test_accepts(self) -> None:
         def function(one: int, *, two: int = 2, **rest: int) -> None: ...
