@@ -302,8 +302,8 @@ def _on_whole_pixels(extents: Sequence[Extent]) -> Sequence[Extent]:
             high=snapped(extent.high),
             first_plane_high=snapped(extent.first_plane_high),
         )
-        if extent.precision_px
-        else extent
+        if extent.reach.all()
+        else extent  # it is turned: its tip is at no whole pixel
         for extent in extents
     ]
 

@@ -121,8 +121,8 @@ def _read_registered(image: WellImage, name: str) -> Table:
     """
     if not is_node(table_path(image.live, name)):
         raise TableError(
-            f"{image.live}: there is no registered ROI table {name!r}; its tables are "
-            f"{sorted(table_names(image.live))}. Name the registered table under "
+            f"{image.live}: there is no table {name!r}, expected the registered ROIs in it; its "
+            f"tables are {sorted(table_names(image.live))}. Name the registered table under "
             "registration.roi_table, or set registration.measure.enabled: true to measure the "
             "shifts."
         )
