@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from platefuse.errors import MeasureError, ViewError
-from platefuse.fusion.sims import Sim, SimStore, read_sims
+from platefuse.fusion.sim_store import SimStore
+from platefuse.fusion.sims import Sim, read_sims
 from platefuse.geometry import Box
 from platefuse.measuring.field_pixels import ChunkedArray, ReadCounter
 from platefuse.measuring.levels import Crop
