@@ -39,13 +39,13 @@ TEXT = f"""\
 Raw plates in the `fields` layout: one well of 3 × 3 fields of 512² pixels with 10 % overlap, 3 \
 acquisitions moved by (9.4, -7.3) and (-11.6, 4.2) px; error of the stage 2.5 px, repeatability \
 0.6 px (on each axis); Poisson and read noise. The tissue is computed at the true positions, so \
-the truth has no rounding. *Shifts*: fields of the second and third acquisition against the \
-field of the first. *Positions*: fields of the first acquisition, without a common shift of all. \
-All errors are lengths of vectors on y and x, in pixels, of fields with tissue; *> \
-{FLUNG_PX:.0f} px* counts all fields, empty ones too. The programs start from the positions of \
-the stage. fractal-tasks-core does not stitch, m2stitch does not register. Not by default: \
-axis-aligned pairs of multiview-stitcher; \
-`filter_sigma` 1 of ashlar and `ncc_threshold` 0.1 of m2stitch, which find nothing without."""
+the truth has no rounding. *Shifts*: fields of the second and third acquisition against the field \
+of the first. *Positions*: fields of the first acquisition, without a common shift of all. All \
+errors are lengths of vectors on y and x, in pixels, of fields with tissue; *> {FLUNG_PX:.0f} px* \
+counts all fields, empty ones too. The programs start from the positions of the stage. \
+fractal-tasks-core does not stitch, m2stitch does not register. Not by default: axis-aligned \
+pairs of multiview-stitcher; `filter_sigma` 1 of ashlar, against noise; `ncc_threshold` 0.1 of \
+m2stitch, which stops on the clean plate without."""
 
 SPECS = (
     RawSpec("clean"),

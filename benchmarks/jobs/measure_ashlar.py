@@ -1,7 +1,7 @@
 """Job: find the places of the fields of a raw plate with ashlar.
 
-Its parameters are the defaults, but for the filter against noise, which its manual recommends for
-noisy images: without it no edge of the synthetic plates was accepted.
+Its parameters are the defaults, but for the filter against noise: without it no edge was accepted
+on a plate with a fifth of the light.
 """
 
 from __future__ import annotations

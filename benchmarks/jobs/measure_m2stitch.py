@@ -20,6 +20,7 @@ def prepare(folder: str) -> Callable[[], object]:
             numpy.stack([field.pixels() for field in fields]),
             position_indices=numpy.array([field.row_column for field in fields]),
             position_initial_guess=numpy.array([field.stage_px for field in fields]),
+            row_col_transpose=False,
             ncc_threshold=NCC,
         )
         return [(float(y), float(x)) for y, x in zip(grid["y_pos"], grid["x_pos"], strict=True)]
