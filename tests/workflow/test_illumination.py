@@ -35,7 +35,10 @@ def test_stored_and_straight_from_the_raw_images(fresh: Folder, tmp_path: Path) 
     for path, pixels in fused.items():
         np.testing.assert_array_equal(read_level(fresh.path / "b.zarr" / path), pixels)
     reference = f"{spec.wells[0]}/{spec.acquisitions[0].path}"
-    assert_rounded(read_level(fresh.plate / reference), read_level(exact / reference).astype(float))
+    stored_pixels = read_level(fresh.plate / reference)
+    inside = stored_pixels > 0  # the rest is outside the registered ROIs
+    assert inside.mean() > 0.8
+    assert_rounded(stored_pixels, np.where(inside, read_level(exact / reference), 0))
     receipt = json.loads((fresh.results / reference / "register_image.json").read_text())
     assert receipt["record"]["illumination"]["DAPI"]["dark"] == 100.0
 
