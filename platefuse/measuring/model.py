@@ -79,6 +79,9 @@ class PairMeasure:
         How much there is to measure by in the overlap: 0 if nothing.
     status : str
         What the pair says for itself, before it is compared with others.
+    at_px : (float, float)
+        Where the shift holds on y and x, from the centre of the overlap, in pixels: of turned
+        fields it is not the same everywhere.
     """
 
     kind: Kind
@@ -92,6 +95,7 @@ class PairMeasure:
     overlap: float
     texture: float
     status: PairStatus
+    at_px: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)

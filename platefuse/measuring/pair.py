@@ -53,9 +53,9 @@ class Shift:
     ----------
     shift_px : tuple of float
         What is added to the nominal position of the moving image, so that both show the same
-        tissue at the same place, in pixels. It holds for the centre of the overlap. NaN if the
-        images have no texture in common (status ``empty``); where the status is another one than
-        ``measured``, the best guess, which is not to be trusted.
+        tissue at the same place, in pixels. It holds at `at_px` if the images are turned. NaN if
+        the images have no texture in common (status ``empty``); where the status is another one
+        than ``measured``, the best guess, which is not to be trusted.
     score_at_zero, score : float
         Zero-normalised correlation (-1 to 1) of the prepared images in their overlap, at the
         nominal position and at the shift found, at the level of the search.
@@ -74,6 +74,8 @@ class Shift:
         Share of the blocks of the overlap whose own shifts agree.
     angle_deg : float
         Turn of the moving image that brings it onto the reference, from x to y; 0 if none is clear.
+    at_px : (float, float)
+        Where the shift holds on y and x, from the centre of the overlap.
     status : str
         ``measured``; ``empty``: no texture; ``ambiguous``: no clear peak, or several;
         ``too_far``: the shift is larger than allowed; ``fixed_pattern``: what correlates is the
@@ -90,6 +92,7 @@ class Shift:
     texture: float
     agreement: float
     angle_deg: float
+    at_px: tuple[float, float]
     status: PairStatus
 
     def as_pair(self, kind: Kind, reference: FieldKey, moving: FieldKey) -> PairMeasure:
@@ -106,6 +109,7 @@ class Shift:
             overlap=self.overlap,
             texture=self.texture,
             status=self.status,
+            at_px=self.at_px,
         )
 
 
@@ -283,6 +287,7 @@ class _Measure:
             texture=self.texture,
             agreement=fine.agreement,
             angle_deg=fine.angle_deg,
+            at_px=fine.at_px,
             status=status,
         )
 
@@ -306,7 +311,9 @@ class _Measure:
         """The result if nothing correlates at all."""
         none = (math.nan,) * len(self.offset)
         unknown = (math.inf,) * len(self.offset)
-        return Shift(none, 0.0, 0.0, 0.0, 0.0, unknown, 0.0, self.texture, 0.0, 0.0, "empty")
+        return Shift(
+            none, 0.0, 0.0, 0.0, 0.0, unknown, 0.0, self.texture, 0.0, 0.0, (0.0, 0.0), "empty"
+        )
 
     def _depth(self, best: Peak) -> Depth:
         if max(side.planes for side in self.levels) == 1:

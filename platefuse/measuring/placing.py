@@ -291,7 +291,7 @@ def _level(work: Work, moving: StageField, pair: PairMeasure) -> Array:
 
 
 def overlap_centre(work: Work, moving: StageField, pair: PairMeasure) -> Array:
-    """Middle of the pixels of `moving` that the pair compared, from the centre of the well."""
+    """Where in `moving` the shift of a pair holds, from the centre of the well, in pixels."""
     reference = work.stitched.fields[pair.reference].field
     one, other = stage_px([reference, moving], work.pixel_um)
     other = other + np.array(pair.shift_px[1:])
@@ -300,7 +300,7 @@ def overlap_centre(work: Work, moving: StageField, pair: PairMeasure) -> Array:
     middle = (low + high) / 2 - pair.shift_px[1:] if (high > low).all() else None
     if middle is None:
         return field_centre(work, moving)
-    return np.asarray(middle - _well_centre(work, moving.key.well))
+    return np.asarray(middle + pair.at_px - _well_centre(work, moving.key.well))
 
 
 def field_centre(work: Work, field: StageField) -> Array:

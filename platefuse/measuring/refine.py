@@ -38,7 +38,10 @@ class Refined:
     ----------
     displacement : (float, float)
         Position (y, x) of pixel 0 of the moving image in the reference, in pixels, by what lies at
-        the centre of the overlap.
+        `at_px`.
+    at_px : (float, float)
+        Where the displacement holds, from the centre of the overlap: the centre itself if a turn
+        is clear, else the middle of the blocks.
     sigma : (float, float)
         Its uncertainty; infinite where the blocks have nothing in common.
     agreement : float
@@ -51,6 +54,7 @@ class Refined:
     """
 
     displacement: tuple[float, float]
+    at_px: tuple[float, float]
     sigma: tuple[float, float]
     agreement: float
     angle_deg: float
@@ -125,10 +129,13 @@ def refine(
     if max(max(abs(y), abs(x)) for y, x in rest) > _CENTRED_PX:
         pairs = blocks.read(fit.motion)
     fit = blocks.fit(pairs, fit.motion, _LAST_REACH_PX)
+    places = blocks.layout.places()
+    middle = (float(np.mean([y for y, _ in places])), float(np.mean([x for _, x in places])))
     return Refined(
         displacement=fit.motion.shift,
+        at_px=(0.0, 0.0) if fit.motion.angle else middle,
         sigma=fit.spectra.sigma(fit.coherence),
-        agreement=fit.agreement(blocks.layout.places()),
+        agreement=fit.agreement(places),
         angle_deg=math.degrees(fit.motion.angle),
         bands_differ_px=fit.bands_differ_px(),
     )
