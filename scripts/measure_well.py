@@ -1,6 +1,7 @@
 """Measure the pairs of fields of one well."""
 
 import _job
+from platefuse.errors import PlatefuseError
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.measuring import well
 from platefuse.measuring.camera import wells_after
@@ -11,10 +12,15 @@ def measure_well(job: _job.Job) -> MeasuredWell:
     """Measure the well's fields against the reference, and against their neighbours."""
     reader = LayerReader(job.options, job.read_as)
     nulls = max(2, -(-well.NULLS // len(job.plate.wells)))  # the plate needs enough of all wells
-    return well.measure_well(
-        job.well, reader, job.pairs, job.request.reference_acquisition,
-        others=wells_after(job.plate, job.well), nulls=nulls, threads=job.threads,
-    )  # fmt: skip
+    try:
+        return well.measure_well(
+            job.well, reader, job.pairs, job.request.reference_acquisition,
+            others=wells_after(job.plate, job.well), nulls=nulls, threads=job.threads,
+        )  # fmt: skip
+    except PlatefuseError as error:
+        if job.given["on_bad_well"] == "stop":
+            raise
+        return well.not_measured(job.well, error)
 
 
 if __name__ == "__main__":

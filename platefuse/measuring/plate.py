@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from platefuse.measuring.receipt import MeasuredWell, SolvedPlate
 from platefuse.measuring.results import field_place, write_pairs
 from platefuse.measuring.solve import solve_pairs
 from platefuse.records import write_places
+
+logger = logging.getLogger(__name__)
 
 _WHOLE = 0.5
 """A pair that overlaps by more than this share is compared with null pairs that do so too."""
@@ -66,6 +69,9 @@ def solve_plate(wells: Sequence[MeasuredWell], options: MeasureOptions, referenc
     MeasureError
         If the place of a field with tissue could not be measured, and `on_doubt` is ``stop``.
     """
+    for well in wells:
+        if well.problem is not None:
+            logger.warning("well %s was not measured: %s", well.well, well.problem)
     fields = [field for well in wells for field in well.fields]
     pairs = judged([pair for well in wells for pair in well.pairs])
     solved = solve_pairs(

@@ -27,6 +27,8 @@ class MeasuredWell(Receipt):
         Bytes of decoded pixels.
     seconds : float
         Duration of the job.
+    problem : str, optional
+        Why the well could not be measured, if other wells must not wait for it.
     """
 
     well: str
@@ -35,6 +37,7 @@ class MeasuredWell(Receipt):
     made_from: Mapping[str, object]
     read_bytes: int
     seconds: float
+    problem: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,6 +102,20 @@ def measure_well(
     )
 
 
+def not_measured(well: Well, error: Exception) -> MeasuredWell:
+    """The receipt of a well that cannot be measured, for which the others do not wait."""
+    logger.error("%s", error)
+    return MeasuredWell(
+        well=well.name,
+        fields=(),
+        pairs=(),
+        made_from={},
+        read_bytes=0,
+        seconds=0.0,
+        problem=str(error),
+    )
+
+
 def check_stage(
     well: Well, fields: Sequence[StageField], pairs: Sequence[PairMeasure], work: Measuring
 ) -> None:

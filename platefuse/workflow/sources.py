@@ -159,10 +159,10 @@ def places_of(well: Well, file: Path) -> dict[str, dict[str, Place]]:
             places.setdefault(key.image, {})[key.field] = place
     if not places:
         raise TableError(
-            f"{file}: it has no field of well {well.name}. If the well was registered by a run "
-            "whose results are gone, its places are not known any more: keep the fused well, or "
-            "set registration.measure.stitch and measure.enabled to false to fuse it at its stage "
-            "positions."
+            f"{file}: it has no field of well {well.name}. If the well could not be measured, the "
+            "log of measure_well says why. If it was registered by a run whose results are gone, "
+            "its places are not known any more: keep the fused well, or set "
+            "registration.measure.enabled to false to fuse it at its stage positions."
         )
     return places
 

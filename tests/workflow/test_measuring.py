@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,23 @@ def test_a_table_of_another_program_is_never_replaced(tmp_path: Path) -> None:
     said = folder.fail()
     assert "was not written by platefuse" in said
     assert fingerprint(plate) == before
+
+
+def test_a_well_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> None:
+    plate = RawPlate(wells=("B/03", "B/04"), grid=(1, 2)).write(tmp_path / "p.zarr")
+    for chunk in (plate / "B" / "04" / "1" / "0").rglob("0"):
+        if chunk.is_file():
+            chunk.write_bytes(b"no chunk")
+    folder = folder_with(tmp_path, on_bad_well="skip", **MEASURE)
+    said = folder.fail("--keep-going")
+    assert "it has no field of well B/04. If the well could not be measured, the log" in said
+    assert {row["well"] for row in rows(tmp_path / "results" / "p" / "fields.tsv")} == {"B/03"}
+    assert (tmp_path / "p_fused.zarr" / "B" / "03" / "1").is_dir()
+    assert not (tmp_path / "p_fused.zarr" / "B" / "04").exists()
+    receipt = tmp_path / "results" / "p" / "B" / "04" / "measure_well.json"
+    assert "cannot be read" in json.loads(receipt.read_text())["problem"]
+    folder = folder_with(tmp_path, **MEASURE)  # on_bad_well: stop
+    assert "cannot be read" in folder.fail()
 
 
 def test_another_model_measures_no_pair_again(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ rule measure_well:
         read_as=INPUT_OPTIONS,
         request=REQUEST,
         measure=PAIR_OPTIONS,
+        on_bad_well=CONFIG.on_bad_well,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: measuring"
     script:
