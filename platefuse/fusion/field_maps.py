@@ -71,9 +71,18 @@ def turn_of(field: Field, image: Multiscale) -> tuple[_Numbers, _Numbers]:
     return turn, centre + np.array(field.shift_um(image)) - turn @ centre
 
 
-def extent_of(field: Field, image: Multiscale) -> tuple[_Numbers, _Numbers]:
-    """Lowest and highest position on the stage of the field's pixel centres, in micrometres."""
-    size, box = np.array([image.pixel_size_um[a] for a in image.spatial]), field.box(image, image)
+def extent_of(
+    field: Field, image: Multiscale, reference_image: Multiscale
+) -> tuple[_Numbers, _Numbers]:
+    """Lowest and highest position on the stage of the field's pixel centres, in micrometres.
+
+    Parameters
+    ----------
+    field, image, reference_image
+        See `Field.box`.
+    """
+    size = np.array([image.pixel_size_um[a] for a in image.spatial])
+    box = field.box(image, reference_image)
     low, high = (np.array(box.start) + 0.5) * size, (np.array(box.stop) - 0.5) * size
     if not field.angle_deg:
         shift = np.array(field.shift_um(image))

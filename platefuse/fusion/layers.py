@@ -120,14 +120,14 @@ class FieldImage:
         """How far a float32 position may be from the whole pixel that it means."""
         return precision_px(self.fields, self.image)
 
-    @property
-    def extents(self) -> list[Extent]:
-        """The part of the stage that each field covers, in micrometres."""
-        size = np.array([self.image.pixel_size_um[a] for a in self.image.spatial])
-        in_z = np.array([a == "z" for a in self.image.spatial])
+    def extents(self, spacing_um: Mapping[str, float]) -> list[Extent]:
+        """The part of the stage that each field covers, in micrometres, at an output spacing."""
+        image = self._at_spacing(self.image, spacing_um, self.fields)
+        size = np.array([image.pixel_size_um[a] for a in image.spatial])
+        in_z = np.array([a == "z" for a in image.spatial])
         extents, precision = [], self.precision_px
         for field in self.fields:
-            low, high = extent_of(field, self.image)
+            low, high = extent_of(field, image, self.image)
             first_plane_high = np.where(in_z, low, high)
             if field.angle_deg:
                 reach = np.where(in_z, size / 2, 0.0)
@@ -167,8 +167,7 @@ class FieldImage:
         """
         fields = self._taken if image is self.image else self.fields
         flat_field = self._flat_field(image, axes)
-        if flat_field is None:  # the mean of pixels is corrected only if each of them is
-            image = self._at_spacing(image, frame, fields)
+        image = self._at_spacing(image, frame.by_axis(frame.spacing), fields)
         stored = StoredArray.open(image.level_paths[0])
         whole: ChunkStore = stored if axes == image.axes else ExpandedArray(stored, axes.index("c"))
         source, lead = Source(whole, flat_field), len(axes) - len(image.spatial)
@@ -189,24 +188,28 @@ class FieldImage:
             views.append(view)
         return views
 
-    def _at_spacing(self, image: Multiscale, frame: Frame, fields: Sequence[Field]) -> Multiscale:
-        """An image or label without the levels that are finer than the frame needs.
+    def _at_spacing(
+        self, image: Multiscale, spacing_um: Mapping[str, float], fields: Sequence[Field]
+    ) -> Multiscale:
+        """An image or label without the levels that are finer than an output spacing.
 
-        A level is used if it groups whole pixels of level 0 and every field begins and ends at one
-        of its pixels.
+        A level is used if its pixels have this spacing, it groups whole pixels of level 0, and
+        every field begins and ends at one of its pixels. An image that is corrected for its
+        illumination is read at level 0: the mean of pixels is corrected only if each of them is.
         """
-        spacing = frame.by_axis(frame.spacing)
+        if image is self.image and self.source.illumination is not None:
+            return image
         whole = [field.box(image, self.image) for field in fields]
-        for level in reversed(range(1, len(image.paths))):
+        for level in range(1, len(image.paths)):
             coarse = image.from_level(level)
-            size = np.array(list(coarse.pixel_size_um.values()))
-            exact = size / list(image.pixel_size_um.values())
+            size = list(coarse.pixel_size_um.values())
+            exact = np.array(size) / list(image.pixel_size_um.values())
             ratio = np.rint(exact).astype(int).tolist()
-            is_coarser = (size > np.array([spacing[a] for a in image.spatial]) * (1 + 1e-6)).any()
-            if is_coarser or not np.allclose(exact, ratio, rtol=1e-3):
+            if not np.allclose(size, [spacing_um[a] for a in image.spatial], rtol=1e-6):
                 continue
             boxes = [field.box(coarse, self.image) for field in fields]
-            if all(box.scaled(ratio) == own for box, own in zip(boxes, whole, strict=True)):
+            fits = all(box.scaled(ratio) == own for box, own in zip(boxes, whole, strict=True))
+            if fits and np.allclose(exact, ratio, rtol=1e-3):
                 return coarse
         return image
 
@@ -291,10 +294,9 @@ class Layer:
         """Its fields, each with the image that holds it."""
         return [(part, field) for part in self.images for field in part.fields]
 
-    @property
-    def extents(self) -> list[Extent]:
-        """The part of the stage that each field covers, in micrometres."""
-        return [extent for part in self.images for extent in part.extents]
+    def extents(self, spacing_um: Mapping[str, float]) -> list[Extent]:
+        """The part of the stage that each field covers, in micrometres, at an output spacing."""
+        return [extent for part in self.images for extent in part.extents(spacing_um)]
 
     @property
     def labels(self) -> dict[str, list[tuple[FieldImage, Multiscale]]]:

@@ -221,7 +221,8 @@ def frame_of(layers: Sequence[Layer], spacing_um: Sequence[float], mode: str) ->
     """
     check_positions(layers)
     image = layers[0].image
-    extents = [extent for layer in layers for extent in layer.extents]
+    spacing = dict(zip(image.spatial, spacing_um, strict=True))
+    extents = [extent for layer in layers for extent in layer.extents(spacing)]
     try:
         return Frame.covering(image.spatial, extents, spacing_um, mode=mode)
     except ViewError as error:

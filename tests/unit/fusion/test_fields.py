@@ -200,7 +200,7 @@ def layer_of(image: Path, table: str = "FOV_ROI_table") -> FieldImage:
 
 
 def test_extents_are_from_the_first_pixel_centre_to_the_last(image: Path) -> None:
-    first, second = layer_of(image).extents
+    first, second = layer_of(image).extents(Multiscale.read(image).pixel_size_um)
     np.testing.assert_allclose(first.low, [1, -1250.5 + 0.25, 840.25 + 0.25])
     np.testing.assert_allclose(first.high, [5, -1250.5 + 14.75, 840.25 + 19.75])
     np.testing.assert_allclose(first.first_plane_high, [1, *first.high[1:]])

@@ -107,7 +107,7 @@ def image(tmp_path: Path) -> Multiscale:
 def test_a_turn_by_a_right_angle_by_hand(image: Multiscale) -> None:
     """From x to y: the first pixel of a row of x goes to the top of a column of y."""
     field: Field = replace(whole_image("f", image, {"y": 100.0, "x": 200.0}), angle_deg=90.0)
-    low, high = extent_of(field, image)
+    low, high = extent_of(field, image, image)
     # 20 × 30 µm about the centre (110, 215): 30 × 20 µm; centres of pixels are 0.25 µm inside
     np.testing.assert_allclose(low[1:], [95.25, 205.25])
     np.testing.assert_allclose(high[1:], [124.75, 224.75])
