@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def compare(plate: Path, places: Iterable[FieldPlace]) -> tuple[list[Sequence[st
     wrong = []
     for (well, image), fields in groups.items():
         attributes = read_attributes(plate / well / image)
-        shifts: Mapping[str, Sequence[float]] = attributes[KNOWN_SHIFTS]  # type: ignore[assignment]
+        shifts = cast("Mapping[str, Sequence[float]]", attributes[KNOWN_SHIFTS])
         known = np.array(shifts[image], float)
         statuses = Counter(place.status for place in fields.values())
         said = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))

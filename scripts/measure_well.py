@@ -3,6 +3,7 @@
 import _job
 from platefuse.errors import PlatefuseError
 from platefuse.fusion.layer_reader import LayerReader
+from platefuse.fusion.options import FusionOptions
 from platefuse.measuring import well
 from platefuse.measuring.camera import wells_after
 from platefuse.measuring.receipt import MeasuredWell
@@ -10,11 +11,11 @@ from platefuse.measuring.receipt import MeasuredWell
 
 def measure_well(job: _job.Job) -> MeasuredWell:
     """Measure the well's fields against the reference, and against their neighbours."""
-    reader = LayerReader(job.options, job.read_as)
+    reader = LayerReader(FusionOptions(tile_table=job.given["tile_table"]), job.read_as)
     nulls = max(2, -(-well.NULLS // len(job.plate.wells)))  # the plate needs enough of all wells
     try:
         return well.measure_well(
-            job.well, reader, job.pairs, job.request.reference_acquisition,
+            job.well, reader, job.pairs, job.given["reference"],
             others=wells_after(job.plate, job.well), nulls=nulls, threads=job.threads,
         )  # fmt: skip
     except PlatefuseError as error:

@@ -11,7 +11,7 @@ def solve_plate(job: _job.Job) -> SolvedPlate:
     wells = [MeasuredWell.read(receipt) for receipt in job.inputs]
     solved = plate.solve_plate(wells, job.measure, job.request.reference_acquisition)
     if job.given["store"]:
-        write_registered_tables(job.plate, solved.places, job.request, job.options.tile_table)
+        write_registered_tables(job.plate, solved.places, job.request, job.given["tile_table"])
     return plate.write_solution(solved, wells, job.given["name"], *job.outputs[1:])
 
 

@@ -39,7 +39,7 @@ class Aligning(Measuring):
     def _reader(self, fields: list[RawField]) -> Any:
         numpy, pixel_um = self._numpy, self._pixel_um
 
-        class Metadata(self._reg.Metadata):  # type: ignore[misc,name-defined]
+        class Metadata(self._reg.Metadata):  # type: ignore[misc,name-defined]  # imported by name
             _num_images = len(fields)
             num_channels = 1
             pixel_size = pixel_um
@@ -51,7 +51,7 @@ class Aligning(Measuring):
             def tile_size(self, i: int) -> Any:
                 return numpy.array(fields[i].array().shape[-2:])
 
-        class Reader(self._reg.Reader):  # type: ignore[misc,name-defined]
+        class Reader(self._reg.Reader):  # type: ignore[misc,name-defined]  # imported by name
             metadata = Metadata()
 
             def read(self, series: int, c: int) -> Any:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.jobs.protocol import run_job
 from benchmarks.jobs.raw_fields import read_raw_fields
+
+Model = Literal["translation", "rigid"]
 
 
 class Measuring:
     """Measures all wells and solves the plate when it is called."""
 
-    def __init__(self, folder: str, threads: int, model: str, max_shift_px: float) -> None:
+    def __init__(self, folder: str, threads: int, model: Model, max_shift_px: float) -> None:
         from platefuse.ngff.plate import Plate
 
         self._fields = read_raw_fields(Path(folder))
@@ -33,7 +35,7 @@ class Measuring:
         wells = [self._plate.well(*field.well.split("/")) for field in self._fields]
         wells = list({well.path: well for well in wells}.values())
         pixel = reader.read(wells[0])[0].images[0].image.pixel_size_um["x"]
-        options = MeasureOptions(max_shift=self._max_shift_px * pixel, model=self._model)  # type: ignore[arg-type]
+        options = MeasureOptions(max_shift=self._max_shift_px * pixel, model=self._model)
         measured = [
             measure_well(well, reader, options.of_pairs, 0, threads=self._threads) for well in wells
         ]
@@ -47,7 +49,7 @@ class Measuring:
         }
 
 
-def prepare(folder: str, threads: int, model: str, max_shift_px: float) -> Callable[[], object]:
+def prepare(folder: str, threads: int, model: Model, max_shift_px: float) -> Callable[[], object]:
     from platefuse.storage.memory import reuse_blocks
 
     reuse_blocks()  # as in the workflow's jobs

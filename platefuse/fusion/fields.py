@@ -14,6 +14,9 @@ from platefuse.records import RegisteredRoi, RegistrationRecord
 from platefuse.tables.boxes import boxes_in, check_known_size
 from platefuse.tables.table import Table, read_table
 
+_SAME_UM = 1e-3
+_MEASURE_AGAIN = "Measure again: start Snakemake with --forcerun measure_well."
+
 
 @dataclass(frozen=True)
 class Place:
@@ -21,12 +24,15 @@ class Place:
 
     Attributes
     ----------
+    stage_um : tuple of float
+        Its stage position on y and x when it was measured, in micrometres.
     shift_px : tuple of float
         What is added to its stage position, in pixels on the axes z, y, x.
     angle_deg : float
         Turn of the field about its centre, from x to y, in degrees.
     """
 
+    stage_um: tuple[float, float]
     shift_px: tuple[float, float, float]
     angle_deg: float = 0.0
 
@@ -231,22 +237,28 @@ def placed_at(
     Raises
     ------
     TableError
-        If a field has no place.
+        If a field has no place, or its stage position is not that at which it was measured.
     """
     missing = [each.name for each in fields if each.name not in places]
     if missing:
         raise TableError(
             f"{image.path}: the fields {missing} have no measured place; known are "
-            f"{sorted(places)}. Measure the plate again: remove its fields.tsv in the results."
+            f"{sorted(places)}. {_MEASURE_AGAIN}"
         )
     sizes = {a: 0.0 if a in image.flat_axes else um for a, um in image.pixel_size_um.items()}
     placed = []
     for each in fields:
         place = places[each.name]
+        stage = tuple(each.stage_um[axis] for axis in "yx")
+        if any(abs(a - b) > _SAME_UM for a, b in zip(stage, place.stage_um, strict=True)):
+            raise TableError(
+                f"{image.path}: field {each.name!r} was measured when its stage position was "
+                f"{place.stage_um} µm (y, x), and now it is {stage}. {_MEASURE_AGAIN}"
+            )
         shift = zip("zyx", place.shift_px, strict=True)
         moved = {axis: px * sizes[axis] for axis, px in shift if axis in sizes}
-        stage = {axis: um + moved.get(axis, 0.0) for axis, um in each.stage_um.items()}
-        placed.append(replace(each, stage_um=stage, angle_deg=place.angle_deg))
+        found = {axis: um + moved.get(axis, 0.0) for axis, um in each.stage_um.items()}
+        placed.append(replace(each, stage_um=found, angle_deg=place.angle_deg))
     return placed
 
 

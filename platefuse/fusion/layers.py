@@ -122,7 +122,7 @@ class FieldImage:
 
     def extents(self, spacing_um: Mapping[str, float]) -> list[Extent]:
         """The part of the stage that each field covers, in micrometres, at an output spacing."""
-        image = self._at_spacing(self.image, spacing_um, self.fields)
+        image = self._at_spacing(self.image, spacing_um)
         size = np.array([image.pixel_size_um[a] for a in image.spatial])
         in_z = np.array([a == "z" for a in image.spatial])
         extents, precision = [], self.precision_px
@@ -167,7 +167,7 @@ class FieldImage:
         """
         fields = self._taken if image is self.image else self.fields
         flat_field = self._flat_field(image, axes)
-        image = self._at_spacing(image, frame.by_axis(frame.spacing), fields)
+        image = self._at_spacing(image, frame.by_axis(frame.spacing))
         stored = StoredArray.open(image.level_paths[0])
         whole: ChunkStore = stored if axes == image.axes else ExpandedArray(stored, axes.index("c"))
         source, lead = Source(whole, flat_field), len(axes) - len(image.spatial)
@@ -188,9 +188,7 @@ class FieldImage:
             views.append(view)
         return views
 
-    def _at_spacing(
-        self, image: Multiscale, spacing_um: Mapping[str, float], fields: Sequence[Field]
-    ) -> Multiscale:
+    def _at_spacing(self, image: Multiscale, spacing_um: Mapping[str, float]) -> Multiscale:
         """An image or label without the levels that are finer than an output spacing.
 
         A level is used if its pixels have this spacing, it groups whole pixels of level 0, and
@@ -199,7 +197,7 @@ class FieldImage:
         """
         if image is self.image and self.source.illumination is not None:
             return image
-        whole = [field.box(image, self.image) for field in fields]
+        whole = [field.box(image, self.image) for field in self.fields]
         for level in range(1, len(image.paths)):
             coarse = image.from_level(level)
             size = list(coarse.pixel_size_um.values())
@@ -207,7 +205,7 @@ class FieldImage:
             ratio = np.rint(exact).astype(int).tolist()
             if not np.allclose(size, [spacing_um[a] for a in image.spatial], rtol=1e-6):
                 continue
-            boxes = [field.box(coarse, self.image) for field in fields]
+            boxes = [field.box(coarse, self.image) for field in self.fields]
             fits = all(box.scaled(ratio) == own for box, own in zip(boxes, whole, strict=True))
             if fits and np.allclose(exact, ratio, rtol=1e-3):
                 return coarse

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from platefuse.errors import MeasureError
 from platefuse.measuring.candidates import Candidate, choose_pairs
 from platefuse.measuring.model import PairMeasure, PairStatus
-from platefuse.measuring.pair import LEAST_TEXTURE, measure_shift
-from platefuse.measuring.pairs import finite
+from platefuse.measuring.pair import LEAST_TEXTURE
+from platefuse.measuring.pairs import measure_pair
 from platefuse.measuring.plate import judged
 from platefuse.measuring.sims import Mosaic, give_transform, read_mosaic
 from platefuse.measuring.stitching import Stitched, StitchedField
 from platefuse.measuring.stitching import stitch as solve
+from platefuse.storage.threads import usable_cores
 
 if TYPE_CHECKING:
     import xarray
@@ -184,7 +184,7 @@ def stitch(
             f"stitch: none of the {len(sims)} images overlap by the transform {transform_key!r}: "
             "there is nothing to measure. Check the coordinates and transforms and their units."
         )
-    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(threads or usable_cores()) as pool:
         pairs = judged(list(pool.map(lambda pair: _measure(mosaic, pair), candidates)))
     solved = solve(mosaic.fields, pairs)
     images = tuple(_image(mosaic, n, solved, pairs) for n in range(len(sims)))
@@ -205,15 +205,8 @@ def _check(key: Hashable, new_key: Hashable, threads: int | None) -> None:
 
 
 def _measure(mosaic: Mosaic, pair: Candidate) -> PairMeasure:
-    axes = len(mosaic.axes)
-    found = measure_shift(
-        mosaic.pixels(pair.reference),
-        mosaic.pixels(pair.moving),
-        offset_px=pair.offset_px[-axes:],
-        max_shift_px=mosaic.max_shift_px,
-    )
-    keys = (mosaic.fields[n].key for n in (pair.reference, pair.moving))
-    return finite(found.as_pair(pair.kind, *keys), max(mosaic.max_shift_px))
+    pixels = mosaic.pixels(pair.reference), mosaic.pixels(pair.moving)
+    return measure_pair(pair, pixels, mosaic.max_shift_px)
 
 
 def _image(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,93 +58,93 @@ def choose_pairs(
     """
     pixel = np.array(fields[0].pixel_um) if fields else np.ones(3)
     low = np.array([f.stage_um for f in fields]).reshape(-1, 3) / pixel
-    high = low + np.array([f.shape for f in fields]).reshape(-1, 3)
+    size = np.array([f.shape[1:] for f in fields], float).reshape(-1, 2)
     still = [k for k, f in enumerate(fields) if f.key.acquisition == reference]
     moved = [k for k, f in enumerate(fields) if f.key.acquisition != reference]
-    cycles = list(_cycles(low, high, still, moved, strips=stitch))
-    neighbours = _neighbours(low, high, still) if stitch else []
-    whole = [
-        p
-        for p in cycles
-        if _overlap(low, high, p.reference, p.moving)
-        >= _WHOLE_SHARE * _smaller(low, high, p.reference, p.moving)
-    ]
+    overlaps = {k: _overlaps(low, size, still, k) for k in (*moved, *still)}
+    cycles, whole = _cycles(low, size, {k: overlaps[k] for k in moved}, strips=stitch)
+    neighbours = _neighbours(low, {k: overlaps[k] for k in still}) if stitch else []
     return [
         *cycles,
         *neighbours,
-        *_nulls(low, high, still, moved or still, whole or neighbours, nulls),
-        *_nulls(low, high, still, still, neighbours, nulls if whole else 0),
+        *_nulls(overlaps, still, moved or still, whole or neighbours, nulls),
+        *_nulls(overlaps, still, still, neighbours, nulls if whole else 0),
     ]
 
 
+def _overlaps(low: _Numbers, size: _Numbers, still: Sequence[int], k: int) -> dict[int, float]:
+    """The fields of the reference that a field overlaps, each with the area in pixels."""
+    own, place = list(still), low[still][:, 1:]
+    first = np.maximum(place, low[k, 1:])
+    last = np.minimum(place + size[own], low[k, 1:] + size[k])
+    sides = np.clip(last - first, 0, None)
+    return {j: area for j, area in zip(own, sides.prod(axis=1).tolist(), strict=True) if area > 0}
+
+
 def _cycles(
-    low: _Numbers, high: _Numbers, still: Sequence[int], moved: Sequence[int], *, strips: bool
-) -> Iterator[Candidate]:
-    """Each moving field with the fields of the reference that it overlaps.
+    low: _Numbers,
+    size: _Numbers,
+    overlaps: Mapping[int, Mapping[int, float]],
+    *,
+    strips: bool,
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Each moving field with the fields of the reference that it overlaps, and the large overlaps.
 
     Strips, where it overlaps the neighbours of its own field, tell how these lie to each other.
     """
+    area = size.prod(axis=1)
     shares = {
-        (j, k): share for k in moved for j in still if (share := _overlap(low, high, j, k)) > 0
+        (j, k): found / min(area[j], area[k])
+        for k, own in overlaps.items()
+        for j, found in own.items()
     }
-    whole = {p: share / _smaller(low, high, *p) for p, share in shares.items()}
-    narrow = [share for p, share in shares.items() if whole[p] < _WHOLE_SHARE]
+    narrow = [overlaps[k][j] for (j, k), share in shares.items() if share < _WHOLE_SHARE]
     least = _LEAST_OF_MEDIAN * float(np.median(narrow)) if narrow else 0.0
-    for k in moved:
-        own = [p for p in shares if p[1] == k]
-        best = max(own, key=lambda p: (whole[p], -p[0]), default=None)
-        for pair in own:
-            is_strip = strips and shares[pair] > least
-            if whole[pair] >= _WHOLE_SHARE or pair == best or is_strip:
-                yield _pair("cycle", low, *pair)
+    found, whole = [], []
+    for k, own in overlaps.items():
+        best = max(own, key=lambda j: (shares[j, k], -j), default=None)
+        for j in own:
+            is_whole = shares[j, k] >= _WHOLE_SHARE
+            if is_whole or j == best or (strips and own[j] > least):
+                found.append(_pair("cycle", low, j, k))
+                whole += found[-1:] if is_whole else []
+    return found, whole
 
 
-def _neighbours(low: _Numbers, high: _Numbers, still: Sequence[int]) -> list[Candidate]:
+def _neighbours(low: _Numbers, overlaps: Mapping[int, Mapping[int, float]]) -> list[Candidate]:
     """Fields of the reference that overlap at a side."""
-    shares = {
-        (i, j): share
-        for a, i in enumerate(still)
-        for j in still[a + 1 :]
-        if (share := _overlap(low, high, i, j)) > 0
+    areas = {
+        (j, k): area for k, own in overlaps.items() for j, area in sorted(own.items()) if j < k
     }
-    if not shares:
+    if not areas:
         return []
-    least = _LEAST_OF_MEDIAN * float(np.median(list(shares.values())))
-    return [_pair("neighbour", low, i, j) for (i, j), share in shares.items() if share > least]
+    least = _LEAST_OF_MEDIAN * float(np.median(list(areas.values())))
+    return [_pair("neighbour", low, j, k) for (j, k), area in sorted(areas.items()) if area > least]
 
 
 def _nulls(
-    low: _Numbers,
-    high: _Numbers,
+    overlaps: Mapping[int, Mapping[int, float]],
     still: Sequence[int],
     others: Sequence[int],
     like: Sequence[Candidate],
     count: int,
 ) -> Iterator[Candidate]:
     """Fields that do not overlap, compared at the offsets of real pairs; spread over all."""
-    if not like or not count:
+    pairs = len(still) * len(others)
+    if not like or not count or not pairs:
         return
-    apart = [
-        (j, k)
-        for step in range(len(others))
-        for place, j in enumerate(still)
-        if (k := others[(place + step) % len(others)]) != j and _overlap(low, high, j, k) <= 0
-    ]
-    stride = max(1, len(apart) // count)
-    for n, (j, k) in enumerate(apart[::stride][:count]):
+    # Of equally spaced pairs of all, each with the next that does not overlap.
+    chosen: dict[tuple[int, int], None] = {}
+    for start in range(0, pairs, max(1, pairs // count)):
+        for n in range(start, start + len(others)):
+            j, k = still[n // len(others) % len(still)], others[n % len(others)]
+            if j != k and j not in overlaps[k] and (j, k) not in chosen:
+                chosen[j, k] = None
+                break
+    for n, (j, k) in enumerate(list(chosen)[:count]):
         yield Candidate("null", j, k, like[n % len(like)].offset_px)
 
 
 def _pair(kind: Kind, low: _Numbers, reference: int, moving: int) -> Candidate:
     z, y, x = (low[moving] - low[reference]).tolist()
     return Candidate(kind, reference, moving, (z, y, x))
-
-
-def _overlap(low: _Numbers, high: _Numbers, i: int, j: int) -> float:
-    """Area in pixels that two fields have in common in y and x; 0 without any."""
-    sides = np.minimum(high[i], high[j])[1:] - np.maximum(low[i], low[j])[1:]
-    return float(np.prod(sides)) if (sides > 0).all() else 0.0
-
-
-def _smaller(low: _Numbers, high: _Numbers, i: int, j: int) -> float:
-    return float(min(np.prod((high[k] - low[k])[1:]) for k in (i, j)))

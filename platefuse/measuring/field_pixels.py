@@ -164,17 +164,19 @@ def _fields_of(
     part: FieldImage, layer: Layer, well: str, channel: int, counter: ReadCounter
 ) -> Iterator[tuple[StageField, tuple[Crop, ...]]]:
     image, number = part.image, layer.acquisition or 0
-    arrays = [ChunkedArray(StoredArray.open(path), counter) for path in image.level_paths]
+    paths = image.level_paths[: 1 + len(_factors(image))]
+    arrays = [ChunkedArray(StoredArray.open(path), counter) for path in paths]
     leading = tuple(channel if axis == "c" else 0 for axis in image.axes if axis not in "zyx")
     for each in part.fields:
         box = each.box(image, image)
         if box.empty:
             continue
         start = zip(each.shift_um(image), box.start, image.pixel_size_um.values(), strict=True)
+        planes, height, width = map(int, _on_zyx(image, box.shape, 1.0))
         stage = StageField(
             FieldKey(well, number, part.name, each.name),
             _on_zyx(image, [shift + a * um for shift, a, um in start], 0.0),
-            tuple(int(n) for n in _on_zyx(image, box.shape, 1.0)),  # type: ignore[arg-type]
+            (planes, height, width),
             _on_zyx(image, list(image.pixel_size_um.values()), 1.0),
         )
         crops = [
@@ -185,11 +187,19 @@ def _fields_of(
         yield stage, tuple(crops)
 
 
+def _factors(image: Multiscale) -> tuple[tuple[int, ...], ...]:
+    """Factors from each level to the next; none if levels do not group whole pixels."""
+    try:
+        return image.factors
+    except ImageError:  # level 0 alone serves as well
+        return ()
+
+
 def _at_level(image: Multiscale, box: Box, level: int) -> Box | None:
     """A box of level 0 at another level; None if it does not begin at a whole pixel there."""
     lead = len(image.axes) - len(image.spatial)
     factors = np.ones(len(image.spatial), int)
-    for step in image.factors[:level]:
+    for step in _factors(image)[:level]:
         factors *= np.array(step[lead:])
     shape = image.shapes[level][lead:]
     start, stop = [], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from platefuse.measuring.field_pixels import FieldPixels
 from platefuse.measuring.model import PairMeasure, Vector
 from platefuse.measuring.options import PairOptions
 from platefuse.measuring.pair import measure_shift, score_shift
+from platefuse.measuring.pattern import FixedPattern
 from platefuse.measuring.stage_axes import Probe
 
 _CAMERA_PX = 0.5
@@ -81,31 +83,63 @@ class Measuring:
 
     def _measure(self, pair: Candidate, patterns: Mapping[int, CameraPatterns]) -> PairMeasure:
         reference, moving = self.pixels[pair.reference], self.pixels[pair.moving]
-        axes = len(reference.levels[0].shape)
         numbers = reference.field.key.acquisition, moving.field.key.acquisition
         # Patterns of different fields: what chance leaves in them must not be the same.
         first, second = (patterns.get(number) for number in numbers)
-        measure = score_shift if pair.kind == "null" else measure_shift
-        found = measure(
-            list(reference.levels),
-            list(moving.levels),
-            offset_px=pair.offset_px[-axes:],
-            max_shift_px=[self.options.max_shift / um for um in moving.field.pixel_um[-axes:]],
-            reference_pattern=None if first is None else first.of_reference,
-            moving_pattern=None if second is None else second.of_moving,
+        return measure_pair(
+            pair,
+            (reference, moving),
+            [self.options.max_shift / um for um in moving.field.pixel_um],
+            (
+                None if first is None else first.of_reference,
+                None if second is None else second.of_moving,
+            ),
         )
-        measured = found.as_pair(pair.kind, reference.field.key, moving.field.key)
-        return finite(measured, self.options.max_shift / moving.field.pixel_um[-1])
 
 
-def finite(pair: PairMeasure, most_px: float) -> PairMeasure:
-    """A pair without NaN and infinity: nothing was found, and is as uncertain as can be."""
+def measure_pair(
+    pair: Candidate,
+    pixels: tuple[FieldPixels, FieldPixels],
+    max_shift_px: Sequence[float],
+    patterns: tuple[FixedPattern | None, FixedPattern | None] = (None, None),
+) -> PairMeasure:
+    """Measure a pair of fields; one that cannot match is only searched.
 
-    def of(values: Vector, otherwise: float) -> Vector:
-        z, y, x = (v if abs(v) <= 1e6 else otherwise for v in values)
+    What is not known is finite, too: a shift is 0, its uncertainty the largest shift.
+
+    Parameters
+    ----------
+    pair : Candidate
+        The pair.
+    pixels : (FieldPixels, FieldPixels)
+        Its reference and its moving field.
+    max_shift_px : sequence of float
+        Largest shift on z, y, x or on y, x.
+    patterns : pair of FixedPattern or None
+        Fixed pattern of each field.
+    """
+    reference, moving = pixels
+    axes = len(reference.levels[0].shape)
+    measure = score_shift if pair.kind == "null" else measure_shift
+    found = measure(
+        list(reference.levels),
+        list(moving.levels),
+        offset_px=pair.offset_px[-axes:],
+        max_shift_px=max_shift_px[-axes:],
+        reference_pattern=patterns[0],
+        moving_pattern=patterns[1],
+    )
+    measured = found.as_pair(pair.kind, reference.field.key, moving.field.key)
+
+    def known(values: Vector, otherwise: float) -> Vector:
+        z, y, x = (v if math.isfinite(v) else otherwise for v in values)
         return z, y, x
 
-    return replace(pair, shift_px=of(pair.shift_px, 0.0), sigma_px=of(pair.sigma_px, most_px))
+    return replace(
+        measured,
+        shift_px=known(measured.shift_px, 0.0),
+        sigma_px=known(measured.sigma_px, max(max_shift_px)),
+    )
 
 
 def _on_camera(pair: PairMeasure, offset: Vector) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 
-from platefuse.measuring.model import FieldKey, PlacedField
+from platefuse.measuring.model import PlacedField
 from platefuse.measuring.roi_tables import (
     own_digest,
     registered_rois,
@@ -20,9 +19,8 @@ from platefuse.storage.files import remove_tree
 from platefuse.storage.locks import shared_folder
 from platefuse.tables.table import Roi, read_table, table_path
 
-logger = logging.getLogger(__name__)
-
-Places = Mapping[FieldKey, PlacedField]
+Places = Mapping[tuple[str, str], Mapping[str, PlacedField]]
+"""Fields by their names, by well and image."""
 
 
 def write_registered_tables(
@@ -51,16 +49,20 @@ def write_registered_tables(
     Raises
     ------
     PlatefuseError
-        If a table cannot be used, or another program wrote one of that name. Tables are checked in
-        all wells before the first is written.
+        If a table cannot be used, too little of a ROI would be left, or another program wrote a
+        table of that name. All of this is checked in all wells before the first table is written.
     """
-    by_key = {placed.field.key: placed for placed in places}
-    wells = [plate.well(*name.split("/")) for name in dict.fromkeys(k.well for k in by_key)]
+    by_image: dict[tuple[str, str], dict[str, PlacedField]] = {}
+    for placed in places:
+        key = placed.field.key
+        by_image.setdefault((key.well, key.image), {})[key.field] = placed
+    wells = [plate.well(*name.split("/")) for name in dict.fromkeys(well for well, _ in by_image)]
+    found = []
     for well in wells:
         check_tables(well, request)
+        found.append(_rois_of(well, by_image, request.reference_acquisition, tile_table))
     written = []
-    for well in wells:
-        rois = _rois_of(well, by_key, request.reference_acquisition, tile_table)
+    for well, rois in zip(wells, found, strict=True):
         for image in well.images:
             if done_record(request.destination(image), request) is not None:
                 continue
@@ -96,14 +98,9 @@ def _rois_of(well: Well, places: Places, reference: int, tile_table: str) -> dic
 def _translations(
     well: Well, image: WellImage, places: Places, reference: int
 ) -> dict[str, dict[str, float]]:
-    still = well.reference_image(image.name, reference)
-    found = {}
-    for key, placed in places.items():
-        if (key.well, key.image) == (well.name, image.name):
-            other = places.get(FieldKey(well.name, reference, still.name, key.field))
-            if other is not None:
-                found[key.field] = translation_um(placed, other)
-    return found
+    still = places.get((well.name, well.reference_image(image.name, reference).name), {})
+    own = places.get((well.name, image.name), {})
+    return {name: translation_um(own[name], still[name]) for name in own if name in still}
 
 
 def _write(image: WellImage, rois: Sequence[Roi], name: str, tile_table: str) -> bool:

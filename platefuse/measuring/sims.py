@@ -13,7 +13,7 @@ from platefuse.errors import MeasureError, ViewError
 from platefuse.fusion.sim_store import SimStore
 from platefuse.fusion.sims import Sim, read_sims
 from platefuse.geometry import Box
-from platefuse.measuring.field_pixels import ChunkedArray, ReadCounter
+from platefuse.measuring.field_pixels import ChunkedArray, FieldPixels, ReadCounter
 from platefuse.measuring.levels import Crop
 from platefuse.measuring.model import FieldKey, StageField, Vector
 
@@ -53,12 +53,13 @@ class Mosaic:
         """The axes in space."""
         return self.sims[0].spatial
 
-    def pixels(self, number: int) -> Crop:
+    def pixels(self, number: int) -> FieldPixels:
         """The pixels of an image, read when they are sliced; the last chunks are kept."""
         sim = self.sims[number]
         store = SimStore(sim.image, number)
         whole = Box.of_shape(tuple(sim.shape.tolist()))
-        return Crop(ChunkedArray(store, ReadCounter()), whole, self.leading)
+        crop = Crop(ChunkedArray(store, ReadCounter()), whole, self.leading)
+        return FieldPixels(self.fields[number], (crop,))
 
     def in_world(self, vector_px: Vector) -> tuple[float, ...]:
         """A vector of pixels on z, y, x, in units of the world on the axes in space."""

@@ -160,7 +160,7 @@ def _mismatch(fields: Sequence[StageField], pairs: Sequence[PairMeasure], axis: 
 
 
 def check_reference(well: Well, layers: Sequence[Layer], reference: int) -> None:
-    """Check that a well has the reference acquisition.
+    """Check that a well has the reference acquisition, and each acquisition once.
 
     Raises
     ------
@@ -168,6 +168,14 @@ def check_reference(well: Well, layers: Sequence[Layer], reference: int) -> None
         If not.
     """
     numbers = [layer.acquisition or 0 for layer in layers]
+    twice = sorted({number for number in numbers if numbers.count(number) > 1})
+    if twice:
+        names = [layer.name for layer in layers if (layer.acquisition or 0) in twice]
+        raise PlateError(
+            f"{well.path}: the images {names} are of the same acquisitions {twice}. Expected one "
+            "mosaic for each acquisition: name the images to process under `images`, or give each "
+            "its `acquisition` in the well's metadata."
+        )
     if reference not in numbers:
         raise PlateError(
             f"{well.path}: no image is of the reference acquisition {reference}; its acquisitions "

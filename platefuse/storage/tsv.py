@@ -11,7 +11,7 @@ from pathlib import Path
 from platefuse.errors import TableError
 from platefuse.storage.files import write_text
 
-_REMEDY = "Measure the plate again, or restore the file."
+_REMEDY = "Measure the plate again (snakemake --forcerun measure_well), or restore the file."
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:

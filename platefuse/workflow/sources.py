@@ -86,9 +86,9 @@ class FusionSources:
 
     def _read(self, well: Well) -> tuple[LayerReader, Mapping[str, RegistrationPlan]]:
         reader, plans = self._placed(well)
-        return replace(reader, source=lambda image: self._lit(reader.source(image))), plans
+        return replace(reader, source=lambda image: self._corrected(reader.source(image))), plans
 
-    def _lit(self, source: SourceImage) -> SourceImage:
+    def _corrected(self, source: SourceImage) -> SourceImage:
         """An image that is corrected when it is read, unless it was when it was registered."""
         if source.record is None or source.is_raw:
             return replace(source, illumination=self.illumination)
@@ -122,9 +122,7 @@ class FusionSources:
             if not places:
                 return source
             reference = well.reference_image(image.name, request.reference_acquisition)
-            found = places.get(reference.name, {})
-            still = {name: replace(place, angle_deg=0.0) for name, place in found.items()}
-            return replace(source, places=still)
+            return replace(source, places=places.get(reference.name, {}))
 
         return registered
 
@@ -155,7 +153,7 @@ def places_of(well: Well, file: Path) -> dict[str, dict[str, Place]]:
     places: dict[str, dict[str, Place]] = {}
     for key, found in read_places(file).items():
         if key.well == well.name:
-            place = Place(found.shift_px, found.angle_deg)
+            place = Place(found.stage_um, found.shift_px, found.angle_deg)
             places.setdefault(key.image, {})[key.field] = place
     if not places:
         raise TableError(

@@ -134,10 +134,32 @@ def test_another_model_measures_no_pair_again(tmp_path: Path) -> None:
     receipt = tmp_path / "results" / "p" / "B" / "03" / "measure_well.json"
     before = receipt.read_text()
     measure = {"enabled": True, "model": "rigid"}
-    folder = folder_with(tmp_path, registration={"store": False, "measure": measure})
+    registration = {"store": False, "measure": measure, "interpolation": "linear"}
+    folder = folder_with(tmp_path, registration=registration, fusion={"method": "max"})
     said = folder.succeed("--until", "solve_plate")
     assert "solving the places" in said
     assert receipt.read_text() == before
+
+
+def test_positions_that_changed_after_the_measurement_are_noticed(tmp_path: Path) -> None:
+    plate = RawPlate(grid=(1, 2)).write(tmp_path / "p.zarr")
+    folder = folder_with(tmp_path, **MEASURE)
+    folder.succeed("--until", "solve_plate")
+    file = plate / "B" / "03" / "1" / ".zattrs"
+    file.write_text(file.read_text().replace("112.0", "113.0"))
+    said = folder.fail()
+    assert "field '1' was measured when its stage position was (0.0, 112.0)" in said
+    assert "--forcerun measure_well" in said
+    folder.succeed("--forcerun", "measure_well")
+
+    # A table of positions is an input of the rule: wells are measured again by themselves.
+    listed = ["well\timage\ty_um\tx_um\tacquisition"]
+    listed += [f"B/03\t{k}\t0\t{112 * (k % 2)}\t{k // 2}" for k in range(4)]
+    (tmp_path / "at.tsv").write_text("\n".join(listed))
+    folder = folder_with(tmp_path, input={"positions": "at.tsv"}, **MEASURE)
+    folder.succeed()
+    (tmp_path / "at.tsv").write_text("\n".join(listed).replace("\t112\t0", "\t113\t0"))
+    assert "B/03: measuring" in folder.succeed()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
-# Only with `registration.measure.enabled`. No input: the images of the plate are checked by the job's
-# own code, and with `store: true` their change by the swap would make it run again.
+# Only with `registration.measure.enabled`. The images are no input: the job's own code checks them,
+# and with `store: true` their change by the swap would make it run again. Params are what a pair
+# depends on, and no more.
 rule measure_well:
+    input:
+        position_table,
     output:
         "<results>/{plate}/{row}/{column}/measure_well.json",
     log:
@@ -17,9 +20,9 @@ rule measure_well:
     params:
         plate=plate_path,
         images=CONFIG.images,
-        options=FUSION_OPTIONS,
+        tile_table=CONFIG.fusion.options.tile_table,
         read_as=INPUT_OPTIONS,
-        request=REQUEST,
+        reference=CONFIG.registration.request.reference_acquisition,
         measure=PAIR_OPTIONS,
         on_bad_well=CONFIG.on_bad_well,
     message:
@@ -55,7 +58,7 @@ rule solve_plate:
         plate=plate_path,
         name="{plate}",
         images=CONFIG.images,
-        options=FUSION_OPTIONS,
+        tile_table=CONFIG.fusion.options.tile_table,
         request=REQUEST,
         store=CONFIG.registration.store,
         measure=MEASURE_OPTIONS,

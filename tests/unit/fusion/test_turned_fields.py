@@ -64,7 +64,9 @@ def plate_of(path: Path, angle_deg: float) -> dict[str, Place]:
             extra = {"image-label": {"version": "0.4"}}
             write_image(path / "B/03/4/labels/cells", ids.astype(np.uint32), extra=extra)
         y, x = (corner - grid) / PIXEL_UM
-        places[str(k)] = Place((0.0, float(y), float(x)), angle_deg)
+        places[str(k)] = Place(
+            (float(grid[0]), float(grid[1])), (0.0, float(y), float(x)), angle_deg
+        )
     return places
 
 

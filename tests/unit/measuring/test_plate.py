@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,10 @@ from platefuse.measuring.plate import Solution, solve_plate
 from platefuse.measuring.receipt import MeasuredWell
 from platefuse.measuring.well import measure_well
 from platefuse.ngff.plate import Plate
+from platefuse.testing import AcquisitionSpec
+from tests.conftest import PlateFactory
 from tests.fields_plate import PIXEL_UM
+from tests.fused import TINY
 from tests.raw_plate import RawPlate
 
 READER = LayerReader(FusionOptions())
@@ -119,3 +123,21 @@ def test_what_cannot_be_measured_is_an_error(tmp_path: Path) -> None:
         measure_well(well, READER, MeasureOptions().of_pairs, 5)
     with pytest.raises(ImageError, match="no channel is named 'DAPI'"):
         measure(path, MeasureOptions(channel="DAPI"))
+
+
+def test_levels_that_do_not_group_whole_pixels_are_not_needed(tmp_path: Path) -> None:
+    path = RawPlate(grid=(1, 2)).write(tmp_path / "p.zarr")
+    expected = solve(path).places
+    for level in path.glob("B/03/*/1/.zarray"):
+        content = json.loads(level.read_text())
+        content["shape"][2:] = [100, 100]
+        level.write_text(json.dumps(content))
+    for placed, truth in zip(solve(path).places, expected, strict=True):
+        np.testing.assert_allclose(placed.place_um, truth.place_um, atol=0.05)
+
+
+def test_two_mosaics_of_one_acquisition_are_an_error(example_plate: PlateFactory) -> None:
+    both = (AcquisitionSpec(0), AcquisitionSpec(0, path="0_illum"), AcquisitionSpec(1))
+    plate = Plate.open(example_plate(replace(TINY, acquisitions=both)).path)
+    with pytest.raises(PlateError, match=r"\['0', '0_illum'\] are of the same acquisitions \[0\]"):
+        measure_well(plate.well("B", "03"), READER, MeasureOptions().of_pairs, 0)
