@@ -189,6 +189,11 @@ NOT_NEGATIVE = Expected(
     lambda v: number(v) >= 0,
     schema={"type": "number", "minimum": 0},
 )
+SHARE = Expected(
+    "a number from 0 to 1",
+    lambda v: 0 <= number(v) <= 1,
+    schema={"type": "number", "minimum": 0, "maximum": 1},
+)
 FINITE = Expected("a finite number", lambda v: math.isfinite(number(v)))
 COUNT = whole(1)
 ORDER = one_of(0, 1, 3)
