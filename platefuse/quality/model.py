@@ -14,8 +14,8 @@ from typing import Literal
 from platefuse.records import Receipt
 
 Verdict = Literal["good", "empty", "look", "bad"]
-"""``good``: nothing is flagged. ``empty``: no field has structure to judge by. ``look``: something is
-flagged that is not the place of a field. ``bad``: a field is misplaced."""
+"""``good``: nothing is flagged. ``empty``: no field has structure to judge by. ``look``: something
+is flagged that is not the place of a field. ``bad``: a field is misplaced."""
 
 Flag = Literal["misplaced", "unfocused", "saturated", "cut", "not measured"]
 """``not measured``: the place of the field is not its own, but from its neighbours."""
