@@ -10,7 +10,8 @@
     ├── RecordError      ValueError   the request contradicts what was done before
     ├── SwapError        OSError      the new image cannot replace the old one
     ├── ViewError        ValueError   the images to be fused do not fit together
-    └── MeasureError     ValueError   shifts or positions cannot be measured
+    ├── MeasureError     ValueError   shifts or positions cannot be measured
+    └── QualityError     ValueError   a well is flagged and must not be
 
 Each class is also the builtin that a caller would expect. The message is complete in itself: what
 is wrong, in which file or field, what was found, what was expected, and what to do.
@@ -63,3 +64,7 @@ class ViewError(PlatefuseError, ValueError):
 
 class MeasureError(PlatefuseError, ValueError):
     """Shifts or positions cannot be measured, or are doubtful and must not be."""
+
+
+class QualityError(PlatefuseError, ValueError):
+    """A well is flagged by its figures, and must not be."""

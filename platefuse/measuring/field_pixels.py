@@ -121,7 +121,13 @@ def read_fields(
     ImageError
         If an acquisition lacks the channel.
     """
-    chosen = choose_channel(layers, channel) if layers else []
+    return fields_in(layers, well, choose_channel(layers, channel) if layers else [], counter)
+
+
+def fields_in(
+    layers: Sequence[Layer], well: str, chosen: Sequence[int], counter: ReadCounter
+) -> list[FieldPixels]:
+    """The fields of acquisitions, each by the channel with a given index; see `read_fields`."""
     return [
         FieldPixels(stage, levels)
         for layer, index in zip(layers, chosen, strict=True)

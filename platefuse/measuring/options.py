@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from platefuse.storage.expected import POSITIVE, text
+from platefuse.storage.expected import CHANNEL, POSITIVE
 from platefuse.storage.options import check_options, option
-
-_CHANNEL = text("the label or wavelength_id of a channel").nullable("null")
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class MeasureOptions:
         If an option has a value that cannot be used.
     """
 
-    channel: Annotated[str | None, _CHANNEL] = option(
+    channel: Annotated[str | None, CHANNEL] = option(
         None,
         "The channel to measure by, the same in all acquisitions; null: the first that all have.",
         comment="label or wavelength_id; null: the first that all acquisitions have",

@@ -179,12 +179,12 @@ class _Blocks:
         weights = spectra.first_weights()
         turn = turned([spectra.peak(cross, weights) for cross in spectra.cross], places)
         total = spectra.total([turn.at(place) for place in places] if turn else None)
-        shift, coherence, weights = _together(spectra, total, weights)
+        shift, coherence, weights = common_shift(spectra, total, weights)
         step = turn.then(Motion(shift)) if turn else Motion(shift)
         return _Fit(motion.then(step), step, spectra, total, coherence, weights)
 
 
-def _together(
+def common_shift(
     spectra: Spectra, total: NDArray[np.complexfloating], weights: Weights
 ) -> tuple[tuple[float, float], Weights, Weights]:
     """Shift of all blocks, coherence and weights of the rings, each from the others in turn."""

@@ -15,10 +15,12 @@ from platefuse.records import Receipt
 
 Verdict = Literal["good", "empty", "look", "bad"]
 """``good``: nothing is flagged. ``empty``: no field has structure to judge by. ``look``: something
-is flagged that is not the place of a field. ``bad``: a field is misplaced."""
+is flagged that is not the place of a field. ``bad``: a field is misplaced or unmatched."""
 
-Flag = Literal["misplaced", "unfocused", "saturated", "cut", "not measured"]
-"""``not measured``: the place of the field is not its own, but from its neighbours."""
+Flag = Literal["misplaced", "unmatched", "unfocused", "saturated", "cut", "not measured"]
+"""``misplaced``: its residual is large. ``unmatched``: too little of it is found again in the
+reference. ``unfocused``: its fine structure is weak. ``saturated``: many of its pixels are.
+``cut``: registration keeps little of it. ``not measured``: its place comes from its neighbours."""
 
 VERDICTS: tuple[Verdict, ...] = ("bad", "look", "empty", "good")
 """All verdicts, the worst first."""
@@ -52,7 +54,7 @@ class FieldFigures:
     focus : float, optional
         Strength of the fine structure against that of the coarse structure.
     saturated : float
-        Share of saturated pixels.
+        Share of the pixels of its blocks that are saturated.
     gradient : float, optional
         How much brighter one side is than the other: (highest - lowest) / mean of a fitted plane.
     seam : float, optional
@@ -213,8 +215,8 @@ class JudgedWell:
 
 
 WELL_FIGURES: Mapping[str, str] = {
-    "residual_px": "median residual against the reference, pixels",
-    "p95_px": "95th percentile of the residuals, pixels",
+    "residual_px": "median residual of the worst acquisition against the reference, pixels",
+    "p95_px": "95th percentile of the residuals of the worst acquisition, pixels",
     "within_1px": "share of the blocks within one pixel",
     "matched": "share of the blocks that are found again in the reference",
     "before": "median correlation with the reference, without the registration",
@@ -267,3 +269,22 @@ class PlateReport:
     versions: Mapping[str, str]
     digests: Mapping[str, str] = field(default_factory=dict)
     folder: str = "."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedPlate(Receipt):
+    """The verdicts on a plate.
+
+    Attributes
+    ----------
+    plate : str
+        Name of the plate in the config.
+    verdicts : mapping of str to int
+        Number of wells of each verdict that occurs.
+    flagged : mapping of str to str
+        The flagged wells, and why.
+    """
+
+    plate: str
+    verdicts: Mapping[str, int]
+    flagged: Mapping[str, str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from platefuse.storage.expected import POSITIVE, SHARE
+from platefuse.storage.expected import CHANNEL, POSITIVE, SHARE
 from platefuse.storage.options import check_options, option
 
 
@@ -19,6 +19,13 @@ class QualityOptions:
         If an option has a value that cannot be used.
     """
 
+    channel: Annotated[str | None, CHANNEL] = option(
+        None,
+        "The channel that is compared, the same in all acquisitions; null: the one that shifts are "
+        "measured by, or the first that all have. Name another one with the same stain in all "
+        "acquisitions, if there is one: then the figures do not come from the measured pixels.",
+        comment="label or wavelength_id; null: as for measuring",
+    )
     max_residual: Annotated[float, POSITIVE] = option(
         1.0,
         "A field is flagged as misplaced if half of its blocks lie further from the reference than "

@@ -194,6 +194,7 @@ SHARE = Expected(
     lambda v: 0 <= number(v) <= 1,
     schema={"type": "number", "minimum": 0, "maximum": 1},
 )
+CHANNEL = text("the label or wavelength_id of a channel").nullable("null")
 FINITE = Expected("a finite number", lambda v: math.isfinite(number(v)))
 COUNT = whole(1)
 ORDER = one_of(0, 1, 3)

@@ -70,11 +70,16 @@ def write_list(file: Path, bad: Iterable[BadWell]) -> None:
 
 def read_list(file: Path) -> frozenset[str]:
     """The wells in such a file, for example ``"B/03"``; none if it does not exist."""
+    return frozenset(read_reasons(file))
+
+
+def read_reasons(file: Path) -> dict[str, str]:
+    """The wells in such a file with the reasons; empty if it does not exist."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        return frozenset()
+        return {}
     rows: Iterable[Mapping[str, str]] = csv.DictReader(
         lines, delimiter="\t", quoting=csv.QUOTE_NONE
     )
-    return frozenset(row["well"] for row in rows)
+    return {row["well"]: row["reason"] for row in rows}

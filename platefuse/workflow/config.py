@@ -20,6 +20,7 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.illumination.option import ILLUMINATION
 from platefuse.measuring.options import MeasureOptions
 from platefuse.ngff.layout import InputOptions
+from platefuse.quality.options import QualityOptions
 from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.expected import Expected, text, whole
 from platefuse.storage.options import check_options, checks, option
@@ -189,6 +190,27 @@ class Fusion:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """Whether and how fused wells are checked.
+
+    Attributes
+    ----------
+    options : QualityOptions
+        How.
+    """
+
+    enabled: bool = option(
+        True,
+        "Whether figures and pictures of every fused well are made, and a report of the plate.",
+        comment="figures, pictures and a report of every plate",
+    )
+    options: QualityOptions = field(default_factory=QualityOptions)
+
+    def __post_init__(self) -> None:
+        check_options(self, "quality")
+
+
+@dataclass(frozen=True)
 class Config:
     """The plates to register and fuse, and how. config/README.md is the manual of these keys."""
 
@@ -223,9 +245,20 @@ class Config:
     )
     registration: Registration = field(default_factory=Registration)
     fusion: Fusion = field(default_factory=Fusion)
+    quality: Quality = field(default_factory=Quality)
 
     def __post_init__(self) -> None:
         check_options(self, "config")
+
+    @property
+    def checks_wells(self) -> bool:
+        """Whether fused wells are checked, and reported."""
+        return self.quality.enabled and self.fusion.enabled
+
+    @property
+    def checked_channel(self) -> str | None:
+        """The channel by which acquisitions are compared; None: the first that all have."""
+        return self.quality.options.channel or self.registration.measure.options.channel
 
     def contradictions(self) -> Iterator[str]:
         """Sentences for keys that contradict each other."""
@@ -260,11 +293,25 @@ class Config:
             )
 
 
-INLINE = (RegistrationRequest, MeasureOptions, FusionOptions)
+INLINE = (RegistrationRequest, MeasureOptions, FusionOptions, QualityOptions)
 """Classes whose options are keys of the section that holds them."""
 
 Key: TypeAlias = "tuple[Field[object], Expected] | type[DataclassInstance]"
 """A key of the config: field and check of an option, or the class of a section."""
+
+
+def settings_of(section: DataclassInstance) -> dict[str, object]:
+    """A config or a section of it as a file would give it, with every default; JSON values."""
+    settings: dict[str, object] = {}
+    for own in fields(section):
+        value = getattr(section, own.name)
+        if isinstance(value, INLINE):
+            settings |= settings_of(value)
+        elif is_dataclass(value) and not isinstance(value, type):
+            settings[own.name] = settings_of(value)
+        else:
+            settings[own.name] = value
+    return settings
 
 
 def read_config(given: Mapping[str, object], files: Iterable[str | Path] = ()) -> Config:

@@ -112,6 +112,10 @@ class Receipts:
         """All fused wells of the plate."""
         return [self._of_well(key, "fuse_well") for key in self.wells if key[0] == wildcards.plate]
 
+    def checked_wells(self, wildcards: PlateWildcards) -> list[str]:
+        """The figures of all wells of the plate."""
+        return [self._of_well(key, "check_well") for key in self.wells if key[0] == wildcards.plate]
+
     def final(self, wildcards: object = None) -> list[str]:
         """The receipts with which a whole run ends."""
         receipts = []
@@ -121,7 +125,11 @@ class Receipts:
             receipts += [self._of_well(key, last) for key in self.wells]
         if self.config.fusion.enabled:
             plates: Iterable[str] = dict.fromkeys(plate for plate, _, _ in self.wells)
-            receipts += [f"{self.config.results}/{p}/finish_fused_plate.json" for p in plates]
+            rules = ["finish_fused_plate"]
+            if self.config.checks_wells:
+                stops = self.config.quality.options.on_flag == "stop"
+                rules.append("accept_plate" if stops else "report_plate")
+            receipts += [f"{self.config.results}/{p}/{rule}.json" for rule in rules for p in plates]
         return receipts
 
     def _of_images(self, wildcards: WellWildcards, rule: str) -> list[str]:

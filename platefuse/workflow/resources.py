@@ -30,9 +30,13 @@ STEPS = (
     "swap_image",
     "fuse_part",
     "fuse_well",
+    "check_well",
     "publish_registered",
     "discard_backups",
 )
+
+PLATE_STEPS = ("solve_plate", "finish_fused_plate", "report_plate", "accept_plate")
+"""Steps of a whole plate: these come first, for others wait for them."""
 
 
 class JobWildcards(WellWildcards, Protocol):
@@ -91,7 +95,7 @@ class JobResources:
         So the staging folder holds as many wells as there are cores to work on them, never the
         whole plate.
         """
-        if rulename in ("solve_plate", "finish_fused_plate"):
+        if rulename in PLATE_STEPS:
             return len(self.wells) * len(STEPS)
         return self._ranks[key_of(wildcards)] * len(STEPS) + STEPS.index(rulename)
 

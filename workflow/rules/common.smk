@@ -12,7 +12,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(workflow.basedir))
 
 from platefuse.errors import PlatefuseError
-from platefuse.workflow.config import read_config
+from platefuse.workflow.config import read_config, settings_of
 from platefuse.workflow.planning import wells_of_job, wells_of_run
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.receipts import NAME, Receipts
@@ -56,6 +56,9 @@ ILLUMINATION = CONFIG.illumination and {
 MEASURE_OPTIONS = asdict(CONFIG.registration.measure.options)
 PAIR_OPTIONS = asdict(CONFIG.registration.measure.options.of_pairs)
 
+SETTINGS = settings_of(CONFIG)
+QUALITY_OPTIONS = asdict(CONFIG.quality.options)
+
 RECEIPTS = Receipts(CONFIG, WELLS)
 RESOURCES = JobResources(CONFIG, WELLS)
 THREADS = RESOURCES.threads
@@ -71,6 +74,7 @@ solved_tables = RECEIPTS.solved_tables
 solved_places = RECEIPTS.solved_places
 fused_parts = RECEIPTS.fused_parts
 fused_wells = RECEIPTS.fused_wells
+checked_wells = RECEIPTS.checked_wells
 final_receipts = RECEIPTS.final
 
 # Resource functions
@@ -107,6 +111,7 @@ onstart:
 
 onsuccess:
     from platefuse.workflow.planning import warnings_of
+    from platefuse.workflow.reporting import flagged_warnings
 
-    for warning in warnings_of(CONFIG, PLATES, WELLS):
+    for warning in (*warnings_of(CONFIG, PLATES, WELLS), *flagged_warnings(CONFIG)):
         logger.warning(f"Warning: {warning}")

@@ -1,0 +1,281 @@
+"""Small blocks of a fused well by which acquisitions are compared: where they are, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from platefuse.geometry import Box
+from platefuse.measuring.correlate import Lags, surface
+from platefuse.measuring.prepare import Tone, prepare, texture
+from platefuse.measuring.refine import common_shift
+from platefuse.measuring.spectra import Spectra
+from platefuse.quality.planes import Plane
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BLOCK_PX = 200
+"""Side of a block, unless fields are smaller than two of them."""
+
+_LEAST_BLOCK_PX = 48
+
+_PER_SIDE = 2
+"""Each field is cut into so many parts on both axes; the block with most structure is taken."""
+
+MOST_BLOCKS = 400
+"""Wells with more fields than this allows for have one block for each field, or for some."""
+
+_COARSE_PX = 4096
+"""Structure is looked for at a level with at most so many pixels on its longer side."""
+
+_SAME_FIELD = 0.5
+"""Fields that share more than this on both axes show the same place in two acquisitions."""
+
+_BORDER_PX = 8
+"""Pixels at the borders of fields in which no block lies: the preparation changes them."""
+
+_LEAST_TEXTURE = 0.1
+"""Share of the variance that is more than noise, from which a block has structure."""
+
+_LEAST_HEIGHT, _LEAST_RUNNER_UP = 6.0, 0.2
+"""When a peak of the correlation counts; as in `platefuse.measuring.pair`."""
+
+_FINE, _COARSE, _NOISE = (0.12, 0.25), (0.03, 0.10), 0.40
+"""Frequencies of fine and coarse structure, and those from which there is only noise, in cycles per
+pixel: no microscope that is sampled well passes more than 0.4."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A block of an acquisition, compared with the reference.
+
+    Attributes
+    ----------
+    residual_px : (float, float) or None
+        What has to be added to the place of the acquisition, (y, x), in pixels; None if nothing in
+        it is found again.
+    before, after : float
+        Correlation with the reference, without and with the registration.
+    """
+
+    residual_px: tuple[float, float] | None
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Block:
+    """The pixels of a block.
+
+    Attributes
+    ----------
+    pixels : ndarray
+        As they are stored.
+    prepared : ndarray of float32
+        Their fine structure; see `platefuse.measuring.prepare`.
+    tone : Tone
+        How they were compressed.
+    """
+
+    pixels: NDArray[Any]
+    prepared: NDArray[np.float32]
+    tone: Tone
+
+    @classmethod
+    def of(cls, pixels: NDArray[Any], tone: Tone) -> Block:
+        """Prepare the pixels of a block."""
+        return cls(pixels, prepare(pixels, tone), tone)
+
+    @cached_property
+    def has_structure(self) -> bool:
+        """Whether there is more than noise in it."""
+        return texture(self.pixels, self.tone, self.prepared) >= _LEAST_TEXTURE
+
+    @property
+    def saturated(self) -> float:
+        """Share of its pixels that are saturated."""
+        return float((self.pixels >= self.tone.saturated).mean())
+
+    @property
+    def focus(self) -> float | None:
+        """Amplitude of the fine structure as a share of that of the coarse structure.
+
+        None if there is no structure. The noise of the camera, which is the same at all
+        frequencies, is taken away from both.
+        """
+        if not self.has_structure:
+            return None
+        values = self.tone(self.pixels)
+        values -= values.mean()
+        height, width = values.shape
+        values *= np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
+        power = np.square(np.abs(np.fft.rfft2(values)))
+        frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+        noise = float(np.median(power[(frequency >= _NOISE) & (frequency <= 0.5)])) / np.log(2)
+        fine, coarse = (
+            float(power[(frequency >= low) & (frequency < high)].mean()) - noise
+            for low, high in (_FINE, _COARSE)
+        )
+        if coarse <= noise:
+            return None
+        return float(np.sqrt(max(0.0, fine) / coarse))
+
+
+def choose_blocks(plane: Plane, fields: Sequence[Box], others: Sequence[Box] = ()) -> list[Box]:
+    """The blocks of a plane by which acquisitions are compared.
+
+    Each field is cut into parts, and the block with most structure in each is taken. Blocks lie
+    where one field alone is seen: the border of a field is a step of brightness, which is at
+    another place in each acquisition and would be taken for tissue.
+
+    Parameters
+    ----------
+    plane : Plane
+        The plane of the reference.
+    fields : sequence of Box
+        The fields in it, on y and x.
+    others : sequence of Box
+        The fields of the other acquisitions.
+
+    Returns
+    -------
+    list of Box
+        The blocks, without two that overlap by more than a quarter.
+    """
+    clear = [_clear(field, [*fields, *others]) for field in fields]
+    clear = [field for field in clear if min(field.shape) >= _LEAST_BLOCK_PX]
+    if not clear:
+        return []
+    shortest = min(min(field.shape) for field in clear)
+    side = min(BLOCK_PX, max(_LEAST_BLOCK_PX, shortest // _PER_SIDE))
+    level = plane.level_of(_COARSE_PX)
+    whole = Box.of_shape(plane.shape_of(level))
+    pixels = plane.read(whole, level)
+    energy = _energy(pixels, Tone.of(pixels, plane.dtype))
+    factor = plane.shape[0] / whole.shape[0], plane.shape[1] / whole.shape[1]
+    parts = [part for field in clear for part in _parts(field, side, len(clear))]
+    chosen: list[Box] = []
+    for part in parts[:: -(-len(parts) // MOST_BLOCKS)] if parts else []:
+        block = _best(part, side, energy, factor)
+        shared = (block & other for other in chosen)
+        if all(b.empty or b.size < block.size / 4 for b in shared):
+            chosen.append(block)
+    return chosen
+
+
+def compare(reference: Block, moving: Block, unmoved: Block) -> Compared:
+    """Compare a block of an acquisition with that of the reference.
+
+    Parameters
+    ----------
+    reference, moving : Block
+        Both at the same place in the fused well.
+    unmoved : Block
+        The pixels of the acquisition that were there before the registration.
+    """
+    before, after = (_correlation(reference, block) for block in (unmoved, moving))
+    reach = min(reference.prepared.shape) // 4
+    lags = Lags((-reach, -reach), (reach, reach))
+    least = reference.prepared.size // 4
+    found = surface(reference.prepared, moving.prepared, lags, least)
+    noise, peaks = found.noise(), found.peaks()
+    if not peaks or not noise or peaks[0].height < _LEAST_HEIGHT * noise:
+        return Compared(None, before, after)
+    best, second = peaks[0], peaks[1].height if len(peaks) > 1 else 0.0
+    if max(map(abs, best.lag)) == reach or best.height - second < _LEAST_RUNNER_UP * best.height:
+        return Compared(None, before, after)
+    return Compared(_refined(reference, moving, best.lag), before, after)
+
+
+def _refined(reference: Block, moving: Block, lag: tuple[int, int]) -> tuple[float, float]:
+    """The shift near a whole shift, from what overlaps there."""
+    first, second = [], []
+    for n, step in zip(reference.prepared.shape, lag, strict=True):
+        first.append(slice(max(0, step), n + min(0, step)))
+        second.append(slice(max(0, -step), n - max(0, step)))
+    one, two = reference.prepared[tuple(first)], moving.prepared[tuple(second)]
+    spectra = Spectra((one.shape[0], one.shape[1]), 2)
+    spectra.add(one, two)
+    (y, x), *_ = common_shift(spectra, spectra.total(), spectra.first_weights())
+    return lag[0] + y, lag[1] + x
+
+
+def _correlation(first: Block, second: Block) -> float:
+    if first.prepared.shape != second.prepared.shape:  # at the border of the image
+        return 0.0
+    one, two = first.prepared, second.prepared
+    energy = float(np.square(one).sum()) * float(np.square(two).sum())
+    return float((one * two).sum()) / energy**0.5 if energy else 0.0
+
+
+def _energy(pixels: NDArray[Any], tone: Tone) -> NDArray[np.float64]:
+    """Table of the sums of the squared fine structure, from which any box's sum follows."""
+    square = np.square(prepare(pixels, tone), dtype=np.float64)
+    table = np.zeros((square.shape[0] + 1, square.shape[1] + 1))
+    np.cumsum(square, axis=0, out=table[1:, 1:])
+    np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
+    return table
+
+
+def _clear(field: Box, all_fields: Sequence[Box]) -> Box:
+    """The part of a field in which no border of another field lies."""
+    for other in all_fields:
+        shared = field & other
+        if shared.empty:
+            continue
+        shares = [s / n for s, n in zip(shared.shape, field.shape, strict=True)]
+        if min(shares) > _SAME_FIELD:
+            field = shared  # the same field in another acquisition, or itself
+            continue
+        axis, start, stop = int(np.argmin(shares)), list(field.start), list(field.stop)
+        if shared.start[axis] <= start[axis]:
+            start[axis] = shared.stop[axis]
+        else:
+            stop[axis] = shared.start[axis]
+        field = Box(tuple(start), tuple(stop))
+    return field.dilated((-_BORDER_PX, -_BORDER_PX))
+
+
+def _parts(field: Box, side: int, fields: int) -> list[Box]:
+    """The parts of a field in which a block is looked for."""
+    if min(field.shape) < side:
+        return []
+    n = _PER_SIDE if fields * _PER_SIDE**2 <= MOST_BLOCKS else 1
+    (top, left), (height, width) = field.start, field.shape
+    rows = [top + height * k // n for k in range(n + 1)]
+    columns = [left + width * k // n for k in range(n + 1)]
+    parts = [
+        Box((rows[i], columns[j]), (rows[i + 1], columns[j + 1]))
+        for i in range(n)
+        for j in range(n)
+    ]
+    return [part for part in parts if min(part.shape) >= side]
+
+
+def _best(part: Box, side: int, energy: NDArray[np.float64], factor: tuple[float, float]) -> Box:
+    """The block with most structure in a part."""
+    starts = [
+        np.unique(np.linspace(a, b - side, 5).astype(int))
+        for a, b in zip(part.start, part.stop, strict=True)
+    ]
+    low, high = (
+        [
+            np.clip(((s + end) / f).astype(int), 0, n - 1)
+            for s, f, n in zip(starts, factor, energy.shape, strict=True)
+        ]
+        for end in (0, side)
+    )
+    sums = (
+        energy[np.ix_(high[0], high[1])]
+        - energy[np.ix_(low[0], high[1])]
+        - energy[np.ix_(high[0], low[1])]
+        + energy[np.ix_(low[0], low[1])]
+    )
+    i, j = np.unravel_index(int(sums.argmax()), sums.shape)
+    top, left = int(starts[0][i]), int(starts[1][j])
+    return Box((top, left), (top + side, left + side))

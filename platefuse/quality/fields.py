@@ -1,0 +1,233 @@
+"""Figures of the fields of a well that need no reference: place, share kept, light, seams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from platefuse.fusion.field_maps import pixel_map, placed_box
+from platefuse.fusion.fields import Field, registered_rois
+from platefuse.fusion.layers import FieldImage
+from platefuse.geometry import Box
+from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, fields_in
+from platefuse.quality.planes import Look
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_COARSE_PX = 256
+"""A field is read at the coarsest level with at least so many pixels on its shorter side."""
+
+_TILES = 6
+_LEAST_SEAM_PX = 4
+
+
+@dataclass(frozen=True)
+class PlacedField:
+    """A field, and where it is in the fused image.
+
+    Attributes
+    ----------
+    part : FieldImage
+        The image that holds it.
+    field : Field
+        The field.
+    box : Box
+        The pixels of the fused image that it covers, on y and x.
+    corner_px : (float, float)
+        Position of its first pixel in the fused image.
+    shift_px : (float, float)
+        What registration added to its place, pixels on y and x.
+    kept : float
+        Share of its pixels that registration keeps.
+    """
+
+    part: FieldImage
+    field: Field
+    box: Box
+    corner_px: tuple[float, float]
+    shift_px: tuple[float, float]
+    kept: float
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Names of image and field."""
+        return self.part.name, self.field.name
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The middle of its box."""
+        (top, left), (bottom, right) = self.box.start, self.box.stop
+        return (top + bottom) / 2, (left + right) / 2
+
+
+def placed_fields(look: Look) -> list[PlacedField]:
+    """The fields of an acquisition that are in the fused image."""
+    placed = []
+    for part in look.layer.images:
+        image, precision = part.image, part.precision_px
+        for field in part.fields:
+            box = placed_box(field, image, look.frame, precision)
+            if box.empty:
+                continue
+            own = field.box(image, image)
+            pixels = pixel_map(field, image, look.frame, precision)
+            corner = pixels.matrix @ np.array(own.start) + np.array(pixels.offset)
+            whole = np.prod([round(field.length_um[a] / image.pixel_size_um[a]) for a in "yx"])
+            placed.append(
+                PlacedField(
+                    part,
+                    field,
+                    Box(box.start[-2:], box.stop[-2:]),
+                    (float(corner[-2]), float(corner[-1])),
+                    _shift_px(part, field),
+                    min(1.0, float(np.prod(own.shape[-2:]) / whole)),
+                )
+            )
+    return placed
+
+
+def _shift_px(part: FieldImage, field: Field) -> tuple[float, float]:
+    """What registration added to the stage position of a field, on y and x."""
+    source = part.source
+    if source.is_raw and source.places is not None:
+        _, y, x = source.places[field.name].shift_px
+        return y, x
+    if source.is_raw:
+        y, x = field.shift_px(part.image)[-2:]
+        return y, x
+    rois = registered_rois(part.image, source.record)
+    by_name = {roi.name: roi for roi in rois}
+    roi = by_name.get(field.name, rois[0] if rois else None)
+    if roi is None:
+        return 0.0, 0.0
+    y, x = roi.shift_px[-2:]
+    return y, x
+
+
+def nearest(fields: Sequence[PlacedField], place: tuple[float, float]) -> PlacedField | None:
+    """The field that covers a place and whose middle is nearest; None if none covers it."""
+    y, x = place
+    covering = (
+        f
+        for f in fields
+        if all(a <= p < b for a, p, b in zip(f.box.start, (y, x), f.box.stop, strict=True))
+    )
+    return min(
+        covering, key=lambda f: (f.centre[0] - y) ** 2 + (f.centre[1] - x) ** 2, default=None
+    )
+
+
+@dataclass(frozen=True)
+class Light:
+    """What the coarse pixels of a field show.
+
+    Attributes
+    ----------
+    gradient : float or None
+        Difference of the highest and the lowest value of a plane that is fitted to the field, as a
+        share of the mean.
+    seam : float or None
+        Mean absolute difference from its neighbours where they overlap, as a share of the mean.
+    """
+
+    gradient: float | None = None
+    seam: float | None = None
+
+
+def light_of(
+    look: Look, placed: Sequence[PlacedField], well: str, counter: ReadCounter
+) -> Mapping[tuple[str, str], Light]:
+    """Gradient and seams of the fields of an acquisition, by image and field.
+
+    The images are read as they are fused from, at a coarse level.
+    """
+    fields = fields_in([look.layer], well, [look.channel], counter)
+    pixels = {(f.field.key.image, f.field.key.field): _coarse(f) for f in fields}
+    tiles = {
+        p.name: _Tile.of(p, *found) for p in placed if (found := pixels.get(p.name)) is not None
+    }
+    seams: dict[tuple[str, str], list[float]] = {key: [] for key in tiles}
+    ordered = list(tiles.items())
+    for number, (key, tile) in enumerate(ordered):
+        for other, neighbour in ordered[number + 1 :]:
+            difference = tile.difference(neighbour)
+            if difference is not None:
+                seams[key].append(difference)
+                seams[other].append(difference)
+    return {
+        key: Light(gradient_of(tile.pixels), max(seams[key], default=None))
+        for key, tile in tiles.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A field at a coarse level, at whole pixels of it."""
+
+    box: Box
+    pixels: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, placed: PlacedField, pixels: NDArray[np.float32], factor: float) -> _Tile:
+        top, left = (round(p / factor) for p in placed.corner_px)
+        height, width = pixels.shape
+        return cls(Box((top, left), (top + height, left + width)), pixels)
+
+    def difference(self, other: _Tile) -> float | None:
+        """Mean absolute difference where two tiles overlap, as a share of the mean."""
+        shared = self.box & other.box
+        if shared.empty or min(shared.shape) < _LEAST_SEAM_PX:
+            return None
+        one, two = (
+            tile.pixels[shared.shifted([-a for a in tile.box.start]).slices]
+            for tile in (self, other)
+        )
+        valid = (one > 0) & (two > 0)
+        mean = float((one[valid] + two[valid]).mean()) / 2 if valid.any() else 0.0
+        return float(np.abs(one[valid] - two[valid]).mean()) / mean if mean > 0 else None
+
+
+def _coarse(field: FieldPixels) -> tuple[NDArray[np.float32], float]:
+    """The middle plane of a field at a coarse level, and how much smaller it is."""
+    fitting = [k for k, crop in enumerate(field.levels) if min(crop.shape[-2:]) >= _COARSE_PX]
+    crop = field.levels[max(fitting, default=0)]
+    key = () if len(crop.shape) == 2 else ((crop.shape[0] - 1) // 2,)
+    pixels: NDArray[Any] = crop[(*key, slice(None), slice(None))]
+    factor = field.levels[0].shape[-1] / crop.shape[-1]
+    return np.nan_to_num(pixels.astype(np.float32)), factor
+
+
+def gradient_of(pixels: NDArray[np.float32]) -> float | None:
+    """How much brighter one side of a field is than the other, as a share of its mean.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, axes yx
+        The field.
+
+    Returns
+    -------
+    float or None
+        (highest - lowest) / mean of the plane that fits the medians of 6 × 6 parts best; None for a
+        field that is too small or dark.
+
+    Examples
+    --------
+    >>> ramp = np.linspace(100, 300, 60, dtype=np.float32)
+    >>> round(gradient_of(np.tile(ramp, (60, 1))), 2)
+    0.85
+    """
+    if min(pixels.shape) < 2 * _TILES:
+        return None
+    rows, columns = (list(np.array_split(np.arange(n), _TILES)) for n in pixels.shape)
+    medians = np.array(
+        [[np.median(pixels[r[0] : r[-1] + 1, c[0] : c[-1] + 1]) for c in columns] for r in rows]
+    )
+    y, x = (v.ravel() for v in np.mgrid[-1 : 1 : _TILES * 1j, -1 : 1 : _TILES * 1j])
+    design = np.stack([np.ones(y.size), y, x], axis=1)
+    mean, by_y, by_x = (float(v) for v in np.linalg.lstsq(design, medians.ravel(), rcond=None)[0])
+    return 2 * (abs(by_y) + abs(by_x)) / mean if mean > 0 else None

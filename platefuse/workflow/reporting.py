@@ -1,0 +1,172 @@
+"""The report of a plate: its tables, its page, and the verdict with which a run ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from platefuse import __version__
+from platefuse.errors import QualityError
+from platefuse.ngff.plate import Plate
+from platefuse.quality.judge import judge
+from platefuse.quality.model import VERDICTS, CheckedWell, JudgedWell, PlateReport, ReportedPlate
+from platefuse.quality.options import QualityOptions
+from platefuse.quality.tables import Tables
+from platefuse.records import FieldKey, read_places
+from platefuse.storage.files import write_text
+from platefuse.storage.typed_json import list_of, object_of
+from platefuse.workflow.bad_wells import SKIPPED, read_reasons
+from platefuse.workflow.config import Config
+
+REPORT = "report.html"
+"""Name of the report in the results of a plate."""
+
+_FLAGGED = ("bad", "look")
+_NAMED = 8
+_LIBRARIES = ("numpy", "scipy", "zarr", "zarrs", "numcodecs", "anndata", "snakemake")
+
+
+def judged_plate(
+    wells: Sequence[CheckedWell], options: QualityOptions, places: str | None
+) -> list[JudgedWell]:
+    """Judge the wells of a plate; `places` is the file of the measured places, if there is one."""
+    statuses: dict[FieldKey, str] = {}
+    if places is not None:
+        statuses = {key: place.status for key, place in read_places(Path(places)).items()}
+    return judge(wells, options, statuses)
+
+
+def plate_report(
+    name: str,
+    plate: Plate,
+    fused: Path,
+    wells: Sequence[JudgedWell],
+    settings: Mapping[str, object],
+    results: Path,
+) -> PlateReport:
+    """What the report of a plate shows.
+
+    Parameters
+    ----------
+    name : str
+        Name of the plate in the config.
+    plate : Plate
+        The plate.
+    fused : Path
+        The fused plate.
+    wells : sequence of JudgedWell
+        Its wells.
+    settings : mapping
+        The config, as JSON values.
+    results : Path
+        Folder of the results of the plate.
+    """
+    listed = [well.name for well in plate.wells]
+    checked = {well.checked.well for well in wells}
+    reasons = read_reasons(results / SKIPPED)
+    left_out = {
+        well: reasons.get(well, "there is no folder of it")
+        for well in listed
+        if well not in checked and (well in reasons or not (plate.path / well).exists())
+    }
+    rows, columns = (
+        tuple(str(object_of(entry).get("name")) for entry in list_of(plate.metadata.get(axis)))
+        for axis in ("rows", "columns")
+    )
+    text = json.dumps(settings, sort_keys=True)
+    return PlateReport(
+        plate=name,
+        fused=str(fused),
+        rows=rows or tuple(dict.fromkeys(well.row for well in plate.wells)),
+        columns=columns or tuple(dict.fromkeys(well.column for well in plate.wells)),
+        wells=tuple(sorted(wells, key=lambda well: listed.index(well.checked.well))),
+        left_out=left_out,
+        settings=settings,
+        versions=dict(_versions()),
+        digests={"config": hashlib.sha256(text.encode()).hexdigest()},
+    )
+
+
+def write_page(
+    name: str,
+    plate: Plate,
+    fused: Path,
+    wells: Sequence[JudgedWell],
+    settings: Mapping[str, object],
+    page: Path,
+) -> None:
+    """Write the report of a plate; see `plate_report`."""
+    report = plate_report(name, plate, fused, wells, settings, page.parent)
+    write_text(page, f"<!doctype html><title>{report.plate}</title>")
+
+
+def write_tables(name: str, wells: Sequence[JudgedWell], *files: str) -> ReportedPlate:
+    """Write the three tables of a plate, and sum them up."""
+    Tables(name, wells).write(*map(Path, files))
+    counts = Counter(well.verdict for well in wells)
+    return ReportedPlate(
+        plate=name,
+        verdicts={verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]},
+        flagged={
+            well.checked.well: "; ".join(well.reasons)
+            for verdict in _FLAGGED
+            for well in wells
+            if well.verdict == verdict
+        },
+    )
+
+
+def flagged_warnings(config: Config) -> Iterator[str]:
+    """A sentence for each plate of a run that has flagged wells."""
+    if not config.checks_wells:
+        return
+    for name in config.plates:
+        folder = Path(config.results) / name
+        receipt = folder / "report_plate.json"
+        if receipt.exists():
+            warning = flagged_warning(ReportedPlate.read(receipt), folder / REPORT)
+            if warning:
+                yield warning
+
+
+def flagged_warning(receipt: ReportedPlate, report: Path) -> str:
+    """One sentence that names the flagged wells of a plate; empty if there is none."""
+    if not receipt.flagged:
+        return ""
+    some = list(receipt.flagged.items())[:_NAMED]
+    named = "; ".join(f"{well} ({reason})" for well, reason in some)
+    more = f"; and {len(receipt.flagged) - _NAMED} more" if len(receipt.flagged) > _NAMED else ""
+    total = sum(receipt.verdicts.values())
+    return (
+        f"plate {receipt.plate}: {len(receipt.flagged)} of {total} wells are flagged: {named}"
+        f"{more}. {report} shows them."
+    )
+
+
+def accept_plate(receipt: ReportedPlate, report: Path) -> None:
+    """Check that no well of a plate is flagged.
+
+    Raises
+    ------
+    QualityError
+        If one is.
+    """
+    warning = flagged_warning(receipt, report)
+    if warning:
+        raise QualityError(
+            f"{warning} Look at them; where they are as good as they can be, raise the threshold "
+            "under `quality`, or set quality.on_flag: warn."
+        )
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    yield "platefuse", __version__
+    for library in _LIBRARIES:
+        try:
+            yield library, version(library)
+        except PackageNotFoundError:  # the job of a site that has no Snakemake on its nodes
+            continue

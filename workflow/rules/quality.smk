@@ -1,0 +1,99 @@
+# Looks at what was made, and changes nothing of it. Only with `quality.enabled`.
+rule check_well:
+    input:
+        "<results>/{plate}/{row}/{column}/fuse_well.json",
+        position_table,
+        profiles,
+        solved_places,
+    output:
+        "<results>/{plate}/{row}/{column}/check_well.json",
+    log:
+        "<logs>/{plate}/{row}/{column}/check_well.log",
+    benchmark:
+        "<benchmarks>/{plate}/{row}/{column}/check_well.tsv"
+    priority: job_priority
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        mem_mb=measure_mem_mb,
+        runtime=job_runtime,
+    params:
+        plate=plate_path,
+        images=CONFIG.images,
+        output=CONFIG.fusion.output,
+        options=FUSION_OPTIONS,
+        read_as=INPUT_OPTIONS,
+        request=REQUEST if CONFIG.registration.enabled else None,
+        store=CONFIG.registration.store,
+        places=place_table,
+        illumination=ILLUMINATION,
+        reference=CONFIG.registration.request.reference_acquisition,
+        channel=CONFIG.checked_channel,
+    message:
+        "{wildcards.plate} {wildcards.row}/{wildcards.column}: checking"
+    script:
+        "../../scripts/check_well.py"
+
+
+rule report_plate:
+    input:
+        checked_wells,
+        places=solved_places,
+    output:
+        "<results>/{plate}/report_plate.json",
+        fields="<results>/{plate}/quality_fields.tsv",
+        wells="<results>/{plate}/quality_wells.tsv",
+        cycles="<results>/{plate}/quality_cycles.tsv",
+        page=report(
+            "<results>/{plate}/report.html",
+            caption="../report/quality.rst",
+            category="Quality",
+            labels={"plate": "{plate}"},
+        ),
+    log:
+        "<logs>/{plate}/report_plate.log",
+    benchmark:
+        "<benchmarks>/{plate}/report_plate.tsv"
+    priority: job_priority
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        plate=plate_path,
+        name="{plate}",
+        images=CONFIG.images,
+        output=CONFIG.fusion.output,
+        places=place_table,
+        quality=QUALITY_OPTIONS,
+        settings=SETTINGS,
+    message:
+        "{wildcards.plate}: writing the report"
+    script:
+        "../../scripts/report_plate.py"
+
+
+# Only with `quality.on_flag: stop`: the report is complete before the run ends with an error.
+rule accept_plate:
+    input:
+        "<results>/{plate}/report_plate.json",
+    output:
+        "<results>/{plate}/accept_plate.json",
+    log:
+        "<logs>/{plate}/accept_plate.log",
+    benchmark:
+        "<benchmarks>/{plate}/accept_plate.tsv"
+    priority: job_priority
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        mem_mb=500,
+        runtime=10,
+    message:
+        "{wildcards.plate}: looking for flagged wells"
+    script:
+        "../../scripts/accept_plate.py"
