@@ -245,7 +245,7 @@ def _parts(field: Box, side: int, fields: int) -> list[Box]:
     """The parts of a field in which a block is looked for."""
     if min(field.shape) < side:
         return []
-    n = _PER_SIDE if fields * _PER_SIDE**2 <= MOST_BLOCKS else 1
+    n = min(_PER_SIDE, min(field.shape) // side) if fields * _PER_SIDE**2 <= MOST_BLOCKS else 1
     (top, left), (height, width) = field.start, field.shape
     rows = [top + height * k // n for k in range(n + 1)]
     columns = [left + width * k // n for k in range(n + 1)]

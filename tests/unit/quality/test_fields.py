@@ -1,0 +1,92 @@
+"""Figures of fields that need no reference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from platefuse.fusion.options import FusionOptions
+from platefuse.ngff.plate import Plate
+from platefuse.quality.fields import gradient_of
+from platefuse.quality.model import CheckedWell
+from platefuse.quality.well import check_well
+from platefuse.registration.request import RegistrationRequest
+from platefuse.testing import PlateSpec
+from platefuse.workflow.sources import FusionSources
+from tests.conftest import PlateFactory
+from tests.fused import fuse
+from tests.unit.quality.test_well import SPEC
+
+REQUEST = RegistrationRequest()
+ONE = replace(SPEC, wells=("B/02",), acquisitions=SPEC.acquisitions[:1], noise=False)
+
+
+def check(plate: Path, folder: Path, request: RegistrationRequest | None = None) -> CheckedWell:
+    fused = fuse(plate, request, store=False)
+    (well,) = Plate.open(plate).read_wells()
+    reader = FusionSources(FusionOptions(), request=request, store=False).reader(well)
+    return check_well(well, fused, reader, folder)
+
+
+def brighten(plate: Path, spec: PlateSpec, column: int, factor: float) -> None:
+    """Multiply all fields of a column of the grid, at all levels."""
+    for level in range(spec.levels):
+        array = zarr.open_array(plate / "B/02/0" / str(level), mode="r+")
+        pixels = np.asarray(array[...]).astype(float)
+        width = spec.field_shape[1] >> level
+        pixels[..., column * width : (column + 1) * width] *= factor
+        array[...] = np.clip(pixels, 0, 65535).astype(np.uint16)
+
+
+def test_equal_neighbours_have_no_seam(example_plate: PlateFactory, tmp_path: Path) -> None:
+    well = check(example_plate(ONE).path, tmp_path)
+    assert all(own.seam is not None and own.seam < 0.02 for own in well.fields)
+
+
+def test_a_brighter_neighbour_is_a_seam(example_plate: PlateFactory, tmp_path: Path) -> None:
+    plate = example_plate(ONE).path
+    brighten(plate, ONE, 1, 1.5)
+    well = check(plate, tmp_path)
+    # 1 and 1.5: the difference is 0.5 of a mean of 1.25
+    assert all(own.seam == pytest.approx(0.4, abs=0.02) for own in well.fields)
+
+
+def test_the_share_that_registration_keeps(example_plate: PlateFactory, tmp_path: Path) -> None:
+    well = check(example_plate(replace(SPEC, wells=("B/02",))).path, tmp_path, REQUEST)
+    height, width = SPEC.field_shape
+    shifts = np.array([a.shift_px for a in SPEC.acquisitions])
+    y, x = np.ptp(shifts, axis=0)  # what all acquisitions show
+    expected = (height - y) * (width - x) / (height * width)
+    assert [own.kept for own in well.fields] == pytest.approx([expected] * len(well.fields))
+
+
+def test_boxes_are_those_of_the_fields_in_the_fused_image(
+    example_plate: PlateFactory, tmp_path: Path
+) -> None:
+    plate = example_plate(ONE)
+    well = check(plate.path, tmp_path)
+    height, width = ONE.field_shape
+    for own in well.fields:
+        top, left, bottom, right = own.box_px
+        assert (bottom - top, right - left) == (height, width)
+    assert min(own.box_px[0] for own in well.fields) == 0
+    assert min(own.box_px[1] for own in well.fields) == 0
+
+
+@pytest.mark.parametrize(("by_y", "by_x"), [(0.0, 0.0), (0.2, 0.0), (0.0, -0.3), (0.1, 0.25)])
+def test_the_gradient_is_that_of_the_light(by_y: float, by_x: float) -> None:
+    y, x = np.mgrid[-0.5:0.5:240j, -0.5:0.5:300j]
+    light = 400 * (1 + by_y * y + by_x * x)
+    noise = np.random.default_rng(1).normal(0, 10, light.shape)
+    found = gradient_of((light + noise).astype(np.float32))
+    # of the middles of 6 parts: 5/6 of the whole length
+    assert found == pytest.approx((abs(by_y) + abs(by_x)) * 5 / 6, abs=0.01)
+
+
+def test_a_dark_or_tiny_field_has_no_gradient() -> None:
+    assert gradient_of(np.zeros((100, 100), np.float32)) is None
+    assert gradient_of(np.ones((8, 100), np.float32)) is None
