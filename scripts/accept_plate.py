@@ -4,16 +4,16 @@ from pathlib import Path
 
 import _job
 from platefuse.quality.model import ReportedPlate
-from platefuse.workflow.reporting import REPORT, accept_plate
+from platefuse.workflow import reporting
 
 
-def accept(job: _job.Job) -> ReportedPlate:
+def accept_plate(job: _job.Job) -> ReportedPlate:
     """Check that no well of the plate is flagged."""
     path = Path(job.inputs[0])
     receipt = ReportedPlate.read(path)
-    accept_plate(receipt, path.with_name(REPORT))
+    reporting.accept_plate(receipt, path.with_name(reporting.REPORT))
     return receipt
 
 
 if __name__ == "__main__":
-    _job.run(accept)
+    _job.run(accept_plate)

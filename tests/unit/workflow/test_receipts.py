@@ -71,5 +71,18 @@ def test_a_run_ends_with(
     plate: Plate, config: dict[str, Any], of_wells: str | None, of_plates: bool
 ) -> None:
     wells = [f"r/{p}/B/{c}/{of_wells}.json" for p in ("one", "other") for c in ("02", "03")]
-    plates = [f"r/{p}/finish_fused_plate.json" for p in ("one", "other")]
+    rules = ("finish_fused_plate", "report_plate")
+    plates = [f"r/{p}/{rule}.json" for rule in rules for p in ("one", "other")]
     assert receipts(plate, **config).final() == wells * bool(of_wells) + plates * of_plates
+
+
+@pytest.mark.parametrize(
+    ("quality", "last"),
+    [
+        ({"enabled": False}, "finish_fused_plate"),
+        ({"on_flag": "warn"}, "report_plate"),
+        ({"on_flag": "stop"}, "accept_plate"),
+    ],
+)
+def test_a_checked_run_ends_with(plate: Plate, quality: dict[str, Any], last: str) -> None:
+    assert receipts(plate, quality=quality).final()[-1] == f"r/other/{last}.json"
