@@ -1,7 +1,8 @@
 """Write the files that follow from the config's classes; ``make config`` calls it.
 
-They are the JSON schema (for editors), the example config with every default, and the table of
-keys in the manual. A test fails when one of them is not current.
+They are the JSON schema (for editors), the example config with every default, the table of keys in
+the manual, and the tables of the columns of the quality figures. A test fails when one of them is
+not current.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from platefuse.quality.tables import DICTIONARY
 from platefuse.storage.expected import Expected
 from platefuse.storage.options import Requires, default_of
 from platefuse.workflow.config import Config, Key, keys
@@ -25,6 +27,10 @@ SCHEMA = "workflow/schemas/config.schema.yaml"
 EXAMPLE = "config/config.yaml"
 MANUAL = "config/README.md"
 BEGIN, END = "<!-- keys: written by `make config` -->\n", "<!-- end of keys -->"
+
+FIGURES = "docs/quality.md"
+BEGIN_COLUMNS = "<!-- columns: written by `make config` -->\n"
+END_COLUMNS = "<!-- end of columns -->"
 
 _EXAMPLE_PLATES = {"demo": "example/demo.zarr"}
 _MADE = "Written by `make config` from platefuse/workflow/config.py; edit that file."
@@ -57,6 +63,18 @@ def manual_text(manual: str) -> str:
     _, _, after = rest.partition(END)
     rows = ["| key | value | default | what it is |", "| --- | --- | --- | --- |"]
     return before + BEGIN + "\n".join([*rows, *_rows(Config, "")]) + "\n" + END + after
+
+
+def figures_text(page: str) -> str:
+    """The page about figures with current tables of their columns."""
+    before, _, rest = page.partition(BEGIN_COLUMNS)
+    _, _, after = rest.partition(END_COLUMNS)
+    lines = []
+    for name, columns in DICTIONARY.items():
+        lines += [f"## The columns of `{name}`", "", "| column | what it holds |", "| --- | --- |"]
+        lines += [f"| `{column}` | {words} |" for column, words in columns.items()]
+        lines.append("")
+    return before + BEGIN_COLUMNS + "\n".join(lines) + END_COLUMNS + after
 
 
 def _section_schema(kind: type[DataclassInstance]) -> dict[str, object]:
@@ -163,7 +181,12 @@ def _summary(kind: type[DataclassInstance]) -> str:
 def files(clone: Path) -> dict[Path, str]:
     """Every file with the text that it must have."""
     manual = (clone / MANUAL).read_text()
-    texts = {SCHEMA: schema_text(), EXAMPLE: example_text(), MANUAL: manual_text(manual)}
+    texts = {
+        SCHEMA: schema_text(),
+        EXAMPLE: example_text(),
+        MANUAL: manual_text(manual),
+        FIGURES: figures_text((clone / FIGURES).read_text()),
+    }
     return {clone / name: text for name, text in texts.items()}
 
 

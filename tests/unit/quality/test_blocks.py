@@ -26,7 +26,7 @@ class Slices:
         self.pixels, self.shape, self.dtype = pixels, pixels.shape, pixels.dtype
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        return self.pixels[key]
+        return np.asarray(self.pixels[key])
 
 
 def plane_of(pixels: NDArray[Any]) -> Plane:

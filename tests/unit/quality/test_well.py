@@ -62,7 +62,8 @@ def blurred(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """A field out of focus, with the noise of the camera."""
     soft = gaussian_filter(pixels.astype(float), (0,) * (pixels.ndim - 2) + (2.5, 2.5))
     noise = np.random.default_rng(1).normal(0, 3, pixels.shape)
-    return np.clip(np.rint(soft + noise), 0, 65535).astype(np.uint16)
+    counts: NDArray[np.uint16] = np.clip(np.rint(soft + noise), 0, 65535).astype(np.uint16)
+    return counts
 
 
 def check(plate: Path, tmp_path: Path, threads: int = 1) -> list[CheckedWell]:
