@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from platefuse.errors import TableError
+from platefuse.errors import MEASURE_AGAIN, TableError
 from platefuse.storage.files import write_text
 
-_REMEDY = "Measure the plate again (snakemake --forcerun measure_well), or restore the file."
+REMEDY = f"{MEASURE_AGAIN} Or restore the file."
+"""What to do about a file that cannot be used."""
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
@@ -73,20 +74,20 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
         with path.open(newline="", encoding="utf-8") as file:
             lines = list(csv.reader(file, delimiter="\t", strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"{path} cannot be read ({error}). {_REMEDY}") from error
+        raise TableError(f"{path} cannot be read ({error}). {REMEDY}") from error
     header = lines[0] if lines else []
     if sorted(header) != sorted(columns):
         missing = [name for name in columns if name not in header]
         unknown = [name for name in header if name not in columns]
         raise TableError(
             f"{path}: the columns are {header}: missing {missing}, unknown {unknown}. Expected "
-            f"{', '.join(columns)}, each once. {_REMEDY}"
+            f"{', '.join(columns)}, each once. {REMEDY}"
         )
     for number, cells in enumerate(lines[1:], 2):
         where = f"{path}, line {number}"
         if len(cells) != len(header):
             raise TableError(
-                f"{where}: {len(cells)} cells; expected {len(header)}, as in the header. {_REMEDY}"
+                f"{where}: {len(cells)} cells; expected {len(header)}, as in the header. {REMEDY}"
             )
         yield where, dict(zip(header, cells, strict=True))
 
@@ -105,7 +106,7 @@ def read_finite(row: Mapping[str, str], column: str, where: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise TableError(
-            f"{where}: {column} is {row[column]!r}; expected a finite number. {_REMEDY}"
+            f"{where}: {column} is {row[column]!r}; expected a finite number. {REMEDY}"
         )
     return value
 
