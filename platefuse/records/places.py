@@ -112,8 +112,15 @@ def write_places(path: Path, places: Iterable[FieldPlace]) -> None:
     write_rows(path, COLUMNS, [_cells(place) for place in ordered])
 
 
-def read_places(path: Path) -> dict[FieldKey, FieldPlace]:
+def read_places(path: Path, well: str | None = None) -> dict[FieldKey, FieldPlace]:
     """Read ``fields.tsv``.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    well : str, optional
+        Read the places of this well only. Other rows are not looked at: a plate may have many.
 
     Raises
     ------
@@ -122,7 +129,9 @@ def read_places(path: Path) -> dict[FieldKey, FieldPlace]:
         is unknown, or a number is none or not finite.
     """
     found: dict[FieldKey, FieldPlace] = {}
-    for where, row in read_rows(path, COLUMNS):
+    for where, row in read_rows(path, COLUMNS, cell=well):
+        if well is not None and row["well"] != well:
+            continue
         place = _place(row, where)
         if place.key in found:
             raise TableError(f"{where}: {place.key} occurs again. {REMEDY}")

@@ -48,7 +48,9 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, o
     write_text(path, file.getvalue())
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def read_rows(
+    path: Path, columns: Sequence[str], *, cell: str | None = None
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Read a table.
 
     Parameters
@@ -57,6 +59,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
         The file.
     columns : sequence of str
         The columns that it must have, in any order, and no others.
+    cell : str, optional
+        Rows without a cell that is this text may be left out, without a look at what is in them.
 
     Yields
     ------
@@ -72,10 +76,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            lines = list(csv.reader(file, delimiter="\t", strict=True))
+            lines = list(_numbered_cells(file.read(), cell))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{path} cannot be read ({error}). {REMEDY}") from error
-    header = lines[0] if lines else []
+    header = lines[0][1] if lines else []
     if sorted(header) != sorted(columns):
         missing = [name for name in columns if name not in header]
         unknown = [name for name in header if name not in columns]
@@ -83,13 +87,25 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
             f"{path}: the columns are {header}: missing {missing}, unknown {unknown}. Expected "
             f"{', '.join(columns)}, each once. {REMEDY}"
         )
-    for number, cells in enumerate(lines[1:], 2):
+    for number, cells in lines[1:]:
         where = f"{path}, line {number}"
         if len(cells) != len(header):
             raise TableError(
                 f"{where}: {len(cells)} cells; expected {len(header)}, as in the header. {REMEDY}"
             )
         yield where, dict(zip(header, cells, strict=True))
+
+
+def _numbered_cells(text: str, cell: str | None) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row, with its number from 1; of all rows, or of those with one cell."""
+    if cell is None or '"' in text:  # with quotes, a row may go over several lines
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+        yield from enumerate(rows, 1)
+        return
+    # 35,000 rows: 25 ms; 1.8 s if all are taken apart.
+    for number, line in enumerate(text.split("\n"), 1):
+        if number == 1 or cell in line:
+            yield from ((number, row) for row in csv.reader([line], delimiter="\t", strict=True))
 
 
 def read_finite(row: Mapping[str, str], column: str, where: str) -> float:

@@ -151,10 +151,9 @@ def places_of(well: Well, file: Path) -> dict[str, dict[str, Place]]:
         If the file cannot be read, or has no field of the well.
     """
     places: dict[str, dict[str, Place]] = {}
-    for key, found in read_places(file).items():
-        if key.well == well.name:
-            place = Place(found.stage_um, found.shift_px, found.angle_deg)
-            places.setdefault(key.image, {})[key.field] = place
+    for key, found in read_places(file, well.name).items():
+        place = Place(found.stage_um, found.shift_px, found.angle_deg)
+        places.setdefault(key.image, {})[key.field] = place
     if not places:
         raise TableError(
             f"{file}: it has no field of well {well.name}. If the well could not be measured, the "
