@@ -82,6 +82,7 @@ def fuse_well(
         job.remove_staged()
         tidy_shared_folder(staging_root(fused))
         return done
+    job.check_measured()
     sources = job.sources(threads)  # before the parts are checked: see `docs/design`
     with shared_folder(staging_root(fused)):
         for number in range(scatter) if scatter > 1 else ():
@@ -127,6 +128,7 @@ def fuse_well_part(
     before = replace(job.receipt("fused before"), part=number, of=of)
     if job.done_before(threads) is not None:
         return before
+    job.check_measured()
     with shared_folder(staging_root(fused)):
         if not job.fuse_part(Scatter(job.staged, of, number), threads):
             return before
@@ -280,6 +282,12 @@ class _Job:
             name: {**own, **self.files[name].state(threads)}
             for name, own in self.identities.items()
         }
+
+    def check_measured(self) -> None:
+        """Check that measured places are those of the pixels that would be read."""
+        for part in self._parts:
+            if part.source.measured is not None:
+                part.source.measured.check(part.image)
 
     def receipt(self, action: str) -> FusionReceipt:
         well = f"{self.target.parent.name}/{self.target.name}"
