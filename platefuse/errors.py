@@ -22,6 +22,9 @@ describes a plate, an image or a table: whoever catches one of the three catches
 
 from __future__ import annotations
 
+MEASURE_AGAIN = "Measure again: start Snakemake with --forcerun measure_well."
+"""What to do where measured shifts do not fit what is there now: the end of many messages."""
+
 
 class PlatefuseError(Exception):
     """Base of all errors that platefuse raises on purpose."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,8 @@ class Job:
         Number of threads.
     inputs, outputs : sequence of str
         Paths of its files.
+    config : mapping
+        The workflow's config, for what must not make a job run again.
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class Job:
         threads: int,
         inputs: Sequence[str] = (),
         outputs: Sequence[str] = (),
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         self.given: dict[str, Any] = {**wildcards, **params}
         self.threads, self.inputs, self.outputs = threads, list(inputs), list(outputs)
+        self.config: Mapping[str, Any] = config or {}
 
     @cached_property
     def plate(self) -> Plate:
@@ -166,7 +170,9 @@ def run(work: Callable[[Job], Receipt]) -> None:
     )
     logger.setLevel(logging.INFO)
     wildcards, params = dict(snakemake.wildcards), dict(snakemake.params)
-    job = Job(wildcards, params, snakemake.threads, snakemake.input, snakemake.output)
+    job = Job(
+        wildcards, params, snakemake.threads, snakemake.input, snakemake.output, snakemake.config
+    )
     logger.info("%s with %d threads and %s", work.__name__, job.threads, job.given)
     try:
         work(job).write(snakemake.output[0])

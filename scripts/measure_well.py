@@ -19,7 +19,7 @@ def measure_well(job: _job.Job) -> MeasuredWell:
             others=wells_after(job.plate, job.well), nulls=nulls, threads=job.threads,
         )  # fmt: skip
     except PlatefuseError as error:
-        if job.given["on_bad_well"] == "stop":
+        if job.config["on_bad_well"] == "stop":
             raise
         return well.not_measured(job.well, error)
 

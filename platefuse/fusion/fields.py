@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
 
-from platefuse.errors import TableError
+from platefuse.errors import MEASURE_AGAIN, TableError
 from platefuse.geometry import Box
 from platefuse.ngff.image import Multiscale
 from platefuse.records import RegisteredRoi, RegistrationRecord
@@ -15,7 +15,6 @@ from platefuse.tables.boxes import boxes_in, check_known_size
 from platefuse.tables.table import Table, read_table
 
 _SAME_UM = 1e-3
-_MEASURE_AGAIN = "Measure again: start Snakemake with --forcerun measure_well."
 
 
 @dataclass(frozen=True)
@@ -243,7 +242,7 @@ def placed_at(
     if missing:
         raise TableError(
             f"{image.path}: the fields {missing} have no measured place; known are "
-            f"{sorted(places)}. {_MEASURE_AGAIN}"
+            f"{sorted(places)}. {MEASURE_AGAIN}"
         )
     sizes = {a: 0.0 if a in image.flat_axes else um for a, um in image.pixel_size_um.items()}
     placed = []
@@ -253,7 +252,7 @@ def placed_at(
         if any(abs(a - b) > _SAME_UM for a, b in zip(stage, place.stage_um, strict=True)):
             raise TableError(
                 f"{image.path}: field {each.name!r} was measured when its stage position was "
-                f"{place.stage_um} µm (y, x), and now it is {stage}. {_MEASURE_AGAIN}"
+                f"{place.stage_um} µm (y, x), and now it is {stage}. {MEASURE_AGAIN}"
             )
         shift = zip("zyx", place.shift_px, strict=True)
         moved = {axis: px * sizes[axis] for axis, px in shift if axis in sizes}

@@ -36,7 +36,7 @@ def identity(part: FieldImage, tile_table: str) -> JsonObject:
     else:
         place = {"position_um": dict(part.fields[0].stage_um)}
     if source.places is not None:
-        place["places"] = {name: asdict(found) for name, found in sorted(source.places.items())}
+        place["places"] = to_json(dict(sorted(source.places.items())))
     if source.is_raw and record is not None:
         place["roi_tables"] = asdict(record.digests)
     return {

@@ -24,6 +24,7 @@ from platefuse.fusion.empty_fields import empty_fields
 from platefuse.fusion.field_maps import extent_of, pixel_map, precision_px
 from platefuse.fusion.fields import Field, Place
 from platefuse.fusion.frame import Extent, Frame, place_view
+from platefuse.fusion.measured import MeasuredPixels
 from platefuse.geometry import Box
 from platefuse.illumination.correction import Illumination
 from platefuse.ngff.channels import channel_count
@@ -52,6 +53,8 @@ class SourceImage:
         Whether its pixels are still where they were acquired, although there is a record.
     places : mapping of str to Place, optional
         Where its fields were found to be, by their names; None: where the stage had them.
+    measured : MeasuredPixels, optional
+        The pixels by which they were found, if that is known and the image still has them.
     left_out : mapping of str to str
         Tables that could not be carried to `tables`, and why.
     illumination : Illumination, optional
@@ -64,6 +67,7 @@ class SourceImage:
     record: RegistrationRecord | None = None
     is_raw: bool = False
     places: Mapping[str, Place] | None = None
+    measured: MeasuredPixels | None = None
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
     illumination: Illumination | None = None
 

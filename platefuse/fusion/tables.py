@@ -44,6 +44,9 @@ from platefuse.tables.table import (
 
 logger = logging.getLogger(__name__)
 
+ROI_TABLES = ("FOV_ROI_table", "well_ROI_table")
+"""The ROI tables that every fused image has."""
+
 
 def write_fused_tables(
     layers: Sequence[Layer],
@@ -87,7 +90,7 @@ def write_fused_tables(
         Tables left out, and why.
     """
     _write_fields(layers[0], target, frame)
-    names, left_out = ["FOV_ROI_table", "well_ROI_table"], _stale(layers)
+    names, left_out = list(ROI_TABLES), _stale(layers)
     labels = {(id(x.layer), x.name): x for x in labels_of(layers)}
     fused = {
         key: FusedLabel(x.parts, target / "labels" / x.fused_name, merged)

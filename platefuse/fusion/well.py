@@ -11,13 +11,14 @@ from functools import cached_property
 from pathlib import Path
 
 from platefuse.errors import PlateError, ViewError
+from platefuse.fusion.complete import is_whole
 from platefuse.fusion.fingerprint import SourceFiles, identity, same_sources
 from platefuse.fusion.image import ImageWriter
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
-from platefuse.fusion.stack import frames_for
+from platefuse.fusion.stack import frames_for, labels_of
 from platefuse.ngff.create import write_group
 from platefuse.ngff.paths import staging_folder, staging_root
 from platefuse.ngff.plate import Plate, Well
@@ -81,6 +82,7 @@ def fuse_well(
         job.remove_staged()
         tidy_shared_folder(staging_root(fused))
         return done
+    job.check_measured()
     sources = job.sources(threads)  # before the parts are checked: see `docs/design`
     with shared_folder(staging_root(fused)):
         for number in range(scatter) if scatter > 1 else ():
@@ -126,6 +128,7 @@ def fuse_well_part(
     before = replace(job.receipt("fused before"), part=number, of=of)
     if job.done_before(threads) is not None:
         return before
+    job.check_measured()
     with shared_folder(staging_root(fused)):
         if not job.fuse_part(Scatter(job.staged, of, number), threads):
             return before
@@ -280,6 +283,12 @@ class _Job:
             for name, own in self.identities.items()
         }
 
+    def check_measured(self) -> None:
+        """Check that measured places are those of the pixels that would be read."""
+        for part in self._parts:
+            if part.source.measured is not None:
+                part.source.measured.check(part.image)
+
     def receipt(self, action: str) -> FusionReceipt:
         well = f"{self.target.parent.name}/{self.target.name}"
         fused = f"{self.target.parent.parent.name}/{well}"
@@ -288,7 +297,7 @@ class _Job:
     def done_before(self, threads: int) -> FusionReceipt | None:
         """The receipt, if the fused well is complete and made from the same sources and options."""
         record = FusedWellRecord.read(self.target)
-        if record is None or not all((self.target / name).is_dir() for name, _ in self.images):
+        if record is None or not all(self._is_whole(name, record) for name, _ in self.images):
             return None
         recorded = record.fingerprint.get("sources")
         if record.fingerprint.get("options") != asdict(self.options):
@@ -298,6 +307,10 @@ class _Job:
         if not same_sources(recorded, self.identities, self.files, threads):
             return None
         return replace(self.receipt("fused before"), images=record.images)
+
+    def _is_whole(self, name: str, record: FusedWellRecord) -> bool:
+        labels = [label.fused_name for label in labels_of(dict(self.images)[name])]
+        return is_whole(self.target / name, record.images.get(name), labels)
 
     def fuse_part(self, part: Scatter, threads: int) -> bool:
         """Write a part, unless it is complete; whether it was written."""

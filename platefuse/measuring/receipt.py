@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from platefuse.measuring.model import PairMeasure, StageField
 from platefuse.records import Receipt
+from platefuse.storage.files import read_json
+from platefuse.storage.typed_json import JsonObject, object_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,39 @@ class MeasuredWell(Receipt):
     read_bytes: int
     seconds: float
     problem: str | None = None
+
+
+@dataclass(frozen=True)
+class MeasuredFrom:
+    """What a well was measured from, as its receipt says.
+
+    Attributes
+    ----------
+    pixels : mapping of str to JsonObject
+        State of the pixels of each image (`platefuse.fusion.measured`); none in older receipts.
+    problem : str or None
+        Why the well could not be measured.
+    """
+
+    pixels: Mapping[str, JsonObject]
+    problem: str | None
+
+    @classmethod
+    def read(cls, receipt: Path) -> MeasuredFrom:
+        """Read it without the pairs, which are many; nothing is known if there is no receipt.
+
+        Raises
+        ------
+        PlatefuseError
+            If the file is not a JSON object.
+        """
+        found = read_json(receipt) if receipt.is_file() else {}
+        pixels = object_of(object_of(found.get("made_from")).get("pixels"))
+        problem = found.get("problem")
+        return cls(
+            {name: object_of(state) for name, state in pixels.items()},
+            None if problem is None else str(problem),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

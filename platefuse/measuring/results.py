@@ -9,7 +9,7 @@ from typing import get_args
 from platefuse.errors import TableError
 from platefuse.measuring.model import Kind, PairMeasure, PairStatus, PlacedField
 from platefuse.records.places import FieldPlace, read_key
-from platefuse.storage.tsv import read_finite, read_rows, write_rows
+from platefuse.storage.tsv import REMEDY, read_finite, read_rows, write_rows
 
 _KEY = ("well", "acquisition", "image", "field")
 _NUMBERS = (
@@ -100,7 +100,7 @@ def _pair(row: Mapping[str, str], where: str) -> PairMeasure:
     for name, known in (("kind", get_args(Kind)), ("status", get_args(PairStatus))):
         if row[name] not in known:
             raise TableError(
-                f"{where}: {name} is {row[name]!r}; expected one of {', '.join(known)}."
+                f"{where}: {name} is {row[name]!r}; expected one of {', '.join(known)}. {REMEDY}"
             )
     return PairMeasure(
         kind=row["kind"],  # type: ignore[arg-type]  # checked above

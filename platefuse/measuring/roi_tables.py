@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from platefuse.errors import TableError
+from platefuse.errors import MEASURE_AGAIN, TableError
 from platefuse.measuring.model import PlacedField
 from platefuse.ngff.metadata import V2 as OLD_FORMAT
 from platefuse.ngff.metadata import Format, all_attributes
@@ -102,7 +102,7 @@ def _registered(
             if not math.isfinite(move):
                 raise TableError(
                     f"{where}: acquisition {number} moves ROI {roi.name!r} by {move} µm in {axis}; "
-                    "expected a finite number. Measure the plate again."
+                    f"expected a finite number. {MEASURE_AGAIN}"
                 )
         most, least = max(moves.values()), min(moves.values())
         start[axis] = old + most - moves[acquisition]
@@ -163,7 +163,7 @@ def write_registered_table(
     if [roi.name for roi in rois] != list(table.names):
         raise TableError(
             f"{table.path} has the rows {list(table.names)}, but boxes were measured for "
-            f"{[roi.name for roi in rois]}. Measure the plate again: the table has changed."
+            f"{[roi.name for roi in rois]}: the table has changed. {MEASURE_AGAIN}"
         )
     new = staging / name
     remove_tree(new)

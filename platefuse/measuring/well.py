@@ -12,6 +12,7 @@ from platefuse.errors import MeasureError, PlateError, RecordError
 from platefuse.fusion.fingerprint import identity
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer
+from platefuse.fusion.measured import pixel_state
 from platefuse.measuring.camera import camera_patterns, more_fields
 from platefuse.measuring.candidates import choose_pairs
 from platefuse.measuring.field_pixels import ReadCounter, read_fields
@@ -74,6 +75,7 @@ def measure_well(
     begun, counter = time.perf_counter(), ReadCounter()
     layers = reader.read(well)
     check_reference(well, layers, reference)
+    source = made_from(layers, reader, options, reference)  # before any pixel is read
     if is_registered(well, layers):
         logger.info("%s: registered before, so there is nothing to measure", well.path)
         layers = []
@@ -96,7 +98,7 @@ def measure_well(
         well=well.name,
         fields=tuple(fields),
         pairs=tuple(pairs),
-        made_from=made_from(layers, reader, options, reference),
+        made_from=source,
         read_bytes=counter.nbytes,
         seconds=round(time.perf_counter() - begun, 3),
     )
@@ -209,8 +211,10 @@ def made_from(
 ) -> dict[str, object]:
     """What the pairs of a well depend on: JSON values."""
     table = reader.options.tile_table
+    images = [part for layer in layers for part in layer.images]
     return {
-        "images": {x.name: identity(x, table) for layer in layers for x in layer.images},
+        "images": {part.name: identity(part, table) for part in images},
+        "pixels": {part.name: pixel_state(part.image) for part in images},
         "reference": reference,
         **asdict(options),
     }

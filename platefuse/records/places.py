@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from platefuse.errors import TableError
-from platefuse.storage.tsv import read_finite, read_rows, write_rows
+from platefuse.storage.tsv import REMEDY, read_finite, read_rows, write_rows
 
 Vector = tuple[float, float, float]
 """Values on the axes z, y, x."""
@@ -112,8 +112,15 @@ def write_places(path: Path, places: Iterable[FieldPlace]) -> None:
     write_rows(path, COLUMNS, [_cells(place) for place in ordered])
 
 
-def read_places(path: Path) -> dict[FieldKey, FieldPlace]:
+def read_places(path: Path, well: str | None = None) -> dict[FieldKey, FieldPlace]:
     """Read ``fields.tsv``.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    well : str, optional
+        Read the places of this well only. Other rows are not looked at: a plate may have many.
 
     Raises
     ------
@@ -122,10 +129,12 @@ def read_places(path: Path) -> dict[FieldKey, FieldPlace]:
         is unknown, or a number is none or not finite.
     """
     found: dict[FieldKey, FieldPlace] = {}
-    for where, row in read_rows(path, COLUMNS):
+    for where, row in read_rows(path, COLUMNS, cell=well):
+        if well is not None and row["well"] != well:
+            continue
         place = _place(row, where)
         if place.key in found:
-            raise TableError(f"{where}: {place.key} occurs again. Measure the plate again.")
+            raise TableError(f"{where}: {place.key} occurs again. {REMEDY}")
         found[place.key] = place
     return found
 
@@ -161,7 +170,8 @@ def _place(row: Mapping[str, str], where: str) -> FieldPlace:
     statuses = get_args(FieldStatus)
     if row["status"] not in statuses:
         raise TableError(
-            f"{where}: the status is {row['status']!r}; expected one of {', '.join(statuses)}."
+            f"{where}: the status is {row['status']!r}; expected one of {', '.join(statuses)}. "
+            f"{REMEDY}"
         )
     return FieldPlace(
         row["plate"],
@@ -187,7 +197,7 @@ def read_key(row: Mapping[str, str], where: str, prefix: str = "") -> FieldKey:
     acquisition = row[f"{prefix}acquisition"]
     if not acquisition.isdecimal():
         raise TableError(
-            f"{where}: {prefix}acquisition is {acquisition!r}; expected a whole number."
+            f"{where}: {prefix}acquisition is {acquisition!r}; expected a whole number. {REMEDY}"
         )
     return FieldKey(
         row[f"{prefix}well"], int(acquisition), row[f"{prefix}image"], row[f"{prefix}field"]

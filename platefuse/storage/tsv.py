@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from platefuse.errors import TableError
+from platefuse.errors import MEASURE_AGAIN, TableError
 from platefuse.storage.files import write_text
 
-_REMEDY = "Measure the plate again (snakemake --forcerun measure_well), or restore the file."
+REMEDY = f"{MEASURE_AGAIN} Or restore the file."
+"""What to do about a file that cannot be used."""
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
@@ -47,7 +48,9 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, o
     write_text(path, file.getvalue())
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def read_rows(
+    path: Path, columns: Sequence[str], *, cell: str | None = None
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Read a table.
 
     Parameters
@@ -56,6 +59,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
         The file.
     columns : sequence of str
         The columns that it must have, in any order, and no others.
+    cell : str, optional
+        Rows without a cell that is this text may be left out, without a look at what is in them.
 
     Yields
     ------
@@ -71,24 +76,36 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            lines = list(csv.reader(file, delimiter="\t", strict=True))
+            lines = list(_numbered_cells(file.read(), cell))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"{path} cannot be read ({error}). {_REMEDY}") from error
-    header = lines[0] if lines else []
+        raise TableError(f"{path} cannot be read ({error}). {REMEDY}") from error
+    header = lines[0][1] if lines else []
     if sorted(header) != sorted(columns):
         missing = [name for name in columns if name not in header]
         unknown = [name for name in header if name not in columns]
         raise TableError(
             f"{path}: the columns are {header}: missing {missing}, unknown {unknown}. Expected "
-            f"{', '.join(columns)}, each once. {_REMEDY}"
+            f"{', '.join(columns)}, each once. {REMEDY}"
         )
-    for number, cells in enumerate(lines[1:], 2):
+    for number, cells in lines[1:]:
         where = f"{path}, line {number}"
         if len(cells) != len(header):
             raise TableError(
-                f"{where}: {len(cells)} cells; expected {len(header)}, as in the header. {_REMEDY}"
+                f"{where}: {len(cells)} cells; expected {len(header)}, as in the header. {REMEDY}"
             )
         yield where, dict(zip(header, cells, strict=True))
+
+
+def _numbered_cells(text: str, cell: str | None) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row, with its number from 1; of all rows, or of those with one cell."""
+    if cell is None or '"' in text:  # with quotes, a row may go over several lines
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+        yield from enumerate(rows, 1)
+        return
+    # 35,000 rows: 25 ms; 1.8 s if all are taken apart.
+    for number, line in enumerate(text.split("\n"), 1):
+        if number == 1 or cell in line:
+            yield from ((number, row) for row in csv.reader([line], delimiter="\t", strict=True))
 
 
 def read_finite(row: Mapping[str, str], column: str, where: str) -> float:
@@ -105,7 +122,7 @@ def read_finite(row: Mapping[str, str], column: str, where: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise TableError(
-            f"{where}: {column} is {row[column]!r}; expected a finite number. {_REMEDY}"
+            f"{where}: {column} is {row[column]!r}; expected a finite number. {REMEDY}"
         )
     return value
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from platefuse.ngff.plate import Well
@@ -33,6 +34,11 @@ class WellWildcards(PlateWildcards, Protocol):
 
     row: str
     column: str
+
+
+def measured_receipt(places: Path, well: Well) -> Path:
+    """The receipt of a measured well, next to the file with the places of its plate."""
+    return places.parent / well.row / well.column / "measure_well.json"
 
 
 def key_of(wildcards: WellWildcards) -> WellKey:

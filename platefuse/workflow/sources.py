@@ -14,8 +14,10 @@ from platefuse.errors import RecordError, TableError
 from platefuse.fusion.fields import Place
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import SourceImage
+from platefuse.fusion.measured import MeasuredPixels
 from platefuse.fusion.options import FusionOptions
 from platefuse.illumination.correction import Illumination, check_registered
+from platefuse.measuring.receipt import MeasuredFrom
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import staging_folder, staging_root
 from platefuse.ngff.plate import Well, WellImage
@@ -26,6 +28,7 @@ from platefuse.registration.tables import write_tables
 from platefuse.storage.files import remove_tree
 from platefuse.storage.locks import shared_folder
 from platefuse.storage.once import reading_once
+from platefuse.workflow.receipts import measured_receipt
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ class FusionSources:
     def _at_places(self, well: Well, file: Path) -> LayerReader:
         """A reader of raw images whose fields are where they were measured to be."""
         places = places_of(well, file)
+        receipt = measured_receipt(file, well)
+        pixels = MeasuredFrom.read(receipt).pixels
 
         def source(image: WellImage) -> SourceImage:
             found = SourceImage.at(image.live)
@@ -137,7 +142,13 @@ class FusionSources:
                     f"{image.live}: this image is registered already, so its pixels are not where "
                     "they were measured. Set registration.store: true to fuse it as it is."
                 )
-            return replace(found, is_raw=True, places=places.get(image.name, {}))
+            state = pixels.get(image.name)
+            return replace(
+                found,
+                is_raw=True,
+                places=places.get(image.name, {}),
+                measured=None if state is None else MeasuredPixels(state, receipt),
+            )
 
         return LayerReader(self.options, self.read_as, source)
 
@@ -151,15 +162,21 @@ def places_of(well: Well, file: Path) -> dict[str, dict[str, Place]]:
         If the file cannot be read, or has no field of the well.
     """
     places: dict[str, dict[str, Place]] = {}
-    for key, found in read_places(file).items():
-        if key.well == well.name:
-            place = Place(found.stage_um, found.shift_px, found.angle_deg)
-            places.setdefault(key.image, {})[key.field] = place
+    for key, found in read_places(file, well.name).items():
+        place = Place(found.stage_um, found.shift_px, found.angle_deg)
+        places.setdefault(key.image, {})[key.field] = place
     if not places:
+        receipt = measured_receipt(file, well)
+        problem = MeasuredFrom.read(receipt).problem
+        if problem is not None:
+            raise TableError(
+                f"{file}: it has no field of well {well.name}, because the well could not be "
+                f"measured: {problem} Repair the well and measure it again: start Snakemake with "
+                f"--forcerun {receipt}"
+            )
         raise TableError(
-            f"{file}: it has no field of well {well.name}. If the well could not be measured, the "
-            "log of measure_well says why. If it was registered by a run whose results are gone, "
-            "its places are not known any more: keep the fused well, or set "
+            f"{file}: it has no field of well {well.name}. If it was registered by a run whose "
+            "results are gone, its places are not known any more: keep the fused well, or set "
             "registration.measure.enabled to false to fuse it at its stage positions."
         )
     return places

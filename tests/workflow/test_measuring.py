@@ -112,19 +112,32 @@ def test_a_table_of_another_program_is_never_replaced(tmp_path: Path) -> None:
 
 def test_a_well_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> None:
     plate = RawPlate(wells=("B/03", "B/04"), grid=(1, 2)).write(tmp_path / "p.zarr")
-    for chunk in (plate / "B" / "04" / "1" / "0").rglob("0"):
-        if chunk.is_file():
-            chunk.write_bytes(b"no chunk")
+    broken = [c for c in (plate / "B" / "04" / "1" / "0").rglob("0") if c.is_file()]
+    for chunk in broken:
+        chunk.write_bytes(b"no chunk")
     folder = folder_with(tmp_path, on_bad_well="skip", **MEASURE)
     said = folder.fail("--keep-going")
-    assert "it has no field of well B/04. If the well could not be measured, the log" in said
+    assert "it has no field of well B/04, because the well could not be measured: " in said
     assert {row["well"] for row in rows(tmp_path / "results" / "p" / "fields.tsv")} == {"B/03"}
     assert (tmp_path / "p_fused.zarr" / "B" / "03" / "1").is_dir()
     assert not (tmp_path / "p_fused.zarr" / "B" / "04").exists()
     receipt = tmp_path / "results" / "p" / "B" / "04" / "measure_well.json"
     assert "cannot be read" in json.loads(receipt.read_text())["problem"]
+
+    # Another policy measures no well again. The message has the command that does.
     folder = folder_with(tmp_path, **MEASURE)  # on_bad_well: stop
-    assert "cannot be read" in folder.fail()
+    said = folder.fail()
+    assert "cannot be read" in said
+    assert "measuring" not in said
+    command = "--forcerun results/p/B/04/measure_well.json"
+    assert command in said
+    said = folder.fail(*command.split())
+    assert "B/04: measuring" in said
+    assert "B/03: measuring" not in said
+    for chunk in broken:  # the well is repaired
+        chunk.unlink()
+    folder.succeed(*command.split())
+    assert (tmp_path / "p_fused.zarr" / "B" / "04" / "1").is_dir()
 
 
 def test_another_model_measures_no_pair_again(tmp_path: Path) -> None:
@@ -139,6 +152,23 @@ def test_another_model_measures_no_pair_again(tmp_path: Path) -> None:
     said = folder.succeed("--until", "solve_plate")
     assert "solving the places" in said
     assert receipt.read_text() == before
+
+
+def test_pixels_that_were_replaced_after_the_measurement_are_noticed(tmp_path: Path) -> None:
+    plate = RawPlate(grid=(1, 2)).write(tmp_path / "p.zarr")
+    folder = folder_with(tmp_path, **MEASURE)
+    folder.succeed("--until", "solve_plate")
+    other = replace(RawPlate(grid=(1, 2)), shifts_px={0: (0.0, 0.0), 1: (2.0, 14.0)})
+    shutil.rmtree(plate)
+    other.write(plate)
+    said = folder.fail()
+    assert "its pixels are not those by which its fields were placed" in said
+    assert not (tmp_path / "p_fused.zarr" / "B").exists()
+    folder.succeed("--forcerun", "results/p/B/03/measure_well.json")
+    for row in rows(tmp_path / "results" / "p" / "fields.tsv"):
+        if row["acquisition"] == "1":
+            shift = [float(row[f"shift_{axis}_px"]) for axis in "yx"]
+            assert np.abs(np.array(shift) - (2, 14)).max() < 4.0  # its stage is off by some pixels
 
 
 def test_positions_that_changed_after_the_measurement_are_noticed(tmp_path: Path) -> None:

@@ -46,6 +46,9 @@ pathvars:
     benchmarks=f"{CONFIG.results}/benchmarks",
 
 
+# measure_well reads it from here: a param would make it run again when the option changes.
+config["on_bad_well"] = CONFIG.on_bad_well
+
 REQUEST = asdict(CONFIG.registration.request)
 FUSION_OPTIONS = asdict(CONFIG.fusion.options)
 INPUT_OPTIONS = asdict(CONFIG.input)

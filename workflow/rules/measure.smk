@@ -24,7 +24,6 @@ rule measure_well:
         read_as=INPUT_OPTIONS,
         reference=CONFIG.registration.request.reference_acquisition,
         measure=PAIR_OPTIONS,
-        on_bad_well=CONFIG.on_bad_well,
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: measuring"
     script:

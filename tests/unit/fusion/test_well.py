@@ -415,6 +415,41 @@ def test_a_well_is_fused_anew_only_if_something_changed(example_plate: PlateFact
     assert not fused.with_name(f"{fused.name}.staging").exists()
 
 
+@pytest.mark.parametrize(
+    ("lost", "content"),
+    [
+        ("0/1", None),
+        ("0/1/.zarray", None),
+        ("0/0/.zarray", "{"),
+        ("0/.zattrs", "{}"),
+        ("0/labels/nuclei/1", None),
+        ("0/labels/nuclei", None),
+        ("0/labels", None),
+        ("0/tables/FOV_ROI_table", None),
+        ("0/tables", None),
+    ],
+)
+def test_a_fused_well_that_has_lost_a_part_is_fused_again(
+    example_plate: PlateFactory, lost: str, content: str | None
+) -> None:
+    plate = example_plate(BARE)
+    well, fused = Plate.open(plate.path).read_wells()[0], fused_plate_path(plate.path)
+    options = FusionOptions(output_chunksize=SMALL_CHUNKS)
+    fuse_well(well, fused, options)
+    assert fuse_well(well, fused, options).action == "fused before"
+    whole = set((fused / WELL).rglob("*"))
+    part = fused / WELL / lost
+    if content is not None:
+        part.write_text(content)
+    elif part.is_dir():
+        shutil.rmtree(part)
+    else:
+        part.unlink()
+    assert fuse_well(well, fused, options).action == "fused"
+    assert set((fused / WELL).rglob("*")) == whole
+    assert fuse_well(well, fused, options).action == "fused before"
+
+
 def test_a_damaged_fused_well_is_replaced(example_plate: PlateFactory, tmp_path: Path) -> None:
     plate = example_plate(TINY)
     well, fused = Plate.open(plate.path).read_wells()[0], fused_plate_path(plate.path)

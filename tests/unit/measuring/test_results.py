@@ -98,7 +98,7 @@ def test_a_cell_that_cannot_be_used_is_named(
     file = tmp_path / "fields.tsv"
     write_places(file, [PLACE])
     write_again(file, **cells)
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(TableError, match=f"{message}.*--forcerun measure_well"):
         read_places(file)
 
 
@@ -117,7 +117,7 @@ def test_a_cell_of_a_pair_that_cannot_be_used_is_named(
     file = tmp_path / "pairs.tsv"
     write_pairs(file, "p", STAGE.pairs)
     write_again(file, **cells)
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(TableError, match=f"{message}.*--forcerun measure_well"):
         read_pairs(file)
 
 
@@ -140,8 +140,29 @@ def test_columns_are_neither_missing_nor_unknown(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="cannot be read"):
         read_places(tmp_path / "missing.tsv")
     file.write_text(text + text.splitlines()[1] + "\n")
-    with pytest.raises(TableError, match="occurs again"):
+    with pytest.raises(TableError, match=r"occurs again. .*--forcerun measure_well"):
         read_places(file)
+
+
+@pytest.mark.parametrize("field", ["FOV_1", 'a "name"', "B/03", "two\nlines"])
+def test_the_places_of_one_well_are_those_of_the_whole_file(tmp_path: Path, field: str) -> None:
+    """Whatever the names are, also if the name of a well is that of a field, or begins like it."""
+    file = tmp_path / "fields.tsv"
+    keys = [FieldKey(well, n, str(n), field) for well in ("B/0", "B/02", "B/03") for n in (0, 1)]
+    write_places(file, [replace(PLACE, key=key) for key in keys])
+    everything = read_places(file)
+    for well in ("B/0", "B/02", "B/03", "B/04"):
+        expected = {key: place for key, place in everything.items() if key.well == well}
+        assert read_places(file, well) == expected
+
+
+def test_the_places_of_one_well_do_not_wait_for_the_rows_of_others(tmp_path: Path) -> None:
+    file = tmp_path / "fields.tsv"
+    write_places(file, [PLACE, replace(PLACE, key=replace(KEY, well="B/03"))])
+    write_again(file, y_um="broken")
+    assert list(read_places(file, "B/03")) == [replace(KEY, well="B/03")]
+    with pytest.raises(TableError, match="line 2: y_um is 'broken'"):
+        read_places(file, "B/02")
 
 
 def test_a_place_that_is_not_finite_is_not_written(tmp_path: Path) -> None:

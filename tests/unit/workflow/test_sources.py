@@ -7,19 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zarr
 
 from platefuse import apply_registration_to_image
 from platefuse.errors import RecordError, TableError
+from platefuse.fusion.measured import pixel_state
 from platefuse.fusion.options import FusionOptions
+from platefuse.fusion.well import fuse_well, fuse_well_part
+from platefuse.measuring.receipt import MeasuredWell
+from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import fused_plate_path
-from platefuse.ngff.plate import Plate
-from platefuse.records import FusedImageRecord
+from platefuse.ngff.plate import Plate, Well
+from platefuse.records import FieldKey, FieldPlace, FusedImageRecord, write_places
 from platefuse.registration.request import RegistrationRequest
 from platefuse.testing import AcquisitionSpec, PlateSpec
+from platefuse.workflow.receipts import measured_receipt
 from platefuse.workflow.sources import FusionSources
 from tests.conftest import SMALL, PlateFactory
 from tests.damage import state
 from tests.fused import TINY, everything, fuse, number_fields_one_by_one
+from tests.raw_plate import RawPlate
+from tests.truth import read_level
 
 REQUEST = RegistrationRequest()
 
@@ -126,3 +134,77 @@ def test_a_missing_registered_table_is_an_error(example_plate: PlateFactory) -> 
     with pytest.raises(TableError, match="registered_FOV_ROI_table"):
         fuse(plate.path, REQUEST, store=False)
     assert not fused_plate_path(plate.path).exists()
+
+
+RAW = RawPlate(grid=(1, 2), side=48, step=40)
+
+
+def measured_sources(folder: Path) -> tuple[Well, FusionSources]:
+    """A raw plate whose measured places lie next to it, with the receipt of its well."""
+    well = Plate.open(RAW.write(folder / "p.zarr")).well("B", "03")
+    images = [Multiscale.read(image.live) for image in well.images]
+    places = [
+        FieldPlace(
+            "p",
+            FieldKey("B/03", n // 2, str(n), str(n)),
+            (0.0, 20.0 * (n % 2)),
+            (0.5, 20.0 * (n % 2)),
+            (0.0, 1.0, 0.0),
+            0.0,
+            0.9,
+            0.1,
+            "measured",
+        )
+        for n in range(4)
+    ]
+    file = folder / "results" / "fields.tsv"
+    write_places(file, places)
+    MeasuredWell(
+        well="B/03",
+        fields=(),
+        pairs=(),
+        made_from={"pixels": {image.path.name: pixel_state(image) for image in images}},
+        read_bytes=0,
+        seconds=0.0,
+    ).write(measured_receipt(file, well))
+    options = FusionOptions(output_chunksize={"z": 1, "y": 64, "x": 64})
+    return well, FusionSources(options, request=REQUEST, store=False, places=str(file))
+
+
+def test_a_well_at_measured_places_is_fused_once(tmp_path: Path) -> None:
+    well, sources = measured_sources(tmp_path)
+    fused = tmp_path / "fused.zarr"
+    assert fuse_well(well, fused, sources.reader(well)).action == "fused"
+    assert fuse_well(well, fused, sources.reader(well)).action == "fused before"
+    for file in (tmp_path / "p.zarr").rglob("*"):
+        file.touch()  # it is what it was
+    assert fuse_well(well, fused, sources.reader(well)).action == "fused before"
+
+
+def test_replaced_pixels_are_not_fused_at_places_that_were_measured_before(tmp_path: Path) -> None:
+    well, sources = measured_sources(tmp_path)
+    fused = tmp_path / "fused.zarr"
+    fuse_well(well, fused, sources.reader(well))
+    before = everything(fused)
+    level = well.images[2].live / "0"
+    pixels = read_level(well.images[2].live)
+    zarr.open_array(level, mode="r+")[...] = pixels[..., ::-1]
+    command = r"start Snakemake with --forcerun measure_well.*results/B/03/measure_well.json"
+    with pytest.raises(RecordError, match=f"2: its pixels are not those .*{command}"):
+        fuse_well(well, fused, sources.reader(well))
+    with pytest.raises(RecordError, match="its pixels are not those"):
+        fuse_well_part(well, fused, sources.reader(well), 0, 2)
+    assert everything(fused) == before
+    assert sources.places is not None
+    measured_receipt(Path(sources.places), well).unlink()  # then nothing is known of them
+    assert fuse_well(well, fused, sources.reader(well)).action == "fused"
+
+
+def test_another_pixel_size_is_noticed(tmp_path: Path) -> None:
+    """Shifts are kept in pixels."""
+    well, sources = measured_sources(tmp_path)
+    for image in well.images:
+        file = image.live / ".zattrs"
+        file.write_text(file.read_text().replace("0.5", "0.6"))
+    with pytest.raises(RecordError, match=r"different: pixel_size_um"):
+        fuse_well(well, tmp_path / "fused.zarr", sources.reader(well))
