@@ -1,0 +1,28 @@
+"""Snakemake as `platefuse run` starts it: with a logger plugin that is in no package of its own.
+
+``python -m platefuse.command.child`` takes the arguments of ``snakemake``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+
+from snakemake.cli import main
+from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
+
+from platefuse.command import events
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def stop_with_parent() -> None:
+    """Ask the system to end this process in order (SIGTERM) when `platefuse run` is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    stop_with_parent()
+    LoggerPluginRegistry().register_plugin(events.PLUGIN, events)
+    main(sys.argv[1:])
