@@ -24,5 +24,8 @@ def stop_with_parent() -> None:
 
 if __name__ == "__main__":
     stop_with_parent()
+    # A shell starts what is in its background with this signal ignored; it must reach the jobs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     LoggerPluginRegistry().register_plugin(events.PLUGIN, events)
+    sys.argv[0] = "snakemake"  # the name in its messages
     main(sys.argv[1:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ MEASURING = "measure_well"
 LAST_OF_WELL = ("fuse_well", "publish_registered", "discard_backups", "swap_well", "register_well")
 """Rules with which a well may end, the last first."""
 
+_SOME_FAILED = "At least one job did not complete successfully."
 _LABELS = {MEASURING: "measuring", "fuse_well": "fusing"}
+_PROCESS = re.compile("CalledProcessError|RuleException")
 _LOG_LINE = re.compile(r"^\S+ \S+ (ERROR|CRITICAL) (?P<message>.*)$")
 
 
@@ -58,14 +60,17 @@ class Failure:
     job : Job
         The job.
     reason : str
-        What its log says, in one line.
+        Why, in one line.
     log : str or None
-        The log.
+        Its log.
+    log_says : bool
+        Whether the reason is from the log.
     """
 
     job: Job
     reason: str
     log: str | None
+    log_says: bool = False
 
 
 @dataclass
@@ -96,7 +101,7 @@ class Progress:
     error_kinds: set[str] = field(default_factory=set)
     is_up_to_date: bool = False
     _jobs: dict[int, Job] = field(default_factory=dict)
-    _failed: dict[int, Job] = field(default_factory=dict)
+    _failed: dict[int, Failure] = field(default_factory=dict)
 
     def take(self, event: Mapping[str, Any]) -> str | None:
         """Count an event.
@@ -117,17 +122,26 @@ class Progress:
             case "finished":
                 return self._finish(event["id"])
             case "failed":
-                job = self._jobs.get(event["id"]) or Job(event["rule"])
-                is_new = event["id"] not in self._failed
-                self._failed[event["id"]] = job
-                return "failed" if is_new else None
+                return self._fail(event["id"], event["rule"])
             case "warning":
                 self.warnings.append(event["message"].removeprefix("Warning: "))
                 return "warning"
             case "error":
+                if event["message"].endswith(_SOME_FAILED):
+                    return None  # these jobs have events of their own
                 self.errors.append(plain_message(event["message"]))
                 self.error_kinds.add(str(event["kind"]))
         return None
+
+    def _fail(self, number: int, rule: str) -> str | None:
+        failure = failure_of(self._jobs.get(number) or Job(rule))
+        # What Snakemake says of the job's process comes before the event; its log says more.
+        last = self.errors.pop() if self.errors and _PROCESS.search(self.errors[-1]) else ""
+        if not failure.reason:
+            failure = replace(failure, reason=_end_of_process(last))
+        is_new = number not in self._failed
+        self._failed[number] = failure
+        return "failed" if is_new else None
 
     def _finish(self, number: int) -> str | None:
         self._failed.pop(number, None)  # a second try that succeeded
@@ -139,6 +153,11 @@ class Progress:
             return None
         self.wells[job.plate, job.well] = None
         return "well"
+
+    @property
+    def has_run(self) -> bool:
+        """Whether jobs have begun, or none was needed."""
+        return bool(self._jobs) or self.is_up_to_date
 
     @property
     def last(self) -> str | None:
@@ -165,16 +184,15 @@ class Progress:
     def failures(self) -> list[Failure]:
         """The jobs that failed, one for each well or plate: the one whose log says why."""
         found: dict[tuple[str, str], Failure] = {}
-        for job in self._failed.values():
-            failure = failure_of(job)
-            key = (job.plate, job.well)
-            if key not in found or (failure.reason and not found[key].reason):
+        for failure in self._failed.values():
+            key = (failure.job.plate, failure.job.well)
+            if key not in found or (failure.log_says and not found[key].log_says):
                 found[key] = failure
         return list(found.values())
 
     def failure(self, number: int) -> Failure:
         """Why one job failed."""
-        return failure_of(self._failed[number])
+        return self._failed[number]
 
 
 def failure_of(job: Job) -> Failure:
@@ -182,8 +200,17 @@ def failure_of(job: Job) -> Failure:
     for log in job.logs:
         reason = reason_in(Path(log))
         if reason:
-            return Failure(job, reason, log)
+            return Failure(job, reason, log, log_says=True)
     return Failure(job, "", job.logs[0] if job.logs else None)
+
+
+def _end_of_process(message: str) -> str:
+    """Why a job has no more to say, from what Snakemake says of its process."""
+    killed = re.search(r"died with <Signals\.(\w+)", message)
+    if killed is None:
+        return "its log does not say why; snakemake.log may"
+    memory = ", which is often too little memory" if killed[1] == "SIGKILL" else ""
+    return f"its process was ended by {killed[1]}{memory}"
 
 
 def reason_in(log: Path) -> str:

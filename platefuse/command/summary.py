@@ -152,23 +152,22 @@ def summary(
     yield f"{present - left} of {_count(present, 'well')} done, {before}."
     for plate in plates:
         own = [failure for failure in failures if failure.job.plate == plate.name]
-        yield from _plate_lines(plate, own)
+        if lines := list(_plate_lines(plate, own)):
+            yield f"plate {plate.name}:"
+            yield from lines
     for failure in failures:
         if failure.job.plate not in {plate.name for plate in plates}:
             yield from _failure_lines(failure)
     if interrupted:
-        yield f"Stopped. To continue, type: {again}"
+        yield f"Stopped. What is done is kept; the same command continues: {again}"
     elif failures or left:
-        yield (
-            "Next: remove the cause, which is above and in the log, and type the same command "
-            f"again; what is done is not done twice: {again}"
-        )
+        yield f"Next: remove the cause. The same command then does what is left: {again}"
 
 
 def _plate_lines(plate: PlateResult, failures: Sequence[Failure]) -> Iterator[str]:
-    yield f"plate {plate.name}:"
     if failures:
-        yield f"  failed:      {_count(len(failures), 'well')}"
+        what = "well" if all(failure.job.well for failure in failures) else "job"
+        yield f"  failed:      {_count(len(failures), what)}"
         for failure in failures[:_SHOWN]:
             for line in _failure_lines(failure):
                 yield f"    {line}"
@@ -191,7 +190,7 @@ def _plate_lines(plate: PlateResult, failures: Sequence[Failure]) -> Iterator[st
 
 def _failure_lines(failure: Failure) -> Iterator[str]:
     job = failure.job
-    yield f"{job.well or job.plate or 'run'}: {job.rule}: {failure.reason or 'see the log'}"
+    yield f"{job.well or job.plate or 'run'}: {job.rule}: {failure.reason}"
     if failure.log:
         yield f"  log: {failure.log}"
 

@@ -89,25 +89,25 @@ class Run:
     def end(self, code: int) -> None:
         """Tell how it ended."""
         progress = self.progress
-        for error in progress.errors if not progress.failures() or not progress.planned else ():
-            if not self.interrupted:
+        self.interrupted &= code != 0  # it may come when all is done
+        if progress.errors and not self.interrupted:
+            for error in progress.errors:
                 print(f"platefuse: {error}{self._remedy()}", file=sys.stderr)
-        if not (progress.planned or progress.is_up_to_date):
-            if not progress.errors:  # no run: what Snakemake was asked for is in its own words
-                sys.stderr.write(self._output.text)
-            return
-        with suppress(PlatefuseError):
-            plates = plate_results(self.config)
-            lines = summary(
-                progress,
-                plates,
-                seconds=self.seconds,
-                again=self.again,
-                interrupted=self.interrupted,
-            )
-            print("\n".join(lines))
-        if code and not self.interrupted and not progress.failures() and not progress.errors:
+        elif code and not self.interrupted and not progress.failures():
+            print(self._output.complaint, file=sys.stderr)
+        elif not progress.has_run:  # what Snakemake was asked for is in its own words
             sys.stderr.write(self._output.text)
+        if progress.has_run:
+            with suppress(PlatefuseError):
+                plates = plate_results(self.config)
+                lines = summary(
+                    progress,
+                    plates,
+                    seconds=self.seconds,
+                    again=self.again,
+                    interrupted=self.interrupted,
+                )
+                print("\n".join(lines))
 
     def _remedy(self) -> str:
         if "LockException" not in self.progress.error_kinds:
@@ -119,6 +119,8 @@ class Run:
 
     def _take(self, event: Mapping[str, object]) -> None:
         progress, bar = self.progress, self._bar
+        if self.interrupted and event["event"] in ("failed", "error"):
+            return  # it was stopped, and nothing is wrong with it
         news, phase = progress.take(event), progress.phase
         if event["event"] == "run":
             self._output.keep(Path(self.config.results, "logs", SNAKEMAKE_LOG))
@@ -187,13 +189,18 @@ class Transcript:
         """The lines that are kept here."""
         return "".join(self.lines)
 
+    @property
+    def complaint(self) -> str:
+        """Why Snakemake did not begin: all lines, or the last one after a page of usage."""
+        if self.lines and self.lines[0].startswith("usage:"):
+            return f"platefuse: {self.lines[-1].strip()}. `snakemake --help` lists its options."
+        return self.text.rstrip()
+
 
 def failure_line(failure: Failure) -> str:
     """A line about a job that failed, while the others go on."""
     log = f" ({failure.log})" if failure.log else ""
-    return (
-        f"{failure.job.subject}: {failure.job.rule} failed: {failure.reason or 'see its log'}{log}"
-    )
+    return f"{failure.job.subject}: {failure.job.rule} failed: {failure.reason}{log}"
 
 
 def _lines(
