@@ -6,28 +6,14 @@ in `platefuse.command`. Each command imports what it needs when it runs.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 
-from platefuse import __version__
-from platefuse.command.commands import COMMANDS, add_command
+from platefuse.command.commands import make_parser
 from platefuse.errors import PlatefuseError
 
 _INTERRUPTED = 130
-
-_DESCRIPTION = """\
-Register and fuse the acquisitions of multiplexed OME-Zarr plates.
-
-A plate of your own, from any folder:
-  platefuse init /data/screen.zarr      look at the plate and write my_screen.yaml
-  platefuse check my_screen.yaml        read everything that the run will read
-  platefuse run my_screen.yaml          register and fuse it; the same command continues it
-
-A plate to try it with:
-  platefuse example demo.zarr
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        args = parser().parse_args(argv)
+        args = make_parser().parse_args(argv)
         code = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # `… | head` has seen enough
@@ -60,20 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         return code or 0
     return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
-    own = argparse.ArgumentParser(
-        prog="platefuse",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    own.add_argument("--version", action="version", version=f"platefuse {__version__}")
-    commands = own.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        add_command(commands, command)
-    return own
 
 
 if __name__ == "__main__":

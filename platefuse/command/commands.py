@@ -7,7 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from textwrap import fill
 
-from platefuse.command import check, example, run, status
+from platefuse import __version__
+from platefuse.command import check, completion, example, init, run, status
+
+_DESCRIPTION = """\
+Register and fuse the acquisitions of multiplexed OME-Zarr plates.
+
+A plate of your own, from any folder:
+  platefuse init /data/screen.zarr      look at the plate and write screen.yaml
+  platefuse check screen.yaml           read everything that the run will read
+  platefuse run screen.yaml             register and fuse it; the same command continues
+
+A plate to try it with:
+  platefuse example demo.zarr
+"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,16 @@ class Command:
 
 
 COMMANDS = (
+    Command(
+        "init",
+        "look at a plate and write a config for it",
+        "Look at a plate and write a config for it, with comments: its layout, tables, "
+        "acquisitions and channels, and what suits them. Reads metadata only, and never replaces "
+        "a file.",
+        "  platefuse init /data/screen.zarr\n"
+        "  platefuse init /data/screen.zarr --output my_screen.yaml",
+        init.add_arguments,
+    ),
     Command(
         "check",
         "what a run would do, and what would stop it",
@@ -81,15 +104,29 @@ COMMANDS = (
         example.add_arguments,
         suppress=True,
     ),
+    Command(
+        "completion",
+        "let the shell complete commands, options and paths",
+        "Print a script with which a shell completes what you type after `platefuse`.",
+        '  eval "$(platefuse completion bash)"             in ~/.bashrc\n'
+        '  eval "$(platefuse completion zsh)"              in ~/.zshrc\n'
+        "  platefuse completion fish | source              in config.fish",
+        completion.add_arguments,
+    ),
 )
 
 
-def add_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], command: Command
-) -> None:
-    """Add the parser of a command."""
-    command.add_arguments(
-        commands.add_parser(
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="platefuse",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"platefuse {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        own = commands.add_parser(
             command.name,
             help=command.help,
             description=fill(command.description, 80),
@@ -97,4 +134,5 @@ def add_command(
             formatter_class=argparse.RawDescriptionHelpFormatter,
             argument_default=argparse.SUPPRESS if command.suppress else None,
         )
-    )
+        command.add_arguments(own)
+    return parser

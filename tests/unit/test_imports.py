@@ -36,13 +36,15 @@ MAY_IMPORT = {
     "fusion": _RAW,
     "measuring": _RAW | {"registration", "fusion"},
     "workflow": _RAW | {"registration", "fusion", "measuring"},
-    "command": _ALL | {"testing"},
+    "command": _ALL | {"testing"},  # one module for each command; it alone prints, with cli
     "cli": {"errors", "command"},
     "testing": {"errors"},  # it must not share a mistake with the code that it tests
     "__init__": {"registration", "fusion", "measuring"},  # the public functions, on first use
 }
 # Packages whose __init__ offers names, and so imports their modules.
 OFFERS_NAMES = {"records", "testing"}
+# The logger plug-in and the process that runs Snakemake with it.
+OF_SNAKEMAKE = {"platefuse.command.child", "platefuse.command.events"}
 
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 45
@@ -161,6 +163,16 @@ def test_only_the_example_command_imports_the_example_plates() -> None:
     assert {m for m in importers if part_of(m) != "testing"} <= {"platefuse.command.example"}
 
 
+def test_snakemake_is_imported_by_its_plug_in_only() -> None:
+    importers = {
+        module
+        for module, tree in TREES.items()
+        for name in imported(tree, module, is_package=False)
+        if name.startswith("snakemake")
+    }
+    assert importers == OF_SNAKEMAKE
+
+
 @pytest.mark.parametrize("folder", ["scripts", "workflow"])
 def test_rules_and_their_scripts_do_not_import_the_example_plates(folder: str) -> None:
     sources = [p for p in (ROOT / folder).rglob("*") if p.suffix in {".py", ".smk"}]
@@ -198,6 +210,8 @@ def test_a_newcomer_sees_few_names() -> None:
         ("platefuse.fusion.api", "platefuse.measuring.pair"),
         ("platefuse.measuring.pair", "platefuse.workflow.config"),
         ("platefuse.workflow.status", "platefuse.testing.plate"),
+        ("platefuse.workflow.survey", "platefuse.command.init"),
+        ("platefuse.command.completion", "platefuse.cli"),
         ("platefuse.testing.plate", "platefuse.geometry"),
         ("platefuse.tables.table", "platefuse.records"),
     ],
