@@ -12,7 +12,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from platefuse.cli import KNOWN_ERRORS, KNOWN_SHIFTS, aligned, signed
+from platefuse.command.example import KNOWN_ERRORS, KNOWN_SHIFTS
+from platefuse.command.status import aligned, signed
 from platefuse.errors import PlatefuseError
 from platefuse.ngff.metadata import read_attributes
 from platefuse.records import FieldPlace, read_places

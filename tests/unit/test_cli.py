@@ -11,7 +11,8 @@ import pytest
 
 import platefuse
 from platefuse import testing
-from platefuse.cli import KNOWN_SHIFTS, main
+from platefuse.cli import main
+from platefuse.command.example import KNOWN_SHIFTS
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.plate import Plate
 from platefuse.registration.api import apply_registration_to_image

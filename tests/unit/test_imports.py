@@ -37,12 +37,15 @@ MAY_IMPORT = {
     "measuring": _RAW | {"registration", "fusion"},
     "quality": _RAW | {"fusion", "measuring"},
     "workflow": _RAW | {"registration", "fusion", "measuring", "quality"},
-    "cli": _ALL | {"testing"},
+    "command": _ALL | {"testing"},  # one module for each command; it alone prints, with cli
+    "cli": {"errors", "command"},
     "testing": {"errors"},  # it must not share a mistake with the code that it tests
     "__init__": {"registration", "fusion", "measuring"},  # the public functions, on first use
 }
 # Packages whose __init__ offers names, and so imports their modules.
 OFFERS_NAMES = {"records", "testing"}
+# The logger plug-in and the process that runs Snakemake with it.
+OF_SNAKEMAKE = {"platefuse.command.child", "platefuse.command.events"}
 
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 45
@@ -158,7 +161,17 @@ def test_of_the_package_itself_modules_import_the_version_only() -> None:
 
 def test_only_the_example_command_imports_the_example_plates() -> None:
     importers = {m for m in FILES for t in imports_of(m) if part_of(t) == "testing"}
-    assert {m for m in importers if part_of(m) != "testing"} <= {"platefuse.cli"}
+    assert {m for m in importers if part_of(m) != "testing"} <= {"platefuse.command.example"}
+
+
+def test_snakemake_is_imported_by_its_plug_in_only() -> None:
+    importers = {
+        module
+        for module, tree in TREES.items()
+        for name in imported(tree, module, is_package=False)
+        if name.startswith("snakemake")
+    }
+    assert importers == OF_SNAKEMAKE
 
 
 @pytest.mark.parametrize("folder", ["scripts", "workflow"])
@@ -198,6 +211,8 @@ def test_a_newcomer_sees_few_names() -> None:
         ("platefuse.fusion.api", "platefuse.measuring.pair"),
         ("platefuse.measuring.pair", "platefuse.workflow.config"),
         ("platefuse.workflow.status", "platefuse.testing.plate"),
+        ("platefuse.workflow.survey", "platefuse.command.init"),
+        ("platefuse.command.completion", "platefuse.cli"),
         ("platefuse.testing.plate", "platefuse.geometry"),
         ("platefuse.tables.table", "platefuse.records"),
     ],

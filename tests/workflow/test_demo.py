@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from platefuse.cli import KNOWN_SHIFTS
+from platefuse.command.example import KNOWN_SHIFTS
 from platefuse.ngff.metadata import read_attributes
 from platefuse.storage.files import write_json
 from platefuse.workflow.status import plate_status

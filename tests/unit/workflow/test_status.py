@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from platefuse.cli import status_summary, status_table
+from platefuse.command.status import status_summary, status_table
 from platefuse.errors import PlateError
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.metadata import all_attributes

@@ -1,0 +1,59 @@
+"""``platefuse run``: call Snakemake on the workflow."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shlex
+from pathlib import Path
+
+from platefuse.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.set_defaults(run=run)
+    parser.add_argument("config", type=Path, help="the config of the run, a YAML file")
+    parser.add_argument(
+        "options",
+        nargs=argparse.REMAINDER,
+        metavar="SNAKEMAKE_OPTION",
+        help="options of snakemake, passed on unchanged; `snakemake --help` lists them",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the workflow.
+
+    Returns
+    -------
+    int
+        The exit code of Snakemake.
+
+    Raises
+    ------
+    PlatefuseError
+        If the config is wrong, or Snakemake is not installed.
+    """
+    from platefuse.command.options import read_options
+    from platefuse.command.shipped import find_workflow
+    from platefuse.command.watch import Run
+    from platefuse.workflow.config import read_config, read_yaml
+
+    if importlib.util.find_spec("snakemake") is None:
+        raise ConfigError(
+            "Snakemake is not installed in this environment, and `platefuse run` needs it. "
+            "Type: pip install 'platefuse[workflow]'. In a clone: make setup, and then "
+            "source .venv/bin/activate."
+        )
+    options = read_options(args.config, args.options)
+    config = read_config(options.merged(read_yaml(options.config)), [options.config])
+    running = Run(config, f"platefuse run {shlex.join([str(args.config), *args.options])}")
+    command, here = options.command(find_workflow(Path(__file__).parents[1])), Path.cwd()
+    if options.folder is not None:  # paths of the config start there
+        options.folder.mkdir(parents=True, exist_ok=True)
+        os.chdir(options.folder)
+    code = running.execute(command, here)
+    running.end(code)
+    return code

@@ -1,0 +1,199 @@
+"""What a run ends with: what is done and what is not, where it is, and what to type next."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from platefuse.command.progress import Failure, Progress
+from platefuse.ngff.paths import fused_plate_path
+from platefuse.workflow.bad_wells import SKIPPED, read_list
+from platefuse.workflow.config import Config
+from platefuse.workflow.plates import Wells, open_plates
+
+QUALITY, REPORT = "quality_wells.tsv", "report.html"
+"""Names of files in the results of a plate, which are named if they exist."""
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """A well whose figures are not good.
+
+    Attributes
+    ----------
+    well : str
+        The well.
+    verdict : str
+        ``look`` or ``bad``.
+    reasons : str
+        Why.
+    """
+
+    well: str
+    verdict: str
+    reasons: str
+
+
+@dataclass(frozen=True)
+class PlateResult:
+    """What there is of a plate after a run.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the config.
+    present : int
+        Number of wells that can be processed.
+    absent, skipped : int
+        Number of wells that are listed and absent, and that were left out by ``on_bad_well``.
+    flagged : tuple of Flagged
+        Wells to look at, the bad ones first.
+    results : Path
+        Folder of its results.
+    fused, report : Path or None
+        The fused plate and the report, if they exist.
+    """
+
+    name: str
+    present: int
+    absent: int
+    skipped: int
+    flagged: tuple[Flagged, ...]
+    results: Path
+    fused: Path | None
+    report: Path | None
+
+
+def plate_results(config: Config) -> list[PlateResult]:
+    """What there is of the plates of a config.
+
+    Raises
+    ------
+    PlatefuseError
+        If a plate cannot be opened.
+    """
+    plates = open_plates(config)
+    wells = Wells(config, plates)
+    absent = Counter(plate for plate, _, _ in wells.absent)
+    results = []
+    for name, plate in plates.items():
+        folder = Path(config.results, name)
+        skipped = len(read_list(folder / SKIPPED)) if config.on_bad_well == "skip" else 0
+        fused = fused_plate_path(plate.path, config.fusion.output)
+        results.append(
+            PlateResult(
+                name,
+                len(wells.names(name)) - skipped,
+                absent[name],
+                skipped,
+                tuple(read_flagged(folder / QUALITY)),
+                folder,
+                fused if config.fusion.enabled and fused.is_dir() else None,
+                folder / REPORT if (folder / REPORT).is_file() else None,
+            )
+        )
+    return results
+
+
+def read_flagged(file: Path) -> list[Flagged]:
+    """The wells of a table of verdicts that are not good, the bad ones first; none without it."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    rows: Iterable[Mapping[str, str]] = csv.DictReader(
+        lines, delimiter="\t", quoting=csv.QUOTE_NONE
+    )
+    found = [
+        Flagged(row["well"], row["verdict"], row.get("reasons") or "")
+        for row in rows
+        if row["verdict"] != "good"
+    ]
+    return sorted(found, key=lambda each: each.verdict != "bad")
+
+
+def summary(
+    progress: Progress,
+    plates: Sequence[PlateResult],
+    *,
+    seconds: float,
+    again: str,
+    interrupted: bool,
+) -> Iterator[str]:
+    """Lines that tell how a run ended.
+
+    Parameters
+    ----------
+    progress : Progress
+        What the run did.
+    plates : sequence of PlateResult
+        What there is of its plates.
+    seconds : float
+        How long it took.
+    again : str
+        The command that continues it.
+    interrupted : bool
+        Whether the user stopped it.
+    """
+    failures = progress.failures()
+    left = progress.total - len(progress.wells)
+    present = sum(plate.present for plate in plates)
+    took = timedelta(seconds=round(seconds))
+    new = len(progress.wells)
+    before = f"{new} of them in this run ({took})" if new else f"none of them in this run ({took})"
+    if not progress.planned:
+        before = "by runs before: nothing was left to do"
+    yield f"{present - left} of {_count(present, 'well')} done, {before}."
+    for plate in plates:
+        own = [failure for failure in failures if failure.job.plate == plate.name]
+        if lines := list(_plate_lines(plate, own)):
+            yield f"plate {plate.name}:"
+            yield from lines
+    for failure in failures:
+        if failure.job.plate not in {plate.name for plate in plates}:
+            yield from _failure_lines(failure)
+    if interrupted:
+        yield f"Stopped. What is done is kept; the same command continues: {again}"
+    elif failures or left:
+        yield f"Next: remove the cause. The same command then does what is left: {again}"
+
+
+def _plate_lines(plate: PlateResult, failures: Sequence[Failure]) -> Iterator[str]:
+    if failures:
+        what = "well" if all(failure.job.well for failure in failures) else "job"
+        yield f"  failed:      {_count(len(failures), what)}"
+        for failure in failures[:_SHOWN]:
+            for line in _failure_lines(failure):
+                yield f"    {line}"
+        if len(failures) > _SHOWN:
+            yield f"    and {len(failures) - _SHOWN} more"
+    if plate.absent:
+        yield f"  left out:    {_count(plate.absent, 'well')} listed by the plate and absent"
+    if plate.skipped:
+        file = plate.results / SKIPPED
+        yield f"  left out:    {_count(plate.skipped, 'well')} skipped; {file} says why"
+    if plate.flagged:
+        shown = [f"{each.well} ({each.reasons or each.verdict})" for each in plate.flagged]
+        more = f" and {len(shown) - _SHOWN} more in {plate.results / QUALITY}"
+        yield (f"  look at:     {', '.join(shown[:_SHOWN])}{more if len(shown) > _SHOWN else ''}")
+    if plate.fused:
+        yield f"  fused plate: {plate.fused}"
+    if plate.report:
+        yield f"  report:      {plate.report}"
+
+
+def _failure_lines(failure: Failure) -> Iterator[str]:
+    job = failure.job
+    yield f"{job.well or job.plate or 'run'}: {job.rule}: {failure.reason}"
+    if failure.log:
+        yield f"  log: {failure.log}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

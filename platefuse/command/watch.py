@@ -1,0 +1,232 @@
+"""Run Snakemake, show how far it is, and tell how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from platefuse.command.progress import Failure, Progress
+from platefuse.command.summary import plate_results, summary
+from platefuse.errors import PlatefuseError
+from platefuse.storage.progress import Bar, is_terminal
+from platefuse.workflow.config import Config
+
+SNAKEMAKE_LOG = "snakemake.log"
+"""Name, in the folder of logs, of what Snakemake and its jobs wrote to stderr."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LAST_LINES = 40
+
+
+@dataclass
+class Run:
+    """A run of Snakemake that is watched.
+
+    Attributes
+    ----------
+    config : Config
+        Its config.
+    again : str
+        The command that was typed.
+    """
+
+    config: Config
+    again: str
+    progress: Progress = field(default_factory=Progress)
+    interrupted: bool = False
+    seconds: float = 0.0
+    _bar: Bar = field(default_factory=lambda: Bar(sys.stderr, ""))
+    _output: Transcript = field(default_factory=lambda: Transcript())
+
+    def execute(self, command: Sequence[str], folder: Path) -> int:
+        """Run a command in a folder, and show the events that it writes until it ends.
+
+        Returns
+        -------
+        int
+            Its exit code; 128 + the number of the signal that ended it.
+        """
+        from platefuse.command.events import EVENTS
+
+        begun = time.monotonic()
+        reading, writing = os.pipe()
+        # A group of its own: the terminal's Ctrl-C comes here only, and is passed on once.
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[writing],
+            env={**os.environ, EVENTS: str(writing)},
+            process_group=0,
+        )
+        os.close(writing)
+        assert child.stderr is not None
+        with os.fdopen(reading, "rb") as events, child.stderr as output, self._passing_on(child):
+            for line, is_event in _lines(child, events, output):
+                if is_event:
+                    self._take(json.loads(line))
+                elif line:
+                    self._output.add(line)
+                else:
+                    self._bar.draw()
+        self._bar.clear()
+        self.seconds = time.monotonic() - begun
+        code = child.wait()
+        return code if code >= 0 else 128 - code
+
+    def end(self, code: int) -> None:
+        """Tell how it ended."""
+        progress = self.progress
+        self.interrupted &= code != 0  # it may come when all is done
+        if progress.errors and not self.interrupted:
+            for error in progress.errors:
+                print(f"platefuse: {error}{self._remedy()}", file=sys.stderr)
+        elif code and not self.interrupted and not progress.failures():
+            print(self._output.complaint, file=sys.stderr)
+        elif not progress.has_run:  # what Snakemake was asked for is in its own words
+            sys.stderr.write(self._output.text)
+        if progress.has_run:
+            with suppress(PlatefuseError):
+                plates = plate_results(self.config)
+                lines = summary(
+                    progress,
+                    plates,
+                    seconds=self.seconds,
+                    again=self.again,
+                    interrupted=self.interrupted,
+                )
+                print("\n".join(lines))
+
+    def _remedy(self) -> str:
+        if "LockException" not in self.progress.error_kinds:
+            return ""
+        return (
+            "\nAnother run uses this folder, or one was killed in it. If there is none any more, "
+            f"remove its lock: {self.again} --unlock"
+        )
+
+    def _take(self, event: Mapping[str, object]) -> None:
+        progress, bar = self.progress, self._bar
+        if self.interrupted and event["event"] in ("failed", "error"):
+            return  # it was stopped, and nothing is wrong with it
+        news, phase = progress.take(event), progress.phase
+        if event["event"] == "run":
+            self._output.keep(Path(self.config.results, "logs", SNAKEMAKE_LOG))
+        if self.interrupted:
+            return
+        if bar.label != progress.label and phase is not None:
+            bar.restart(progress.label, progress.planned[phase], "wells")
+        if phase is not None:
+            bar.done = progress.finished[phase]
+        if news == "warning":
+            bar.print(f"warning: {progress.warnings[-1]}")
+        elif news == "failed":
+            bar.print(failure_line(progress.failure(int(str(event["id"])))))
+        elif news == "well" and not is_terminal(sys.stderr):
+            plate, well = next(reversed(progress.wells))
+            bar.print(f"{plate} {well} done ({len(progress.wells)} of {progress.total} wells)")
+        bar.draw(now=news is not None)
+
+    @contextmanager
+    def _passing_on(self, child: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Pass signals on to Snakemake and its jobs, and wait for them."""
+
+        def pass_on(number: int, _: FrameType | None) -> None:
+            if not self.interrupted:
+                self.interrupted = True
+                self._bar.clear()
+                print("platefuse: stopping; the jobs that are running end first", file=sys.stderr)
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, number)
+
+        before = {number: signal.signal(number, pass_on) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@dataclass
+class Transcript:
+    """What Snakemake and its jobs wrote: the last lines, and all of them in a file.
+
+    The file is made only when the run begins to work.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    _file: IO[str] | None = None
+
+    def add(self, line: str) -> None:
+        """Add a line."""
+        self.lines.append(line)
+        if self._file is not None:
+            self._file.write(line)
+            self._file.flush()
+            del self.lines[:-_LAST_LINES]
+
+    def keep(self, file: Path) -> None:
+        """Write this and all that follows to a file, too."""
+        if self._file is None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._file = file.open("w", encoding="utf-8")
+            self._file.write(self.text)
+
+    @property
+    def text(self) -> str:
+        """The lines that are kept here."""
+        return "".join(self.lines)
+
+    @property
+    def complaint(self) -> str:
+        """Why Snakemake did not begin: all lines, or the last one after a page of usage."""
+        if self.lines and self.lines[0].startswith("usage:"):
+            return f"platefuse: {self.lines[-1].strip()}. `snakemake --help` lists its options."
+        return self.text.rstrip()
+
+
+def failure_line(failure: Failure) -> str:
+    """A line about a job that failed, while the others go on."""
+    log = f" ({failure.log})" if failure.log else ""
+    return f"{failure.job.subject}: {failure.job.rule} failed: {failure.reason}{log}"
+
+
+def _lines(
+    child: subprocess.Popen[bytes], events: IO[bytes], output: IO[bytes]
+) -> Iterator[tuple[str, bool]]:
+    """Lines of two pipes as they come, and whether each is an event.
+
+    An empty one comes about once a second, so that the bar's time goes on. Jobs of a killed
+    Snakemake may keep a pipe open: it is read only as long as Snakemake runs.
+    """
+    rest = {events.fileno(): b"", output.fileno(): b""}
+    with selectors.DefaultSelector() as selector:
+        for pipe in (events, output):
+            os.set_blocking(pipe.fileno(), False)
+            selector.register(pipe, selectors.EVENT_READ)
+        while selector.get_map():
+            is_over = child.poll() is not None
+            ready = selector.select(timeout=0.1 if is_over else 1)
+            for key, _ in ready:
+                chunk = os.read(key.fd, 1 << 16)
+                *lines, rest[key.fd] = (rest[key.fd] + chunk).split(b"\n")
+                for line in lines:
+                    yield line.decode(errors="replace") + "\n", key.fd == events.fileno()
+                if not chunk:
+                    selector.unregister(key.fileobj)
+            if not ready:
+                if is_over:
+                    return
+                yield "", False
