@@ -22,8 +22,9 @@ from platefuse.measuring.options import MeasureOptions
 from platefuse.ngff.layout import InputOptions
 from platefuse.quality.options import QualityOptions
 from platefuse.registration.request import RegistrationRequest
-from platefuse.storage.expected import Expected, text, whole
+from platefuse.storage.expected import Expected, text
 from platefuse.storage.options import check_options, checks, option
+from platefuse.workflow.sections import Fusion, Quality, Registration
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -89,125 +90,6 @@ _IMAGES = Expected(
 _RESULTS = text(
     "the path of a folder, without ~ at its beginning and without { } < and >", r"^(?!~)[^{}<>]+$"
 )
-_OUTPUT = text(
-    "the path of a folder on this machine, without ~ at its beginning", r"^(?!~)(?!.*://)"
-).nullable("null")
-
-
-@dataclass(frozen=True)
-class Measure:
-    """Whether and how shifts and positions are measured.
-
-    Attributes
-    ----------
-    options : MeasureOptions
-        How.
-    """
-
-    enabled: bool = option(
-        False,
-        "Whether shifts between acquisitions and positions of fields are measured; false: they are "
-        "read from registered ROI tables.",
-        comment="true: measure; false: read registered ROI tables",
-    )
-    options: MeasureOptions = field(default_factory=MeasureOptions)
-
-    def __post_init__(self) -> None:
-        check_options(self, "registration.measure")
-
-
-@dataclass(frozen=True)
-class Registration:
-    """How the acquisitions of a well are registered to one reference.
-
-    Attributes
-    ----------
-    request : RegistrationRequest
-        The keys on which the pixels depend.
-    """
-
-    enabled: bool = option(
-        True,
-        "Whether to register; false: the plates are fused as they are.",
-        comment="false: only fuse",
-    )
-    store: bool = option(
-        True,
-        "Whether registered images are written into the plate; false: the plate is not changed, "
-        "and fusion places the fields of the raw images where they are registered.",
-        comment="false: fuse the raw images, each field at its registered place",
-    )
-    request: RegistrationRequest = field(default_factory=RegistrationRequest)
-    keep_originals: bool = option(
-        False,
-        "Whether the originals are kept under <plate>.staging; false: they are removed when the "
-        "well has been checked.",
-    )
-    measure: Measure = field(default_factory=Measure)
-
-    def __post_init__(self) -> None:
-        check_options(self, "registration")
-
-    @property
-    def measures(self) -> bool:
-        """Whether shifts are measured."""
-        return self.enabled and self.measure.enabled
-
-    @property
-    def writes_images(self) -> bool:
-        """Whether images are registered in their plate."""
-        return self.enabled and self.store
-
-
-@dataclass(frozen=True)
-class Fusion:
-    """How the fields of a well are fused into one image.
-
-    Attributes
-    ----------
-    options : FusionOptions
-        The keys on which the pixels depend.
-    """
-
-    enabled: bool = option(
-        True,
-        "Whether to fuse; false: the plates are only registered.",
-        comment="false: only register",
-    )
-    output: Annotated[str | None, _OUTPUT] = option(
-        None,
-        "Path of the fused plate, a folder: no address, and ~ is not expanded; null: "
-        "<plate>_fused.zarr next to the plate.",
-        comment="null: <plate>_fused.zarr next to the plate",
-    )
-    options: FusionOptions = field(default_factory=FusionOptions)
-    scatter: Annotated[int, whole(1, 1000)] = option(
-        1, "Number of jobs that share the fusion of one well.", comment="jobs for one well"
-    )
-
-    def __post_init__(self) -> None:
-        check_options(self, "fusion")
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Whether and how fused wells are checked.
-
-    Attributes
-    ----------
-    options : QualityOptions
-        How.
-    """
-
-    enabled: bool = option(
-        True,
-        "Whether figures and pictures of every fused well are made, and a report of the plate.",
-        comment="figures, pictures and a report of every plate",
-    )
-    options: QualityOptions = field(default_factory=QualityOptions)
-
-    def __post_init__(self) -> None:
-        check_options(self, "quality")
 
 
 @dataclass(frozen=True)
