@@ -79,7 +79,7 @@ def row_name(index: int) -> str:
     return letter if index < 26 else row_name(index // 26 - 1) + letter
 
 
-def make_report(spec: Spec = Spec()) -> PlateReport:  # noqa: B008
+def make_report(spec: Spec) -> PlateReport:
     """The report of a plate that was made up."""
     rows = tuple(row_name(i) for i in range(spec.rows))
     columns = tuple(f"{i + 1:02d}" for i in range(spec.columns))
@@ -95,7 +95,7 @@ def make_report(spec: Spec = Spec()) -> PlateReport:  # noqa: B008
         rows=rows,
         columns=columns,
         wells=wells,
-        left_out={name: "acquisition 2 has no image" for name in spec.left_out},
+        left_out=dict.fromkeys(spec.left_out, "acquisition 2 has no image"),
         settings=SETTINGS,
         versions={"platefuse": "0.2.0", "numpy": "2.3.5", "zarr": "3.1.5"},
         digests={"config": "sha256:" + "ab" * 32},
@@ -135,47 +135,57 @@ def _field(
 ) -> JudgedField:
     side = math.ceil(math.sqrt(spec.fields))
     top, left = (round(k * FIELD * 0.9) for k in divmod(number, side))
-    y, x = divmod(index, spec.columns)
-    turn = 0.35 * acquisition
-    centre = (y - (spec.rows - 1) / 2, x - (spec.columns - 1) / 2)
-    shift = (
-        round(6.0 * acquisition + turn * centre[1] + rng.normal(0, 0.3), 2) if acquisition else 0.0,
-        round(-4.0 * acquisition - turn * centre[0] + rng.normal(0, 0.3), 2)
-        if acquisition
-        else 0.0,
-    )
-    residual = tuple(rng.normal(0, 0.12, 2)) if acquisition else (0.0, 0.0)
-    if flag == "misplaced":
-        residual = (4.6, -2.1)
-    length = math.hypot(*residual)
     figures = FieldFigures(
         acquisition=acquisition,
         image=str(acquisition),
         field=f"FOV_{number + 1}",
         box_px=(top, left, top + FIELD, left + FIELD),
-        shift_px=shift,
+        shift_px=(0.0, 0.0),
         kept=0.31 if flag == "cut" else float(rng.uniform(0.975, 0.995)),
         blocks=100,
-        matched=int(rng.integers(35, 60))
-        if flag in ("misplaced", "unfocused")
-        else int(rng.integers(92, 100)),
-        residual_px=(float(residual[0]), float(residual[1])) if acquisition else None,
-        median_px=length if acquisition else None,
-        p95_px=length + float(rng.gamma(2, 0.1)) if acquisition else None,
-        before=float(rng.uniform(0.1, 0.4)) if acquisition else None,
-        after=float(rng.uniform(0.4, 0.6) if flag else rng.uniform(0.86, 0.97))
-        if acquisition
-        else None,
         focus=float(rng.uniform(0.1, 0.2)),
         saturated=0.034 if flag == "saturated" else float(rng.gamma(1, 0.0001)),
         gradient=float(rng.uniform(0.05, 0.2)),
         seam=float(rng.uniform(0.02, 0.08)),
     )
     focus = 0.28 if flag == "unfocused" else float(rng.normal(1, 0.05))
-    status = (
-        "reference" if not acquisition else "filled_well" if flag == "not measured" else "measured"
+    flags = (flag,) if flag else ()
+    if not acquisition:
+        return JudgedField(figures, focus, "reference", flags)
+    figures = _compared(figures, rng, shift_of(spec, index, acquisition), flag)
+    return JudgedField(
+        figures, focus, "filled_well" if flag == "not measured" else "measured", flags
     )
-    return JudgedField(figures, focus, status, (flag,) if flag else ())
+
+
+def shift_of(spec: Spec, index: int, acquisition: int) -> tuple[float, float]:
+    """The shift of a well, y and x: that of the plate, which is also turned about its middle."""
+    y, x = divmod(index, spec.columns)
+    y_px, x_px = y - (spec.rows - 1) / 2, x - (spec.columns - 1) / 2
+    turn = 0.35 * acquisition
+    return 6.0 * acquisition + turn * x_px, -4.0 * acquisition - turn * y_px
+
+
+def _compared(
+    figures: FieldFigures,
+    rng: np.random.Generator,
+    shift: tuple[float, float],
+    flag: Flag | None,
+) -> FieldFigures:
+    """The figures of a field of an acquisition that is compared with the reference."""
+    noise = rng.normal(0, 0.3, 2)
+    y, x = (4.6, -2.1) if flag == "misplaced" else map(float, rng.normal(0, 0.12, 2))
+    few = flag in ("misplaced", "unfocused")
+    return replace(
+        figures,
+        shift_px=(shift[0] + float(noise[0]), shift[1] + float(noise[1])),
+        matched=int(rng.integers(35, 60) if few else rng.integers(92, 100)),
+        residual_px=(y, x),
+        median_px=math.hypot(y, x),
+        p95_px=math.hypot(y, x) + float(rng.gamma(2, 0.1)),
+        before=float(rng.uniform(0.1, 0.4)),
+        after=float(rng.uniform(0.4, 0.6) if flag else rng.uniform(0.86, 0.97)),
+    )
 
 
 def _reasons(fields: Sequence[JudgedField]) -> tuple[str, ...]:
@@ -228,10 +238,10 @@ def _pictures(spec: Spec, name: str) -> list[Picture]:
     found = []
     for a in range(1, spec.acquisitions):
         texts = {
-            "overlay": f"Well {name}: reference in magenta and acquisition {a} in green, white where they agree.",
-            "before": f"A part of well {name} without the registration of acquisition {a}.",
-            "after": f"The same part of well {name} with the registration of acquisition {a}.",
-            "fields": f"Well {name} with the outlines of the fields of acquisition {a} and their shifts.",
+            "overlay": f"Well {name}: reference magenta, acquisition {a} green, both white.",
+            "before": f"A part of well {name}: acquisition {a} without registration.",
+            "after": f"The same part of well {name} with registration.",
+            "fields": f"Well {name}: outlines of the fields of acquisition {a}, and shifts.",
         }
         for kind, text in texts.items():
             size = (512, 512) if kind in ("overlay", "fields") else (400, 400)
@@ -277,8 +287,8 @@ def _draw(kind: str, size: int, *, seed: int, wrong: bool) -> Image.Image:
 
 def _nuclei(size: int, count: int, radius: float, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:size, :size].astype(np.float32)
     image = np.zeros((size, size), np.float32)
+    reach = math.ceil(1.4 * radius)
     for cy, cx, a, b, angle, level in zip(
         *rng.uniform(0, size, (2, count)),
         *(radius * rng.uniform(0.8, 1.3, (2, count))),
@@ -286,9 +296,12 @@ def _nuclei(size: int, count: int, radius: float, seed: int) -> np.ndarray:
         rng.uniform(0.4, 0.95, count),
         strict=True,
     ):
-        u = (x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)
-        v = (y - cy) * np.cos(angle) - (x - cx) * np.sin(angle)
-        image = np.maximum(image, level * ((u / a) ** 2 + (v / b) ** 2 < 1))
+        top, left = (max(0, int(c) - reach) for c in (cy, cx))
+        part = image[top : int(cy) + reach, left : int(cx) + reach]
+        y, x = np.mgrid[: part.shape[0], : part.shape[1]].astype(np.float32)
+        y, x = y + top - cy, x + left - cx
+        u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        part[:] = np.maximum(part, level * ((u / a) ** 2 + (v / b) ** 2 < 1))
     texture = ndimage.gaussian_filter(rng.normal(0, 1, image.shape), 2)
     return np.asarray(ndimage.gaussian_filter(image * (1 + 0.25 * texture), radius / 8))
 

@@ -10,47 +10,42 @@ from platefuse.quality.model import (
     CycleFigures,
     JudgedField,
     JudgedWell,
-    Picture,
     PlateReport,
 )
-from platefuse.report.embedding import Embedded, link
 from platefuse.report.scales import SCALES, plate_edges, significant
 from platefuse.report.summary import acquisitions, median_shift, worst_first
 from platefuse.report.words import FIELD_COLUMNS, VERDICT_SIGNS, VERDICT_WORDS, next_steps
 
 
-def page_data(report: PlateReport, embedded: Embedded) -> dict[str, object]:
-    """All data of the page but the embedded pictures, as JSON values.
+def overview_data(report: PlateReport) -> dict[str, object]:
+    """What the overview of the plate needs, as JSON values.
 
     Keys of what there are many of are one letter: ``n`` name, ``v`` verdict, ``r`` reasons, ``t``
     next steps (indices of ``steps``), ``f`` figures in the order of ``figures``, ``c`` channels,
-    ``x`` acquisitions that are not compared, ``s`` median shifts in the order of ``acquisitions``,
-    ``F`` fields (in the order of ``columns``, and the box), ``C`` cycles, ``P`` pictures.
+    ``x`` acquisitions that are not compared, ``s`` median shifts in the order of ``acquisitions``.
     """
     steps: dict[str, int] = {}
     numbers = acquisitions(report)
     return {
-        "plate": report.plate,
+        "folder": report.folder,
         "verdicts": dict(VERDICT_WORDS),
         "signs": dict(VERDICT_SIGNS),
         "figures": [_figure(report, name) for name in SCALES],
         "columns": [[c.title, c.kind, c.meaning] for c in FIELD_COLUMNS],
         "acquisitions": numbers,
         "worst": worst_first(report.wells),
-        "wells": [
-            _well(report, index, numbers, embedded, steps) for index in range(len(report.wells))
-        ],
+        "wells": [_well(report, well, numbers, steps) for well in report.wells],
         "steps": list(steps),
     }
 
 
 def as_json(content: object) -> str:
-    """Compact JSON that may be the text of a ``script`` element: it holds no ``<``.
+    r"""Compact JSON that may be the text of a ``script`` element: it holds no ``<``.
 
     Examples
     --------
     >>> as_json(["</script>", None])
-    '["\\\\u003c/script>",null]'
+    '["\\u003c/script>",null]'
     """
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
@@ -69,14 +64,22 @@ def _figure(report: PlateReport, name: str) -> Mapping[str, object]:
     }
 
 
+def well_data(well: JudgedWell) -> dict[str, object]:
+    """The details of a well, as JSON values.
+
+    ``F`` fields (in the order of ``columns``, and the box), ``C`` pairs of acquisitions, ``P``
+    pictures.
+    """
+    return {
+        "F": [_field(f) for f in well.fields],
+        "C": [_cycle(c) for c in well.checked.cycles],
+        "P": [[p.kind, p.acquisition, p.file, p.alt, *p.size_px] for p in well.checked.pictures],
+    }
+
+
 def _well(
-    report: PlateReport,
-    index: int,
-    numbers: list[int],
-    embedded: Embedded,
-    steps: dict[str, int],
+    report: PlateReport, well: JudgedWell, numbers: list[int], steps: dict[str, int]
 ) -> Mapping[str, object]:
-    well = report.wells[index]
     checked = well.checked
     return {
         "n": checked.well,
@@ -88,12 +91,6 @@ def _well(
         "c": dict(checked.channels),
         "x": dict(checked.not_compared),
         "s": [_rounded(median_shift(well, number)) for number in numbers],
-        "F": [_field(f) for f in well.fields],
-        "C": [_cycle(c) for c in checked.cycles],
-        "P": [
-            _picture(report, well, picture, (index, k) in embedded.uris)
-            for k, picture in enumerate(checked.pictures)
-        ],
     }
 
 
@@ -125,9 +122,3 @@ def _field(judged: JudgedField) -> list[object]:
 def _cycle(c: CycleFigures) -> list[object]:
     values = map(significant, (c.median_px, c.p95_px, c.within_1px))
     return [c.first, c.second, *values, c.blocks]
-
-
-def _picture(report: PlateReport, well: JudgedWell, p: Picture, embedded: bool) -> list[object]:
-    """One picture; its address is empty if it is in the page."""
-    address = "" if embedded else link(report, well, p)
-    return [p.kind, p.acquisition, address, p.alt, *p.size_px]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from urllib.parse import quote
+from pathlib import Path
 
-from platefuse.quality.model import JudgedWell, Picture, PlateReport
+from platefuse.quality.model import JudgedWell, PlateReport
 from platefuse.report.summary import acquisition_badness, is_flagged, worst_first
 
 _TYPES = {
@@ -17,7 +16,7 @@ _TYPES = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
 }
-_AROUND = 8  # bytes of JSON around a picture
+_QUOTES = 2  # bytes of JSON around a picture
 
 PictureKey = tuple[int, int]
 """Index of a well in the report, and index of a picture among those of the well."""
@@ -86,7 +85,7 @@ def embed(report: PlateReport, pictures: Path, room: int) -> Embedded:
         file = pictures / checked.well / checked.pictures[k].file
         head = f"data:{_TYPES.get(file.suffix.lower(), 'application/octet-stream')};base64,"
         try:
-            length = len(head) + 4 * -(-file.stat().st_size // 3) + _AROUND
+            length = len(head) + 4 * -(-file.stat().st_size // 3) + _QUOTES
             if length > room:
                 linked += 1
                 continue
@@ -96,17 +95,3 @@ def embed(report: PlateReport, pictures: Path, room: int) -> Embedded:
             continue
         room -= length
     return Embedded(uris, linked, missing)
-
-
-def link(report: PlateReport, well: JudgedWell, picture: Picture) -> str:
-    """The address of the file of a picture, relative to the report.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace as N
-    >>> well = N(checked=N(well="B/03"))
-    >>> link(N(folder="."), well, N(file="a b#1.webp"))
-    './B/03/a%20b%231.webp'
-    """
-    path = PurePosixPath(report.folder, well.checked.well, picture.file)
-    return quote(str(path)) if path.is_absolute() else f"./{quote(str(path))}"

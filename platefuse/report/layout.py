@@ -80,6 +80,11 @@ class Layout:
         return 14 if len(self.columns) <= 24 else 22
 
     @property
+    def shown_width(self) -> int:
+        """Width of the map in the page, in pixels: wells of small plates are drawn larger."""
+        return round(min(self.width * 1.6, 980))
+
+    @property
     def width(self) -> int:
         """Width of the map."""
         return self.margin + PITCH * len(self.columns)

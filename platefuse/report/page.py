@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +17,7 @@ from markupsafe import Markup
 from platefuse import __version__
 from platefuse.quality.model import WELL_FIGURES, JudgedWell, PlateReport
 from platefuse.report import words
-from platefuse.report.data import as_json, page_data
+from platefuse.report.data import as_json, overview_data, well_data
 from platefuse.report.embedding import Embedded, embed, worst_overlay
 from platefuse.report.layout import Layout
 from platefuse.report.scales import SCALES, Scale, write_value
@@ -41,7 +42,7 @@ def render(report: PlateReport, pictures: Path) -> str:
 
     All of it is text, but the pictures: those are embedded in the order of
     `platefuse.report.embedding.picture_order` until the page has `PAGE_LIMIT` bytes, and the rest
-    are links to files.
+    are links to files. The link is relative: `PlateReport.folder` leads to them from the page.
 
     Parameters
     ----------
@@ -57,11 +58,13 @@ def render(report: PlateReport, pictures: Path) -> str:
         The page, to be written as UTF-8.
     """
     shared = _shared(report)
-    without = _page(report, Embedded({}, linked=1, missing=1), shared)
+    count = sum(len(well.checked.pictures) for well in report.wells)
+    without = _page(report, Embedded({}, linked=count, missing=count), shared)
     room = PAGE_LIMIT - len(without.encode("utf-8"))
     return _page(report, embed(report, pictures, room), shared)
 
 
+@cache
 def environment() -> Environment:
     """The templates. Everything that is not made by them is escaped."""
     return Environment(
@@ -79,11 +82,14 @@ def resource(name: str) -> str:
 
 
 def _page(report: PlateReport, embedded: Embedded, shared: Mapping[str, object]) -> str:
-    blocks = [_block("data", page_data(report, embedded)), *_picture_blocks(report, embedded)]
     text = (
         environment()
         .get_template("page.html")
-        .render(shared, blocks=blocks, pictures_note=_pictures_note(report, embedded))
+        .render(
+            shared,
+            picture_blocks=_picture_blocks(report, embedded),
+            pictures_note=_pictures_note(report, embedded),
+        )
     )
     # A name from a file may hold half of a pair of UTF-16 codes, which UTF-8 cannot write.
     return text.encode("utf-8", errors="replace").decode("utf-8")
@@ -116,6 +122,8 @@ def _shared(report: PlateReport) -> dict[str, object]:
         "figures": WELL_FIGURES,
         "dictionary": _dictionary(),
         "settings": _as_yaml(report.settings),
+        "data": _block("data", overview_data(report)),
+        "well_blocks": [_block(f"well-{i}", well_data(w)) for i, w in enumerate(report.wells)],
         "px": lambda value: write_value(value, "pixels"),
         "direction": words.direction,
     }
@@ -139,13 +147,11 @@ def _block(name: str, content: object) -> Markup:
     return Markup('<script type="application/json" id="{}">{}</script>').format(name, text)
 
 
-def _picture_blocks(report: PlateReport, embedded: Embedded) -> Iterable[Markup]:
-    """The embedded pictures of each well, in a block of its own that is read on demand."""
+def _picture_blocks(report: PlateReport, embedded: Embedded) -> Iterator[Markup]:
+    """The pictures of each well, null for those that are links. A block is read on demand."""
     for index, well in enumerate(report.wells):
         count = len(well.checked.pictures)
-        uris = [embedded.uris.get((index, k)) for k in range(count)]
-        if any(uris):
-            yield _block(f"pictures-{index}", uris)
+        yield _block(f"pictures-{index}", [embedded.uris.get((index, k)) for k in range(count)])
 
 
 def _pictures_note(report: PlateReport, embedded: Embedded) -> str:
@@ -205,7 +211,13 @@ def _well_column(name: str, scale: Scale) -> words.Column:
     )
 
 
+def capital(text: str) -> str:
+    """A text with a capital letter at its start."""
+    return text[:1].upper() + text[1:]
+
+
 def _as_yaml(settings: Mapping[str, object]) -> str:
     if not settings:
         return "# no settings are recorded"
-    return str(yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True, width=100))
+    plain = json.loads(json.dumps(settings, default=str))
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100))

@@ -36,22 +36,17 @@
   const direction = ([y, x]) =>
     `${Math.abs(y).toFixed(2)} px ${y >= 0 ? "down" : "up"}, ${Math.abs(x).toFixed(2)} px ${x >= 0 ? "right" : "left"}`;
 
-  // ---- pictures: read when they are shown
+  // ---- details of a well: blocks of JSON behind this script, read when a well is opened
 
-  const blocks = new Map();
-  const embedded = (i) => {
-    if (!blocks.has(i)) blocks.set(i, JSON.parse(byId(`pictures-${i}`)?.textContent ?? "[]"));
-    return blocks.get(i);
-  };
+  const read = (name) => JSON.parse(byId(name)?.textContent ?? "[]");
   const KINDS = { overlay: "Overlay", before: "Before", after: "After", fields: "Fields" };
-  const pictures = (i) =>
-    wells[i].P.map(([kind, acquisition, address, alt, width, height], k) => {
-      return { kind, acquisition, alt, width, height, title: `${KINDS[kind] ?? kind}, acquisition ${acquisition}`, linked: address !== "", source: address || embedded(i)[k] };
+  const pictures = (i) => {
+    const embedded = read(`pictures-${i}`), folder = [...data.folder.split("/"), ...wells[i].n.split("/")];
+    return read(`well-${i}`).P.map(([kind, acquisition, file, alt, width, height], k) => {
+      const linked = !embedded[k], address = [...folder, file].map(encodeURIComponent).join("/");
+      return { kind, acquisition, alt, width, height, linked, source: linked ? address : embedded[k], title: `${KINDS[kind] ?? kind}, acquisition ${acquisition}` };
     });
-  for (const image of document.querySelectorAll("img[data-picture]")) {
-    const [i, k] = image.dataset.picture.split(",").map(Number);
-    image.src = pictures(i)[k].source;
-  }
+  };
 
   // ---- maps of the plate
 
@@ -136,7 +131,7 @@
   const paint = () => {
     const chosen = figure(), which = chosen ? data.figures.indexOf(chosen) : -1;
     const edges = chosen ? chosen[edgesChoice.value] : [];
-    const small = heat.viewBox.baseVal.width < 560;
+    const small = new Set(cells(heat).map((cell) => cell.dataset.at.split(",")[1])).size <= 12;
     edgesChoice.disabled = !chosen;
     for (const cell of cells(heat)) {
       if (!cell.dataset.i) continue;
@@ -188,7 +183,7 @@
     const middle = [0, 1].map((axis) => quantile(shifts.map((s) => s[axis]), 0.5));
     if (common.checked) offset = middle;
     const longest = quantile(shifts.map(([y, x]) => Math.hypot(y - offset[0], x - offset[1])), 0.98);
-    const unit = longest > 0 ? 34 / longest : 0;
+    const unit = 34 / Math.max(longest, 1); // as units_per_pixel in arrows.py
     const arrows = [];
     for (const cell of cells(vectors)) {
       if (!cell.dataset.i) continue;
@@ -203,7 +198,7 @@
     }
     vectors.querySelector(".arrows").replaceChildren(...arrows);
     byId("vectors-scale").textContent = shifts.length
-      ? `Common shift of the plate: ${direction(middle)}. An arrow as long as a well is wide is ${(unit ? 36 / unit : 0).toPrecision(3)} px${common.checked ? "; the common shift is subtracted" : ""}. Dashed arrows are longer than drawn; wells with the verdict bad have bold arrows.`
+      ? `Common shift of the plate: ${direction(middle)}. An arrow as long as a well is wide is ${(36 / unit).toPrecision(3)} px${common.checked ? "; the common shift is subtracted" : ""}. Dashed arrows are longer than drawn; wells with the verdict bad have bold arrows.`
       : "No shifts are known for this acquisition.";
     labelVectors();
   };
@@ -283,28 +278,27 @@
   };
   const factsOf = (well) => [
     well.r.length ? el("ul", {}, well.r.map((reason) => el("li", {}, reason))) : el("p", {}, well.v === "empty" ? "No field has enough structure to judge by." : "Nothing is flagged."),
+    el("dl", { class: "facts" }, data.figures.map((f, k) => el("div", { title: f.meaning }, el("dt", {}, f.title), el("dd", {}, withUnit(well.f[k], f.kind))))),
     well.t.length ? el("h2", {}, "What to do next") : null,
     well.t.length ? el("ul", { class: "steps" }, well.t.map((k) => el("li", {}, code(data.steps[k])))) : null,
     Object.keys(well.x).length ? el("div", { class: "note" }, Object.entries(well.x).map(([acquisition, why]) => el("p", {}, `Acquisition ${acquisition} is not compared: ${why}`))) : null,
-    el("dl", { class: "facts" }, data.figures.map((f, k) => el("div", { title: f.meaning }, el("dt", {}, f.title), el("dd", {}, withUnit(well.f[k], f.kind))))),
   ];
 
-  const pictureOf = (i, picture, k) => {
-    const image = el("img", { src: picture.source ?? "", alt: picture.alt, width: picture.width, height: picture.height, loading: "lazy", decoding: "async" });
+  const pictureOf = (all, i, picture, k) => {
+    const image = el("img", { src: picture.source, alt: picture.alt, width: picture.width, height: picture.height, loading: "lazy", decoding: "async" });
     const button = el("button", { type: "button" }, image);
-    button.addEventListener("click", () => view(i, k));
-    const missing = picture.source ? null : el("small", {}, " The file of this picture is missing.");
+    button.addEventListener("click", () => view(all, i, k));
     const file = picture.linked ? el("a", { href: picture.source }, "Open the file") : null;
-    return el("figure", {}, button, el("figcaption", {}, el("b", {}, KINDS[picture.kind] ?? picture.kind), picture.alt, missing, file ? [" ", file] : null));
+    return el("figure", {}, button, el("figcaption", {}, el("b", {}, KINDS[picture.kind] ?? picture.kind), picture.alt, file ? [" ", file] : null));
   };
-  const picturesOf = (i) => {
-    const well = wells[i], all = pictures(i), linked = all.filter((p) => p.linked).length;
+  const picturesOf = (i, all) => {
+    const well = wells[i], linked = all.filter((p) => p.linked).length;
     if (!all.length) return [el("p", {}, "There are no pictures of this well.")];
     return [
       linked ? el("p", { class: "note" }, `${linked} of ${all.length} pictures are not in this page. They are files in the folder ${well.n} beside it, and are shown if the page is in its folder.`) : null,
       ...data.acquisitions.map((acquisition) => {
         const found = all.map((p, k) => [p, k]).filter(([p]) => p.acquisition === acquisition);
-        return found.length ? el("div", {}, el("h3", {}, named(acquisition, well)), el("div", { class: "pictures" }, found.map(([p, k]) => pictureOf(i, p, k)))) : null;
+        return found.length ? el("div", {}, el("h3", {}, named(acquisition, well)), el("div", { class: "pictures" }, found.map(([p, k]) => pictureOf(all, i, p, k)))) : null;
       }),
     ];
   };
@@ -334,7 +328,9 @@
     const size = Math.min(...boxes.map((b) => Math.min(b[2] - b[0], b[3] - b[1])));
     const residual = (f) => [f[COLUMN["Residual y"]], f[COLUMN["Residual x"]]];
     const longest = Math.max(0, ...well.F.map(residual).filter(([y]) => y !== null).map(([y, x]) => Math.hypot(y, x)));
-    const magnified = Math.max(1, Math.floor((0.4 * size) / Math.max(longest, 0.5)));
+    // One, two or five times a power of ten, so that the longest arrow takes a good part of a field.
+    const most = Math.max(1, (0.45 * size) / Math.max(longest, 0.2)), power = 10 ** Math.floor(Math.log10(most));
+    const magnified = power * [5, 2, 1].find((k) => k * power <= most);
     const one = (acquisition) => {
       const fields = well.F.filter((f) => f[0] === acquisition), flagged = fields.filter((f) => f[COLUMN.Flags].length);
       const marks = fields.map((f) => {
@@ -358,7 +354,7 @@
       return el(k === 0 ? "th" : "td", { ...(k === 0 ? { scope: "row" } : {}), ...(isText ? { class: kind === "words" ? "text flag" : "text" } : {}) }, write(value, kind));
     })), f]));
     const table = el("table", { class: "numbers sorted field-table" }, el("caption", {}, "Fields of all acquisitions. Directions: +y is down, +x is right."),
-      el("thead", {}, el("tr", {}, data.columns.map(([title, , meaning], k) => el("th", { scope: "col", ...(k === 0 ? { "aria-sort": "ascending" } : {}) }, el("button", { type: "button", title: meaning }, title))))), el("tbody", {}, [...rows.keys()]));
+      el("thead", {}, el("tr", {}, data.columns.map(([title, , meaning], k) => el("th", { scope: "col", ...(["text", "words"].includes(data.columns[k][1]) ? { class: "text" } : {}), ...(k === 0 ? { "aria-sort": "ascending" } : {}) }, el("button", { type: "button", title: meaning }, title))))), el("tbody", {}, [...rows.keys()]));
     sortable(table, (row, column) => {
       const value = rows.get(row)[column];
       return Array.isArray(value) ? value.join(", ") || null : value === "" ? null : value;
@@ -373,43 +369,54 @@
   };
 
   const section = (title, content) => el("section", { "aria-label": title }, el("h2", {}, title), content);
-  const details = (i) => [
-    headOf(i), ...factsOf(wells[i]).filter((node) => node !== null),
-    section("Pictures", picturesOf(i)), section("Acquisitions against each other", cyclesOf(wells[i])),
-    section("Where the fields are", fieldMaps(wells[i])), section("Table of the fields", fieldTable(wells[i])),
-  ];
+  const details = (i) => {
+    const well = { ...wells[i], ...read(`well-${i}`) };
+    return [
+      headOf(i), ...factsOf(well).filter((node) => node !== null),
+      section("Pictures", picturesOf(i, pictures(i))), section("Acquisitions against each other", cyclesOf(well)),
+      section("Where the fields are", fieldMaps(well)), section("Table of the fields", fieldTable(well)),
+    ];
+  };
 
   // ---- the picture viewer
 
   const viewer = byId("viewer");
-  let shown = [0, 0];
-  const view = (i, k) => {
-    const all = pictures(i), at = (k + all.length) % all.length, picture = all[at];
-    shown = [i, at];
+  let shown = [[], 0, 0];
+  const view = (all, i, k) => {
+    const at = (k + all.length) % all.length, picture = all[at];
+    shown = [all, i, at];
     byId("viewer-title").textContent = `Well ${wells[i].n}: ${picture.title}`;
     const image = byId("viewer-image");
-    image.src = picture.source ?? "";
+    image.src = picture.source;
     image.alt = picture.alt;
     image.className = picture.kind === "before" || picture.kind === "after" ? "pixels" : "";
     byId("viewer-text").textContent = `${picture.alt} (${at + 1} of ${all.length})`;
     if (!viewer.open) viewer.showModal();
   };
-  byId("viewer-previous").addEventListener("click", () => view(shown[0], shown[1] - 1));
-  byId("viewer-next").addEventListener("click", () => view(shown[0], shown[1] + 1));
+  const flip = (by) => view(shown[0], shown[1], shown[2] + by);
+  byId("viewer-previous").addEventListener("click", () => flip(-1));
+  byId("viewer-next").addEventListener("click", () => flip(1));
   byId("viewer-close").addEventListener("click", () => viewer.close());
   viewer.addEventListener("click", (event) => event.target === viewer && viewer.close());
   viewer.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (by) view(shown[0], shown[1] + by);
+    if (by) flip(by);
   });
 
   // ---- addresses: #well=B%2F03 is a well, everything else a place in the overview
 
   let left = null; // where the overview was when a well was opened
   const title = document.title;
+  const decoded = (text) => {
+    try {
+      return decodeURIComponent(text);
+    } catch {
+      return text;
+    }
+  };
   const go = () => {
     const match = /^#well=(.*)$/.exec(location.hash);
-    const name = match && decodeURIComponent(match[1]), i = match ? wells.findIndex((w) => w.n === name) : -1;
+    const name = match && decoded(match[1]), i = match ? wells.findIndex((w) => w.n === name) : -1;
     if (viewer.open) viewer.close();
     if (i >= 0) {
       if (place.hidden) left = [scrollY, document.activeElement];
@@ -438,5 +445,12 @@
 
   paint();
   point();
-  go();
+  // The blocks of the wells follow this script, so that the maps and the table need not wait for them.
+  document.addEventListener("DOMContentLoaded", () => {
+    for (const image of document.querySelectorAll("img[data-picture]")) {
+      const [i, k] = image.dataset.picture.split(",").map(Number);
+      image.src = pictures(i)[k].source;
+    }
+    go();
+  });
 })();
