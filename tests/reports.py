@@ -111,7 +111,9 @@ def _well(spec: Spec, name: str, index: int) -> JudgedWell:
         for number in range(spec.fields)
     )
     flags = [flag for f in fields for flag in f.flags]
-    verdict: Verdict = "bad" if "misplaced" in flags else "look" if flags else "good"
+    verdict: Verdict = (
+        "bad" if {"misplaced", "unmatched"} & set(flags) else "look" if flags else "good"
+    )
     checked = CheckedWell(
         well=name,
         reference=0,
@@ -175,7 +177,7 @@ def _compared(
     """The figures of a field of an acquisition that is compared with the reference."""
     noise = rng.normal(0, 0.3, 2)
     y, x = (4.6, -2.1) if flag == "misplaced" else map(float, rng.normal(0, 0.12, 2))
-    few = flag in ("misplaced", "unfocused")
+    few = flag in ("misplaced", "unmatched")
     return replace(
         figures,
         shift_px=(shift[0] + float(noise[0]), shift[1] + float(noise[1])),

@@ -49,7 +49,7 @@ def acquisition_badness(well: JudgedWell, acquisition: int) -> tuple[float, ...]
     fields = [f for f in well.fields if f.figures.acquisition == acquisition]
     residuals = [known(f.figures.median_px) or 0.0 for f in fields]
     return (
-        sum("misplaced" in f.flags for f in fields),
+        sum(bool({"misplaced", "unmatched"} & set(f.flags)) for f in fields),
         sum(bool(f.flags) for f in fields),
         max(residuals, default=0.0),
     )

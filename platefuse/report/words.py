@@ -17,8 +17,8 @@ VERDICT_WORDS: Mapping[Verdict, str] = MappingProxyType(
 
 VERDICT_MEANINGS: Mapping[Verdict, str] = MappingProxyType(
     {
-        "bad": "At least one field is misplaced.",
-        "look": "Something is flagged that is not the place of a field.",
+        "bad": "A field is misplaced, or too little of it is found again.",
+        "look": "Something is flagged, but every field is in its place.",
         "empty": "No field has enough structure to judge by.",
         "good": "Nothing is flagged.",
     }
@@ -177,6 +177,10 @@ _AGAIN = " Then start the run again."
 
 NEXT_STEPS: Mapping[Flag, str] = MappingProxyType(
     {
+        "unmatched": "Little of the field is found again in the reference. Open the well and "
+        "compare before and after: either the tissue changed or was lost between the "
+        "acquisitions, or the shift is far from right. Another `quality.channel` with the same "
+        "stain in all acquisitions shows which.",
         "unfocused": "Registration cannot repair this. Look at the picture, then acquire the "
         "field again or leave it out of the analysis.",
         "saturated": "The place of the field is not affected. Do not measure intensities in it; "
