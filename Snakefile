@@ -19,6 +19,7 @@ include: "workflow/rules/register.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/swap.smk"
 include: "workflow/rules/fuse.smk"
+include: "workflow/rules/well.smk"
 
 
 rule all:

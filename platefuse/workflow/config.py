@@ -189,6 +189,21 @@ class Fusion:
 
 
 @dataclass(frozen=True)
+class Workflow:
+    """How the work is cut into jobs. It changes no result."""
+
+    jobs: Literal["auto", "step", "well"] = option(
+        "auto",
+        "What one job does. step: one step of an image or of a well; well: all steps of a well; "
+        "auto: step for a run of fewer than 8 wells with images of 1 GiB or more, or if "
+        "fusion.scatter is above 1, and well for all others.",
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self, "workflow")
+
+
+@dataclass(frozen=True)
 class Config:
     """The plates to register and fuse, and how. config/README.md is the manual of these keys."""
 
@@ -223,6 +238,7 @@ class Config:
     )
     registration: Registration = field(default_factory=Registration)
     fusion: Fusion = field(default_factory=Fusion)
+    workflow: Workflow = field(default_factory=Workflow)
 
     def __post_init__(self) -> None:
         check_options(self, "config")

@@ -44,7 +44,7 @@ class Folder:
         return self.path / "results" / "tiny"
 
     def configure(self, **config: Any) -> None:
-        config = {"plates": {"tiny": "tiny.zarr"}, **config}
+        config = {"plates": {"tiny": "tiny.zarr"}, "workflow": {"jobs": "step"}, **config}
         (self.path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
     def command(self, *args: str, clone: Path = CLONE) -> list[str]:

@@ -17,6 +17,7 @@ from platefuse.workflow.planning import wells_of_job, wells_of_run
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.receipts import NAME, Receipts
 from platefuse.workflow.resources import JobResources
+from platefuse.workflow.well_steps import jobs_of, last_steps_of, steps_of
 
 
 wildcard_constraints:
@@ -56,9 +57,12 @@ ILLUMINATION = CONFIG.illumination and {
 MEASURE_OPTIONS = asdict(CONFIG.registration.measure.options)
 PAIR_OPTIONS = asdict(CONFIG.registration.measure.options.of_pairs)
 
-RECEIPTS = Receipts(CONFIG, WELLS)
 RESOURCES = JobResources(CONFIG, WELLS)
 THREADS = RESOURCES.threads
+WELL_THREADS = RESOURCES.well_threads
+RECEIPTS = Receipts(CONFIG, WELLS, jobs_of(CONFIG, len(WELLS), RESOURCES.image_bytes))
+WELL_STEPS = steps_of(CONFIG)
+LAST_STEPS = last_steps_of(CONFIG)
 
 # Input functions
 copied_tables = RECEIPTS.copied_tables
@@ -80,6 +84,7 @@ fusion_mem_mb = RESOURCES.fusion_memory_mb
 measure_mem_mb = RESOURCES.measuring_memory_mb
 job_disk_mb = RESOURCES.disk_mb
 job_runtime = RESOURCES.runtime_min
+well_runtime = RESOURCES.well_runtime_min
 
 
 def plate_path(wildcards):
