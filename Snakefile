@@ -20,6 +20,7 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/swap.smk"
 include: "workflow/rules/fuse.smk"
 include: "workflow/rules/quality.smk"
+include: "workflow/rules/well.smk"
 
 
 rule all:

@@ -79,6 +79,15 @@ class Job:
         """The image."""
         return self.well.image(self.given["image"])
 
+    def do(self, step: Callable[[Job], Receipt], image: str | None) -> Receipt:
+        """Do a step of the job, for the image of this path or, without one, for the well."""
+        return step(self if image is None else self._of_image(image))
+
+    def _of_image(self, name: str) -> Job:
+        job = Job(self.given, {"image": name}, self.threads, self.inputs, self.outputs)
+        job.__dict__["plate"] = self.plate  # read once
+        return job
+
     @property
     def request(self) -> RegistrationRequest:
         """The registration to apply."""
@@ -174,9 +183,10 @@ def run(work: Callable[[Job], Receipt]) -> None:
         wildcards, params, snakemake.threads, snakemake.input, snakemake.output, snakemake.config
     )
     logger.info("%s with %d threads and %s", work.__name__, job.threads, job.given)
+    receipt = snakemake.output.get("receipt", snakemake.output[0])
     try:
-        work(job).write(snakemake.output[0])
-        logger.info("done; the receipt is %s", snakemake.output[0])
+        work(job).write(receipt)
+        logger.info("done; the receipt is %s", receipt)
     except (PlatefuseError, OSError) as error:
         logger.error("%s", error)
         sys.exit(f"{type(error).__name__}: {error}")

@@ -10,15 +10,15 @@ from platefuse.workflow import reporting
 
 def report_plate(job: _job.Job) -> ReportedPlate:
     """Judge the wells of the plate."""
-    given, receipts = job.given, [p for p in job.inputs if p.endswith("check_well.json")]
-    wells = reporting.judged_plate(
-        [CheckedWell.read(receipt) for receipt in receipts],
+    given, wells = job.given, [Path(own) for own in job.inputs if own.endswith("_well.json")]
+    judged = reporting.judged_plate(
+        [CheckedWell.read(own.with_name("check_well.json")) for own in wells],
         QualityOptions(**given["quality"]),
         given["places"],
     )
     *tables, page = job.outputs[1:]
-    reporting.write_page(given["name"], job.plate, job.fused, wells, given["settings"], Path(page))
-    return reporting.write_tables(given["name"], wells, *tables)
+    reporting.write_page(given["name"], job.plate, job.fused, judged, given["settings"], Path(page))
+    return reporting.write_tables(given["name"], judged, *tables)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from platefuse.records.registration import (
     TableDigests,
     WellReceipt,
 )
+from platefuse.records.whole_well import ProcessedWell
 
 __all__ = [
     "KEY",
@@ -47,6 +48,7 @@ __all__ = [
     "FusionReceipt",
     "ImageReceipt",
     "PlateReceipt",
+    "ProcessedWell",
     "Receipt",
     "Record",
     "RegisteredRoi",

@@ -24,7 +24,7 @@ from platefuse.quality.options import QualityOptions
 from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.expected import Expected, text
 from platefuse.storage.options import check_options, checks, option
-from platefuse.workflow.sections import Fusion, Quality, Registration
+from platefuse.workflow.sections import Fusion, Quality, Registration, Workflow
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -128,6 +128,7 @@ class Config:
     registration: Registration = field(default_factory=Registration)
     fusion: Fusion = field(default_factory=Fusion)
     quality: Quality = field(default_factory=Quality)
+    workflow: Workflow = field(default_factory=Workflow)
 
     def __post_init__(self) -> None:
         check_options(self, "config")

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from platefuse.ngff.plate import Well
 from platefuse.workflow.config import Config
+from platefuse.workflow.well_steps import PROCESS, last_steps_of
 
 NAME = r"[A-Za-z0-9_.+= -]+"
 """What Snakemake can carry in a wildcard and in the path of a receipt."""
@@ -58,10 +60,13 @@ class Receipts:
         The config.
     wells : mapping of WellKey to Well
         The wells of all plates.
+    jobs : str
+        Whether a job does one ``step`` or all steps of a ``well``.
     """
 
     config: Config
     wells: Mapping[WellKey, Well]
+    jobs: Literal["step", "well"] = "step"
 
     def copied_tables(self, wildcards: WellWildcards) -> list[str]:
         """All tables of the well: nobody may read the reference while a swap replaces it."""
@@ -116,19 +121,28 @@ class Receipts:
 
     def fused_wells(self, wildcards: PlateWildcards) -> list[str]:
         """All fused wells of the plate."""
-        return [self._of_well(key, "fuse_well") for key in self.wells if key[0] == wildcards.plate]
+        return [
+            self._of_well(key, PROCESS if key in self._whole_wells else "fuse_well")
+            for key in self.wells
+            if key[0] == wildcards.plate
+        ]
 
     def checked_wells(self, wildcards: PlateWildcards) -> list[str]:
         """The figures of all wells of the plate."""
-        return [self._of_well(key, "check_well") for key in self.wells if key[0] == wildcards.plate]
+        return [
+            self._of_well(key, PROCESS if key in self._whole_wells else "check_well")
+            for key in self.wells
+            if key[0] == wildcards.plate
+        ]
 
     def final(self, wildcards: object = None) -> list[str]:
         """The receipts with which a whole run ends."""
-        receipts = []
-        if self.config.registration.writes_images:
-            in_place = self.config.registration.request.overwrite_input
-            last = "discard_backups" if in_place else "publish_registered"
-            receipts += [self._of_well(key, last) for key in self.wells]
+        receipts = [
+            self._of_well(key, step)
+            for key in self.wells
+            for step in ((PROCESS,) if key in self._whole_wells else self._last_steps)
+            if step not in ("fuse_well", "check_well")  # the plate waits for them
+        ]
         if self.config.fusion.enabled:
             plates: Iterable[str] = dict.fromkeys(plate for plate, _, _ in self.wells)
             rules = ["finish_fused_plate"]
@@ -137,6 +151,26 @@ class Receipts:
                 rules.append("accept_plate" if stops else "report_plate")
             receipts += [f"{self.config.results}/{p}/{rule}.json" for rule in rules for p in plates]
         return receipts
+
+    @cached_property
+    def _whole_wells(self) -> frozenset[WellKey]:
+        """The wells of which one job does all steps.
+
+        A well that was finished in one way stays so, whatever the config says now: else all its
+        jobs would start again, to find that there is nothing to do.
+        """
+        return frozenset(key for key in self.wells if self._is_whole(key))
+
+    def _is_whole(self, key: WellKey) -> bool:
+        if Path(self._of_well(key, PROCESS)).exists():
+            return True
+        if self.jobs == "step":
+            return False
+        return not all(Path(self._of_well(key, step)).exists() for step in self._last_steps)
+
+    @cached_property
+    def _last_steps(self) -> tuple[str, ...]:
+        return last_steps_of(self.config)
 
     def _of_images(self, wildcards: WellWildcards, rule: str) -> list[str]:
         key = key_of(wildcards)

@@ -33,6 +33,7 @@ STEPS = (
     "check_well",
     "publish_registered",
     "discard_backups",
+    "process_well",
 )
 
 PLATE_STEPS = ("solve_plate", "finish_fused_plate", "report_plate", "accept_plate")
@@ -106,10 +107,23 @@ class JobResources:
         One number for all jobs, from the first image of each plate: the scheduler uses a free core
         at once, so a job that needs several would wait for the smaller ones of later wells.
         """
+        return _threads(self.image_bytes)
+
+    @cached_property
+    def well_threads(self) -> int:
+        """As `threads`, for jobs that do all steps of a well: its images share the threads."""
+        return _threads(max((_work_size(well, None).total for well in self._firsts), default=0))
+
+    @cached_property
+    def image_bytes(self) -> float:
+        """Size of the largest of the first images of all plates."""
+        return max((_size_of(well, well.images[0].name).total for well in self._firsts), default=0)
+
+    @cached_property
+    def _firsts(self) -> list[Well]:
+        """The first well of each plate."""
         firsts = {key[0]: key for key in reversed(list(self.wells))}
-        wells = [self.wells[key] for key in firsts.values()]
-        sizes = [_size_of(well, well.images[0].name).total for well in wells if well.images]
-        return max(1, min(8, round(max(sizes, default=0) / GIB)))
+        return [well for key in firsts.values() if (well := self.wells[key]).images]
 
     def memory_mb(self, wildcards: JobWildcards, threads: int, attempt: int) -> int:
         """Memory depends on the chunks in work, not on the size of the image."""
@@ -136,6 +150,10 @@ class JobResources:
     def runtime_min(self, wildcards: JobWildcards, threads: int, attempt: int) -> int:
         """Minutes: ten times what a thread needs for its GiB on a slow shared filesystem."""
         return round(attempt * (10 + 10 * self._size(wildcards).total / GIB / threads))
+
+    def well_runtime_min(self, wildcards: JobWildcards, threads: int, attempt: int) -> int:
+        """Minutes for all steps of a well: its pixels are written twice."""
+        return 2 * self.runtime_min(wildcards, threads, attempt)
 
     @cached_property
     def _ranks(self) -> dict[WellKey, int]:
@@ -164,6 +182,10 @@ def _size_of(well: Well, image: str) -> Size:
         return image_size(found.live)
     except (PlatefuseError, OSError):  # a link that leads out of the plate
         return Size()
+
+
+def _threads(nbytes: float) -> int:
+    return max(1, min(8, round(nbytes / GIB)))
 
 
 def _memory_mb(per_thread: float, threads: int, attempt: int) -> int:

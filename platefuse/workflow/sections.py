@@ -6,7 +6,7 @@ Options on which pixels depend are declared where they are used; a section holds
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from platefuse.fusion.options import FusionOptions
 from platefuse.measuring.options import MeasureOptions
@@ -134,3 +134,18 @@ class Quality:
 
     def __post_init__(self) -> None:
         check_options(self, "quality")
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """How the work is cut into jobs. It changes no result."""
+
+    jobs: Literal["auto", "step", "well"] = option(
+        "auto",
+        "What one job does. step: one step of an image or of a well; well: all steps of a well; "
+        "auto: step for a run of fewer than 8 wells with images of 1 GiB or more, or if "
+        "fusion.scatter is above 1, and well for all others.",
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self, "workflow")

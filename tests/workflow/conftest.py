@@ -45,7 +45,8 @@ class Folder:
 
     def configure(self, **config: Any) -> None:
         # Figures and reports have tests of their own; here they would double the time of each run.
-        config = {"plates": {"tiny": "tiny.zarr"}, "quality": {"enabled": False}, **config}
+        short = {"quality": {"enabled": False}, "workflow": {"jobs": "step"}}
+        config = {"plates": {"tiny": "tiny.zarr"}, **short, **config}
         (self.path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
     def command(self, *args: str, clone: Path = CLONE) -> list[str]:

@@ -35,7 +35,7 @@ def test_the_rules_are_those_of_the_design() -> None:
     assert set(rules()) == {
         "measure_well", "solve_plate",
         "register_image", "copy_tables", "swap_image", "discard_backups", "publish_registered",
-        "fuse_part", "fuse_well", "finish_fused_plate",
+        "fuse_part", "fuse_well", "finish_fused_plate", "process_well",
         "check_well", "report_plate", "accept_plate",
     }  # fmt: skip
 
@@ -54,7 +54,7 @@ def test_a_rule_is_a_form_filled_in_one_order(name: str) -> None:
         ("log", "logs", "log"),
         ("benchmark", "benchmarks", "tsv"),
     ):
-        path = filled["output"].split("<results>")[1].split("json")[0]
+        path = re.findall(r'"<results>([^"]*(?<!{step}\.))json"', filled["output"])[0]
         assert f'"<{kind}>{path}{ending}"' in filled[directive]
 
 

@@ -17,6 +17,7 @@ from platefuse.workflow.planning import wells_of_job, wells_of_run
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.receipts import NAME, Receipts
 from platefuse.workflow.resources import JobResources
+from platefuse.workflow.well_steps import jobs_of, last_steps_of, steps_of
 
 
 wildcard_constraints:
@@ -62,9 +63,12 @@ PAIR_OPTIONS = asdict(CONFIG.registration.measure.options.of_pairs)
 SETTINGS = settings_of(CONFIG)
 QUALITY_OPTIONS = asdict(CONFIG.quality.options)
 
-RECEIPTS = Receipts(CONFIG, WELLS)
 RESOURCES = JobResources(CONFIG, WELLS)
 THREADS = RESOURCES.threads
+WELL_THREADS = RESOURCES.well_threads
+RECEIPTS = Receipts(CONFIG, WELLS, jobs_of(CONFIG, len(WELLS), RESOURCES.image_bytes))
+WELL_STEPS = steps_of(CONFIG)
+LAST_STEPS = last_steps_of(CONFIG)
 
 # Input functions
 copied_tables = RECEIPTS.copied_tables
@@ -87,6 +91,7 @@ fusion_mem_mb = RESOURCES.fusion_memory_mb
 measure_mem_mb = RESOURCES.measuring_memory_mb
 job_disk_mb = RESOURCES.disk_mb
 job_runtime = RESOURCES.runtime_min
+well_runtime = RESOURCES.well_runtime_min
 
 
 def plate_path(wildcards):

@@ -79,7 +79,7 @@ def test_schema_example_and_manual_are_current(name: Path) -> None:
     assert name.read_text() == files(CLONE)[name], "type `make config`"
 
 
-SECTIONS = {"input", "registration", "registration.measure", "fusion", "quality"}
+SECTIONS = {"input", "registration", "registration.measure", "fusion", "quality", "workflow"}
 
 
 @pytest.mark.parametrize("key", [key for key in DESCRIBED if "default" in KEYS[key]])

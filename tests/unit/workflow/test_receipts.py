@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -86,3 +88,40 @@ def test_a_run_ends_with(
 )
 def test_a_checked_run_ends_with(plate: Plate, quality: dict[str, Any], last: str) -> None:
     assert receipts(plate, quality=quality).final()[-1] == f"r/other/{last}.json"
+
+
+def of_wells(*steps: str) -> list[str]:
+    return [
+        f"r/{p}/B/{c}/{step}.json" for p in ("one", "other") for c in ("02", "03") for step in steps
+    ]
+
+
+def test_a_run_of_one_job_per_well_ends_with_the_receipts_of_these_jobs(plate: Plate) -> None:
+    found = replace(receipts(plate), jobs="well")
+    rules = ("finish_fused_plate", "report_plate")
+    plates = [f"r/{plate}/{rule}.json" for rule in rules for plate in ("one", "other")]
+    assert found.final() == of_wells("process_well") + plates
+    assert found.fused_wells(B02) == [
+        "r/one/B/02/process_well.json",
+        "r/one/B/03/process_well.json",
+    ]
+
+
+@pytest.mark.parametrize("jobs", ["step", "well"])
+def test_a_finished_well_stays_what_it_is(
+    plate: Plate, jobs: Literal["step", "well"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole, steps = (tmp_path / "r" / "one" / "B" / column for column in ("02", "03"))
+    for folder, names in (
+        (whole, ("discard_backups", "fuse_well", "check_well", "process_well")),
+        (steps, ("discard_backups", "fuse_well", "check_well")),
+    ):
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / f"{name}.json").touch()
+    found = replace(receipts(plate), jobs=jobs)
+    assert found.fused_wells(B02) == ["r/one/B/02/process_well.json", "r/one/B/03/fuse_well.json"]
+    (steps / "fuse_well.json").unlink()  # not finished: what the config says
+    last = "fuse_well" if jobs == "step" else "process_well"
+    assert replace(found).fused_wells(B02)[1] == f"r/one/B/03/{last}.json"

@@ -95,8 +95,18 @@ def test_a_thread_for_each_gib(wells: dict[WellKey, Well], gib: float, threads: 
     assert JobResources(config(), wells).threads == threads
 
 
+def test_a_job_for_a_well_has_a_thread_for_each_gib_of_its_images(
+    wells: dict[WellKey, Well],
+) -> None:
+    for image in "01":
+        shape = [1, 1, round(1.4 * 2**10), 2**20]
+        resized(wells["one", "B", "02"], image, shape=shape, dtype="|u1")
+    resources = JobResources(config(), wells)
+    assert (resources.threads, resources.well_threads) == (1, 3)
+
+
 def test_threads_without_a_plate() -> None:
-    assert JobResources(config(), {}).threads == 1
+    assert JobResources(config(), {}).threads == JobResources(config(), {}).well_threads == 1
 
 
 def test_memory_follows_the_largest_chunk(wells: dict[WellKey, Well]) -> None:
@@ -129,6 +139,7 @@ def test_disk_and_time_follow_the_pixels(wells: dict[WellKey, Well]) -> None:
     assert resources.disk_mb(Job()) == round(1.4 * 6) + 1
     assert resources.disk_mb(Job(image="1")) == round(1.4 * 2) + 1
     assert resources.runtime_min(Job(), threads=1, attempt=1) == 10
+    assert resources.well_runtime_min(Job(), threads=1, attempt=1) == 20
     resized(wells["one", "B", "03"], "0", shape=[1, 1, 2**12, 2**20], dtype="|u1")
     far = Job(image="0")
     far.column = "03"

@@ -1,0 +1,122 @@
+"""The steps of a well: which they are, whether one job does all of them, and such a job.
+
+With `workflow.jobs: step` each step is a job, of its image or of its well. With `well` one job does
+all steps of a well, in the same order and with the same functions.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from platefuse.ngff.plate import Well
+from platefuse.records import ProcessedWell, Receipt
+from platefuse.workflow.config import Config
+
+logger = logging.getLogger(__name__)
+
+PROCESS = "process_well"
+"""The rule that does all steps of a well."""
+
+IMAGE_STEPS = ("register_image", "copy_tables", "swap_image")
+"""The steps that are done for each image; the others are done once for the well."""
+
+FEW_WELLS = 8
+LARGE_BYTES = 2**30
+
+Do = Callable[[str | None], Receipt]
+"""Does a step, for the image of this path or for the well."""
+
+
+def steps_of(config: Config) -> tuple[str, ...]:
+    """The steps of a well in their order, without measuring, which ends with the whole plate."""
+    steps: tuple[str, ...] = ()
+    if config.registration.writes_images:
+        in_place = config.registration.request.overwrite_input
+        last = ("swap_image", "discard_backups") if in_place else ("publish_registered",)
+        steps += ("register_image", "copy_tables", *last)
+    if config.fusion.enabled:
+        steps += ("fuse_well",)
+    if config.checks_wells:
+        steps += ("check_well",)
+    return steps
+
+
+def last_steps_of(config: Config) -> tuple[str, ...]:
+    """The steps of a well for which a plate or the run waits: it is done when these are."""
+    ends = ("discard_backups", "publish_registered", "fuse_well", "check_well")
+    return tuple(step for step in steps_of(config) if step in ends)
+
+
+def jobs_of(config: Config, wells: int, image_bytes: float) -> Literal["step", "well"]:
+    """How the work is cut into jobs.
+
+    Parameters
+    ----------
+    config : Config
+        The config.
+    wells : int
+        Number of wells of the run.
+    image_bytes : float
+        Size of an image before compression: the largest of the first images of the plates.
+
+    Returns
+    -------
+    str
+        ``"step"`` or ``"well"``: what the config says, or, with ``auto``, ``step`` if the fusion of
+        a well is shared by several jobs, or if the run has few and large wells, whose images are
+        better registered at the same time.
+    """
+    if config.workflow.jobs != "auto":
+        return config.workflow.jobs
+    is_small = wells < FEW_WELLS and image_bytes >= LARGE_BYTES
+    return "step" if is_small or config.fusion.scatter > 1 else "well"
+
+
+def process_well(well: Well, steps: Mapping[str, Do], receipts: Path) -> ProcessedWell:
+    """Do all steps of a well, one after the other, and leave the receipt of each.
+
+    The receipts are written when all steps are done. So those of a job that was killed do not
+    exist, and the steps find in the plate what was done before, whatever did it.
+
+    Parameters
+    ----------
+    well : Well
+        The well.
+    steps : mapping of str to callable
+        What to do, in order, by the name of the rule.
+    receipts : Path
+        Folder of the receipts of the well.
+
+    Returns
+    -------
+    ProcessedWell
+        How long each step took.
+
+    Raises
+    ------
+    PlatefuseError
+        The error of the first step that fails. The steps before it have been done.
+    """
+    begun = time.perf_counter()
+    names = [image.name for image in well.images]
+    done: dict[Path, Receipt] = {}
+    seconds: dict[str, float] = defaultdict(float)
+    for step, do in steps.items():
+        for image in names if step in IMAGE_STEPS else (None,):
+            before = time.perf_counter()
+            done[receipts / (image or "") / f"{step}.json"] = do(image)
+            seconds[step] += time.perf_counter() - before
+            logger.info("%s of %s: done", step, well.name if image is None else f"image {image}")
+    for path, receipt in done.items():
+        receipt.write(path)
+    return ProcessedWell(
+        well=well.name,
+        images=tuple(names),
+        steps={step: round(own, 3) for step, own in seconds.items()},
+        seconds=round(time.perf_counter() - begun, 3),
+    )

@@ -1,0 +1,233 @@
+"""One job per step, or one per well: the same plates and receipts, and each continues the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from platefuse.storage.typed_json import object_of
+from platefuse.testing import Truth, make_plate
+from tests.fields_plate import FieldsPlate
+from tests.raw_plate import RawPlate
+from tests.workflow.conftest import TINY, Folder, fingerprint
+from tests.workflow.test_measuring import MOSAIC
+from tests.workflow.test_run import NOTHING
+
+STEP: dict[str, Any] = {"workflow": {"jobs": "step"}}
+WELL: dict[str, Any] = {"workflow": {"jobs": "well"}}
+MEASURE = {"registration": {"measure": {"enabled": True}}}
+MEASURE_ONLY = {"registration": {"store": False, "measure": {"enabled": True}}}
+
+
+def content(folder: Folder) -> dict[str, object]:
+    """Every file of the plates and every receipt, without times and durations."""
+    return {
+        str(file.relative_to(folder.path)): without_times(file)
+        for name in ("*.zarr", "results")
+        for root in folder.path.glob(name)
+        for file in root.rglob("*")
+        if file.is_file()
+        and not {"logs", "benchmarks"} & set(file.parts)
+        and file.name != "process_well.json"
+    }
+
+
+def plates_of(folder: Folder) -> dict[str, object]:
+    """The same of the plates only, without files that a kill left half-written."""
+    found = content(folder)
+    return {
+        name: found[name]
+        for name in found
+        if not name.startswith("results") and not re.search(r"/\.[^/]*\.[0-9a-f]{16}$", name)
+    }
+
+
+def without_times(file: Path) -> object:
+    data = file.read_bytes()
+    if file.suffix != ".json" and not file.name.startswith(".z"):
+        return data
+
+    def cleaned(value: object) -> object:
+        if isinstance(value, dict):
+            own = {k: v for k, v in value.items() if k not in ("time", "seconds")}
+            # When the source was changed, which the copies of a test do not have in common.
+            return {k: cleaned(v) for k, v in own.items() if k != "changed_ns"}
+        return [cleaned(part) for part in value] if isinstance(value, list) else value
+
+    return cleaned(json.loads(data))
+
+
+def jobs(output: str) -> set[str]:
+    """The rules of the jobs that were run."""
+    return set(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", output, re.MULTILINE)) - {"all"}
+
+
+def kill_when(folder: Folder, sign: str) -> None:
+    """Start a run, and kill its process group when a file or folder of this pattern exists."""
+    run = subprocess.Popen(
+        folder.command("--quiet", "all"), cwd=folder.path, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        for _ in range(60_000):
+            if any(folder.path.glob(sign)):
+                break
+            assert run.poll() is None, f"the run ended, and nothing was named {sign}"
+            time.sleep(0.002)
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    folder.succeed("--unlock")
+
+
+def test_one_job_per_well_makes_what_one_per_step_makes(fresh: Folder, finished: Folder) -> None:
+    fresh.configure(**WELL)
+    assert jobs(fresh.succeed()) == {"process_well", "finish_fused_plate"}
+    fresh.assert_exact()
+    assert content(fresh) == content(finished)
+    log = (fresh.results.parent / "logs/tiny/B/02/process_well.log").read_text()
+    assert log.index("copy_tables of image 1") < log.index("swap_image of image 0")
+    receipt = json.loads((fresh.results / "B/02/process_well.json").read_text())
+    assert list(object_of(receipt["steps"])) == [
+        "register_image", "copy_tables", "swap_image", "discard_backups", "fuse_well",
+    ]  # fmt: skip
+    assert NOTHING in fresh.succeed()
+
+
+@pytest.mark.parametrize(("first", "second"), [(STEP, WELL), (WELL, STEP)], ids=["step", "well"])
+def test_what_is_finished_in_one_mode_is_finished_in_the_other(
+    fresh: Folder, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    fresh.configure(**first)
+    fresh.succeed()
+    before = fingerprint(fresh.path / "tiny.zarr")
+    fresh.configure(**second)
+    assert NOTHING in fresh.succeed()
+    # A changed option reaches every well, and registers nothing again.
+    fresh.configure(fusion={"method": "max"}, **second)
+    assert jobs(fresh.succeed()) == {
+        *(["fuse_well"] if first == STEP else ["process_well"]),
+        "finish_fused_plate",
+    }
+    assert fingerprint(fresh.plate) == before
+    fresh.assert_exact()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sign"),
+    [
+        (STEP, WELL, "tiny.zarr.staging/B/02/0.original"),  # an image is swapped
+        (STEP, WELL, "tiny_fused.zarr/B/02"),  # the first well is done
+        (WELL, STEP, "tiny.zarr.staging/B/02/1/tables"),  # all images are registered
+        (WELL, STEP, "tiny_fused.zarr.staging/B/02/0"),  # the well is being fused
+    ],
+    ids=["step, swapping", "step, fused", "well, registered", "well, fusing"],
+)
+def test_a_killed_run_is_continued_in_the_other_mode(
+    fresh: Folder, finished: Folder, first: dict[str, Any], second: dict[str, Any], sign: str
+) -> None:
+    fresh.configure(**first)
+    kill_when(fresh, sign)
+    fresh.configure(**second)
+    fresh.succeed()
+    fresh.assert_exact()
+    assert plates_of(fresh) == plates_of(finished)
+    fresh.configure(**first)
+    assert NOTHING in fresh.succeed()
+
+
+def test_a_job_that_begins_again_leaves_no_receipt_of_before(fresh: Folder) -> None:
+    """Receipts of a well that is not done must not be taken for those of single steps."""
+    fresh.configure(**WELL)
+    fresh.succeed()
+    fresh.configure(fusion={"method": "max"}, **WELL)
+    shutil.move(fresh.plate / "B/02/0/tables", fresh.path)
+    assert "Error" in fresh.fail("--no-hooks", "results/tiny/B/02/process_well.json")
+    well = fresh.results / "B" / "02"
+    assert not [file.name for file in well.glob("*.json")]
+    shutil.move(fresh.path / "tables", fresh.plate / "B/02/0")
+    fresh.configure(fusion={"method": "max"}, **STEP)
+    assert "fuse_well" in jobs(fresh.succeed())
+    fresh.assert_exact()
+
+
+def test_a_well_that_fails_stops_no_other(fresh: Folder, finished: Folder) -> None:
+    fresh.configure(**WELL)
+    shutil.rmtree(fresh.plate / "B" / "02" / "1" / "tables" / "registered_FOV_ROI_table")
+    said = fresh.fail("--no-hooks", "--keep-going")
+    assert "registered_FOV_ROI_table" in said
+    assert "Traceback" not in said
+    fused, complete = content(fresh), content(finished)
+    assert not any("fused.zarr/B/02" in name for name in fused)
+    own = {name for name in complete if "B/03/" in name}
+    assert {name: fused[name] for name in own} == {name: complete[name] for name in own}
+
+
+def other_plate(tmp_path: Path, kind: str) -> dict[str, Any]:
+    """Write a plate; return the config for it."""
+    if kind == "measured, registered in the plate":
+        make_plate(tmp_path / "p.zarr", replace(MOSAIC, wells=("B/03", "B/04")))
+        return MEASURE
+    if kind == "measured, in one pass":
+        RawPlate(wells=("B/03", "B/04"), grid=(1, 2)).write(tmp_path / "p.zarr")
+        return MEASURE_ONLY
+    if kind == "beside the originals":
+        make_plate(tmp_path / "p.zarr", TINY)
+        return {"registration": {"overwrite_input": False}}
+    if kind == "only registered":
+        make_plate(tmp_path / "p.zarr", TINY)
+        return {"fusion": {"enabled": False}, "registration": {"keep_originals": True}}
+    if kind == "in parts":
+        make_plate(tmp_path / "p.zarr", TINY)
+        return {"fusion": {"scatter": 3}}
+    FieldsPlate({"A/01": {0: 4, 1: 4}, "A/02": {0: 4}}).write(tmp_path / "p.zarr")
+    return {"registration": {"enabled": False}}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "measured, registered in the plate",
+        "measured, in one pass",
+        "beside the originals",
+        "only registered",
+        "in parts",
+        "fields",
+    ],
+)
+def test_both_make_the_same_of_every_kind_of_plate(tmp_path: Path, kind: str) -> None:
+    config = other_plate(tmp_path / "plate", kind)
+    made = {}
+    for name, mode in (("step", STEP), ("well", WELL)):
+        folder = Folder(tmp_path / name, Truth(TINY))
+        shutil.copytree(tmp_path / "plate", folder.path)
+        (folder.path / "config.yaml").write_text(
+            yaml.safe_dump({"plates": {"p": "p.zarr"}, **config, **mode})
+        )
+        ran = jobs(folder.succeed())
+        assert ("process_well" in ran) == (name == "well")
+        if "measure" in kind:
+            assert {"measure_well", "solve_plate"} < ran
+        made[name] = content(folder)
+        if kind == "only registered":
+            made[name] |= fingerprints_of_backups(folder)
+    parts = {name for name in made["step"] if "fuse_part" in name}
+    assert bool(parts) == (kind == "in parts")
+    assert {k: v for k, v in made["step"].items() if k not in parts} == made["well"]
+
+
+def fingerprints_of_backups(folder: Folder) -> dict[str, object]:
+    found = fingerprint(folder.path / "p.zarr.staging")
+    assert found
+    return {f"staging {name}": digest for name, (digest, _) in found.items()}
