@@ -11,6 +11,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from types import MappingProxyType
 from typing import Literal
 
@@ -111,12 +112,18 @@ def write_value(value: float | None, kind: Kind) -> str:
     >>> write_value(0.00042, "share"), write_value(0.9, "number"), write_value(3.0, "count")
     ('0.04 %', '0.900', '3')
     """
-    if known(value) is None or value is None:
+    number = significant(value)
+    if number is None:
         return UNKNOWN
     if kind == "share":
-        percent = 100 * value
-        return f"{percent:.{2 if abs(percent) < 1 else 1}f} %"
-    return f"{value:.{_DECIMALS[kind]}f}"
+        return f"{_fixed(100 * number, 2 if abs(100 * number) < 1 else 1)} %"
+    return _fixed(number, _DECIMALS[kind])
+
+
+def _fixed(value: float, decimals: int) -> str:
+    """As JavaScript's ``toFixed``, which rounds halves away from zero."""
+    step = Decimal(1).scaleb(-decimals)
+    return str(Decimal(value).quantize(step, ROUND_HALF_UP))
 
 
 def significant(value: float | None, digits: int = 4) -> float | int | None:
@@ -159,8 +166,10 @@ def plate_edges(scale: Scale, values: Iterable[float | None]) -> tuple[float, ..
     tuple of float
         The fixed edges of the scale if the values do not differ, or if there are none.
     """
-    numbers = [v for v in values if known(v) is not None and v is not None]
+    numbers = [number for v in values if (number := known(v)) is not None]
     low, high = quantile(numbers, 0.02), quantile(numbers, 0.98)
-    edges = [low + (high - low) * i / (STEPS - 2) for i in range(STEPS - 1)]
-    rounded = tuple(float(f"{edge:.3g}") for edge in edges)
-    return rounded if len(set(rounded)) == len(rounded) else scale.edges
+    if not high > low:
+        return scale.edges
+    decimals = max(0, 2 - math.floor(math.log10(high - low)))
+    edges = (low + (high - low) * i / (STEPS - 2) for i in range(STEPS - 1))
+    return tuple(round(edge, decimals) for edge in edges)

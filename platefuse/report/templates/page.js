@@ -78,7 +78,9 @@
       readout.replaceChildren(el("b", {}, name), ` ${rest.join(" · ")}`);
     };
     const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-    svg.addEventListener("keydown", (event) => {
+    // On the box around it: an SVG element that listens to the focus would get the focus itself.
+    const box = svg.parentElement;
+    box.addEventListener("keydown", (event) => {
       const cell = event.target.closest("[role=gridcell]");
       if (!cell || event.altKey || event.metaKey || event.ctrlKey) return;
       const inRow = () => all.filter((c) => c.dataset.at.split(",")[0] === cell.dataset.at.split(",")[0]);
@@ -89,13 +91,13 @@
       else return;
       event.preventDefault();
     });
-    svg.addEventListener("click", (event) => {
+    box.addEventListener("click", (event) => {
       const cell = event.target.closest("[role=gridcell]");
       if (cell) focus(cell);
       if (cell?.dataset.i) open(+cell.dataset.i);
     });
     for (const name of ["pointerover", "focusin"])
-      svg.addEventListener(name, (event) => {
+      box.addEventListener(name, (event) => {
         const cell = event.target.closest("[role=gridcell]");
         if (cell) show(cell);
       });

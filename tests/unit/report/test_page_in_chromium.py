@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def names_in_table(browser: Any) -> list[str]:
 def test_it_opens_without_a_word_on_the_console(opened: Any, report: PlateReport) -> None:
     assert console(opened) == []
     assert report.plate in opened.title
-    assert find(opened, "h1").text == "3 of 9 wells need a look"
+    assert find(opened, "h1").text == "2 of 9 wells need a look"
 
 
 def test_nothing_is_requested_but_pictures_in_the_page(opened: Any) -> None:
@@ -148,6 +149,7 @@ def test_texts_from_files_stay_texts(browser: Any, report: PlateReport, tmp_path
     changed = replace(
         report, plate=bad, fused=bad, wells=(hostile,), left_out=left_out, settings={bad: bad}
     )
+    make_pictures(changed, tmp_path)
     show(browser, write(changed, tmp_path), "#well=A%2F01")
     shown = bad.replace("\ud800", "?")
     assert console(browser) == []
@@ -164,22 +166,22 @@ def test_texts_from_files_stay_texts(browser: Any, report: PlateReport, tmp_path
 # ---- maps
 
 
-@pytest.mark.parametrize("name", FIGURES)
 def test_the_map_has_the_colour_and_the_text_of_every_value(
-    opened: Any, report: PlateReport, name: str
+    opened: Any, report: PlateReport
 ) -> None:
-    choose(opened, "#figure", str(FIGURES.index(name)))
     script = """return [...document.querySelectorAll("#heat .well")].map((cell) =>
         [cell.getAttribute("aria-label"), cell.querySelector("rect").getAttribute("class")])"""
-    scale, expected = SCALES[name], []
     words = {"good": "good", "bad": "bad", "look": "to look at", "empty": "empty"}
-    for well in report.wells:
-        value = well.figures[name]
-        unit = " px" if scale.kind == "pixels" and value is not None else ""
-        text = f"{well.checked.well}: {scale.title} {scale.write(value)}{unit}, "
-        kind = "absent" if value is None else f"s{scale.step(value)}"
-        expected.append([text + words[well.verdict], kind])
-    assert js(opened, script) == expected
+    for index, (name, scale) in enumerate(SCALES.items()):
+        choose(opened, "#figure", str(index))
+        expected = []
+        for well in report.wells:
+            value = well.figures[name]
+            unit = " px" if scale.kind == "pixels" and value is not None else ""
+            text = f"{well.checked.well}: {scale.title} {scale.write(value)}{unit}, "
+            kind = "absent" if value is None else f"s{scale.step(value)}"
+            expected.append([text + words[well.verdict], kind])
+        assert js(opened, script) == expected
 
 
 def test_the_colours_can_be_spread_over_the_range_of_the_plate(
@@ -216,10 +218,10 @@ def test_arrows_are_those_of_the_svg_file(opened: Any, report: PlateReport) -> N
     shifts = {}
     for spot in layout.spots:
         if spot.well and (own := median_shift(spot.well, 2)):
-            shifts[spot] = (own[0] - middle[0], own[1] - middle[1])
-    unit = units_per_pixel(shifts.values())
+            shifts[spot.name] = spot, (own[0] - middle[0], own[1] - middle[1])
+    unit = units_per_pixel(shift for _, shift in shifts.values())
     expected = []
-    for spot, shift in shifts.items():
+    for spot, shift in shifts.values():
         y, x = (layout.margin + PITCH * k + SIZE / 2 for k in (spot.row, spot.column))
         assert spot.well is not None
         expected.append(arrow(y, x, shift, unit, "bad" if spot.well.verdict == "bad" else ""))
@@ -263,25 +265,26 @@ def sorted_names(report: PlateReport, key: Callable[[JudgedWell], Any], sign: in
     return [w.checked.well for w in have + rest]
 
 
-@pytest.mark.parametrize("column", range(2 + len(FIGURES)))
-def test_the_table_sorts_by_every_column(opened: Any, report: PlateReport, column: int) -> None:
+def test_the_table_sorts_by_every_column(opened: Any, report: PlateReport) -> None:
     order = ("bad", "look", "empty", "good")
     keys: list[Callable[[JudgedWell], Any]] = [
         lambda w: w.checked.well,
         lambda w: order.index(w.verdict),
         *(lambda w, name=name: shortened(w.figures[name]) for name in FIGURES),
+        lambda w: w.reasons or None,
     ]
     heads = find_all(opened, "#well-table thead th")
+    assert len(heads) == len(keys)
     assert heads[0].get_attribute("aria-sort") == "ascending"
-    directions = (1, -1) if column else (-1, 1)  # it is sorted by the first column
-    for sign in directions:
-        heads[column].find_element("css selector", "button").click()
-        assert names_in_table(opened) == sorted_names(report, keys[column], sign)
-        state = {k: h.get_attribute("aria-sort") for k, h in enumerate(heads)}
-        expected = dict.fromkeys(range(len(heads))) | {
-            column: "ascending" if sign > 0 else "descending"
-        }
-        assert state == expected
+    for column, key in enumerate(keys):
+        for sign in (1, -1) if column else (-1, 1):  # it is sorted by the first column
+            js(opened, "arguments[0].firstElementChild.click()", heads[column])
+            assert names_in_table(opened) == sorted_names(report, key, sign)
+            states = js(
+                opened, "return arguments[0].map((h) => h.getAttribute('aria-sort'))", heads
+            )
+            here = "ascending" if sign > 0 else "descending"
+            assert states == [here if k == column else None for k in range(len(heads))]
 
 
 def shortened(value: float | None) -> float | None:
@@ -289,33 +292,27 @@ def shortened(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
 
-def test_the_table_sorts_by_reasons(opened: Any, report: PlateReport) -> None:
-    find_all(opened, "#well-table thead button")[-1].click()
-    flagged = [w for w in report.wells if w.reasons]
-    first = [w.checked.well for w in sorted(flagged, key=lambda w: w.reasons)]
-    assert names_in_table(opened)[: len(first)] == first
-
-
-@pytest.mark.parametrize("verdict", ["bad", "look", "empty", "good", "flagged", ""])
-def test_the_table_filters_by_verdict(opened: Any, report: PlateReport, verdict: str) -> None:
-    choose(opened, "#verdict", verdict)
+def test_the_table_filters_by_verdict(opened: Any, report: PlateReport) -> None:
     fits = {"flagged": ("bad", "look"), "": ("bad", "look", "empty", "good")}
-    expected = [w for w in report.wells if w.verdict in fits.get(verdict, (verdict,))]
-    assert names_in_table(opened) == [w.checked.well for w in expected]
-    assert find(opened, "#shown").text == f"{len(expected)} of {len(report.wells)} wells"
+    for verdict in ("bad", "look", "empty", "good", "flagged", ""):
+        choose(opened, "#verdict", verdict)
+        expected = [w for w in report.wells if w.verdict in fits.get(verdict, (verdict,))]
+        assert names_in_table(opened) == [w.checked.well for w in expected]
+        assert find(opened, "#shown").text == f"{len(expected)} of {len(report.wells)} wells"
 
 
-@pytest.mark.parametrize("text", ["b/0", "B03", "UNFOCUSED", " misplaced "])
-def test_the_table_filters_by_text(opened: Any, report: PlateReport, text: str) -> None:
-    find(opened, "#text").send_keys(text)
-    wanted = text.strip().lower()
-    expected = [
-        name
-        for name, w in by_name(report).items()
-        if wanted in "\n".join([name, name.replace("/", ""), *w.reasons]).lower()
-    ]
-    assert expected
-    assert names_in_table(opened) == expected
+def test_the_table_filters_by_text(opened: Any, report: PlateReport) -> None:
+    for text in ("b/0", "B03", "UNFOCUSED", " misplaced "):
+        find(opened, "#text").clear()
+        find(opened, "#text").send_keys(text)
+        wanted = text.strip().lower()
+        expected = [
+            name
+            for name, w in by_name(report).items()
+            if wanted in "\n".join([name, name.replace("/", ""), *w.reasons]).lower()
+        ]
+        assert expected
+        assert names_in_table(opened) == expected
 
 
 def test_a_filter_without_results_can_be_removed(opened: Any, report: PlateReport) -> None:
@@ -328,7 +325,7 @@ def test_a_filter_without_results_can_be_removed(opened: Any, report: PlateRepor
 
 def test_a_count_in_the_summary_filters_the_table(opened: Any) -> None:
     find(opened, ".tile[data-verdict=look]").click()
-    assert names_in_table(opened) == ["B/03", "C/04"] or names_in_table(opened) == ["B/03"]
+    assert names_in_table(opened) == ["B/03"]
     assert find(opened, "#verdict").get_attribute("value") == "look"
 
 
@@ -484,20 +481,20 @@ def test_flagged_wells_are_walked_from_the_worst_on(opened: Any) -> None:
 # ---- keyboard
 
 
-def reachable(browser: Any, scope: str) -> list[str]:
+def reachable(browser: Any) -> list[str]:
     """Press Tab until the focus is back at the start; what had the focus, as paths."""
     path = """let e = document.activeElement, path = [];
         for (; e && e !== document.body; e = e.parentElement)
             path.unshift(e.tagName + [...e.parentElement.children].indexOf(e));
         return path.join(">")"""
-    js(browser, "document.activeElement.blur()")
     found: list[str] = []
     for _ in range(500):
         press_tab(browser)
         here = js(browser, path)
-        if not here or here in found:
+        if here in found:
             return found
-        found.append(here)
+        if here:  # between the last element and the first one, the window itself has the focus
+            found.append(here)
     raise AssertionError("the focus does not come back to the start")
 
 
@@ -522,7 +519,7 @@ def test_a_walk_by_tab_reaches_everything(browser: Any, written: Path, fragment:
         wait_for_well(browser, "A/02")
     expected = js(browser, INTERACTIVE)
     assert len(expected) > 30
-    assert set(reachable(browser, "body")) == set(expected)
+    assert set(reachable(browser)) == set(expected)
 
 
 def test_what_has_the_focus_has_an_outline(opened: Any) -> None:
@@ -588,7 +585,7 @@ def test_headings_descend_step_by_step(browser: Any, written: Path) -> None:
         levels = js(browser, script)
         assert levels[0] == 1
         assert levels.count(1) == 1
-        assert all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
+        assert all(b <= a + 1 for a, b in pairwise(levels))
 
 
 CONTRAST = """const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
@@ -596,7 +593,8 @@ CONTRAST = """const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
         .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
         .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
     const behind = (e) => { for (; e; e = e.parentElement) {
-        const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0) return c; }
+        const c = rgb(getComputedStyle(e).backgroundColor);
+        if (c.length < 4 || c[3] > 0) return c; }
         return [255, 255, 255]; };
     const found = {};
     for (const e of document.querySelectorAll("body *")) {
@@ -630,7 +628,7 @@ def test_the_steps_of_the_scale_fall_in_lightness(browser: Any, written: Path, s
         .map((rect) => getComputedStyle(rect).fill.match(/\\d+/g).map(Number))"""
     lightness = [0.299 * r + 0.587 * g + 0.114 * b for r, g, b in js(browser, script)]
     assert len(lightness) == 9
-    steps = [b - a for a, b in zip(lightness, lightness[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(lightness)]
     assert all(s < -8 for s in steps) if scheme == "light" else all(s > 8 for s in steps)
 
 
