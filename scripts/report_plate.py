@@ -16,7 +16,7 @@ def report_plate(job: _job.Job) -> ReportedPlate:
         QualityOptions(**given["quality"]),
         given["places"],
     )
-    *tables, page = job.outputs[1:]
+    _, *tables, page, _ = job.outputs
     reporting.write_page(given["name"], job.plate, job.fused, judged, given["settings"], Path(page))
     return reporting.write_tables(given["name"], judged, *tables)
 

@@ -17,6 +17,8 @@ from platefuse.quality.model import VERDICTS, CheckedWell, JudgedWell, PlateRepo
 from platefuse.quality.options import QualityOptions
 from platefuse.quality.tables import Tables
 from platefuse.records import FieldKey, read_places
+from platefuse.report.figures import write_plate_svgs
+from platefuse.report.page import render
 from platefuse.storage.files import write_text
 from platefuse.storage.typed_json import list_of, object_of
 from platefuse.workflow.bad_wells import SKIPPED, read_reasons
@@ -24,6 +26,9 @@ from platefuse.workflow.config import Config
 
 REPORT = "report.html"
 """Name of the report in the results of a plate."""
+
+FIGURES = "figures"
+"""Name of the folder with the heat maps of the plate."""
 
 _FLAGGED = ("bad", "look")
 _NAMED = 8
@@ -99,9 +104,10 @@ def write_page(
     settings: Mapping[str, object],
     page: Path,
 ) -> None:
-    """Write the report of a plate; see `plate_report`."""
+    """Write the report of a plate, and its figures into `FIGURES`; see `plate_report`."""
     report = plate_report(name, plate, fused, wells, settings, page.parent)
-    write_text(page, f"<!doctype html><title>{report.plate}</title>")
+    write_plate_svgs(report, page.with_name(FIGURES))
+    write_text(page, render(report, page.parent))
 
 
 def write_tables(name: str, wells: Sequence[JudgedWell], *files: str) -> ReportedPlate:

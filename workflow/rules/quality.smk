@@ -51,6 +51,14 @@ rule report_plate:
             category="Quality",
             labels={"plate": "{plate}"},
         ),
+        figures=report(
+            directory("<results>/{plate}/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figure.rst",
+            category="Quality",
+            subcategory="{plate}",
+            labels={"figure": "{figure}"},
+        ),
     log:
         "<logs>/{plate}/report_plate.log",
     benchmark:
