@@ -196,9 +196,13 @@ def texture(pixels: NDArray[Any], tone: Tone, prepared: NDArray[np.float32]) -> 
         0 for noise alone, 1 without noise. The noise is estimated from second differences on both
         axes (Immerkær 1996, 10.1006/cviu.1996.0060), by their median, which edges hardly change.
     """
-    if min(pixels.shape) < 3 or not prepared.any():
+    return structure(tone(pixels), prepared)
+
+
+def structure(values: NDArray[np.float32], prepared: NDArray[np.float32]) -> float:
+    """As `texture`, of values that are compressed already."""
+    if min(values.shape) < 3 or not prepared.any():
         return 0.0
-    values = tone(pixels)
     rows = values[2:] - 2 * values[1:-1] + values[:-2]
     both = rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2]
     deviation = 1.4826 * float(np.median(np.abs(both))) / 6

@@ -185,12 +185,15 @@ class _Blocks:
 
 
 def common_shift(
-    spectra: Spectra, total: NDArray[np.complexfloating], weights: Weights
+    spectra: Spectra,
+    total: NDArray[np.complexfloating],
+    weights: Weights,
+    rounds: int = _ROUNDS,
 ) -> tuple[tuple[float, float], Weights, Weights]:
     """Shift of all blocks, coherence and weights of the rings, each from the others in turn."""
     shift = spectra.peak(total, weights)
     coherence = np.zeros(len(weights))
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         shift = spectra.newton(total, weights, shift)
         coherence = spectra.coherence(total * spectra.ramp(shift))
         if not coherence.any():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from platefuse.geometry import Box
-from platefuse.measuring.correlate import Lags, surface
-from platefuse.measuring.prepare import Tone, prepare, texture
+from platefuse.measuring.correlate import Lags, Surface, surface
+from platefuse.measuring.prepare import Tone, prepare, structure
 from platefuse.measuring.refine import common_shift
 from platefuse.measuring.spectra import Spectra
 from platefuse.quality.planes import Plane
@@ -30,7 +30,7 @@ _PER_SIDE = 2
 MOST_BLOCKS = 400
 """Wells with more fields than this allows for have one block for each field, or for some."""
 
-_COARSE_PX = 4096
+_COARSE_PX = 1536
 """Structure is looked for at a level with at most so many pixels on its longer side."""
 
 _SAME_FIELD = 0.5
@@ -45,8 +45,8 @@ _LEAST_TEXTURE = 0.1
 _LEAST_HEIGHT, _LEAST_RUNNER_UP = 6.0, 0.2
 """When a peak of the correlation counts; as in `platefuse.measuring.pair`."""
 
-_FINE, _COARSE, _NOISE = (0.12, 0.25), (0.03, 0.10), 0.40
-"""Frequencies of fine and coarse structure, and those from which there is only noise, in cycles per
+_FINE, _COARSE, _NOISE = (0.12, 0.25), (0.03, 0.10), (0.40, 0.50)
+"""Frequencies of fine and coarse structure, and those at which there is only noise, in cycles per
 pixel: no microscope that is sampled well passes more than 0.4."""
 
 
@@ -70,60 +70,62 @@ class Compared:
 
 @dataclass(frozen=True)
 class Block:
-    """The pixels of a block.
+    """What a block shows.
 
     Attributes
     ----------
-    pixels : ndarray
-        As they are stored.
     prepared : ndarray of float32
-        Their fine structure; see `platefuse.measuring.prepare`.
+        Its fine structure; see `platefuse.measuring.prepare`.
     tone : Tone
-        How they were compressed.
+        How its values were compressed.
+    has_structure : bool
+        Whether there is more than noise in it.
+    focus : float or None
+        Amplitude of the fine structure as a share of that of the coarse structure; None if there is
+        no structure. The noise of the camera, which is the same at all frequencies, is taken away
+        from both.
+    saturated : float
+        Share of its pixels that are saturated.
     """
 
-    pixels: NDArray[Any]
     prepared: NDArray[np.float32]
     tone: Tone
+    has_structure: bool
+    focus: float | None
+    saturated: float
 
     @classmethod
     def of(cls, pixels: NDArray[Any], tone: Tone) -> Block:
-        """Prepare the pixels of a block."""
-        return cls(pixels, prepare(pixels, tone), tone)
+        """What the pixels of a block show."""
+        prepared, values = prepare(pixels, tone), tone(pixels)
+        has_structure = structure(values, prepared) >= _LEAST_TEXTURE
+        focus = _focus(values) if has_structure else None
+        return cls(prepared, tone, has_structure, focus, float((pixels >= tone.saturated).mean()))
 
-    @cached_property
-    def has_structure(self) -> bool:
-        """Whether there is more than noise in it."""
-        return texture(self.pixels, self.tone, self.prepared) >= _LEAST_TEXTURE
 
-    @property
-    def saturated(self) -> float:
-        """Share of its pixels that are saturated."""
-        return float((self.pixels >= self.tone.saturated).mean())
+def _focus(values: NDArray[np.float32]) -> float | None:
+    """See `Block.focus`."""
+    from scipy import fft
 
-    @property
-    def focus(self) -> float | None:
-        """Amplitude of the fine structure as a share of that of the coarse structure.
+    window, fine, coarse, noise = _bands((values.shape[0], values.shape[1]))
+    power = np.abs(fft.rfft2((values - values.mean()) * window)).ravel()
+    np.square(power, out=power)
+    floor = float(np.median(power[noise])) / np.log(2)  # powers of noise are exponential
+    low, high = (float(power[band].mean()) - floor for band in (coarse, fine))
+    return float(np.sqrt(max(0.0, high) / low)) if low > floor else None
 
-        None if there is no structure. The noise of the camera, which is the same at all
-        frequencies, is taken away from both.
-        """
-        if not self.has_structure:
-            return None
-        values = self.tone(self.pixels)
-        values -= values.mean()
-        height, width = values.shape
-        values *= np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
-        power = np.square(np.abs(np.fft.rfft2(values)))
-        frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-        noise = float(np.median(power[(frequency >= _NOISE) & (frequency <= 0.5)])) / np.log(2)
-        fine, coarse = (
-            float(power[(frequency >= low) & (frequency < high)].mean()) - noise
-            for low, high in (_FINE, _COARSE)
-        )
-        if coarse <= noise:
-            return None
-        return float(np.sqrt(max(0.0, fine) / coarse))
+
+@cache
+def _bands(shape: tuple[int, int]) -> tuple[NDArray[Any], ...]:
+    """Window of a block, and the frequencies of fine and coarse structure and of noise."""
+    height, width = shape
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]).ravel()
+    window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
+    bands = (
+        np.flatnonzero((frequency >= low) & (frequency < high))
+        for low, high in (_FINE, _COARSE, _NOISE)
+    )
+    return window, *bands
 
 
 def choose_blocks(plane: Plane, fields: Sequence[Box], others: Sequence[Box] = ()) -> list[Box]:
@@ -168,21 +170,23 @@ def choose_blocks(plane: Plane, fields: Sequence[Box], others: Sequence[Box] = (
     return chosen
 
 
-def compare(reference: Block, moving: Block, unmoved: Block) -> Compared:
+def compare(reference: Block, moving: Block, move: tuple[int, int]) -> Compared:
     """Compare a block of an acquisition with that of the reference.
 
     Parameters
     ----------
     reference, moving : Block
         Both at the same place in the fused well.
-    unmoved : Block
-        The pixels of the acquisition that were there before the registration.
+    move : (int, int)
+        How far registration moved what is in the block, in pixels.
     """
-    before, after = (_correlation(reference, block) for block in (unmoved, moving))
     reach = min(reference.prepared.shape) // 4
     lags = Lags((-reach, -reach), (reach, reach))
-    least = reference.prepared.size // 4
-    found = surface(reference.prepared, moving.prepared, lags, least)
+    found = surface(reference.prepared, moving.prepared, lags, reference.prepared.size // 4)
+    back = (-move[0], -move[1])
+    # What lies further away than the reach has nothing in common with the reference.
+    before = _score(found, back) if back in lags else 0.0
+    after = _score(found, (0, 0))
     noise, peaks = found.noise(), found.peaks()
     if not peaks or not noise or peaks[0].height < _LEAST_HEIGHT * noise:
         return Compared(None, before, after)
@@ -190,6 +194,12 @@ def compare(reference: Block, moving: Block, unmoved: Block) -> Compared:
     if max(map(abs, best.lag)) == reach or best.height - second < _LEAST_RUNNER_UP * best.height:
         return Compared(None, before, after)
     return Compared(_refined(reference, moving, best.lag), before, after)
+
+
+def _score(found: Surface, lag: tuple[int, int]) -> float:
+    """Correlation at a whole lag."""
+    y, x = (v - low for v, low in zip(lag, found.lags.low, strict=True))
+    return float(found.score[y, x])
 
 
 def _refined(reference: Block, moving: Block, lag: tuple[int, int]) -> tuple[float, float]:
@@ -201,16 +211,8 @@ def _refined(reference: Block, moving: Block, lag: tuple[int, int]) -> tuple[flo
     one, two = reference.prepared[tuple(first)], moving.prepared[tuple(second)]
     spectra = Spectra((one.shape[0], one.shape[1]), 2)
     spectra.add(one, two)
-    (y, x), *_ = common_shift(spectra, spectra.total(), spectra.first_weights())
+    (y, x), *_ = common_shift(spectra, spectra.total(), spectra.first_weights(), rounds=1)
     return lag[0] + y, lag[1] + x
-
-
-def _correlation(first: Block, second: Block) -> float:
-    if first.prepared.shape != second.prepared.shape:  # at the border of the image
-        return 0.0
-    one, two = first.prepared, second.prepared
-    energy = float(np.square(one).sum()) * float(np.square(two).sum())
-    return float((one * two).sum()) / energy**0.5 if energy else 0.0
 
 
 def _energy(pixels: NDArray[Any], tone: Tone) -> NDArray[np.float64]:

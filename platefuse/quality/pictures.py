@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-_OVERVIEW_PX = 640
+_OVERVIEW_PX = 512
 """Longest side of a picture of a whole well."""
 
 _PART_PX = 256
@@ -237,7 +237,7 @@ def _fit(pixels: NDArray[np.uint8], most_px: int) -> Image:
 
 
 def _save(folder: Path, image: Image, picture: Picture) -> Picture:
-    image.save(folder / picture.file, quality=_QUALITY, method=2)
+    image.save(folder / picture.file, quality=_QUALITY, method=1)
     return replace(picture, size_px=image.size)
 
 

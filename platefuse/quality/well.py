@@ -150,25 +150,20 @@ class _Seen:
     @classmethod
     def of(cls, look: Look, boxes: list[Box], pool: ThreadPoolExecutor) -> _Seen:
         """An acquisition by itself."""
-        blocks = _read(look.plane, boxes, None, pool)
+        blocks = _read(look.plane, boxes, pool)
         return cls(look, placed_fields(look), boxes, blocks, [None] * len(boxes))
 
     def compared_with(self, still: _Seen, pool: ThreadPoolExecutor) -> _Seen:
         """The same, compared with the reference block by block."""
-        boxes, blocks = self.boxes, self.blocks
-        if not blocks:
-            return self
-        moves = [self._move(box, still.placed) for box in boxes]
-        moved = [box.shifted(move) for box, move in zip(boxes, moves, strict=True)]
-        unmoved = _read(self.look.plane, moved, blocks[0].tone, pool)
-        structured = list(pool.map(lambda block: block.has_structure, still.blocks))
+        moves = [self._move(box, still.placed) for box in self.boxes]
 
         def one(number: int) -> Compared | None:
-            if not structured[number]:
+            reference = still.blocks[number]
+            if not reference.has_structure:
                 return None
-            return compare(still.blocks[number], blocks[number], unmoved[number])
+            return compare(reference, self.blocks[number], moves[number])
 
-        return replace(self, compared=list(pool.map(one, range(len(boxes)))))
+        return replace(self, compared=list(pool.map(one, range(len(self.boxes)))))
 
     def figures(
         self, still: Sequence[PlacedField], lights: Mapping[tuple[str, str], Light]
@@ -257,14 +252,12 @@ def _against(
     return field.shift_px[0] - base[0], field.shift_px[1] - base[1]
 
 
-def _read(
-    plane: Plane, boxes: Sequence[Box], tone: Tone | None, pool: ThreadPoolExecutor
-) -> list[Block]:
-    """Read blocks, and prepare them with one tone; None: that of all of them."""
+def _read(plane: Plane, boxes: Sequence[Box], pool: ThreadPoolExecutor) -> list[Block]:
+    """Read blocks, and prepare them with the tone of all of them."""
     pixels = list(pool.map(plane.read, boxes))
     if not pixels:
         return []
-    tone = tone or Tone.of(np.concatenate([own.ravel() for own in pixels]), plane.dtype)
+    tone = Tone.of(np.concatenate([own.ravel() for own in pixels]), plane.dtype)
     return list(pool.map(lambda own: Block.of(own, tone), pixels))
 
 

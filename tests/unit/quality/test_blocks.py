@@ -61,7 +61,7 @@ def test_the_residual_is_the_shift_that_is_missing(y: float, x: float) -> None:
         block(camera(own, seed)[60:260, 60:260]) for seed, own in enumerate((scene, moved))
     )
 
-    found = compare(first, second, second)
+    found = compare(first, second, (0, 0))
 
     assert found.residual_px == pytest.approx((-y, -x), abs=1 / 16)
     assert found.before == found.after
@@ -73,18 +73,21 @@ def test_other_tissue_is_not_found_again(seed: int) -> None:
     pair = (gaussian_filter(random.normal(size=(200, 200)), 2) for _ in range(2))
     first, second = (block(camera(1000 + 500 * own / own.std() / 3, 1)) for own in pair)
 
-    assert compare(first, second, second).residual_px is None
+    assert compare(first, second, (0, 0)).residual_px is None
 
 
 def test_correlation_before_and_after() -> None:
     scene = tissue(300, 300)
     still, moving = block(camera(scene, 0)[50:250, 50:250]), block(camera(scene, 1)[50:250, 50:250])
-    unmoved = block(camera(scene, 2)[57:257, 62:262])
 
-    found = compare(still, moving, unmoved)
+    found = compare(still, moving, (7, 12))
 
     assert found.after > 0.8
     assert abs(found.before) < 0.2
+    assert compare(still, moving, (70, 12)).before == 0  # beyond what a block can show
+    # tissue that registration moved away from where it was
+    moved = block(camera(scene, 1)[57:257, 62:262])
+    assert compare(still, moved, (-7, -12)).before > 0.8
 
 
 def test_blur_lowers_the_focus_and_brightness_does_not() -> None:
