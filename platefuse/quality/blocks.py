@@ -42,6 +42,10 @@ _BORDER_PX = 8
 _LEAST_TEXTURE = 0.1
 """Share of the variance that is more than noise, from which a block has structure."""
 
+_LEAST_COARSE = 2.0
+"""Noise that was interpolated has up to 1.5 times more power in the coarse than in the fine band,
+and is no structure; what a microscope images has more."""
+
 _LEAST_HEIGHT, _LEAST_RUNNER_UP = 6.0, 0.2
 """When a peak of the correlation counts; as in `platefuse.measuring.pair`."""
 
@@ -98,21 +102,25 @@ class Block:
     def of(cls, pixels: NDArray[Any], tone: Tone) -> Block:
         """What the pixels of a block show."""
         prepared, values = prepare(pixels, tone), tone(pixels)
-        has_structure = structure(values, prepared) >= _LEAST_TEXTURE
-        focus = _focus(values) if has_structure else None
+        focus, coarse_to_fine = _focus(values)
+        has_structure = (
+            coarse_to_fine >= _LEAST_COARSE and structure(values, prepared) >= _LEAST_TEXTURE
+        )
+        focus = focus if has_structure else None
         return cls(prepared, tone, has_structure, focus, float((pixels >= tone.saturated).mean()))
 
 
-def _focus(values: NDArray[np.float32]) -> float | None:
-    """See `Block.focus`."""
+def _focus(values: NDArray[np.float32]) -> tuple[float | None, float]:
+    """See `Block.focus`; and the power of the coarse by that of the fine structure."""
     from scipy import fft
 
     window, fine, coarse, noise = _bands((values.shape[0], values.shape[1]))
     power = np.abs(fft.rfft2((values - values.mean()) * window)).ravel()
     np.square(power, out=power)
     floor = float(np.median(power[noise])) / np.log(2)  # powers of noise are exponential
-    low, high = (float(power[band].mean()) - floor for band in (coarse, fine))
-    return float(np.sqrt(max(0.0, high) / low)) if low > floor else None
+    low, high = (float(power[band].mean()) for band in (coarse, fine))
+    focus = None if low <= 2 * floor else float(np.sqrt(max(0.0, high - floor) / (low - floor)))
+    return focus, low / high if high else 0.0
 
 
 @cache

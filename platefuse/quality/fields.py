@@ -166,28 +166,45 @@ def light_of(
 
 @dataclass(frozen=True)
 class _Tile:
-    """A field at a coarse level, at whole pixels of it."""
+    """A field at a coarse level.
 
-    box: Box
+    Attributes
+    ----------
+    corner : (float, float)
+        Position of its first pixel in the fused image, in pixels of the level.
+    pixels : ndarray of float32, axes yx
+        Its pixels.
+    """
+
+    corner: tuple[float, float]
     pixels: NDArray[np.float32]
 
     @classmethod
     def of(cls, placed: PlacedField, pixels: NDArray[np.float32], factor: float) -> _Tile:
-        top, left = (round(p / factor) for p in placed.corner_px)
-        height, width = pixels.shape
-        return cls(Box((top, left), (top + height, left + width)), pixels)
+        # The middle of a coarse pixel is that of the pixels that it was made from.
+        y, x = ((p - (factor - 1) / 2) / factor for p in placed.corner_px)
+        return cls((y, x), pixels)
 
     def difference(self, other: _Tile) -> float | None:
-        """Mean absolute difference where two tiles overlap, as a share of the mean."""
-        shared = self.box & other.box
+        """Mean absolute difference where two tiles overlap, as a share of the mean.
+
+        Both are interpolated by half of the fraction of a pixel by which they are displaced.
+        """
+        from scipy.ndimage import shift
+
+        offset = [b - a for a, b in zip(self.corner, other.corner, strict=True)]
+        whole = [round(o) for o in offset]
+        part = [(o - w) / 2 for o, w in zip(offset, whole, strict=True)]
+        own, shared = Box.of_shape(self.pixels.shape), Box.of_shape(other.pixels.shape)
+        shared = own & shared.shifted(whole)
         if shared.empty or min(shared.shape) < _LEAST_SEAM_PX:
             return None
-        one, two = (
-            tile.pixels[shared.shifted([-a for a in tile.box.start]).slices]
-            for tile in (self, other)
-        )
+        one = self.pixels[shared.slices]
+        two = other.pixels[shared.shifted([-w for w in whole]).slices]
         valid = (one > 0) & (two > 0)
         mean = float((one[valid] + two[valid]).mean()) / 2 if valid.any() else 0.0
+        one = shift(one, [-p for p in part], order=1, mode="nearest")
+        two = shift(two, part, order=1, mode="nearest")
         return float(np.abs(one[valid] - two[valid]).mean()) / mean if mean > 0 else None
 
 

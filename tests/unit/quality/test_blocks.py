@@ -111,6 +111,18 @@ def test_noise_alone_has_no_structure() -> None:
     assert dark.focus is None
 
 
+@pytest.mark.parametrize("part", [(0.5, 0.5), (0.5, 0.0), (0.25, 0.4)])
+@pytest.mark.parametrize("gain", [1.5, 20.0])
+def test_interpolated_noise_has_no_structure(part: tuple[float, float], gain: float) -> None:
+    random = np.random.default_rng(8)
+    for _ in range(20):
+        noise = 300 + random.normal(0, gain, (201, 201))
+        y, x = part
+        rows = (1 - y) * noise[:-1] + y * noise[1:]
+        both = (1 - x) * rows[:, :-1] + x * rows[:, 1:]
+        assert not block(np.rint(both).astype(np.uint16)).has_structure
+
+
 def test_saturated_pixels_are_counted() -> None:
     pixels = camera(tissue(200, 200), 1)
     pixels[:20, :50] = 65535
