@@ -30,6 +30,7 @@ from platefuse.registration.swap import (
 )
 from platefuse.registration.tables import copy_tables
 from platefuse.storage.files import remove_tree, system_errors
+from platefuse.storage.progress import shown
 from platefuse.storage.threads import run_tasks, usable_cores
 from platefuse.tables.boxes import boxes_in
 from platefuse.tables.table import Table
@@ -84,8 +85,9 @@ def write_registered_zarr(
         try:
             new = derive_pyramid(source, target, num_levels, coarsening_xy)
             forget_record(target)
-            tasks = shift_tasks(source, new, placements, aggregate(aggregation_function), 0)
-            run_tasks(tasks, threads=usable_cores())
+            with shown(f"registering {source.path.name}"):
+                tasks = shift_tasks(source, new, placements, aggregate(aggregation_function), 0)
+                run_tasks(tasks, threads=usable_cores())
         except BaseException:  # the user's function may raise anything, also an interrupt
             remove_tree(target)
             raise
@@ -155,7 +157,10 @@ def apply_registration_to_image(
     )
     remedy = "No image is lost: check free space and permissions, then call again to go on."
     with system_errors(SwapError, f"{path}: the file system refused", remedy):
-        register_image(image, request, threads=threads or usable_cores(), planning=well_lock(well))
+        with shown(f"registering {image.name}"):
+            register_image(
+                image, request, threads=threads or usable_cores(), planning=well_lock(well)
+            )
         with well_lock(well):
             copy_tables(image, request)
             if not overwrite_input:
