@@ -172,7 +172,7 @@ def test_errors(small_plate: ExamplePlate, change: Callable[[Path], Path], messa
 
 def test_missing_positions_are_an_error_with_the_ways_to_give_them(tmp_path: Path) -> None:
     plate = FieldsPlate({"B/03": {0: 4}}, translation=False).write(tmp_path / "p.zarr")
-    with pytest.raises(PlatefuseError, match="positions of the 4 fields .*`input.positions`"):
+    with pytest.raises(PlatefuseError, match=r"positions of the 4 fields .*`input\.positions`"):
         survey_plate(plate)
 
 
