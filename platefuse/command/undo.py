@@ -79,22 +79,29 @@ def _chosen(plates: Sequence[Plate], names: Sequence[str]) -> list[list[Well]]:
 
 def _undo(plate: Plate, wells: Sequence[Well], results: Path | None) -> None:
     """Undo wells, each after all were checked, so that what cannot be undone stops it before."""
-    from platefuse.registration.undo import check_undo, undo_well
+    from platefuse.registration.undo import undo_well
     from platefuse.storage.files import remove_tree
 
-    registered = [
-        well for well in wells if any([check_undo(image) for image in well.acquired_images])
-    ]
-    for well in registered:
+    done = 0
+    touched = [well for well in wells if _can_be_undone(well) or well.staging.is_dir()]
+    for well in touched:
         if results is not None:
             # First: a receipt without its registered image would end the next run at once.
             remove_tree(results / well.row / well.column)
-        images = undo_well(well)
-        print(f"{well.name}: the originals of the images {', '.join(images)} are back")
-    if not registered:
+        if images := undo_well(well):
+            done += 1
+            print(f"{well.name}: the originals of the images {', '.join(images)} are back")
+    if not touched:
         print(f"{plate.path}: no image is registered in its place, so there is nothing to undo.")
         return
     print(
-        f"{plate.path}: {len(registered)} wells are as they were acquired. Fused wells are kept; "
-        "a new run replaces them."
+        f"{plate.path}: {done} wells were undone. Fused wells are kept; "
+        "a new run replaces those whose pixels change."
     )
+
+
+def _can_be_undone(well: Well) -> bool:
+    """Whether an image of a well is registered; every image is checked."""
+    from platefuse.registration.undo import check_undo
+
+    return sum(map(check_undo, well.images)) > 0

@@ -201,3 +201,45 @@ def test_a_lock_of_a_killed_run_is_explained(fresh: Folder) -> None:
     assert "remove its lock: platefuse run config.yaml --unlock" in done.stderr
     assert run(fresh, "config.yaml", "--unlock").returncode == 0
     assert not list(locks.glob("*.lock"))
+
+
+def undo(folder: Folder, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "platefuse.cli", "undo", *arguments]
+    return subprocess.run(
+        command, cwd=folder.path, env=environment(), capture_output=True, text=True, check=False
+    )
+
+
+def test_a_run_is_undone_and_done_again(fresh: Folder) -> None:
+    fresh.configure(registration={"keep_originals": True}, fusion={"enabled": False})
+    before = fingerprint(fresh.plate)
+    fresh.succeed()
+    assert fingerprint(fresh.plate) != before
+    one = undo(fresh, "config.yaml", "B/03")
+    assert one.returncode == 0, one.stderr
+    assert one.stdout.startswith("B/03: the originals of the images 0, 1 are back\n")
+    assert (fresh.results / "B" / "02").is_dir()
+    assert not (fresh.results / "B" / "03").exists()
+    assert undo(fresh, "config.yaml").returncode == 0
+    assert fingerprint(fresh.plate) == before
+    assert not list(fresh.path.glob("*.staging"))
+    assert "nothing to undo" in undo(fresh, "tiny.zarr").stdout
+    fresh.configure()
+    fresh.succeed()
+    fresh.assert_exact()
+    refused = undo(fresh, "tiny.zarr")
+    assert refused.returncode == 1
+    assert "its original was not kept" in refused.stderr
+    fresh.assert_exact()
+
+
+def test_undo_says_what_it_does_not_know(fresh: Folder) -> None:
+    wrong = undo(fresh, "config.yaml", "Z/99")
+    assert wrong.returncode == 1
+    assert wrong.stderr == (
+        "platefuse: There is no well Z/99; expected names such as B/02, B/03.\n"
+    )
+    locks = fresh.path / ".snakemake" / "locks"
+    locks.mkdir(parents=True)
+    (locks / "0.output.lock").touch()
+    assert "remove its lock" in undo(fresh, "config.yaml").stderr
