@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from platefuse.engine.downsample import aggregate
-from platefuse.errors import ImageError, PlateError, SwapError
+from platefuse.errors import ConfigError, ImageError, PlateError, SwapError
 from platefuse.ngff.create import derive_pyramid
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import real_plate
@@ -152,9 +152,7 @@ def apply_registration_to_image(
     well = Well.read(plate, path.parent.parent.name, path.parent.name)
     well.check_inside()
     image = well.image(path.name)
-    request = RegistrationRequest(
-        registered_roi_table, reference_acquisition, interpolation, overwrite_input
-    )
+    request = _request(registered_roi_table, reference_acquisition, interpolation, overwrite_input)
     remedy = "No image is lost: check free space and permissions, then call again to go on."
     with system_errors(SwapError, f"{path}: the file system refused", remedy):
         with shown(f"registering {image.name}"):
@@ -169,3 +167,28 @@ def apply_registration_to_image(
             swap_image(image, request)
             discard_backup(image, request)
     return {"image_list_updates": [{"zarr_url": zarr_url}]}
+
+
+def _request(
+    registered_roi_table: str,
+    reference_acquisition: int,
+    interpolation: Interpolation,
+    overwrite_input: bool,
+) -> RegistrationRequest:
+    """The request of a call: what is wrong with it is said of arguments, not of keys of a config.
+
+    Raises
+    ------
+    ConfigError
+        If a value cannot be used.
+    """
+    try:
+        return RegistrationRequest(
+            registered_roi_table, reference_acquisition, interpolation, overwrite_input
+        )
+    except ConfigError as error:
+        faults = [
+            fault.replace("registration.roi_table", "registered_roi_table", 1)
+            for fault in map(str, error.args)
+        ]
+        raise ConfigError(*(fault.removeprefix("registration.") for fault in faults)) from None

@@ -180,8 +180,8 @@ def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
     if done_record(target, request) is None:
         if target.exists():
             raise SwapError(
-                f"{target} exists and was not written by platefuse. Move it away, or set "
-                "`registration.overwrite_input: true`."
+                f"{target} exists and was not written by platefuse. Move it away, or let the new "
+                "image replace the original (`overwrite_input`)."
             )
         if done_record(image.staged, request) is None:
             raise RecordError(
