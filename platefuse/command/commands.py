@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from textwrap import fill
 
 from platefuse import __version__
-from platefuse.command import check, completion, example, init, run, status
+from platefuse.command import check, completion, example, init, run, status, undo
 
 _DESCRIPTION = """\
 Register and fuse the acquisitions of multiplexed OME-Zarr plates.
@@ -91,6 +91,18 @@ COMMANDS = (
         "  platefuse status /data/screen.zarr\n"
         "  platefuse status /data/screen.zarr --json > status.json",
         status.add_arguments,
+    ),
+    Command(
+        "undo",
+        "put kept originals back in the place of registered images",
+        "Put the originals that registration.keep_originals: true has kept back in their place, "
+        "and remove the registered images. With a config the receipts of the wells are removed as "
+        "well, so that the next run registers them again. Nothing is changed if an original is "
+        "missing. May be stopped at any moment and typed again.",
+        "  platefuse undo my_screen.yaml\n"
+        "  platefuse undo my_screen.yaml B/03 B/04\n"
+        "  platefuse undo /data/screen.zarr",
+        undo.add_arguments,
     ),
     Command(
         "example",

@@ -15,8 +15,7 @@ from snakemake.common import NOTHING_TO_BE_DONE_MSG
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-EVENTS = "PLATEFUSE_EVENTS"
-"""Environment variable with the number of the file descriptor that is written to."""
+from platefuse.command.progress import EVENTS
 
 PLUGIN = "snakemake_logger_plugin_platefuse"
 """The name under which Snakemake knows this module; it is chosen by ``--logger platefuse``."""

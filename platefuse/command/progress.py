@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+EVENTS = "PLATEFUSE_EVENTS"
+"""Environment variable with the number of the file descriptor that events are written to."""
+
 MEASURING = "measure_well"
 LAST_OF_WELL = ("fuse_well", "publish_registered", "discard_backups", "swap_well", "register_well")
 """Rules with which a well may end, the last first."""

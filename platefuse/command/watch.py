@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from platefuse.command.progress import Failure, Progress
+from platefuse.command.progress import EVENTS, Failure, Progress
 from platefuse.command.summary import plate_results, summary
 from platefuse.errors import PlatefuseError
 from platefuse.storage.progress import Bar, is_terminal
@@ -57,8 +57,6 @@ class Run:
         int
             Its exit code; 128 + the number of the signal that ended it.
         """
-        from platefuse.command.events import EVENTS
-
         begun = time.monotonic()
         reading, writing = os.pipe()
         # A group of its own: the terminal's Ctrl-C comes here only, and is passed on once.

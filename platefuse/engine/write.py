@@ -5,6 +5,7 @@ Registration and fusion both use it; they differ in their views and in their com
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from platefuse.engine.pyramid import Index, LevelArray, PyramidWriter, TileTree
 from platefuse.engine.sources import ChunkStore, Consumers, Rank, Slivers
 from platefuse.engine.views import View
 from platefuse.geometry import Box, grid_box, grid_indices
+from platefuse.storage import progress
 from platefuse.storage.memory import MemoryTrimmer
 from platefuse.storage.threads import Task, run_tasks
 
@@ -100,6 +102,14 @@ def view_tasks(
     part : Part, optional
         Write only the subtrees of one part, up to their roots; `finish_levels` does the rest.
     """
+    if part is None:
+        progress.expect(math.prod(target.tree.counts[0]))
+    return _view_tasks(views, target, compositor, part)
+
+
+def _view_tasks(
+    views: Sequence[View], target: Target, compositor: Compositor, part: Part | None
+) -> Iterator[Task]:
     finest, tree = target.levels[0], target.tree
     leaves, top, tiles = tree.leaves(), None, None
     if part is not None:

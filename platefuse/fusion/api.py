@@ -38,6 +38,7 @@ from platefuse.fusion.signatures import (
 )
 from platefuse.fusion.sim_store import chunks_of
 from platefuse.fusion.sims import Sim, make_sim, with_overlap
+from platefuse.storage.progress import shown
 
 if TYPE_CHECKING:
     import xarray
@@ -223,7 +224,8 @@ def _written(
     chunks = _chunks(images[0], frame, arguments.output_chunksize)
     mosaic = _mosaic(images, frame, chunks, arguments)
     omero = omero_of_names(images[0].channel_names, mosaic.dtype)
-    levels = write_output(mosaic, arguments, arguments.storage(chunks), omero)
+    with shown("fusing"):
+        levels = write_output(mosaic, arguments, arguments.storage(chunks), omero)
     return [make_sim(data, images[0], grid, key) for grid, data in levels]
 
 

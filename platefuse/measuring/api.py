@@ -17,6 +17,7 @@ from platefuse.measuring.plate import judged
 from platefuse.measuring.sims import Mosaic, give_transform, read_mosaic
 from platefuse.measuring.stitching import Stitched, StitchedField
 from platefuse.measuring.stitching import stitch as solve
+from platefuse.storage import progress
 from platefuse.storage.threads import usable_cores
 
 if TYPE_CHECKING:
@@ -184,7 +185,8 @@ def stitch(
             f"stitch: none of the {len(sims)} images overlap by the transform {transform_key!r}: "
             "there is nothing to measure. Check the coordinates and transforms and their units."
         )
-    with ThreadPoolExecutor(threads or usable_cores()) as pool:
+    with progress.shown("measuring"), ThreadPoolExecutor(threads or usable_cores()) as pool:
+        progress.expect(len(candidates))
         pairs = judged(list(pool.map(lambda pair: _measure(mosaic, pair), candidates)))
     solved = solve(mosaic.fields, pairs)
     images = tuple(_image(mosaic, n, solved, pairs) for n in range(len(sims)))
@@ -206,7 +208,9 @@ def _check(key: Hashable, new_key: Hashable, threads: int | None) -> None:
 
 def _measure(mosaic: Mosaic, pair: Candidate) -> PairMeasure:
     pixels = mosaic.pixels(pair.reference), mosaic.pixels(pair.moving)
-    return measure_pair(pair, pixels, mosaic.max_shift_px)
+    found = measure_pair(pair, pixels, mosaic.max_shift_px)
+    progress.step()
+    return found
 
 
 def _image(

@@ -273,8 +273,8 @@ def check_pixel_sizes(image: Multiscale, reference: Multiscale) -> None:
                 f"{image.path}: its pixels are {got:g} µm in {axis}, those of the reference "
                 f"{reference.path} are {wanted:g} µm. Expected the same pixel size in all "
                 "acquisitions of a well that are registered. Correct the scale in the metadata if "
-                "it is wrong, or resample the image, or set registration.enabled: false and "
-                "fusion.layout: per_acquisition to fuse each acquisition by itself."
+                "it is wrong, or resample the image; a run with registration.enabled: false and "
+                "fusion.layout: per_acquisition fuses each acquisition by itself."
             )
 
 

@@ -252,7 +252,7 @@ class Well:
             found = sorted({image.number for image in self.acquired_images})
             raise PlateError(
                 f"{self.path}: no image of the reference acquisition {acquisition!r} (the well's "
-                f"metadata has acquisitions {found}). Set `registration.reference_acquisition` "
+                f"metadata has acquisitions {found}). Set `reference_acquisition` "
                 "to one of them, or add `acquisition` to the entries of `well.images`."
             )
         if len(candidates) == 1:
@@ -264,7 +264,8 @@ class Well:
                 f"{self.path}: the reference acquisition {acquisition} has the images "
                 f"{[i.name for i in candidates]}, and not exactly one of them goes with image "
                 f"{name!r} by its suffix {suffix!r}. Give each its `acquisition`, rename "
-                "them so that the suffixes agree, or name the images to process under `images`."
+                "them so that the suffixes agree, or name the images to process (`images` in a "
+                "config)."
             )
         return matching[0]
 

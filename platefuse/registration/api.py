@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from platefuse.engine.downsample import aggregate
-from platefuse.errors import ImageError, PlateError, SwapError
+from platefuse.errors import ConfigError, ImageError, PlateError, SwapError
 from platefuse.ngff.create import derive_pyramid
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import real_plate
@@ -30,6 +30,7 @@ from platefuse.registration.swap import (
 )
 from platefuse.registration.tables import copy_tables
 from platefuse.storage.files import remove_tree, system_errors
+from platefuse.storage.progress import shown
 from platefuse.storage.threads import run_tasks, usable_cores
 from platefuse.tables.boxes import boxes_in
 from platefuse.tables.table import Table
@@ -84,8 +85,9 @@ def write_registered_zarr(
         try:
             new = derive_pyramid(source, target, num_levels, coarsening_xy)
             forget_record(target)
-            tasks = shift_tasks(source, new, placements, aggregate(aggregation_function), 0)
-            run_tasks(tasks, threads=usable_cores())
+            with shown(f"registering {source.path.name}"):
+                tasks = shift_tasks(source, new, placements, aggregate(aggregation_function), 0)
+                run_tasks(tasks, threads=usable_cores())
         except BaseException:  # the user's function may raise anything, also an interrupt
             remove_tree(target)
             raise
@@ -150,12 +152,13 @@ def apply_registration_to_image(
     well = Well.read(plate, path.parent.parent.name, path.parent.name)
     well.check_inside()
     image = well.image(path.name)
-    request = RegistrationRequest(
-        registered_roi_table, reference_acquisition, interpolation, overwrite_input
-    )
+    request = _request(registered_roi_table, reference_acquisition, interpolation, overwrite_input)
     remedy = "No image is lost: check free space and permissions, then call again to go on."
     with system_errors(SwapError, f"{path}: the file system refused", remedy):
-        register_image(image, request, threads=threads or usable_cores(), planning=well_lock(well))
+        with shown(f"registering {image.name}"):
+            register_image(
+                image, request, threads=threads or usable_cores(), planning=well_lock(well)
+            )
         with well_lock(well):
             copy_tables(image, request)
             if not overwrite_input:
@@ -164,3 +167,28 @@ def apply_registration_to_image(
             swap_image(image, request)
             discard_backup(image, request)
     return {"image_list_updates": [{"zarr_url": zarr_url}]}
+
+
+def _request(
+    registered_roi_table: str,
+    reference_acquisition: int,
+    interpolation: Interpolation,
+    overwrite_input: bool,
+) -> RegistrationRequest:
+    """The request of a call: what is wrong with it is said of arguments, not of keys of a config.
+
+    Raises
+    ------
+    ConfigError
+        If a value cannot be used.
+    """
+    try:
+        return RegistrationRequest(
+            registered_roi_table, reference_acquisition, interpolation, overwrite_input
+        )
+    except ConfigError as error:
+        faults = [
+            fault.replace("registration.roi_table", "registered_roi_table", 1)
+            for fault in map(str, error.args)
+        ]
+        raise ConfigError(*(fault.removeprefix("registration.") for fault in faults)) from None

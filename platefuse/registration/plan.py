@@ -122,9 +122,9 @@ def _read_registered(image: WellImage, name: str) -> Table:
     if not is_node(table_path(image.live, name)):
         raise TableError(
             f"{image.live}: there is no table {name!r}, expected the registered ROIs in it; its "
-            f"tables are {sorted(table_names(image.live))}. Name the registered table under "
-            "registration.roi_table, or set registration.measure.enabled: true to measure the "
-            "shifts."
+            f"tables are {sorted(table_names(image.live))}. Give the name of the registered "
+            "table (registration.roi_table in a config), or let a run measure the shifts "
+            "(registration.measure.enabled: true)."
         )
     return read_table(image.live, name)
 

@@ -179,7 +179,7 @@ def shift_tasks(
     source = Source(StoredArray.open(image.level_paths[0]), flat_field)
     views = [_view(source, p, order) for p in placements if not p.dst.empty]
     levels = [StoredArray.open(path, mode="r+", durable=durable) for path in new.level_paths]
-    yield from view_tasks(views, Target(levels, new.factors, downsample), Paint("last"))
+    return view_tasks(views, Target(levels, new.factors, downsample), Paint("last"))
 
 
 def _view(source: Source, placement: Placement, order: int) -> ShiftedView:

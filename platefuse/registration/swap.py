@@ -180,15 +180,15 @@ def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
     if done_record(target, request) is None:
         if target.exists():
             raise SwapError(
-                f"{target} exists and was not written by platefuse. Move it away, or set "
-                "`registration.overwrite_input: true`."
+                f"{target} exists and was not written by platefuse. Move it away, or let the new "
+                "image replace the original (`overwrite_input`)."
             )
         if done_record(image.staged, request) is None:
             raise RecordError(
                 f"{image.live}: no complete staged image at {image.staged}. Run `register_image` "
                 "and `copy_tables` for this image first (the workflow does)."
             )
-        _check_filesystem(image.staged, well.path)
+        check_filesystem(image.staged, well.path)
         flush_filesystem(image.staged)
         image.staged.rename(target)
         flush_folder(well.path)
@@ -219,7 +219,7 @@ def _remove_backup(image: WellImage) -> None:
 
 def _exchange(image: WellImage) -> None:
     live, staged, backup = image.live, image.staged, image.backup
-    _check_filesystem(staged, live if live.exists() else live.parent)
+    check_filesystem(staged, live if live.exists() else live.parent)
     flush_filesystem(staged)
     if live.exists() and exchange(live, staged):
         staged.rename(backup)
@@ -256,7 +256,14 @@ def _is_image(folder: Path) -> bool:
     return True
 
 
-def _check_filesystem(staged: Path, live: Path) -> None:
+def check_filesystem(staged: Path, live: Path) -> None:
+    """Check that one folder can replace another in one step.
+
+    Raises
+    ------
+    SwapError
+        If they are on different filesystems.
+    """
     if not same_filesystem(staged, live):
         raise SwapError(
             f"{staged} and {live} are on different filesystems, so one cannot replace the other in "

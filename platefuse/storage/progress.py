@@ -17,6 +17,7 @@ from threading import Lock
 from typing import TextIO
 
 _SECONDS_BETWEEN = 0.1
+_SECONDS_BEFORE = 0.5  # what is done sooner needs no bar
 _CLEAR_LINE = "\r\x1b[K"
 
 
@@ -89,7 +90,7 @@ class Bar:
         self._stream, self._lock = stream, Lock()
         self._draws = is_terminal(stream)
         self._begun = time.monotonic()
-        self._drawn = 0.0
+        self._drawn = self._begun + _SECONDS_BEFORE - _SECONDS_BETWEEN
 
     def restart(self, label: str, total: int, unit: str) -> None:
         """Begin another kind of work."""
@@ -106,7 +107,7 @@ class Bar:
         """Count one more thing as done."""
         with self._lock:
             self.done += 1
-        self.draw(now=self.done >= self.total)
+        self.draw(now=False)
 
     def draw(self, *, now: bool = True) -> None:
         """Draw the bar, if there is a terminal; unless `now`, a few times a second at most."""

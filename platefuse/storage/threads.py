@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from threading import Event, Lock
 from typing import Any, TypeVar
 
+from platefuse.storage import progress
+
 T = TypeVar("T")
 
 Task = Callable[[], object]
@@ -31,6 +33,7 @@ def run_tasks(tasks: Iterator[Task], threads: int) -> None:
         with calls_in_this_thread():
             for task in tasks:
                 task()
+                progress.step()
         return
     lock, failed = Lock(), Event()
 
@@ -43,6 +46,7 @@ def run_tasks(tasks: Iterator[Task], threads: int) -> None:
                     if task is None:
                         return
                     task()
+                    progress.step()
             except BaseException:  # also an interrupt stops the other threads
                 failed.set()
                 raise

@@ -14,10 +14,14 @@ from platefuse.errors import PlateError
 from platefuse.ngff.plate import Plate, Well
 from platefuse.ngff.positions import read_position_table
 from platefuse.workflow.bad_wells import BAD, SKIPPED, BadWell, describe, read_list, write_list
-from platefuse.workflow.config import Config, read_config, read_yaml
+from platefuse.workflow.config import Config, read_config
+from platefuse.workflow.config_text import read_yaml
 from platefuse.workflow.plates import Findings, Wells, find_bad_wells, open_plates
 from platefuse.workflow.receipts import WellKey
 from platefuse.workflow.warnings import some_of
+
+_IMAGES_OF_DRY_RUNS = 200
+"""So many images are checked in a dry run: it takes about 5 s."""
 
 _REMEDY = "Repair these wells, or set on_bad_well: skip to process the others."
 _REMEDY_ALL = "No well of the plate is left: repair them, or take the plate out of the config."
@@ -51,16 +55,44 @@ def wells_of_run(config: Config, plates: Mapping[str, Plate], *, is_dry: bool) -
     ------
     PlateError
         If a well cannot be processed and none may be left out, or if a plate has no well to
-        process. With `on_bad_well: stop` only the metadata of the wells are read here.
+        process. With `on_bad_well: stop` only the metadata of the wells are read here, unless the
+        run is dry and small: nothing else would check the rest.
     """
     _check_files(config)
     wells = Wells(config, plates)
     found = find_bad_wells(wells, None if config.on_bad_well == "stop" else _check_of(config))
-    return _good_wells(config, plates, wells, found, is_dry=is_dry)
+    good = _good_wells(config, plates, wells, found, is_dry=is_dry)
+    if is_dry and not list(dry_run_notes(config, good)):
+        list(check_run(config, plates, good, is_dry=True))
+    return good
 
 
-def check_run(config: Config, plates: Mapping[str, Plate], wells: Wells) -> Iterator[str]:
+def dry_run_notes(config: Config, wells: Wells) -> Iterator[str]:
+    """What a dry run does not tell, because to check it would take long."""
+    images = sum(len(well.images) for well in wells.values())
+    if config.on_bad_well == "stop" and images > _IMAGES_OF_DRY_RUNS:
+        yield (
+            "This dry run has read the metadata of the wells only. Tables, images and what fusion "
+            "would replace are checked before the first job, or now by `platefuse check` with the "
+            "same config."
+        )
+
+
+def check_run(
+    config: Config, plates: Mapping[str, Plate], wells: Wells, *, is_dry: bool = False
+) -> Iterator[str]:
     """Check everything that jobs will read or write, before the first of them.
+
+    Parameters
+    ----------
+    config : Config
+        The config.
+    plates : mapping of str to Plate
+        Its plates.
+    wells : Wells
+        The wells to process.
+    is_dry : bool
+        Whether nothing may be written.
 
     Yields
     ------
@@ -78,7 +110,7 @@ def check_run(config: Config, plates: Mapping[str, Plate], wells: Wells) -> Iter
     check_channels(config, wells)
     if config.on_bad_well == "stop":
         found = find_bad_wells(wells, _check_of(config))
-        wells = _good_wells(config, plates, wells, found, is_dry=False)
+        wells = _good_wells(config, plates, wells, found, is_dry=is_dry)
     yield from warnings_of(config, plates, wells)
     yield from some_of(wells.odd)
 

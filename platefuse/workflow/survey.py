@@ -17,10 +17,10 @@ from platefuse.fusion.layer_reader import field_positions, read_image
 from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Image
 from platefuse.ngff.layout import InputOptions, LayoutName, by_acquisition, choose_layout
-from platefuse.ngff.metadata import V3, Format
+from platefuse.ngff.metadata import V3, Format, is_node
 from platefuse.ngff.paths import entries
 from platefuse.ngff.plate import Plate, Well, WellImage
-from platefuse.tables.table import has_boxes, read_table, table_names
+from platefuse.tables.table import has_boxes, read_table, table_names, table_path
 
 _LOOKED_AT = 3
 """Number of wells whose images are looked at."""
@@ -110,7 +110,9 @@ def survey_plate(path: str | Path) -> Survey:
     tables = _common_tables(sample)
     tile_table = _tile_table(sample[0].images[0], tables)
     table = tile_table or _STANDARD_TABLE
-    layout = choose_layout(sample[0], InputOptions(), table, lambda _: tile_table is not None)
+    layout = choose_layout(
+        sample[0], InputOptions(), table, lambda image: is_node(table_path(image.live, table))
+    )
     images, others = _chosen_images(wells) if layout.name == "mosaic" else (None, ())
     found = _images_of(sample, images)
     if layout.name == "fields":

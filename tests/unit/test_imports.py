@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "ngff": _BASE | {"storage"},
     "tables": _DISK,
     "records": _DISK,
-    "engine": _BASE | {"storage.memory", "storage.threads"},
+    "engine": _BASE | {"storage.memory", "storage.progress", "storage.threads"},
     "illumination": _WELL,
     "registration": _RAW,
     "fusion": _RAW,

@@ -13,7 +13,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from platefuse.errors import PlatefuseError
 from platefuse.workflow.config import read_config, settings_of
-from platefuse.workflow.planning import wells_of_job, wells_of_run
+from platefuse.workflow.planning import dry_run_notes, wells_of_job, wells_of_run
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.receipts import NAME, Receipts
 from platefuse.workflow.resources import JobResources
@@ -28,12 +28,17 @@ wildcard_constraints:
     part=r"[0-9]+",
 
 
+# Not `workflow.dryrun`, which is false until the rules have been read.
+IS_DRY = workflow.output_settings.dryrun
+
 try:
     CONFIG = read_config(config, workflow.configfiles)
     # `snakemake --lint` looks at the rules alone; it works where no plate is.
     PLATES = {} if "--lint" in sys.argv else open_plates(CONFIG)
     if workflow.is_main_process:
-        WELLS = wells_of_run(CONFIG, PLATES, is_dry=workflow.dryrun)
+        WELLS = wells_of_run(CONFIG, PLATES, is_dry=IS_DRY)
+        for note in dry_run_notes(CONFIG, WELLS) if IS_DRY else ():
+            logger.warning(note)
     else:
         WELLS = wells_of_job(CONFIG, PLATES)
 except PlatefuseError as error:

@@ -746,3 +746,22 @@ def test_chunks_that_stay_where_they_are_are_not_encoded_again(
 
 def chunk_files(level: Path) -> list[Path]:
     return [path for path in level.rglob("*") if path.is_file() and path.name.isdigit()]
+
+
+def test_messages_are_about_arguments_and_not_about_a_config(small_plate: ExamplePlate) -> None:
+    image = small_plate.path / "B" / "03" / "1"
+    with pytest.raises(PlatefuseError) as caught:
+        apply_registration_to_image(
+            zarr_url=str(image),
+            registered_roi_table="",
+            reference_acquisition=-1,
+            interpolation="cubi",  # type: ignore[arg-type]
+        )
+    names = [line.partition(" is ")[0] for line in str(caught.value).splitlines()]
+    assert names == ["registered_roi_table", "reference_acquisition", "interpolation"]
+    with pytest.raises(PlatefuseError, match="Set `reference_acquisition` to one of them"):
+        apply_registration_to_image(
+            zarr_url=str(image),
+            registered_roi_table="registered_FOV_ROI_table",
+            reference_acquisition=9,
+        )

@@ -33,52 +33,12 @@ from platefuse.registration.swap import (
 )
 from platefuse.storage.files import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
-from tests.records import COPIED, registration_record
+from tests.records import registration_record
+from tests.swap_well import REQUEST, content, make_image, make_well, put, tree
 
-REQUEST = RegistrationRequest("registered_FOV_ROI_table")
 BESIDE = RegistrationRequest("registered_FOV_ROI_table", overwrite_input=False)
 OTHER = RegistrationRequest("registered_well_ROI_table")
 ROOT = Path(__file__).parents[3]
-
-
-def make_image(path: Path, content: str, request: RegistrationRequest | None = None) -> None:
-    """The least that counts as an image; with a complete record if it is registered."""
-    (path / "0" / "0").mkdir(parents=True)
-    (path / "0" / "0" / "0").write_text(content)
-    (path / "0" / ".zarray").write_text('{"shape": [8, 8], "dtype": "|u1", "zarr_format": 2}')
-    (path / ".zgroup").write_text('{"zarr_format": 2}')
-    scale = {"coordinateTransformations": [{"type": "scale", "scale": [1, 1]}]}
-    entry = {"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "0", **scale}]}
-    (path / ".zattrs").write_text(json.dumps({"multiscales": [entry]}))
-    if request is not None:
-        (path / "tables" / "t").mkdir(parents=True)
-        registration_record(identity=request.identity, tables={"t": COPIED}).write(path)
-
-
-def make_well(root: Path, images: tuple[str, ...] = ("0",)) -> Well:
-    folder = root / "p.zarr" / "B" / "03"
-    folder.mkdir(parents=True)
-    entries = [{"path": path, "acquisition": int(path)} for path in images]
-    (folder / ".zattrs").write_text(json.dumps({"well": {"images": entries}}))
-    (folder / ".zgroup").write_text('{"zarr_format": 2}')
-    return Well.read(root / "p.zarr", "B", "03")
-
-
-def content(image: Path) -> str | None:
-    """What an image shows; None if it is not there or not whole."""
-    whole = all((image / name).is_file() for name in ("0/.zarray", ".zattrs", "0/0/0"))
-    return (image / "0" / "0" / "0").read_text() if whole else None
-
-
-def tree(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
-
-
-def put(well: Well, live: str, staged: str, backup: str) -> None:
-    places = {well.path / "0": live, well.staging / "0": staged, well.image("0").backup: backup}
-    for path, what in places.items():
-        if what != "absent":
-            make_image(path, what, REQUEST if what == "new" else None)
 
 
 @pytest.fixture(params=["exchange", "two renames"])

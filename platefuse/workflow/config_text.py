@@ -1,0 +1,90 @@
+"""Read the YAML of a config; what is wrong with the text is told with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import yaml
+
+from platefuse.errors import ConfigError
+
+
+def read_yaml(file: Path) -> Mapping[str, object]:
+    """The content of a config file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is not a mapping.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{file}: there is no such config in {file.absolute().parent}. Type the command in the "
+            "folder of the config, give its path, or write one with `platefuse init PLATE`."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{file} cannot be read: {error}. Expected a YAML file in UTF-8, such as "
+            "`platefuse init PLATE` writes."
+        ) from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(_syntax_fault(file, text, error)) from error
+    if not isinstance(content, Mapping):
+        raise ConfigError(
+            f"{file} holds {_short(content)}; expected a mapping of keys, for example\n"
+            "plates:\n  screen: /data/screen.zarr"
+        )
+    return content
+
+
+def _syntax_fault(file: Path, text: str, error: yaml.YAMLError) -> str:
+    """A message for what is no YAML: where it is, the line itself, and what to look for."""
+    remedy = (
+        "Look there and in the line above: keys of one level begin in the same column; indent "
+        "with spaces, not tabs; a space follows each colon; text that holds `: ` or ` #` or begins "
+        "with a sign is in quotes; every bracket and quote is closed."
+    )
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:  # a character that YAML does not have
+        return f"{file} is not YAML: {error}. Remove the character."
+    # At the end of the file the mark is behind the last line.
+    lines = text.splitlines() or [""]
+    number = min(mark.line, len(lines) - 1)
+    shown = lines[number].replace("\t", " ")  # so that the arrow is under its place
+    column = mark.column if number == mark.line else len(shown)
+    problem = getattr(error, "problem", None) or "not YAML"
+    return (
+        f"{file}, line {number + 1}, column {column + 1}: {problem}\n"
+        f"  {shown}\n  {' ' * column}^\n{remedy}"
+    )
+
+
+def _short(content: object) -> str:
+    text = repr(content)
+    return text if len(text) < 80 else f"{text[:80]} …"
+
+
+def repeated_keys(file: str | Path) -> Iterator[str]:
+    """Sentences for the keys that occur twice in a file: YAML takes the last one silently."""
+    pending = [("config", yaml.compose(Path(file).read_text(), Loader=yaml.SafeLoader))]
+    while pending:
+        above, node = pending.pop(0)
+        if isinstance(node, yaml.SequenceNode):
+            pending += [(above, item) for item in node.value]
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            name, line = f"{above}.{key.value}", key.start_mark.line + 1
+            if key.value in lines:
+                yield (
+                    f"{file}: {name} is in line {lines[key.value]} and again in line {line}, and "
+                    "only the last would count. Remove one, or give it another name."
+                )
+            lines[key.value] = line
+            pending.append((name, value))

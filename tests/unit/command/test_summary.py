@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from platefuse.command.progress import Progress
+from platefuse.command.summary import Flagged, PlateResult, plate_results, read_flagged, summary
+from platefuse.workflow.config import read_config
+from tests.conftest import ExamplePlate
+from tests.events import failed, finished, planned, progress_of, started
+
+NOTHING = PlateResult("screen", 4, 0, 0, (), Path("results/screen"), None, None)
+AGAIN = "platefuse run my.yaml"
+
+
+def lines(progress: Progress, *plates: PlateResult, interrupted: bool = False) -> list[str]:
+    return list(summary(progress, plates, seconds=75.4, again=AGAIN, interrupted=interrupted))
+
+
+def test_a_run_that_did_everything() -> None:
+    wells = [(n, f"B/0{n}") for n in range(1, 5)]
+    events = [e for n, well in wells for e in (started(n, "fuse_well", well), finished(n))]
+    plate = replace(NOTHING, fused=Path("a_fused.zarr"), report=Path("results/screen/report.html"))
+    assert lines(progress_of(planned(fuse_well=4), *events), plate) == [
+        "4 of 4 wells done, 4 of them in this run (0:01:15).",
+        "plate screen:",
+        "  fused plate: a_fused.zarr",
+        "  report:      results/screen/report.html",
+    ]
+
+
+def test_a_second_run() -> None:
+    progress = Progress(is_up_to_date=True)
+    assert lines(progress, NOTHING) == [
+        "4 of 4 wells done, by runs before: nothing was left to do."
+    ]
+
+
+def test_failed_and_left_out_wells(tmp_path: Path) -> None:
+    log = tmp_path / "fuse_well.log"
+    log.write_text("2026-11-29 10:00:01,001 ERROR no such level\n")
+    progress = progress_of(
+        planned(fuse_well=3), started(1, "fuse_well", "B/01"), finished(1),
+        started(2, "fuse_well", "B/02", log=log), failed(2),
+    )  # fmt: skip
+    assert lines(progress, replace(NOTHING, absent=2, skipped=1)) == [
+        "2 of 4 wells done, 1 of them in this run (0:01:15).",
+        "plate screen:",
+        "  failed:      1 well",
+        "    B/02: fuse_well: no such level",
+        f"      log: {log}",
+        "  left out:    2 wells listed by the plate and absent",
+        "  left out:    1 well skipped; results/screen/skipped.tsv says why",
+        f"Next: remove the cause. The same command then does what is left: {AGAIN}",
+    ]
+
+
+def test_many_failures_are_counted() -> None:
+    events = [e for n in range(12) for e in (started(n, "fuse_well", f"B/{n}"), failed(n))]
+    found = lines(progress_of(planned(fuse_well=12), *events), replace(NOTHING, present=12))
+    assert "  failed:      12 wells" in found
+    assert "    and 2 more" in found
+    assert sum("its log does not say why" in line for line in found) == 10
+
+
+def test_an_interrupted_run_says_how_to_continue() -> None:
+    progress = progress_of(planned(fuse_well=4), started(1, "fuse_well", "B/01"), finished(1))
+    first, *_, last = lines(progress, NOTHING, interrupted=True)
+    assert first == "1 of 4 wells done, 1 of them in this run (0:01:15)."
+    assert last == f"Stopped. What is done is kept; the same command continues: {AGAIN}"
+
+
+def test_flagged_wells_are_named_the_bad_ones_first(tmp_path: Path) -> None:
+    file = tmp_path / "quality_wells.tsv"
+    assert read_flagged(file) == []
+    rows = [("B/01", "good", ""), ("B/02", "look", "focus"), ("B/03", "bad", 'shift "2 px"')]
+    text = "".join(f"screen\t{w}\t{v}\t{r}\n" for w, v, r in rows)
+    file.write_text(f"plate\twell\tverdict\treasons\n{text}")
+    flagged = read_flagged(file)
+    assert flagged == [Flagged("B/03", "bad", 'shift "2 px"'), Flagged("B/02", "look", "focus")]
+    found = lines(Progress(is_up_to_date=True), replace(NOTHING, flagged=tuple(flagged)))
+    assert found[-1] == '  look at:     B/03 (shift "2 px"), B/02 (focus)'
+
+
+def test_results_of_a_plate_are_read_from_disk(small_plate: ExamplePlate, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    config = read_config(
+        {
+            "plates": {"screen": str(small_plate.path)},
+            "results": str(results),
+            "on_bad_well": "skip",
+        }
+    )
+    folder = results / "screen"
+    (plate,) = plate_results(config)
+    assert plate == PlateResult("screen", 2, 0, 0, (), folder, None, None)
+    folder.mkdir(parents=True)
+    (folder / "skipped.tsv").write_text("well\treason\nB/03\tno table\n")
+    (folder / "report.html").touch()
+    fused = small_plate.path.with_name(f"{small_plate.path.stem}_fused.zarr")
+    fused.mkdir()
+    (plate,) = plate_results(config)
+    assert plate == PlateResult("screen", 1, 0, 1, (), folder, fused, folder / "report.html")

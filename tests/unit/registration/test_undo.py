@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from platefuse.errors import PlatefuseError, SwapError
+from platefuse.ngff.paths import staging_root
+from platefuse.ngff.plate import Well
+from platefuse.registration import undo
+from platefuse.registration.swap import discard_backups, swap_image
+from platefuse.registration.undo import undo_well
+from tests.swap_well import REQUEST, content, make_image, make_well, put, tree
+
+ROOT = Path(__file__).parents[3]
+STATES = list(itertools.product(("absent", "old", "new"), repeat=3))
+
+
+@pytest.fixture(params=["exchange", "renames"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """With the exchange, and on a filesystem that has none."""
+    if request.param == "renames":
+        monkeypatch.setattr(undo, "exchange", lambda one, other: False)
+    return str(request.param)
+
+
+def places(well: Well) -> list[str | None]:
+    image = well.image("0")
+    return [content(path) for path in (image.live, image.staged, image.backup)]
+
+
+@pytest.mark.parametrize("state", STATES, ids="-".join)
+def test_from_every_state_the_original_is_put_back_or_nothing_is_changed(
+    tmp_path: Path, state: tuple[str, str, str], way: str
+) -> None:
+    well = make_well(tmp_path)
+    put(well, *state)
+    live, staged, backup = state
+    before = places(well)
+    done = None
+    with contextlib.suppress(PlatefuseError):
+        done = undo_well(well)
+    is_exchanged = live == "new" and staged == "old" and backup == "absent"
+    has_original = backup == "old" or is_exchanged
+    if live == "old":
+        assert done == []
+        assert places(well)[0] == "old"
+    elif has_original:
+        assert done == ["0"]
+        now, in_staging, kept = places(well)
+        assert now == "old"
+        assert "new" not in (in_staging, kept)
+    else:
+        assert done is None
+        assert places(well) == before
+    if "old" in before:  # an original is never lost
+        assert "old" in places(well)
+    if done is not None:
+        assert undo_well(well) == []
+
+
+def test_a_swap_and_its_undo_leave_the_well_as_it_was(tmp_path: Path, way: str) -> None:
+    well = make_well(tmp_path, ("0", "1"))
+    for name in "01":
+        make_image(well.path / name, f"old {name}")
+    before = tree(tmp_path)
+    for name in "01":
+        make_image(well.staging / name, f"new {name}", REQUEST)
+        swap_image(well.image(name), REQUEST)
+    discard_backups(well, REQUEST, keep_originals=True)
+    assert [content(well.path / name) for name in "01"] == ["new 0", "new 1"]
+    assert undo_well(well) == ["0", "1"]
+    assert [content(well.path / name) for name in "01"] == ["old 0", "old 1"]
+    assert tree(tmp_path) == before
+
+
+def test_one_missing_original_leaves_the_whole_well(tmp_path: Path, way: str) -> None:
+    well = make_well(tmp_path, ("0", "1"))
+    for name in "01":
+        make_image(well.path / name, f"new {name}", REQUEST)
+    make_image(well.image("0").backup, "old 0")
+    before = tree(tmp_path)
+    with pytest.raises(SwapError, match=r"03/1: the image is registered, .* was not kept"):
+        undo_well(well)
+    assert tree(tmp_path) == before
+
+
+def test_an_original_that_cannot_be_read_is_not_put_back(tmp_path: Path, way: str) -> None:
+    well = make_well(tmp_path)
+    put(well, "new", "absent", "old")
+    (well.image("0").backup / ".zattrs").write_text("{")
+    with pytest.raises(PlatefuseError, match="broken JSON"):
+        undo_well(well)
+    assert content(well.path / "0") == "new"
+
+
+def test_a_well_that_is_not_registered_is_left_alone(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    put(well, "old", "absent", "absent")
+    before = tree(tmp_path)
+    assert undo_well(well) == []
+    assert tree(tmp_path) == before
+    assert not staging_root(well.plate).exists()
+
+
+SCRIPT = """
+import ctypes, os, sys
+from pathlib import Path
+from platefuse.registration import undo
+from platefuse.ngff.plate import Well
+
+# strace counts the calls of each process: so many in vain, and the next is the one to die at.
+libc = ctypes.CDLL(None)
+vain = {
+    "renameat2": lambda: libc.renameat2(-1, b"", -1, b"", 2),
+    "rename": lambda: libc.rename(b"", b""),
+    "fsync": lambda: libc.fsync(-1),
+    "unlinkat": lambda: libc.unlinkat(-1, b"", 0),
+    "rmdir": lambda: libc.rmdir(b""),
+}
+way, last, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+if way == "renames":
+    undo.exchange = lambda one, other: False
+for plate in sorted(folder.iterdir()):
+    child = os.fork()
+    if child == 0:
+        name, number = plate.name.split("_")
+        for _ in range(last - int(number)):
+            vain[name]()
+        undo.undo_well(Well.read(plate / "p.zarr", "B", "03"))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print(plate.name, os.waitstatus_to_exitcode(status), flush=True)
+"""
+CALLS = ("renameat2", "rename", "fsync", "unlinkat", "rmdir")
+
+
+@pytest.mark.strace
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("onward", [False, True], ids=["undone again", "run again"])
+@pytest.mark.parametrize("chosen", ["exchange", "renames"])
+def test_a_kill_at_any_call_can_be_completed_in_both_directions(
+    tmp_path: Path, chosen: str, onward: bool
+) -> None:
+    names = [f"{call}_{number}" for call in CALLS for number in range(1, 10)]
+    for name in names:
+        well = make_well(tmp_path / name, ("0", "1"))
+        for image in "01":
+            make_image(well.path / image, f"new {image}", REQUEST)
+            make_image(well.image(image).backup, f"old {image}")
+    ended = die_at_calls(chosen, tmp_path)
+    assert ended.keys() == set(names)
+    assert set(ended.values()) == {0, -signal.SIGKILL}
+    killed = {name for name, code in ended.items() if code}
+    assert {"rename_1", "rename_2", "rename_3", "rename_4", "fsync_1", "fsync_4"} <= killed
+    assert "unlinkat_1" in killed
+    assert ({"renameat2_1", "renameat2_2"} <= killed) == (chosen == "exchange")
+    seen = set()
+    for name in names:
+        well = Well.read(tmp_path / name / "p.zarr", "B", "03")
+        for image in "01":
+            seen.add(now := content(well.path / image))
+            kept = [content(p) for p in (well.staging / image, well.image(image).backup)]
+            if now is None:  # only in the gap between two renames, and both are still there
+                assert chosen == "renames"
+                assert kept == [f"new {image}", f"old {image}"]
+            assert f"old {image}" in (now, *kept)
+        if onward:
+            run_on(well)
+        else:
+            undo_well(well)
+            assert [content(well.path / image) for image in "01"] == ["old 0", "old 1"]
+            assert not staging_root(well.plate).exists()
+    assert (None in seen) == (chosen == "renames")
+
+
+def run_on(well: Well) -> None:
+    """What the workflow does: it writes the staged images that are missing, and swaps all."""
+    for image in "01":
+        if "old" in (content(well.path / image) or "") and not (well.staging / image).exists():
+            make_image(well.staging / image, f"new {image}", REQUEST)
+        swap_image(well.image(image), REQUEST)
+        assert content(well.path / image) == f"new {image}"
+    discard_backups(well, REQUEST, keep_originals=True)
+    assert [content(well.image(image).backup) for image in "01"] == ["old 0", "old 1"]
+
+
+def die_at_calls(way: str, folder: Path, last: int = 50) -> dict[str, int]:
+    """Undo in each plate of a folder, named after the call to die at; gives the exit codes."""
+    calls = ",".join(CALLS)
+    trace = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={calls}"]
+    inject = ["-e", f"inject={calls}:signal=KILL:when={last}"]
+    script = [sys.executable, "-B", "-c", SCRIPT, way, str(last), str(folder)]
+    done = subprocess.run(
+        [*trace, *inject, *script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = (line.split() for line in done.stdout.splitlines())
+    return {name: int(code) for name, code in lines}

@@ -1,0 +1,245 @@
+"""`platefuse run` with real Snakemake: what it shows, how it ends, and that it can be continued."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import CLONE, Folder, fingerprint
+
+RUN = [sys.executable, "-m", "platefuse.cli", "run"]
+
+
+def environment() -> dict[str, str]:
+    """The package of this clone, also in a working directory elsewhere."""
+    return {**os.environ, "PYTHONPATH": str(CLONE)}
+
+
+def run(folder: Folder, *options: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [*RUN, *(options or ("config.yaml",))]
+    return subprocess.run(
+        command, cwd=cwd or folder.path, env=environment(), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def test_a_run_from_another_folder(fresh: Folder, tmp_path: Path) -> None:
+    """Paths of the config start where the command is typed, wherever the config is."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (fresh.path / "config.yaml").rename(elsewhere / "my.yaml")
+    done = run(fresh, "../elsewhere/my.yaml", "--cores", "2")
+    assert done.returncode == 0, done.stderr
+    fresh.assert_exact()
+    out = done.stdout.splitlines()
+    assert re.fullmatch(r"2 of 2 wells done, 2 of them in this run \(0:\d\d:\d\d\)\.", out[0])
+    assert out[1:] == ["plate tiny:", "  fused plate: tiny_fused.zarr"]
+    assert done.stderr.splitlines() == [
+        "tiny B/02 done (1 of 2 wells)", "tiny B/03 done (2 of 2 wells)",
+    ]  # fmt: skip
+    log = (fresh.results.parent / "logs" / "snakemake.log").read_text()
+    assert f"{CLONE}/profiles/default" in log
+    assert "Finished jobid" in log
+    again = run(fresh, "../elsewhere/my.yaml")
+    assert again.stdout.startswith("2 of 2 wells done, by runs before: nothing was left to do.\n")
+
+
+def test_a_terminal_gets_a_bar(done: Folder) -> None:
+    shutil.rmtree(done.fused)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*RUN, "config.yaml", "--forcerun", "fuse_well"],
+        cwd=done.path, env={**environment(), "TERM": "xterm"}, stdout=subprocess.PIPE,
+        stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            written += os.read(ours, 1 << 16)
+        except OSError:  # the other end is closed
+            break
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert b"2 of 2 wells done" in out
+    os.close(ours)
+    lines = written.decode().split("\r\x1b[K")
+    assert any(re.match(r"fusing \[-+\] 0/2 wells$", line) for line in lines)
+    assert any(re.match(r"fusing \[#+-+\] 1/2 wells, .* left$", line) for line in lines)
+    assert any(re.match(r"fusing \[#+\] 2/2 wells, \S+$", line) for line in lines)
+    assert lines[-1] == ""  # the last thing that is done with the line is to clear it
+    assert b"Job" not in written
+
+
+def test_a_failing_well_is_told_and_the_others_are_done(fresh: Folder) -> None:
+    fresh.configure(registration={"enabled": False})
+    chunks = [p for p in (fresh.plate / "B" / "02" / "1" / "0").rglob("*") if p.is_file()]
+    for path in chunks:
+        if not path.name.startswith("."):
+            path.write_bytes(b"no chunk")
+    done = run(fresh, "config.yaml", "--keep-going")
+    assert done.returncode == 1
+    out = done.stdout.splitlines()
+    assert out[0].startswith("1 of 2 wells done, 1 of them in this run")
+    assert "  failed:      1 well" in out
+    log = "results/logs/tiny/B/02/fuse_well.log"
+    assert f"      log: {log}" in out
+    assert out[-1] == (
+        "Next: remove the cause. The same command then does what is left: "
+        "platefuse run config.yaml --keep-going"
+    )
+    (told,) = (line for line in out if line.startswith("    B/02: fuse_well: "))
+    reason = told.removeprefix("    B/02: fuse_well: ")
+    assert reason in (fresh.path / log).read_text()
+    assert f"tiny B/02: fuse_well failed: {reason} ({log})" in done.stderr.splitlines()
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "plates:\n  tiny: tiny.zarr\nregistration: store: false\n",
+            "config.yaml, line 3, column 20: mapping values are not allowed here\n"
+            "  registration: store: false\n                     ^\n",
+        ),
+        ("plates:\n  tiny: tiny.zarr\nfusions: {}\n", "has unknown keys ['fusions']"),
+        ("plates:\n  tiny: none.zarr\n", "none.zarr: no such plate"),
+    ],
+    ids=["YAML", "key", "plate"],
+)
+def test_a_wrong_config_is_one_message(fresh: Folder, text: str, message: str) -> None:
+    before = fingerprint(fresh.plate)
+    (fresh.path / "config.yaml").write_text(text)
+    done = run(fresh)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("platefuse: ")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "common.smk" not in done.stderr
+    assert fingerprint(fresh.plate) == before
+
+
+def test_what_stops_a_run_before_its_first_job_is_one_message(fresh: Folder) -> None:
+    fresh.configure(registration={"roi_table": "missing_table"})
+    done = run(fresh)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("platefuse: 2 of 2 wells of plate tiny cannot be processed")
+    assert done.stderr.count("\n") == 3
+
+
+def test_options_of_snakemake(fresh: Folder) -> None:
+    wrong = run(fresh, "config.yaml", "--nonsense")
+    assert wrong.returncode == 2
+    assert wrong.stderr == (
+        "platefuse: snakemake: error: unrecognized arguments: --nonsense. "
+        "`snakemake --help` lists its options.\n"
+    )
+    dry = run(fresh, "config.yaml", "--dry-run")
+    assert dry.returncode == 0
+    assert "This was a dry-run" in dry.stdout
+    assert not fresh.results.exists()
+    unlocked = run(fresh, "config.yaml", "--unlock")
+    assert unlocked.returncode == 0
+    assert "Unlocked working directory." in unlocked.stderr
+    changed = run(fresh, "config.yaml", "--config", "results=other", "--until", "register_image")
+    assert changed.returncode == 0, changed.stderr
+    assert (fresh.path / "other" / "logs" / "snakemake.log").is_file()
+    assert not fresh.results.exists()
+
+
+def interrupted(
+    folder: Folder, when: Callable[[], bool], number: int
+) -> subprocess.CompletedProcess[str]:
+    process = subprocess.Popen(
+        [*RUN, "config.yaml"], cwd=folder.path, env=environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while process.poll() is None and not when():
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_in_a_line_and_continues(fresh: Folder, number: int) -> None:
+    log = fresh.results.parent / "logs" / "tiny" / "B" / "02" / "1" / "register_image.log"
+    stopped = interrupted(fresh, log.exists, number)
+    assert stopped.returncode != 0
+    assert stopped.stderr.splitlines()[0] == (
+        "platefuse: stopping; the jobs that are running end first"
+    )
+    assert "Traceback" not in stopped.stderr + stopped.stdout
+    assert stopped.stderr.count("\n") <= 3
+    assert stopped.stdout.splitlines()[-1] == (
+        "Stopped. What is done is kept; the same command continues: platefuse run config.yaml"
+    )
+    assert "failed" not in stopped.stdout
+    done = run(fresh)
+    assert done.returncode == 0, done.stderr
+    fresh.assert_exact()
+
+
+def test_a_lock_of_a_killed_run_is_explained(fresh: Folder) -> None:
+    locks = fresh.path / ".snakemake" / "locks"
+    locks.mkdir(parents=True)
+    (locks / "0.output.lock").write_text("results/tiny/finish_fused_plate.json\n")
+    done = run(fresh)
+    assert done.returncode == 1
+    assert "remove its lock: platefuse run config.yaml --unlock" in done.stderr
+    assert run(fresh, "config.yaml", "--unlock").returncode == 0
+    assert not list(locks.glob("*.lock"))
+
+
+def undo(folder: Folder, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "platefuse.cli", "undo", *arguments]
+    return subprocess.run(
+        command, cwd=folder.path, env=environment(), capture_output=True, text=True, check=False
+    )
+
+
+def test_a_run_is_undone_and_done_again(fresh: Folder) -> None:
+    fresh.configure(registration={"keep_originals": True}, fusion={"enabled": False})
+    before = fingerprint(fresh.plate)
+    fresh.succeed()
+    assert fingerprint(fresh.plate) != before
+    one = undo(fresh, "config.yaml", "B/03")
+    assert one.returncode == 0, one.stderr
+    assert one.stdout.startswith("B/03: the originals of the images 0, 1 are back\n")
+    assert (fresh.results / "B" / "02").is_dir()
+    assert not (fresh.results / "B" / "03").exists()
+    assert undo(fresh, "config.yaml").returncode == 0
+    assert fingerprint(fresh.plate) == before
+    assert not list(fresh.path.glob("*.staging"))
+    assert "nothing to undo" in undo(fresh, "tiny.zarr").stdout
+    fresh.configure()
+    fresh.succeed()
+    fresh.assert_exact()
+    refused = undo(fresh, "tiny.zarr")
+    assert refused.returncode == 1
+    assert "its original was not kept" in refused.stderr
+    fresh.assert_exact()
+
+
+def test_undo_says_what_it_does_not_know(fresh: Folder) -> None:
+    wrong = undo(fresh, "config.yaml", "Z/99")
+    assert wrong.returncode == 1
+    assert wrong.stderr == (
+        "platefuse: There is no well Z/99; expected names such as B/02, B/03.\n"
+    )
+    locks = fresh.path / ".snakemake" / "locks"
+    locks.mkdir(parents=True)
+    (locks / "0.output.lock").touch()
+    assert "remove its lock" in undo(fresh, "config.yaml").stderr
