@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from textwrap import fill
 
 from platefuse import __version__
-from platefuse.command import check, completion, example, init, run, status, undo
+from platefuse.command import check, completion, example, init, report, run, status, undo
 
 _DESCRIPTION = """\
 Register and fuse the acquisitions of multiplexed OME-Zarr plates.
@@ -103,6 +103,16 @@ COMMANDS = (
         "  platefuse undo my_screen.yaml B/03 B/04\n"
         "  platefuse undo /data/screen.zarr",
         undo.add_arguments,
+    ),
+    Command(
+        "report",
+        "write the reports of the plates of a config again",
+        "Judge the wells of the plates of a config by their figures, and write the tables and the "
+        "page of each plate, as the last step of a run does. The wells must have been checked. "
+        "For a look at other thresholds, or while a run goes on.",
+        "  platefuse report my_screen.yaml\n"
+        "  platefuse report my_screen.yaml --output look     into another folder",
+        report.add_arguments,
     ),
     Command(
         "example",

@@ -13,11 +13,15 @@ EVENTS = "PLATEFUSE_EVENTS"
 """Environment variable with the number of the file descriptor that events are written to."""
 
 MEASURING = "measure_well"
-LAST_OF_WELL = ("fuse_well", "publish_registered", "discard_backups", "swap_well", "register_well")
-"""Rules with which a well may end, the last first."""
+WHOLE = "process_well"
+"""The rule of jobs that do all steps of a well."""
+
+LAST_STEPS = ("check_well", "fuse_well", "publish_registered", "discard_backups")
+"""Rules with which a well may end if each step is a job, the last first."""
 
 _SOME_FAILED = "At least one job did not complete successfully."
-_LABELS = {MEASURING: "measuring", "fuse_well": "fusing"}
+_LABELS = {MEASURING: "measuring", "publish_registered": "registering"}
+_LABELS["discard_backups"] = "registering"
 _PROCESS = re.compile("CalledProcessError|RuleException")
 _LOG_LINE = re.compile(r"^\S+ \S+ (ERROR|CRITICAL) (?P<message>.*)$")
 
@@ -152,7 +156,7 @@ class Progress:
         if job is None:
             return None
         self.finished[job.rule] += 1
-        if job.rule != self.last:
+        if job.rule not in self.last:
             return None
         self.wells[job.plate, job.well] = None
         return "well"
@@ -163,26 +167,40 @@ class Progress:
         return bool(self._jobs) or self.is_up_to_date
 
     @property
-    def last(self) -> str | None:
-        """The rule with which a well of this run is done; None if no well is to be done."""
-        return next((rule for rule in LAST_OF_WELL if self.planned[rule]), None)
+    def last(self) -> tuple[str, ...]:
+        """The rules with which the wells of this run are done.
+
+        A run that continues one of the other kind of jobs may have both.
+        """
+        step = next((rule for rule in LAST_STEPS if self.planned[rule]), None)
+        return tuple(rule for rule in (WHOLE, step) if rule and self.planned[rule])
 
     @property
-    def phase(self) -> str | None:
-        """The rule whose jobs are counted now: measuring comes before the rest of all wells."""
+    def phase(self) -> tuple[str, ...]:
+        """The rules whose jobs are counted now: measuring comes before the rest of all wells."""
         if self.finished[MEASURING] < self.planned[MEASURING]:
-            return MEASURING
+            return (MEASURING,)
         return self.last
 
     @property
     def label(self) -> str:
         """The word for `phase`."""
-        return _LABELS.get(self.phase or "", "registering")
+        return _LABELS.get(self.phase[-1] if self.phase else "", "processing")
+
+    @property
+    def done(self) -> int:
+        """Number of jobs of `phase` that are done."""
+        return sum(self.finished[rule] for rule in self.phase)
+
+    @property
+    def to_do(self) -> int:
+        """Number of all jobs of `phase`."""
+        return sum(self.planned[rule] for rule in self.phase)
 
     @property
     def total(self) -> int:
         """Number of wells that this run has to do."""
-        return self.planned[self.last] if self.last else 0
+        return sum(self.planned[rule] for rule in self.last)
 
     def failures(self) -> list[Failure]:
         """The jobs that failed, one for each well or plate: the one whose log says why."""

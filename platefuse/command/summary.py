@@ -18,6 +18,9 @@ from platefuse.workflow.plates import Wells, open_plates
 QUALITY, REPORT = "quality_wells.tsv", "report.html"
 """Names of files in the results of a plate, which are named if they exist."""
 
+FLAGGED = ("bad", "look")
+"""Verdicts of wells that a user should look at, the worst first."""
+
 _SHOWN = 10
 
 
@@ -102,7 +105,7 @@ def plate_results(config: Config) -> list[PlateResult]:
 
 
 def read_flagged(file: Path) -> list[Flagged]:
-    """The wells of a table of verdicts that are not good, the bad ones first; none without it."""
+    """The flagged wells of a table of verdicts, the bad ones first; none without it."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -113,9 +116,9 @@ def read_flagged(file: Path) -> list[Flagged]:
     found = [
         Flagged(row["well"], row["verdict"], row.get("reasons") or "")
         for row in rows
-        if row["verdict"] != "good"
+        if row["verdict"] in FLAGGED
     ]
-    return sorted(found, key=lambda each: each.verdict != "bad")
+    return sorted(found, key=lambda each: FLAGGED.index(each.verdict))
 
 
 def summary(

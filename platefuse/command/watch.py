@@ -124,10 +124,10 @@ class Run:
             self._output.keep(Path(self.config.results, "logs", SNAKEMAKE_LOG))
         if self.interrupted:
             return
-        if bar.label != progress.label and phase is not None:
-            bar.restart(progress.label, progress.planned[phase], "wells")
-        if phase is not None:
-            bar.done = progress.finished[phase]
+        if bar.label != progress.label and phase:
+            bar.restart(progress.label, progress.to_do, "wells")
+        if phase:
+            bar.done = progress.done
         if news == "warning":
             bar.print(f"warning: {progress.warnings[-1]}")
         elif news == "failed":

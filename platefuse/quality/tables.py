@@ -12,6 +12,8 @@ from platefuse.storage.tsv import write_rows
 FIELDS, WELLS, CYCLES = "quality_fields.tsv", "quality_wells.tsv", "quality_cycles.tsv"
 """Names of the files."""
 
+FILES = (FIELDS, WELLS, CYCLES)
+
 _FIELD_FIGURES = {
     "top_px": "first row of the field in the fused image, pixels",
     "left_px": "first column, pixels",

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from platefuse import __version__
 from platefuse.errors import QualityError
+from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
 from platefuse.quality.judge import judge
 from platefuse.quality.model import VERDICTS, CheckedWell, JudgedWell, PlateReport, ReportedPlate
 from platefuse.quality.options import QualityOptions
+from platefuse.quality.tables import FILES as TABLES
 from platefuse.quality.tables import Tables
 from platefuse.records import FieldKey, read_places
 from platefuse.report.figures import write_plate_svgs
@@ -22,10 +26,14 @@ from platefuse.report.page import render
 from platefuse.storage.files import write_text
 from platefuse.storage.typed_json import list_of, object_of
 from platefuse.workflow.bad_wells import SKIPPED, read_reasons
-from platefuse.workflow.config import Config
+from platefuse.workflow.config import Config, settings_of
+from platefuse.workflow.receipts import FIELDS
 
 REPORT = "report.html"
 """Name of the report in the results of a plate."""
+
+CHECKED = "check_well.json"
+"""Name of the receipt with the figures of a well."""
 
 FIGURES = "figures"
 """Name of the folder with the heat maps of the plate."""
@@ -33,6 +41,43 @@ FIGURES = "figures"
 _FLAGGED = ("bad", "look")
 _NAMED = 8
 _LIBRARIES = ("numpy", "scipy", "zarr", "zarrs", "numcodecs", "anndata", "snakemake")
+
+
+def report_plate(config: Config, name: str, plate: Plate, folder: Path) -> ReportedPlate:
+    """Judge the wells of a plate that have been checked so far, and write its report.
+
+    Parameters
+    ----------
+    config : Config
+        The config of the run.
+    name : str
+        Name of the plate in it.
+    plate : Plate
+        The plate.
+    folder : Path
+        Where page, figures and tables are written; `<results>/<plate>`, or another folder.
+
+    Raises
+    ------
+    PlatefuseError
+        If no well has been checked, or a receipt is damaged.
+    """
+    results = Path(config.results, name)
+    receipts = [results / well.name / CHECKED for well in plate.wells]
+    checked = [CheckedWell.read(receipt) for receipt in receipts if receipt.exists()]
+    if not checked:
+        raise QualityError(
+            f"{results}: no well of plate {name} has been checked. Run the workflow first, with "
+            "quality.enabled: true and the same `results`."
+        )
+    places = str(results / FIELDS) if config.registration.measures else None
+    wells = judged_plate(checked, config.quality.options, places)
+    fused = fused_plate_path(plate.path, config.fusion.output)
+    report = plate_report(name, plate, fused, wells, settings_of(config), results)
+    link = os.path.relpath(results, folder)
+    write_plate_svgs(report, folder / FIGURES)
+    write_text(folder / REPORT, render(replace(report, folder=link), results))
+    return write_tables(name, wells, *(str(folder / own) for own in TABLES))
 
 
 def judged_plate(

@@ -10,7 +10,7 @@ from tests.events import error, failed, finished, planned, progress_of, started
 
 def test_a_well_is_done_when_its_last_job_is() -> None:
     progress = progress_of(planned(register_image=4, swap_image=4, discard_backups=2, fuse_well=2))
-    assert (progress.last, progress.total, progress.label) == ("fuse_well", 2, "fusing")
+    assert (progress.last, progress.total, progress.label) == (("fuse_well",), 2, "processing")
     news = [
         progress.take(event)
         for event in (
@@ -32,17 +32,17 @@ def test_without_fusion_another_rule_is_the_last(last: str) -> None:
 
 def test_measuring_is_counted_first() -> None:
     progress = progress_of(planned(measure_well=2, solve_plate=1, fuse_well=2))
-    assert (progress.phase, progress.label) == ("measure_well", "measuring")
+    assert (progress.phase, progress.label) == (("measure_well",), "measuring")
     for number in (1, 2):
         progress.take(started(number, "measure_well", f"B/0{number}"))
         assert progress.take(finished(number)) is None
-    assert (progress.phase, progress.label) == ("fuse_well", "fusing")
+    assert (progress.phase, progress.label) == (("fuse_well",), "processing")
     assert not progress.wells
 
 
 def test_a_plan_without_wells_has_no_bar() -> None:
     progress = progress_of(planned(finish_fused_plate=1, all=1))
-    assert (progress.last, progress.total, progress.phase) == (None, 0, None)
+    assert (progress.last, progress.total, progress.phase) == ((), 0, ())
     assert not progress.has_run
     progress.take(started(1, "finish_fused_plate"))
     assert progress.has_run
@@ -142,3 +142,13 @@ def test_warnings_are_kept() -> None:
         progress.take({"event": "warning", "message": "Warning: 2 wells are absent"}) == "warning"
     )
     assert progress.warnings == ["2 wells are absent"]
+
+
+def test_whole_wells_and_wells_of_steps_are_counted_together() -> None:
+    progress = progress_of(planned(process_well=2, fuse_well=1, check_well=1))
+    assert (progress.last, progress.total, progress.to_do) == (("process_well", "check_well"), 3, 3)
+    for number, rule in enumerate(("process_well", "fuse_well", "check_well")):
+        progress.take(started(number, rule, f"B/0{number}"))
+        progress.take(finished(number))
+    assert progress.done == 2
+    assert list(progress.wells) == [("screen", "B/00"), ("screen", "B/02")]
