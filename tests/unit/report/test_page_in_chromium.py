@@ -53,7 +53,7 @@ def report() -> PlateReport:
 @pytest.fixture(scope="module")
 def written(report: PlateReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    make_pictures(report, folder)
+    make_pictures(report, folder, different=1)
     return write(report, folder)
 
 
@@ -149,7 +149,7 @@ def test_texts_from_files_stay_texts(browser: Any, report: PlateReport, tmp_path
     changed = replace(
         report, plate=bad, fused=bad, wells=(hostile,), left_out=left_out, settings={bad: bad}
     )
-    make_pictures(changed, tmp_path)
+    make_pictures(changed, tmp_path, different=1)
     show(browser, write(changed, tmp_path), "#well=A%2F01")
     shown = bad.replace("\ud800", "?")
     assert console(browser) == []
@@ -444,7 +444,7 @@ def test_pictures_are_flipped_by_the_arrow_keys(browser: Any, written: Path) -> 
 def test_pictures_that_are_not_in_the_page_are_shown_from_their_files(
     browser: Any, report: PlateReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_pictures(report, tmp_path)
+    make_pictures(report, tmp_path, different=1)
     monkeypatch.setattr(page, "PAGE_LIMIT", 0)
     show(browser, write(report, tmp_path), "#well=A%2F02")
     wait_for_well(browser, "A/02")
