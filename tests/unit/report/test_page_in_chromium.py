@@ -163,6 +163,19 @@ def test_texts_from_files_stay_texts(browser: Any, report: PlateReport, tmp_path
     assert js(browser, "return [document.scripts.length, document.images.length]") == [4 + 0, 2]
 
 
+def test_without_scripts_the_overview_is_complete(browser: Any, written: Path) -> None:
+    command = "Emulation.setScriptExecutionDisabled"
+    browser.execute_cdp_cmd(command, {"value": True})
+    try:
+        show(browser, written)
+        assert "need JavaScript" in find(browser, "noscript").text
+        assert len(find_all(browser, "#well-table tbody tr")) == 9
+        signs = [node.text for node in find_all(browser, "#heat .well .sign")]
+        assert sorted(signs) == sorted(["×", "!", "–"])
+    finally:
+        browser.execute_cdp_cmd(command, {"value": False})
+
+
 # ---- maps
 
 
