@@ -154,13 +154,13 @@ CYCLE_COLUMNS: tuple[Column, ...] = (
 """The figures of two acquisitions."""
 
 _TABLES = (
-    "the places come from the registered ROI table `{table}`. Open the well and look at the "
+    "the places come from the registered ROI table `{table}`. Look at the "
     "residual arrows: if they are twice as long as the shift, the table has the opposite sign. "
     "Correct the table, or set `registration.measure.enabled: true`, so that platefuse measures "
     "the shifts."
 )
 _MEASURED = (
-    "open the well and compare before and after. If the shift is larger than "
+    "compare its pictures before and after. If the shift is larger than "
     "`registration.measure.max_shift`, raise it; if the channel shows little in some "
     "acquisitions, choose another `registration.measure.channel`; if the plate is turned, set "
     "`registration.measure.model: rigid`."
@@ -177,8 +177,8 @@ _AGAIN = " Then start the run again."
 
 NEXT_STEPS: Mapping[Flag, str] = MappingProxyType(
     {
-        "unmatched": "little of the field is found again in the reference. Open the well and "
-        "compare before and after: either the tissue changed or was lost between the "
+        "unmatched": "little of the field is found again in the reference. "
+        "Compare its pictures before and after: either the tissue changed or was lost between the "
         "acquisitions, or the shift is far from right. Another `quality.channel` with the same "
         "stain in all acquisitions shows which.",
         "unfocused": "registration cannot repair this. Look at the picture, then acquire the "
