@@ -229,17 +229,18 @@ def headline(counts: Mapping[str, int]) -> str:
     '3 of 8 wells need a look'
     >>> headline({"bad": 0, "look": 0, "empty": 1, "good": 1, "left out": 0})
     'No well is flagged'
+    >>> headline({"bad": 0, "look": 0, "empty": 0, "good": 2, "left out": 0})
+    'Both wells are good'
     """
     checked = sum(n for verdict, n in counts.items() if verdict != "left out")
     flagged = counts["bad"] + counts["look"]
     if not checked:
         return "No well was checked"
     if not flagged:
-        return (
-            f"All {checked} wells are good"
-            if counts["good"] == checked > 1
-            else ("The well is good" if counts["good"] == checked else "No well is flagged")
-        )
+        if counts["good"] < checked:
+            return "No well is flagged"
+        all_of_them = {1: "The well is", 2: "Both wells are"}
+        return f"{all_of_them.get(checked, f'All {checked} wells are')} good"
     if checked == 1:
         return "The well needs a look"
     return f"{flagged} of {checked} wells {'needs' if flagged == 1 else 'need'} a look"

@@ -22,7 +22,7 @@ PICTURES = 8  # of a well: four of each acquisition that is compared
 
 def write(report: PlateReport, folder: Path, size: int = 1000) -> None:
     for well in report.wells:
-        (folder / well.checked.well).mkdir(parents=True)
+        (folder / well.checked.well / "pictures").mkdir(parents=True)
         for picture in well.checked.pictures:
             (folder / well.checked.well / picture.file).write_bytes(b"x" * size)
 
@@ -60,7 +60,7 @@ def test_pictures_are_embedded_while_there_is_room(tmp_path: Path, count: int) -
 def test_missing_pictures_are_counted(tmp_path: Path) -> None:
     report = make_report(SPEC)
     write(report, tmp_path)
-    for file in (tmp_path / "A/01").iterdir():
+    for file in (tmp_path / "A/01/pictures").iterdir():
         file.unlink()
     embedded = embed(report, tmp_path, 10**9)
     assert (len(embedded.uris), embedded.linked, embedded.missing) == (3 * PICTURES, 0, PICTURES)

@@ -408,6 +408,28 @@ def test_a_well_has_its_cycles_and_fields(browser: Any, written: Path, report: P
     assert misplaced[10:12] == ["+4.60", "−2.10"]
 
 
+def test_zero_has_no_sign(browser: Any, report: PlateReport, tmp_path: Path) -> None:
+    (well, *_) = report.wells
+    small = replace(
+        well.fields[-1].figures,
+        residual_px=(-0.004, 0.004),
+        before=-0.0004,
+        shift_px=(0.005, -0.006),
+    )
+    field = replace(well.fields[-1], figures=small)
+    changed = replace(well, fields=(field,), figures={"before": -0.0004})
+    show(browser, write(replace(report, wells=(changed,)), tmp_path), "#well=A%2F01")
+    wait_for_well(browser, "A/01")
+    row = find_all(browser, ".field-table tbody td")
+    texts = dict(zip([c.title for c in FIELD_COLUMNS[1:]], [c.text for c in row], strict=True))
+    assert (texts["Residual y"], texts["Residual x"]) == ("0.00", "0.00")
+    assert (texts["Shift y"], texts["Shift x"]) == ("+0.01", "−0.01")
+    assert texts["Correlation before"] == "0.000"
+    choose(browser, "#figure", str(FIGURES.index("before")))
+    label = find(browser, "#heat .well").get_attribute("aria-label")
+    assert label == "A/01: Correlation before 0.000, good"
+
+
 def test_the_table_of_fields_sorts_and_filters(browser: Any, written: Path) -> None:
     show(browser, written, "#well=A%2F02")
     wait_for_well(browser, "A/02")

@@ -71,6 +71,11 @@ def test_halves_are_rounded_away_from_zero_as_the_page_does() -> None:
     assert write_value(0.0005, "share") == "0.05 %"
 
 
+def test_zero_has_no_sign() -> None:
+    assert write_value(-0.0004, "number") == "0.000"
+    assert write_value(-0.0, "count") == "0"
+
+
 @given(FINITE)
 def test_a_shortened_value_is_close_and_is_shortened_once(value: float) -> None:
     short = significant(value)
