@@ -247,7 +247,7 @@ def _pictures(spec: Spec, name: str) -> list[Picture]:
         }
         for kind, text in texts.items():
             size = (512, 512) if kind in ("overlay", "fields") else (400, 400)
-            found.append(Picture(kind, a, f"{kind}_{a}.webp", text, size))  # type: ignore[arg-type]
+            found.append(Picture(kind, a, f"pictures/{kind}_{a}.webp", text, size))  # type: ignore[arg-type]
     return found
 
 
@@ -255,12 +255,11 @@ def make_pictures(report: PlateReport, folder: Path, *, different: int = 8) -> N
     """Write the pictures of a report; wells beyond the first few have those of another well."""
     drawn: dict[tuple[int, int, str, bool], Path] = {}
     for index, well in enumerate(report.wells):
-        target = folder / well.checked.well
-        target.mkdir(parents=True, exist_ok=True)
         bad = {f.figures.acquisition for f in well.fields if "misplaced" in f.flags}
         for p in well.checked.pictures:
             key = (index % different, p.acquisition % 4, p.kind, p.acquisition in bad)
-            file = target / p.file
+            file = folder / well.checked.well / p.file
+            file.parent.mkdir(parents=True, exist_ok=True)
             if key in drawn:
                 file.hardlink_to(drawn[key])
                 continue

@@ -75,9 +75,14 @@ class Layout:
         return self.font_size * max(2, *(len(n) for n in ("", "", *self.rows)))
 
     @property
+    def dense(self) -> bool:
+        """Whether wells are drawn so small that signs and names are larger than usual."""
+        return len(self.columns) > 24
+
+    @property
     def font_size(self) -> int:
         """Size of the names of rows and columns: larger on plates that are drawn smaller."""
-        return 14 if len(self.columns) <= 24 else 22
+        return 22 if self.dense else 14
 
     @property
     def shown_width(self) -> int:

@@ -121,9 +121,9 @@ def write_value(value: float | None, kind: Kind) -> str:
 
 
 def _fixed(value: float, decimals: int) -> str:
-    """As JavaScript's ``toFixed``, which rounds halves away from zero."""
-    step = Decimal(1).scaleb(-decimals)
-    return str(Decimal(value).quantize(step, ROUND_HALF_UP))
+    """As JavaScript's ``toFixed``, which rounds halves away from zero; no sign before 0."""
+    rounded = Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    return str(abs(rounded) if rounded == 0 else rounded)
 
 
 def significant(value: float | None, digits: int = 4) -> float | int | None:

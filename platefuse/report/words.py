@@ -154,19 +154,19 @@ CYCLE_COLUMNS: tuple[Column, ...] = (
 """The figures of two acquisitions."""
 
 _TABLES = (
-    "The places come from the registered ROI table `{table}`. Open the well and look at the "
+    "the places come from the registered ROI table `{table}`. Look at the "
     "residual arrows: if they are twice as long as the shift, the table has the opposite sign. "
     "Correct the table, or set `registration.measure.enabled: true`, so that platefuse measures "
     "the shifts."
 )
 _MEASURED = (
-    "Open the well and compare before and after. If the shift is larger than "
+    "compare its pictures before and after. If the shift is larger than "
     "`registration.measure.max_shift`, raise it; if the channel shows little in some "
     "acquisitions, choose another `registration.measure.channel`; if the plate is turned, set "
     "`registration.measure.model: rigid`."
 )
 _NOT_REGISTERED = (
-    "Registration is switched off. Set `registration.enabled: true` if the acquisitions are not "
+    "registration is switched off. Set `registration.enabled: true` if the acquisitions are not "
     "registered by other software."
 )
 _STORED = (
@@ -177,18 +177,18 @@ _AGAIN = " Then start the run again."
 
 NEXT_STEPS: Mapping[Flag, str] = MappingProxyType(
     {
-        "unmatched": "Little of the field is found again in the reference. Open the well and "
-        "compare before and after: either the tissue changed or was lost between the "
+        "unmatched": "little of the field is found again in the reference. "
+        "Compare its pictures before and after: either the tissue changed or was lost between the "
         "acquisitions, or the shift is far from right. Another `quality.channel` with the same "
         "stain in all acquisitions shows which.",
-        "unfocused": "Registration cannot repair this. Look at the picture, then acquire the "
+        "unfocused": "registration cannot repair this. Look at the picture, then acquire the "
         "field again or leave it out of the analysis.",
-        "saturated": "The place of the field is not affected. Do not measure intensities in it; "
+        "saturated": "the place of the field is not affected. Do not measure intensities in it; "
         "use a shorter exposure next time.",
-        "cut": "Most of the field lies outside the reference. Look at the map of shifts: if this "
+        "cut": "most of the field lies outside the reference. Look at the map of shifts: if this "
         "well differs from its neighbours, its shift is probably wrong; if all wells moved as "
         "far, the plate was placed differently.",
-        "not measured": "The place of the field was taken from its neighbours. Look at its "
+        "not measured": "the place of the field was taken from its neighbours. Look at its "
         "overlay; the column Status says why it could not be measured. With "
         "`registration.measure.on_doubt: stop` a run ends at such a field.",
     }
@@ -197,10 +197,10 @@ NEXT_STEPS: Mapping[Flag, str] = MappingProxyType(
 
 
 def next_steps(well: JudgedWell, report: PlateReport) -> list[str]:
-    """What to do about a flagged well, one entry for each kind of flag."""
+    """What to do about a flagged well, one sentence or more for each kind of flag."""
     flags = dict.fromkeys(flag for f in well.fields for flag in f.flags)
-    steps = _misplaced(report) if "misplaced" in flags else ""
-    return [*filter(None, [steps]), *(NEXT_STEPS[f] for f in flags if f in NEXT_STEPS)]
+    texts = {**NEXT_STEPS, "misplaced": _misplaced(report)}
+    return [f"{flag.capitalize()}: {texts[flag]}" for flag in flags if flag in texts]
 
 
 def _misplaced(report: PlateReport) -> str:
@@ -229,17 +229,18 @@ def headline(counts: Mapping[str, int]) -> str:
     '3 of 8 wells need a look'
     >>> headline({"bad": 0, "look": 0, "empty": 1, "good": 1, "left out": 0})
     'No well is flagged'
+    >>> headline({"bad": 0, "look": 0, "empty": 0, "good": 2, "left out": 0})
+    'Both wells are good'
     """
     checked = sum(n for verdict, n in counts.items() if verdict != "left out")
     flagged = counts["bad"] + counts["look"]
     if not checked:
         return "No well was checked"
     if not flagged:
-        return (
-            f"All {checked} wells are good"
-            if counts["good"] == checked > 1
-            else ("The well is good" if counts["good"] == checked else "No well is flagged")
-        )
+        if counts["good"] < checked:
+            return "No well is flagged"
+        all_of_them = {1: "The well is", 2: "Both wells are"}
+        return f"{all_of_them.get(checked, f'All {checked} wells are')} good"
     if checked == 1:
         return "The well needs a look"
     return f"{flagged} of {checked} wells {'needs' if flagged == 1 else 'need'} a look"

@@ -16,13 +16,14 @@
 
   // As write_value in scales.py.
   const DECIMALS = { pixels: 2, number: 3, ratio: 2, count: 0 };
+  const fixed = (value, digits) => value.toFixed(digits).replace(/^-(?=0\.?0*$)/, "");
   const write = (value, kind) => {
     if (value === null) return "–";
     if (kind === "text") return String(value);
     if (kind === "words") return value.join(", ");
-    if (kind === "share") return `${(100 * value).toFixed(Math.abs(100 * value) < 1 ? 2 : 1)} %`;
-    if (kind === "signed") return (value > 0 ? "+" : "") + value.toFixed(2).replace("-", "−");
-    return value.toFixed(DECIMALS[kind]);
+    if (kind === "share") return `${fixed(100 * value, Math.abs(100 * value) < 1 ? 2 : 1)} %`;
+    if (kind === "signed") return (value >= 0.005 ? "+" : "") + fixed(value, 2).replace("-", "−");
+    return fixed(value, DECIMALS[kind]);
   };
   const withUnit = (value, kind) => write(value, kind) + (value !== null && (kind === "pixels" || kind === "signed") ? " px" : "");
   // As Scale.step in scales.py: 0 is the best.
@@ -43,7 +44,7 @@
   const pictures = (i) => {
     const embedded = read(`pictures-${i}`), folder = [...data.folder.split("/"), ...wells[i].n.split("/")];
     return read(`well-${i}`).P.map(([kind, acquisition, file, alt, width, height], k) => {
-      const linked = !embedded[k], address = [...folder, file].map(encodeURIComponent).join("/");
+      const linked = !embedded[k], address = [...folder, ...file.split("/")].map(encodeURIComponent).join("/");
       return { kind, acquisition, alt, width, height, linked, source: linked ? address : embedded[k], title: `${KINDS[kind] ?? kind}, acquisition ${acquisition}` };
     });
   };

@@ -53,7 +53,7 @@ def report() -> PlateReport:
 @pytest.fixture(scope="module")
 def written(report: PlateReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    make_pictures(report, folder)
+    make_pictures(report, folder, different=1)
     return write(report, folder)
 
 
@@ -149,7 +149,7 @@ def test_texts_from_files_stay_texts(browser: Any, report: PlateReport, tmp_path
     changed = replace(
         report, plate=bad, fused=bad, wells=(hostile,), left_out=left_out, settings={bad: bad}
     )
-    make_pictures(changed, tmp_path)
+    make_pictures(changed, tmp_path, different=1)
     show(browser, write(changed, tmp_path), "#well=A%2F01")
     shown = bad.replace("\ud800", "?")
     assert console(browser) == []
@@ -161,6 +161,19 @@ def test_texts_from_files_stay_texts(browser: Any, report: PlateReport, tmp_path
     assert shown in find(browser, ".brand").text
     assert find(browser, "#left-out td").text == shown
     assert js(browser, "return [document.scripts.length, document.images.length]") == [4 + 0, 2]
+
+
+def test_without_scripts_the_overview_is_complete(browser: Any, written: Path) -> None:
+    command = "Emulation.setScriptExecutionDisabled"
+    browser.execute_cdp_cmd(command, {"value": True})
+    try:
+        show(browser, written)
+        assert "need JavaScript" in find(browser, "noscript").text
+        assert len(find_all(browser, "#well-table tbody tr")) == 9
+        signs = [node.text for node in find_all(browser, "#heat .well .sign")]
+        assert sorted(signs) == sorted(["×", "!", "–"])
+    finally:
+        browser.execute_cdp_cmd(command, {"value": False})
 
 
 # ---- maps
@@ -395,6 +408,28 @@ def test_a_well_has_its_cycles_and_fields(browser: Any, written: Path, report: P
     assert misplaced[10:12] == ["+4.60", "−2.10"]
 
 
+def test_zero_has_no_sign(browser: Any, report: PlateReport, tmp_path: Path) -> None:
+    (well, *_) = report.wells
+    small = replace(
+        well.fields[-1].figures,
+        residual_px=(-0.004, 0.004),
+        before=-0.0004,
+        shift_px=(0.005, -0.006),
+    )
+    field = replace(well.fields[-1], figures=small)
+    changed = replace(well, fields=(field,), figures={"before": -0.0004})
+    show(browser, write(replace(report, wells=(changed,)), tmp_path), "#well=A%2F01")
+    wait_for_well(browser, "A/01")
+    row = find_all(browser, ".field-table tbody td")
+    texts = dict(zip([c.title for c in FIELD_COLUMNS[1:]], [c.text for c in row], strict=True))
+    assert (texts["Residual y"], texts["Residual x"]) == ("0.00", "0.00")
+    assert (texts["Shift y"], texts["Shift x"]) == ("+0.01", "−0.01")
+    assert texts["Correlation before"] == "0.000"
+    choose(browser, "#figure", str(FIGURES.index("before")))
+    label = find(browser, "#heat .well").get_attribute("aria-label")
+    assert label == "A/01: Correlation before 0.000, good"
+
+
 def test_the_table_of_fields_sorts_and_filters(browser: Any, written: Path) -> None:
     show(browser, written, "#well=A%2F02")
     wait_for_well(browser, "A/02")
@@ -444,7 +479,7 @@ def test_pictures_are_flipped_by_the_arrow_keys(browser: Any, written: Path) -> 
 def test_pictures_that_are_not_in_the_page_are_shown_from_their_files(
     browser: Any, report: PlateReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_pictures(report, tmp_path)
+    make_pictures(report, tmp_path, different=1)
     monkeypatch.setattr(page, "PAGE_LIMIT", 0)
     show(browser, write(report, tmp_path), "#well=A%2F02")
     wait_for_well(browser, "A/02")
