@@ -20,6 +20,7 @@ from platefuse.fusion.mosaic import Mosaic
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.plausible import check_positions
 from platefuse.ngff.image import Multiscale
+from platefuse.ngff.labels import ABSENT_LABEL
 from platefuse.storage.arrays import StoredArray
 
 _SMALLEST_PIXEL = 100
@@ -72,6 +73,16 @@ def labels_of(layers: Sequence[Layer]) -> list[LayerLabel]:
         for layer, new in zip(layers, unique_names(layers, names), strict=True)
         for (name, parts), fused in zip(layer.labels.items(), new, strict=True)
     ]
+
+
+def labels_left_out(layers: Sequence[Layer]) -> dict[str, str]:
+    """Labels that images of some layers list and do not have, with the reason."""
+    images: dict[str, list[str]] = {}
+    for layer in layers:
+        for part in layer.images:
+            for name in part.image.absent_labels:
+                images.setdefault(name, []).append(part.name)
+    return {name: f"{ABSENT_LABEL} (image {', '.join(found)})" for name, found in images.items()}
 
 
 @overload

@@ -19,7 +19,9 @@ from platefuse.engine.write import Target, view_tasks
 from platefuse.geometry import Box
 from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.ngff.create import copy_metadata, copy_metadata_files
-from platefuse.ngff.image import Multiscale, label_groups
+from platefuse.ngff.image import Multiscale
+from platefuse.ngff.labels import label_groups
+from platefuse.ngff.metadata import update_attributes
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import WellImage
 from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
@@ -139,6 +141,8 @@ def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
     if (image.path / "labels").is_dir():
         for group in ("", *label_groups(image.labels)):
             copy_metadata_files(image.path / "labels" / group, staged / "labels" / group)
+    if image.absent_labels:
+        update_attributes(staged / "labels", {"labels": list(image.labels)})
     for name, label in image.labels.items():
         new = label.at(staged / "labels" / name)
         copy_metadata(label, new.path)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from platefuse.errors import TableError
 from platefuse.geometry import Box
-from platefuse.ngff.image import Multiscale, label_names
+from platefuse.ngff.image import Multiscale
+from platefuse.ngff.labels import label_names
 from platefuse.ngff.metadata import all_attributes
 from platefuse.tables.backends import find_backend
 from platefuse.tables.masks import ids_of, object_boxes, region_of
