@@ -161,16 +161,6 @@ class Multiscale:
             for level in range(1, len(self.paths))
         )
 
-    def check_levels(self) -> None:
-        """Check that every level is made of whole groups of pixels of the one before.
-
-        Raises
-        ------
-        ImageError
-            If not.
-        """
-        _ = self.factors
-
     def _factor(self, level: int, axis: int) -> int:
         fine, coarse = (self.shapes[k][axis] for k in (level - 1, level))
         ratio = self.scales[level][axis] / self.scales[level - 1][axis]

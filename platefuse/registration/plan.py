@@ -19,6 +19,7 @@ from platefuse.ngff.labels import ABSENT_LABEL, warn_of_absent_labels
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import check_tree
 from platefuse.ngff.plate import WellImage
+from platefuse.ngff.scales import warn_of_wrong_scales
 from platefuse.records import RegisteredRoi, RegistrationRecord, TableDigests, digest_tree
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.rois import Placement, match_rois, place_all
@@ -86,7 +87,7 @@ def plan_registration(
     reference_image = Multiscale.read(reference.live)
     check_axes(source, reference_image)
     for part in source.parts:
-        part.check_levels()
+        warn_of_wrong_scales(part)
     warn_of_absent_labels(source.path, source.absent_labels)
     check_pixel_sizes(source, reference_image)
     if illumination is not None:

@@ -457,6 +457,28 @@ def test_a_label_that_is_listed_and_absent_is_left_out(
     assert_same_pixels(read_level(image.live / "labels" / "cores"), expected)
 
 
+def test_scales_that_contradict_the_shapes_are_corrected(
+    example_plate: PlateFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pixels of the levels show how much they shrink, so the scale of the metadata is wrong."""
+    plate = example_plate(TINY)
+    image = plate.path / "B" / "03" / "2"
+    scales = [Multiscale.read(part).scales for part in (image, image / "labels" / "nuclei")]
+    for file in (image / ".zattrs", image / "labels" / "nuclei" / ".zattrs"):
+        content = json.loads(file.read_text())
+        for dataset in content["multiscales"][0]["datasets"][1:]:
+            scale = dataset["coordinateTransformations"][0]["scale"]
+            scale[-1] *= 4
+        file.write_text(json.dumps(content))
+    assert Multiscale.read(image).scales != scales[0]
+    register(plate.path)
+    assert_registered(plate.path, plate.truth, "B/03", "2")
+    for part, expected in zip((image, image / "labels" / "nuclei"), scales, strict=True):
+        for got, own in zip(Multiscale.read(part).scales, expected, strict=True):
+            assert got == pytest.approx(own)
+    assert f"{image}: the scales of its levels contradict their shapes" in caplog.text
+
+
 def test_a_registered_image_that_has_lost_a_label_keeps_its_backup(
     example_plate: PlateFactory,
 ) -> None:
