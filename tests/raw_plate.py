@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.ngff.create import write_group
+from platefuse.tables.table import write_roi_table
 from tests.fields_plate import PIXEL_UM, write_image
 
 Numbers = NDArray[np.float64]
@@ -81,6 +82,8 @@ class RawPlate:
         Fields without tissue, by acquisition.
     gain : float
         Counts of the camera for each unit of the scene.
+    mosaic : bool
+        Whether the fields of an acquisition lie side by side in one image, ``str(a)``.
     """
 
     wells: Sequence[str] = ("B/03",)
@@ -97,6 +100,7 @@ class RawPlate:
     empty_fields: Mapping[int, Sequence[int]] = field(default_factory=dict)
     gain: float = 1.0
     seed: int = 1
+    mosaic: bool = False
 
     def scene(self, well: str) -> Scene:
         """The tissue of a well."""
@@ -138,40 +142,91 @@ class RawPlate:
 
     def write(self, path: Path, *, version: str = "0.4") -> Path:
         """Write the plate: image ``k`` of acquisition ``a`` is ``str(a * fields + k)``."""
-        rows = sorted({well.split("/")[0] for well in self.wells})
-        columns = sorted({well.split("/")[1] for well in self.wells})
-        listed = [
-            {
-                "path": well,
-                "rowIndex": rows.index(well.split("/")[0]),
-                "columnIndex": columns.index(well.split("/")[1]),
-            }
-            for well in self.wells
-        ]
-        names = {"rows": [{"name": r} for r in rows], "columns": [{"name": c} for c in columns]}
-        write_group(path, {"plate": {"wells": listed, **names, "version": version}}, version)
+        write_plate(path, self.wells, version)
         for well in self.wells:
-            write_group(path / well.split("/")[0], {}, version)
             self._write_well(path / well, well, version)
         return path
 
     def _write_well(self, path: Path, well: str, version: str) -> None:
         count = len(self.nominal())
+        if self.mosaic:
+            entries = [{"path": str(a), "acquisition": a} for a in self.shifts_px]
+            write_group(path, {"well": {"images": entries, "version": version}}, version)
+            for a in self.shifts_px:
+                fields = np.stack([self._pixels(well, a, k) for k in range(count)])
+                write_mosaic(path / str(a), fields, self.nominal() * PIXEL_UM, version=version)
+            return
         entries = [
             {"path": str(a * count + k), "acquisition": a}
             for a in self.shifts_px
             for k in range(count)
         ]
         write_group(path, {"well": {"images": entries, "version": version}}, version)
-        scene = self.scene(well)
         for a in self.shifts_px:
             for k, begin in enumerate(self.nominal()):
-                is_empty = well in self.empty_wells or k in self.empty_fields.get(a, ())
-                light = np.full((self.side,) * 2, 200.0)
-                if not is_empty:
-                    light = scene(*self.centres(well, a, k))
-                random = np.random.default_rng([self.seed, sum(map(ord, well)), a, k])
-                counts = random.poisson(light * self.gain) + random.normal(0, 3, light.shape)
-                pixels = np.clip(np.rint(counts), 1, 65535).astype(np.uint16)[None, None]
+                pixels = self._pixels(well, a, k)[None, None]
                 position = [0.0, 0.0, *(begin * PIXEL_UM).tolist()]
                 write_image(path / str(a * count + k), pixels, position=position, version=version)
+
+    def _pixels(self, well: str, acquisition: int, number: int) -> NDArray[np.uint16]:
+        """What the camera counts in a field."""
+        a, k = acquisition, number
+        is_empty = well in self.empty_wells or k in self.empty_fields.get(a, ())
+        light = np.full((self.side,) * 2, 200.0)
+        if not is_empty:
+            light = self.scene(well)(*self.centres(well, a, k))
+        random = np.random.default_rng([self.seed, sum(map(ord, well)), a, k])
+        counts = random.poisson(light * self.gain) + random.normal(0, 3, light.shape)
+        return np.clip(np.rint(counts), 1, 65535).astype(np.uint16)
+
+
+def write_plate(path: Path, wells: Sequence[str], version: str = "0.4") -> None:
+    """Write the groups of a plate and of its rows."""
+    rows = sorted({well.split("/")[0] for well in wells})
+    columns = sorted({well.split("/")[1] for well in wells})
+    listed = [
+        {
+            "path": well,
+            "rowIndex": rows.index(well.split("/")[0]),
+            "columnIndex": columns.index(well.split("/")[1]),
+        }
+        for well in wells
+    ]
+    names = {"rows": [{"name": r} for r in rows], "columns": [{"name": c} for c in columns]}
+    write_group(path, {"plate": {"wells": listed, **names, "version": version}}, version)
+    for row in rows:
+        write_group(path / row, {}, version)
+
+
+def write_mosaic(
+    path: Path, fields: NDArray[np.uint16], stage_um: Numbers, *, version: str = "0.4"
+) -> None:
+    """Write an image of fields, side by side, with its tile table.
+
+    Parameters
+    ----------
+    path : Path
+        The new image.
+    fields : ndarray, shape (fields, y, x)
+        Pixels of the fields.
+    stage_um : ndarray, shape (fields, 2)
+        Stage positions of their corners, on y and x.
+    version : str
+        NGFF version.
+    """
+    write_image(path, np.concatenate(list(fields), axis=1)[None, None], version=version)
+    height, width = (n * PIXEL_UM for n in fields.shape[1:])
+    rows = {
+        f"FOV_{k + 1}": {
+            "x_micrometer": k * width,
+            "y_micrometer": 0.0,
+            "z_micrometer": 0.0,
+            "len_x_micrometer": width,
+            "len_y_micrometer": height,
+            "len_z_micrometer": 1.0,
+            "x_micrometer_original": float(x),
+            "y_micrometer_original": float(y),
+        }
+        for k, (y, x) in enumerate(stage_um)
+    }
+    write_roi_table(path, "FOV_ROI_table", rows)

@@ -14,10 +14,11 @@ from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.fusion.mosaic import ImageMetadata, Mosaic
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
-from platefuse.fusion.stack import image_mosaic, label_mosaic, labels_of
+from platefuse.fusion.stack import image_mosaic, label_mosaic, labels_left_out, labels_of
 from platefuse.fusion.tables import write_fused_tables
 from platefuse.ngff.create import compressor_like, write_group
-from platefuse.ngff.image import Multiscale, label_groups
+from platefuse.ngff.image import Multiscale
+from platefuse.ngff.labels import label_groups
 from platefuse.ngff.metadata import Format
 from platefuse.records import AppliedProfile, FusedField, FusedImage, FusedImageRecord
 
@@ -61,6 +62,7 @@ class ImageWriter:
         omero = fused_omero(self.layers, version, stacked=stacked)
         self._write_pixels(mosaic, target, self.layers[0].image, {"omero": omero})
         names, renumbered = self._write_labels(target)
+        absent = labels_left_out(self.layers) or None
         if self.scatter.number is None:
             if names:
                 write_group(target / "labels", {"labels": names}, version)
@@ -79,10 +81,11 @@ class ImageWriter:
                 sources=tuple(part.name for layer in self.layers for part in layer.images),
                 origin_um=frame.corner,
                 tables_left_out=left_out,
+                labels_left_out=absent,
                 fields=placed_fields(self.layers) or None,
                 illumination=_applied_profiles(self.layers) or None,
             ).write(target)
-        return FusedImage(mosaic.shape, frame.corner)
+        return FusedImage(mosaic.shape, frame.corner, absent)
 
     def _write_labels(self, target: Path) -> tuple[list[str], list[str]]:
         """Write all labels; returns their names, and the names of those with other ids."""

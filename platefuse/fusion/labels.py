@@ -129,12 +129,7 @@ def merge_labels(
     """
     if not views:
         return []
-    dtype = views[0].source.dtype
-    if dtype.kind not in "iu":
-        raise ViewError(
-            f"label {label!r}: its pixels are {dtype}, and fusion.merge_labels needs integers. "
-            "Convert the label, or set fusion.merge_labels: null."
-        )
+    check_mergeable(views[0].source.dtype, label)
     ids = _ids_of(views, threads)
     first = np.cumsum([0, *map(len, ids)])
 
@@ -150,6 +145,21 @@ def merge_labels(
         RelabelledView(view, old, new[a:b])
         for view, old, a, b in zip(views, ids, first[:-1], first[1:], strict=True)
     ]
+
+
+def check_mergeable(dtype: np.dtype[np.generic], label: str) -> None:
+    """Check that labels of this data type can be merged.
+
+    Raises
+    ------
+    ViewError
+        If it is no integer.
+    """
+    if dtype.kind not in "iu":
+        raise ViewError(
+            f"label {label!r}: its pixels are {dtype}, and fusion.merge_labels needs integers. "
+            "Convert the label, or set fusion.merge_labels: null."
+        )
 
 
 def consistent_ids(ids: Ids, joined: Nodes, label: str) -> Ids:

@@ -12,6 +12,7 @@ from platefuse.fusion.fields import find_fields, limited, placed_at, registered_
 from platefuse.fusion.layers import FieldImage, Layer, SourceImage
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.image import Image
+from platefuse.ngff.labels import warn_of_absent_labels
 from platefuse.ngff.layout import InputOptions, WellLayout, by_acquisition, choose_layout
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.plate import Well, WellImage
@@ -150,6 +151,7 @@ def read_image(path: Path) -> Image:
         If the image or a label cannot be used.
     """
     image = Image.read(path)
+    warn_of_absent_labels(image.path, image.absent_labels)
     for label in image.labels.values():
         if not set(label.spatial) - set(label.flat_axes) <= set(image.spatial):
             raise ViewError(

@@ -14,13 +14,13 @@ from platefuse.engine.downsample import mean, nearest
 from platefuse.engine.views import View
 from platefuse.errors import ConfigError, ViewError
 from platefuse.fusion.frame import Frame
-from platefuse.fusion.labels import merge_labels
+from platefuse.fusion.labels import check_mergeable, merge_labels
 from platefuse.fusion.layers import FieldImage, Layer, pixel_size
 from platefuse.fusion.mosaic import Mosaic
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.plausible import check_positions
 from platefuse.ngff.image import Multiscale
-from platefuse.storage.arrays import StoredArray
+from platefuse.ngff.labels import ABSENT_LABEL
 
 _SMALLEST_PIXEL = 100
 """Most pixels of a fused image on one axis in one pixel of a field."""
@@ -72,6 +72,31 @@ def labels_of(layers: Sequence[Layer]) -> list[LayerLabel]:
         for layer, new in zip(layers, unique_names(layers, names), strict=True)
         for (name, parts), fused in zip(layer.labels.items(), new, strict=True)
     ]
+
+
+def check_labels(layers: Sequence[Layer], merge_threshold: float | None) -> None:
+    """Check from metadata that the labels of some layers can be fused.
+
+    Whether the data type can hold the new ids of merged labels is known only when the ids are.
+
+    Raises
+    ------
+    ViewError
+        If a label differs between the fields of an acquisition, or cannot be merged.
+    """
+    for label in labels_of(layers):
+        if merge_threshold is not None:
+            check_mergeable(_dtype(label.image), label.fused_name)
+
+
+def labels_left_out(layers: Sequence[Layer]) -> dict[str, str]:
+    """Labels that images of some layers list and do not have, with the reason."""
+    images: dict[str, list[str]] = {}
+    for layer in layers:
+        for part in layer.images:
+            for name in part.image.absent_labels:
+                images.setdefault(name, []).append(part.name)
+    return {name: f"{ABSENT_LABEL} (image {', '.join(found)})" for name, found in images.items()}
 
 
 @overload
@@ -306,4 +331,4 @@ def _label_frame(frame: Frame, label: Multiscale) -> Frame:
 
 
 def _dtype(image: Multiscale) -> np.dtype[np.generic]:
-    return StoredArray.open(image.level_paths[0]).dtype.newbyteorder("=")
+    return np.dtype(image.levels[0].dtype).newbyteorder("=")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.errors import TableError
-from platefuse.fusion.field_maps import placed_box
+from platefuse.fusion.field_maps import placed_box, turn_of
 from platefuse.fusion.frame import Frame
 from platefuse.fusion.joined_tables import (
     FieldTable,
@@ -272,11 +272,22 @@ def _moved_fields(part: FieldImage, frame: Frame) -> list[MovedRegion]:
     regions = []
     for field in (field.registered for field in part.fields):
         box = field.box(part.image, part.image)
+        if field.angle_deg:
+            turn, moved = turn_of(field, part.image)
+            first, last = (_floats(np.array(end) * size) for end in (box.start, box.stop))
+            rows = tuple(tuple(row) for row in turn.tolist())
+            shift_um = _floats(moved - corner)
+            regions.append(MovedRegion(first, last, shift_um, rows, _floats(extent)))
+            continue
         shift = np.array(field.shift_um(part.image)) - corner
         start = np.maximum(np.array(box.start) * size, -shift)
         stop = np.minimum(np.array(box.stop) * size, extent - shift)
-        regions.append(MovedRegion(*(tuple(map(float, v)) for v in (start, stop, shift))))
+        regions.append(MovedRegion(_floats(start), _floats(stop), _floats(shift)))
     return regions
+
+
+def _floats(values: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(values.tolist())
 
 
 def _row(frame: Frame, start: NDArray[np.float64], length: NDArray[np.float64]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from platefuse.ngff.metadata import (
     Format,
     update_attributes,
 )
+from platefuse.ngff.scales import write_true_scales
 from platefuse.storage.files import copy_tree, make_folder
 from platefuse.storage.typed_json import JsonObject
 
@@ -205,6 +206,7 @@ def derive_pyramid(source: Multiscale, target: Path, levels: int, coarsening_xy:
     factors = tuple(coarsening_xy if a in "yx" else 1 for a in axes)
     if levels == len(source.paths) and all(f == factors for f in source.factors):
         copy_metadata(source, target)
+        write_true_scales(source, target)
         return source.at(target)
     copy_metadata_files(source.path, target)
     paths = [source.paths[k] if k < len(source.paths) else str(k) for k in range(levels)]

@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from platefuse.errors import ImageError, MetadataError
+from platefuse.errors import ImageError
+from platefuse.ngff.labels import absent_labels, label_names
 from platefuse.ngff.metadata import (
     CONSOLIDATED_FILE,
     METADATA_FILES,
     ArrayMetadata,
-    find_attributes,
     read_attributes,
 )
 from platefuse.ngff.multiscales import (
@@ -27,7 +27,6 @@ from platefuse.ngff.multiscales import (
     first_entry,
     scale_of,
 )
-from platefuse.ngff.paths import safe_name
 from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
 
@@ -162,16 +161,6 @@ class Multiscale:
             for level in range(1, len(self.paths))
         )
 
-    def check_levels(self) -> None:
-        """Check that every level is made of whole groups of pixels of the one before.
-
-        Raises
-        ------
-        ImageError
-            If not.
-        """
-        _ = self.factors
-
     def _factor(self, level: int, axis: int) -> int:
         fine, coarse = (self.shapes[k][axis] for k in (level - 1, level))
         ratio = self.scales[level][axis] / self.scales[level - 1][axis]
@@ -193,9 +182,12 @@ class Image(Multiscale):
     ----------
     labels : mapping of str to Multiscale
         Its labels by name, those that the image lists first.
+    absent_labels : tuple of str
+        Labels that the image lists and does not have.
     """
 
     labels: Mapping[str, Multiscale]
+    absent_labels: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Image:
@@ -209,7 +201,7 @@ class Image(Multiscale):
         image = _read(path)
         known = {field.name: getattr(image, field.name) for field in fields(image)}
         labels = {name: _read(path / "labels" / name) for name in label_names(path)}
-        return cls(**known, labels=labels)
+        return cls(**known, labels=labels, absent_labels=tuple(absent_labels(path)))
 
     @property
     def parts(self) -> tuple[Multiscale, ...]:
@@ -278,49 +270,6 @@ def check_pixel_sizes(image: Multiscale, reference: Multiscale) -> None:
             )
 
 
-@read_once
-def label_names(image: Path) -> list[str]:
-    """Names of an image's labels: those listed, then others that are there.
-
-    A label in a group of labels has a name with slashes, such as ``original/0``.
-
-    Raises
-    ------
-    PlatefuseError
-        If the list cannot be read, a name is unsafe as a path, or a listed label is missing.
-    """
-    folder = image / "labels"
-    if not folder.is_dir():
-        return []
-    listed = (find_attributes(folder) or {}).get("labels", [])
-    if not isinstance(listed, list):
-        raise ImageError(f"{folder}: the list `labels` is {listed!r}; expected a list of names.")
-    names = [_label_name(name, folder) for name in listed]
-    for name in names:
-        if not (folder / name).is_dir():
-            raise ImageError(
-                f"{folder}: the label {name!r} is listed but is not there. "
-                "Restore it or take it off the list `labels`."
-            )
-    return names + [name for name in _labels_below(folder) if name not in names]
-
-
-def _label_name(name: object, folder: Path) -> str:
-    parts = name.split("/") if isinstance(name, str) else [name]
-    return "/".join(safe_name(part, f"{folder}: a part of the label {name!r}") for part in parts)
-
-
-def _labels_below(folder: Path, prefix: str = "") -> list[str]:
-    """Names of all labels in a folder and in groups in it, sorted."""
-    found = []
-    for child in sorted(folder.iterdir()):
-        if child.is_dir() and _is_image(child):
-            found.append(f"{prefix}{child.name}")
-        elif child.is_dir() and (child / ".zgroup").is_file() | (child / "zarr.json").is_file():
-            found += _labels_below(child, f"{prefix}{child.name}/")
-    return found
-
-
 def foreign_files(image: Image) -> list[Path]:
     """All files in the folders of an image and its labels but levels, labels, tables, metadata."""
     own: dict[Path, set[str]] = {image.path: {"labels", "tables", *image.folders}}
@@ -331,18 +280,6 @@ def foreign_files(image: Image) -> list[Path]:
             own.setdefault((labels / part).parent, set()).add(part.name)
         own.setdefault(label.path, set()).update(label.folders)
     return [child for folder, names in own.items() for child in others(folder, names)]
-
-
-def label_groups(names: Iterable[str]) -> list[str]:
-    """The groups of labels that the names of labels imply, outermost first.
-
-    Examples
-    --------
-    >>> label_groups(["nuclei", "original/0", "original/1"])
-    ['original']
-    """
-    groups = [str(group) for name in names for group in reversed(Path(name).parents)]
-    return [group for group in dict.fromkeys(groups) if group != "."]
 
 
 def others(folder: Path, own: Iterable[str]) -> list[Path]:
@@ -369,10 +306,3 @@ def _read(path: Path) -> Multiscale:
     for level, folder in zip(levels, paths, strict=True):
         level.check_pixels(path / folder, axes)
     return Multiscale(path, axes, um_per_unit, paths, scales, entry, attributes, levels)
-
-
-def _is_image(path: Path) -> bool:
-    try:
-        return "multiscales" in read_attributes(path)
-    except MetadataError:
-        return False

@@ -44,6 +44,8 @@ class FusedImageRecord(Record):
         Position on the stage of the corner of the first pixel on each axis in space, micrometres.
     tables_left_out : mapping of str to str
         Tables that the fused image does not have, and why.
+    labels_left_out : mapping of str to str, optional
+        Labels that a source image lists and that could not be fused, and why.
     fields : tuple of FusedField, optional
         Where each field was placed, if the images are not registered in the plate.
     illumination : mapping of str to mapping of str to AppliedProfile, optional
@@ -58,6 +60,7 @@ class FusedImageRecord(Record):
     sources: tuple[str, ...]
     origin_um: Mapping[str, float]
     tables_left_out: Mapping[str, str]
+    labels_left_out: Mapping[str, str] | None = None
     fields: tuple[FusedField, ...] | None = None
     illumination: Mapping[str, Mapping[str, AppliedProfile]] | None = None
 
@@ -72,10 +75,13 @@ class FusedImage:
         Shape of its full-resolution level.
     origin_um : mapping of str to float
         As in `FusedImageRecord`.
+    labels_left_out : mapping of str to str, optional
+        As in `FusedImageRecord`.
     """
 
     shape: tuple[int, ...]
     origin_um: Mapping[str, float]
+    labels_left_out: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,6 +123,8 @@ class RegistrationRecord(Record):
         Where each ROI was written.
     illumination : mapping of str to AppliedProfile, optional
         The flat-field correction of its channels; None: they were not corrected.
+    labels_left_out : mapping of str to str, optional
+        Labels that the image does not have, and why.
     tables : mapping of str to RegisteredTable, optional
         What was done to each table. None until the tables are copied.
     tables_left_out : mapping of str to str, optional
@@ -142,6 +144,7 @@ class RegistrationRecord(Record):
     axes: str
     rois: tuple[RegisteredRoi, ...]
     illumination: Mapping[str, AppliedProfile] | None = None
+    labels_left_out: Mapping[str, str] | None = None
     tables: Mapping[str, RegisteredTable] | None = None
     tables_left_out: Mapping[str, str] | None = None
 

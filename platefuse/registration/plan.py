@@ -15,9 +15,11 @@ from platefuse.ngff.image import (
     check_pixel_sizes,
     foreign_files,
 )
+from platefuse.ngff.labels import ABSENT_LABEL, warn_of_absent_labels
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import check_tree
 from platefuse.ngff.plate import WellImage
+from platefuse.ngff.scales import warn_of_wrong_scales
 from platefuse.records import RegisteredRoi, RegistrationRecord, TableDigests, digest_tree
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.rois import Placement, match_rois, place_all
@@ -85,7 +87,8 @@ def plan_registration(
     reference_image = Multiscale.read(reference.live)
     check_axes(source, reference_image)
     for part in source.parts:
-        part.check_levels()
+        warn_of_wrong_scales(part)
+    warn_of_absent_labels(source.path, source.absent_labels)
     check_pixel_sizes(source, reference_image)
     if illumination is not None:
         illumination.check_image(source)
@@ -103,6 +106,7 @@ def plan_registration(
         axes=source.spatial,
         rois=tuple(RegisteredRoi(p.name, p.shift_px, p.dst.start, p.dst.shape) for p in placements),
         illumination=(illumination and illumination.applied(source)) or None,
+        labels_left_out=dict.fromkeys(source.absent_labels, ABSENT_LABEL) or None,
     )
     origins = {"image": image.live, "reference": reference.live}
     folders = {name: origins[action.origin] for name, action in actions.items()}

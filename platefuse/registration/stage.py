@@ -19,9 +19,12 @@ from platefuse.engine.write import Target, view_tasks
 from platefuse.geometry import Box
 from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.ngff.create import copy_metadata, copy_metadata_files
-from platefuse.ngff.image import Multiscale, label_groups
+from platefuse.ngff.image import Multiscale
+from platefuse.ngff.labels import label_groups
+from platefuse.ngff.metadata import update_attributes
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import WellImage
+from platefuse.ngff.scales import write_true_scales
 from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import ORDERS, RegistrationRequest, done_record
@@ -123,6 +126,7 @@ def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
     """
     image, staged = plan.image, plan.target.staged
     copy_metadata(image, staged)
+    write_true_scales(image, staged)
     forget_record(staged)
     flat_field = None if plan.illumination is None else plan.illumination.flat_field(image)
     tasks = [
@@ -139,9 +143,12 @@ def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
     if (image.path / "labels").is_dir():
         for group in ("", *label_groups(image.labels)):
             copy_metadata_files(image.path / "labels" / group, staged / "labels" / group)
+    if image.absent_labels:
+        update_attributes(staged / "labels", {"labels": list(image.labels)})
     for name, label in image.labels.items():
         new = label.at(staged / "labels" / name)
         copy_metadata(label, new.path)
+        write_true_scales(label, new.path)
         tasks.append(shift_tasks(label, new, plan.label_placements[name], nearest, 0, durable=True))
     run_tasks(chain.from_iterable(tasks), threads)
     for path in plan.foreign_files:

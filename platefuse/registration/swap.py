@@ -155,7 +155,8 @@ def check_registered(image: WellImage, request: RegistrationRequest) -> None:
         raise RecordError(
             f"{image.live}: this image is not registered yet, so its backup is not removed."
         )
-    Image.read(image.live)
+    for name in Image.read(image.live).absent_labels:
+        raise RecordError(f"{image.live}: the label {name!r}, which the image lists, is missing.")
     for name in record.tables:
         if not table_path(image.live, name).is_dir():
             raise RecordError(f"{image.live}: the table {name!r} of its record does not exist.")

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from platefuse.errors import TableError
 from platefuse.geometry import Box
-from platefuse.ngff.image import Multiscale, label_names
+from platefuse.ngff.image import Multiscale
+from platefuse.ngff.labels import label_names
 from platefuse.ngff.metadata import all_attributes
 from platefuse.tables.backends import find_backend
 from platefuse.tables.masks import ids_of, object_boxes, region_of
@@ -25,24 +26,55 @@ from platefuse.tables.table import Table, read_table, table_path
 
 @dataclass(frozen=True)
 class MovedRegion:
-    """A part of an image that was moved as a whole. In micrometres, on `axes`.
+    """A part of an image that was moved as a whole, perhaps turned. In micrometres, on `axes`.
 
     Attributes
     ----------
     start_um, stop_um : tuple of float
         Where it was.
     shift_um : tuple of float
-        How far it was moved.
+        How far it was moved, after it was turned.
+    turn : tuple of tuples of float, optional
+        The rotation matrix, about the origin of the image; None: it was not turned.
+    extent_um : tuple of float, optional
+        Size of the new image, to which boxes are cut; needed if it was turned.
     """
 
     start_um: tuple[float, ...]
     stop_um: tuple[float, ...]
     shift_um: tuple[float, ...]
+    turn: tuple[tuple[float, ...], ...] | None = None
+    extent_um: tuple[float, ...] = ()
 
     def along(self, axes: Sequence[int]) -> MovedRegion:
         """The region on some of its axes."""
         parts = (self.start_um, self.stop_um, self.shift_um)
-        return MovedRegion(*(tuple(part[k] for k in axes) for part in parts))
+        start, stop, shift = (tuple(part[k] for k in axes) for part in parts)
+        if self.turn is None:
+            return MovedRegion(start, stop, shift)
+        turn = tuple(tuple(self.turn[i][k] for k in axes) for i in axes)
+        return MovedRegion(start, stop, shift, turn, tuple(self.extent_um[k] for k in axes))
+
+    def hulls(
+        self, begin: NDArray[np.float64], length: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The boxes, along the axes, that enclose some turned boxes of the region.
+
+        Parameters
+        ----------
+        begin, length : ndarray of float64, shape (boxes, axes)
+            The boxes before the region was moved.
+
+        Returns
+        -------
+        first, last : ndarray of float64, shape (boxes, axes)
+            Their ends, cut to the new image.
+        """
+        turn = np.array(self.turn)
+        centre = (begin + length / 2) @ turn.T + self.shift_um
+        half = length / 2 @ np.abs(turn).T
+        first, last = centre - half, centre + half
+        return np.clip(first, 0, self.extent_um), np.clip(last, 0, self.extent_um)
 
 
 def move_boxes(
@@ -53,6 +85,8 @@ def move_boxes(
     enclose: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Boxes after their regions were moved. Pure.
+
+    A box of a turned region becomes the box along the axes that encloses it.
 
     Parameters
     ----------
@@ -75,17 +109,24 @@ def move_boxes(
     begin = np.maximum(start[:, None], low[None])
     remaining = np.minimum((start + length)[:, None], high[None]) - begin
     rounding = max(1e-3, 4 * float(np.finfo(np.float32).eps) * float(np.abs(start).max()))
+    first, last, size = begin + shift, begin + remaining + shift, np.clip(remaining, 0, None)
+    for k, region in enumerate(regions):
+        if region.turn is not None:
+            first[:, k], last[:, k] = region.hulls(begin[:, k], size[:, k])
     if enclose:
         inside = (remaining > rounding).all(axis=2)[..., None]
-        first = np.where(inside, begin + shift, np.inf).min(axis=1)
-        last = np.where(inside, begin + remaining + shift, -np.inf).max(axis=1)
+        first = np.where(inside, first, np.inf).min(axis=1)
+        last = np.where(inside, last, -np.inf).max(axis=1)
         first, last = (np.where(inside.any(axis=1), edge, start) for edge in (first, last))
         return first, last - first
-    chosen = np.clip(remaining, 0, None).prod(axis=2).argmax(axis=1)
-    rows = np.arange(len(start))
-    kept = np.clip(remaining[rows, chosen], 0, None)
-    kept[(kept <= rounding).any(axis=1)] = 0
-    return begin[rows, chosen] + shift[chosen], kept
+    rows, chosen = np.arange(len(start)), size.prod(axis=2).argmax(axis=1)
+    gone = (size[rows, chosen] <= rounding).any(axis=1)
+    for k, region in enumerate(regions):
+        if region.turn is not None:
+            size[:, k] = last[:, k] - first[:, k]
+    kept = size[rows, chosen]
+    kept[gone | (kept <= rounding).any(axis=1)] = 0
+    return first[rows, chosen], kept
 
 
 def check_boxes(table: Table, axes: str) -> None:

@@ -14,7 +14,7 @@ from platefuse.errors import ImageError, PlateError, PlatefuseError, SwapError
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer, pixel_size
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.stack import frames_for
+from platefuse.fusion.stack import check_labels, frames_for
 from platefuse.fusion.well import NOT_OURS, check_fused_well, fused_images
 from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.ngff.image import Multiscale
@@ -171,7 +171,7 @@ def check_measurable(well: Well, config: Config) -> None:
     is_registered(well, layers)
     if registration.store:
         check_tables(well, registration.request)
-    frames_for([layers for _, layers in fused_images(layers, options)], options)
+    _check_fused(fused_images(layers, options), options)
 
 
 def check_common_pixel(layers: Sequence[Layer]) -> None:
@@ -273,8 +273,14 @@ def check_well_fusion(
         The first thing that is wrong.
     """
     reader = reader_of_plans(options, read_as or InputOptions(), plans or {}, is_raw=is_raw)
-    images = fused_images(reader.read(well), options)
+    _check_fused(fused_images(reader.read(well), options), options)
+
+
+def _check_fused(images: Sequence[tuple[str, Sequence[Layer]]], options: FusionOptions) -> None:
+    """Check that images can be fused, with their labels."""
     frames_for([layers for _, layers in images], options)
+    for _, layers in images:
+        check_labels(layers, options.merge_labels)
 
 
 def _check_swappable(plate: Path) -> None:

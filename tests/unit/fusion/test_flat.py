@@ -14,7 +14,7 @@ import zarr
 
 from platefuse.errors import PlatefuseError
 from platefuse.fusion.options import FusionOptions
-from platefuse.ngff.image import label_names
+from platefuse.ngff.labels import label_names
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.plate import Plate
 from tests.conftest import PlateFactory

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,9 @@ from platefuse.ngff.create import create_image, write_group
 from platefuse.ngff.image import Image
 from platefuse.ngff.plate import Plate
 from platefuse.testing import AcquisitionSpec, PlateSpec
+from tests.checks import check_fusion
 from tests.conftest import PlateFactory
+from tests.fields_plate import FieldsPlate
 
 SPEC = PlateSpec(
     wells=("B/03",),
@@ -177,3 +180,27 @@ def test_a_label_with_an_axis_in_space_that_its_image_lacks_is_an_error(tmp_path
     create_image(label, name="n", axes="zyx", **sizes, **made)
     with pytest.raises(ViewError, match=r"labels/n.* has the axes 'zyx', its image only 'yx'"):
         read_image(image)
+
+
+@pytest.mark.parametrize(
+    ("changed", "merge", "message"),
+    [
+        ((0, 1), 0.5, "label 'nuclei': its pixels are float32, and fusion.merge_labels needs int"),
+        ((0, 1), None, None),
+        ((1,), None, "axes, data type and pixel size of the label are .*float32.*must agree"),
+        ((), 0.5, None),
+    ],
+)
+def test_labels_that_cannot_be_fused_are_found_before_the_first_job(
+    tmp_path: Path, changed: Sequence[int], merge: float | None, message: str | None
+) -> None:
+    path = FieldsPlate({"B/03": {0: 2}}, labels=True).write(tmp_path / "p.zarr")
+    for number in changed:
+        file = path / "B" / "03" / str(number) / "labels" / "nuclei" / "0" / ".zarray"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "dtype": "<f4"}))
+    options = FusionOptions(merge_labels=merge)
+    if message is None:
+        check_fusion(Plate.open(path), options)
+        return
+    with pytest.raises(ViewError, match=message):
+        check_fusion(Plate.open(path), options)

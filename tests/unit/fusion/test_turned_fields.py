@@ -20,6 +20,7 @@ from platefuse.geometry import Box
 from platefuse.ngff.create import write_group
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Plate, WellImage
+from platefuse.tables.table import read_table, write_roi_table
 from tests.fields_plate import PIXEL_UM, write_image
 from tests.truth import read_level
 
@@ -98,6 +99,36 @@ def test_a_turned_mosaic_is_the_scene(tmp_path: Path, angle_deg: float, chunk: i
     assert set(np.unique(ids)) == {0, 2**30 + 1}
     truth = (expected > 2000) & (ids > 0)
     assert truth.sum() > 0.99 * (ids > 0).sum()
+
+
+def test_boxes_of_a_turned_field_enclose_what_they_showed(tmp_path: Path) -> None:
+    """By hand: the corners of a box in field 4, turned by 30° about the centre of the field."""
+    plate_of(tmp_path / "p.zarr", 0.0)
+    image = tmp_path / "p.zarr" / "B" / "03" / "4"
+    grid = STEP * PIXEL_UM
+    place = Place((grid, grid), (0.0, 3.0, -1.0), 30.0)
+    box = {"x_micrometer": 10.0, "y_micrometer": 4.0, "z_micrometer": 0.0}
+    lengths = {"len_x_micrometer": 8.0, "len_y_micrometer": 2.0, "len_z_micrometer": 1.0}
+    write_roi_table(image, "regions", {"a": {**box, **lengths}})
+
+    def source(image: WellImage) -> SourceImage:
+        found = SourceImage.at(image.live)
+        return replace(found, places={"4": place}) if image.name == "4" else found
+
+    options = FusionOptions(output_chunksize={"z": 1, "y": 64, "x": 64})
+    well = Plate.open(tmp_path / "p.zarr").well("B", "03")
+    receipt = fusion.fuse_well(well, tmp_path / "f.zarr", LayerReader(options, source=source))
+    assert receipt.images is not None
+    origin = receipt.images["0"].origin_um
+    centre = np.array([grid + 3.0 * PIXEL_UM, grid - 1.0 * PIXEL_UM]) + SIDE * PIXEL_UM / 2
+    corners = np.array([(y, x) for y in (4.0, 6.0) for x in (10.0, 18.0)]) - SIDE * PIXEL_UM / 2
+    cos, sin = 0.75**0.5, 0.5
+    stage = [(cos * y + sin * x, cos * x - sin * y) for y, x in corners] + centre
+    low, high = stage.min(axis=0), stage.max(axis=0)
+    (roi,) = read_table(tmp_path / "f.zarr" / "B" / "03" / "0", "regions").rois("yx")
+    for k, axis in enumerate("yx"):
+        assert roi.start_um[axis] == pytest.approx(low[k] - origin[axis], abs=1e-4)
+        assert roi.length_um[axis] == pytest.approx(high[k] - low[k], abs=1e-4)
 
 
 @pytest.fixture

@@ -415,6 +415,25 @@ def test_a_well_is_fused_anew_only_if_something_changed(example_plate: PlateFact
     assert not fused.with_name(f"{fused.name}.staging").exists()
 
 
+def test_a_label_that_is_listed_and_absent_is_left_out(
+    example_plate: PlateFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    plate = example_plate(replace(TINY, tables=TINY.tables[:1], labels=("nuclei", "cores")))
+    shutil.rmtree(plate.path / WELL / "2" / "labels" / "nuclei")
+    well, fused = Plate.open(plate.path).read_wells()[0], fused_plate_path(plate.path)
+    receipt = fuse_well(well, fused, FusionOptions(output_chunksize=SMALL_CHUNKS))
+    reason = {"nuclei": "it is listed, but there is no such label (image 2)"}
+    assert receipt.images is not None
+    assert [x.labels_left_out for x in receipt.images.values()] == [None, reason]
+    record = FusedImageRecord.read(fused / WELL / "2")
+    assert record is not None
+    assert record.labels_left_out == reason
+    assert "2: the label 'nuclei' is left out: it is listed, but" in caplog.text
+    labels = [read_attributes(fused / WELL / n / "labels")["labels"] for n in ("0", "2")]
+    assert labels == [["nuclei", "cores"], ["cores"]]
+    assert fuse_well(well, fused, FusionOptions(output_chunksize=SMALL_CHUNKS)).action != "fused"
+
+
 @pytest.mark.parametrize(
     ("lost", "content"),
     [

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platefuse.errors import ImageError, PlateError, PlatefuseError
+from platefuse.errors import ImageError, PlatefuseError
 from platefuse.ngff.create import copy_metadata, derive_pyramid, level_shapes
 from platefuse.ngff.image import (
     Image,
     Multiscale,
     check_pixel_sizes,
     foreign_files,
-    label_names,
     listed_levels,
 )
+from platefuse.ngff.labels import label_names
 from platefuse.ngff.metadata import update_attributes
 
 AXES = ("yx", "zyx", "cyx", "czyx", "tyx", "tzyx", "tcyx", "tczyx")
@@ -268,22 +268,6 @@ def test_whatever_stands_in_the_metadata_it_is_read_or_it_is_our_error(
         _ = image.shapes, image.factors, image.pixel_size_um
     with contextlib.suppress(PlatefuseError):
         label_names(path)
-
-
-def test_labels_are_those_listed_and_those_that_are_there(tmp_path: Path) -> None:
-    assert label_names(tmp_path) == []
-    for name in ("b", "a"):
-        write(tmp_path / "labels" / name, entry_of("yx", 1), [(4, 4)])
-    (tmp_path / "labels" / "no_image").mkdir()
-    assert label_names(tmp_path) == ["a", "b"]
-    (tmp_path / "labels" / ".zattrs").write_text('{"labels": ["b"]}')
-    assert label_names(tmp_path) == ["b", "a"]
-    (tmp_path / "labels" / ".zattrs").write_text('{"labels": ["gone"]}')
-    with pytest.raises(ImageError, match="'gone' is listed but is not there"):
-        label_names(tmp_path)
-    (tmp_path / "labels" / ".zattrs").write_text('{"labels": ["../b"]}')
-    with pytest.raises(PlateError, match="not safe as a path"):
-        label_names(tmp_path)
 
 
 @pytest.mark.parametrize("group", [".zgroup", "zarr.json", None])

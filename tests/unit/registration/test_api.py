@@ -33,6 +33,7 @@ from platefuse.errors import (
     TableError,
 )
 from platefuse.ngff.image import Multiscale
+from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Plate
 from platefuse.records import FusedImageRecord, RegistrationRecord, TableDigests, digest_tree
@@ -419,7 +420,6 @@ def test_tables_that_do_not_fit_are_errors_and_nothing_is_written(
         (lambda image: (image / ".zattrs").write_text("{"), "broken JSON"),
         (lambda image: (image / "0" / ".zarray").unlink(), "no Zarr array here"),
         (lambda image: shutil.rmtree(image / "tables" / FIELDS), f"no table '{FIELDS}'"),
-        (lambda image: shutil.rmtree(image / "labels" / "nuclei"), "listed but is not there"),
         (lambda image: (image / "labels" / "nuclei" / "1" / ".zarray").unlink(), "no Zarr array"),
     ],
 )
@@ -432,6 +432,65 @@ def test_the_check_finds_what_is_missing_and_writes_nothing(
     with pytest.raises(PlatefuseError, match=said):
         check_plate(Plate.open(plate.path), REQUEST)
     assert state(plate.path.parent) == before
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_label_that_is_listed_and_absent_is_left_out(
+    example_plate: PlateFactory, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    plate = example_plate(replace(TINY, ngff_version=version, labels=("nuclei", "cores")))
+    image = Plate.open(plate.path).read_wells()[0].image("2")
+    shutil.rmtree(image.live / "labels" / "nuclei")
+    check_plate(Plate.open(plate.path), REQUEST)
+    receipt = register_image(image, REQUEST)
+    copy_tables(image, REQUEST)
+    swap_image(image, REQUEST)
+    reason = {"nuclei": "it is listed, but there is no such label"}
+    record = RegistrationRecord.read(image.live)
+    assert record is not None
+    assert record.labels_left_out == reason
+    assert receipt.record is not None
+    assert receipt.record.labels_left_out == reason
+    assert f"{image.live}: the label 'nuclei' is left out: it is listed, but" in caplog.text
+    assert read_attributes(image.live / "labels")["labels"] == ["cores"]
+    expected = plate.truth.registered_label("B/03", "2", "cores", table=FIELDS)
+    assert_same_pixels(read_level(image.live / "labels" / "cores"), expected)
+
+
+def test_scales_that_contradict_the_shapes_are_corrected(
+    example_plate: PlateFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pixels of the levels show how much they shrink, so the scale of the metadata is wrong."""
+    plate = example_plate(TINY)
+    image = plate.path / "B" / "03" / "2"
+    scales = [Multiscale.read(part).scales for part in (image, image / "labels" / "nuclei")]
+    for file in (image / ".zattrs", image / "labels" / "nuclei" / ".zattrs"):
+        content = json.loads(file.read_text())
+        for dataset in content["multiscales"][0]["datasets"][1:]:
+            scale = dataset["coordinateTransformations"][0]["scale"]
+            scale[-1] *= 4
+        file.write_text(json.dumps(content))
+    assert Multiscale.read(image).scales != scales[0]
+    register(plate.path)
+    assert_registered(plate.path, plate.truth, "B/03", "2")
+    for part, expected in zip((image, image / "labels" / "nuclei"), scales, strict=True):
+        for got, own in zip(Multiscale.read(part).scales, expected, strict=True):
+            assert got == pytest.approx(own)
+    assert f"{image}: the scales of its levels contradict their shapes" in caplog.text
+
+
+def test_a_registered_image_that_has_lost_a_label_keeps_its_backup(
+    example_plate: PlateFactory,
+) -> None:
+    plate = example_plate(TINY)
+    well = Plate.open(plate.path).read_wells()[0]
+    for step in (register_image, copy_tables, swap_image):
+        for image in well.images:
+            step(image, REQUEST)
+    shutil.rmtree(well.image("2").live / "labels" / "nuclei")
+    with pytest.raises(RecordError, match="the label 'nuclei', which the image lists, is missing"):
+        discard_backups(well, REQUEST)
+    assert well.image("2").backup.is_dir()
 
 
 def test_a_good_plate_passes_the_check_and_nothing_is_written(small_plate: ExamplePlate) -> None:

@@ -54,6 +54,43 @@ def test_a_box_encloses_only_regions_that_hold_it_on_every_axis() -> None:
     np.testing.assert_array_equal((moved, kept), ([[3, 4]], [[4, 5]]))
 
 
+C, S = 0.75**0.5, 0.5
+TURN = ((1.0, 0.0, 0.0), (0.0, C, S), (0.0, -S, C))
+"""From x to y by 30°, on z, y, x."""
+
+
+@pytest.mark.parametrize("enclose", [False, True])
+@pytest.mark.parametrize("axes", [[0, 1, 2], [1, 2]])
+def test_a_turned_box_is_enclosed_by_the_box_along_the_axes(axes: list[int], enclose: bool) -> None:
+    """By hand: a square of 4 at (6, 2) of y and x, whose corners go to y = c·y + s·x."""
+    start, stop, shift, extent = (0, 0, 0), (9, 20, 20), (1, 0, 5), (9, 50, 50)
+    turned = MovedRegion(start, stop, shift, TURN, extent).along(axes)
+    still = MovedRegion((0, 30, 0), (9, 50, 20), (1, 2, 3)).along(axes)
+    boxes = np.array([[2.0, 6.0, 2.0], [2.0, 32.0, 2.0], [2.0, -3.0, 18.0]])[:, axes]
+    length = np.array([[3.0, 4.0, 4.0]] * 3)[:, axes]
+    moved, kept = move_boxes(boxes, length, [turned, still], enclose=enclose)
+    # corners (6, 2), (6, 6), (10, 2), (10, 6): y from 6c + 2s to 10c + 6s, x from 2c - 10s + 5 to
+    # 6c - 6s + 5
+    by_hand = [[3, 6 * C + 2 * S, 2 * C - 10 * S + 5], [3, 34, 5]]
+    np.testing.assert_allclose(moved[:2], np.array(by_hand)[:, axes])
+    sizes = [[3, 4 * C + 4 * S, 4 * C + 4 * S], [3, 4, 4]]
+    np.testing.assert_allclose(kept[:2], np.array(sizes)[:, axes])
+    # only y from 0 to 1 and x from 18 to 20 are in the region: 1 and 2 long
+    by_hand = [[3, 18 * S, 18 * C - S + 5]]
+    np.testing.assert_allclose(moved[2:], np.array(by_hand)[:, axes])
+    np.testing.assert_allclose(kept[2:], np.array([[3, C + 2 * S, 2 * C + S]])[:, axes])
+
+
+def test_a_turned_box_is_cut_to_the_new_image() -> None:
+    region = MovedRegion((0, 0), (20, 20), (0, -8), ((C, S), (-S, C)), (9, 9))
+    # y from 18s = 9 on: nothing is left
+    _, kept = move_boxes(np.array([[0.0, 18.0]]), np.array([[4.0, 4.0]]), [region])
+    assert not kept.any()
+    moved, kept = move_boxes(np.array([[2.0, 12.0]]), np.array([[4.0, 4.0]]), [region])
+    # y from 2c + 12s = 7.73 to 9, x from 12c - 6s - 8 < 0 to 16c - 2s - 8 = 4.86
+    np.testing.assert_allclose((moved, kept), ([[2 * C + 6, 0]], [[3 - 2 * C, 16 * C - 9]]))
+
+
 @pytest.mark.parametrize("enclose", [False, True])
 @pytest.mark.parametrize(("far", "least"), [(0.0, 1e-3), (2.0**20, 0.5)])
 def test_what_rounding_may_leave_of_a_box_is_nothing(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion
 
 from platefuse import apply_registration_to_image
 from platefuse.errors import RecordError, TableError
@@ -15,21 +20,25 @@ from platefuse.fusion.measured import pixel_state
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.well import fuse_well, fuse_well_part
 from platefuse.measuring.receipt import MeasuredWell
+from platefuse.ngff.create import write_group
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import FieldKey, FieldPlace, FusedImageRecord, write_places
 from platefuse.registration.request import RegistrationRequest
+from platefuse.tables.table import write_roi_table
 from platefuse.testing import AcquisitionSpec, PlateSpec
 from platefuse.workflow.receipts import measured_receipt
 from platefuse.workflow.sources import FusionSources
 from tests.conftest import SMALL, PlateFactory
 from tests.damage import state
+from tests.fields_plate import PIXEL_UM
 from tests.fused import TINY, everything, fuse, number_fields_one_by_one
-from tests.raw_plate import RawPlate
+from tests.raw_plate import RawPlate, write_mosaic, write_plate
 from tests.truth import read_level
 
 REQUEST = RegistrationRequest()
+Numbers = NDArray[np.float64]
 
 MOVED = replace(
     TINY,
@@ -208,3 +217,98 @@ def test_another_pixel_size_is_noticed(tmp_path: Path) -> None:
         file.write_text(file.read_text().replace("0.5", "0.6"))
     with pytest.raises(RecordError, match=r"different: pixel_size_um"):
         fuse_well(well, tmp_path / "fused.zarr", sources.reader(well))
+
+
+@dataclass(frozen=True)
+class SmoothPlate:
+    """Two fields and two acquisitions, at any fractions of a pixel, of a scene of long waves.
+
+    Attributes
+    ----------
+    stage_px, shift_px : ndarray, shape (2 fields, 2)
+        Stage positions, and shifts of acquisition 1 onto the reference, on y and x.
+    seed : int
+        Chooses the waves.
+    """
+
+    stage_px: Numbers
+    shift_px: Numbers
+    seed: int
+
+    def scene(self, y: Numbers, x: Numbers) -> Numbers:
+        """Intensities between 2000 and 42000, at places in pixels: waves of 14 to 40 pixels."""
+        random = np.random.default_rng(self.seed)
+        angle, length, phase = random.uniform((0, 14, 0), (np.pi, 40, 2 * np.pi), (6, 3)).T
+        along = np.multiply.outer(y, np.sin(angle)) + np.multiply.outer(x, np.cos(angle))
+        waves = np.cos(2 * np.pi * along / length + phase).mean(axis=-1)
+        return np.asarray(22_000 + 20_000 * waves)
+
+    def write(self, path: Path) -> Path:
+        """Write the plate with registered ROI tables."""
+        write_plate(path, ["B/03"])
+        images = [{"path": str(a), "acquisition": a} for a in (0, 1)]
+        write_group(path / "B" / "03", {"well": {"images": images, "version": "0.4"}}, "0.4")
+        high, low = np.maximum(self.shift_px, 0), np.minimum(self.shift_px, 0)
+        for a in (0, 1):
+            begin = self.stage_px + a * self.shift_px
+            y, x = np.mgrid[:64, :72]
+            fields = [self.scene(y + top, x + left) for top, left in begin]
+            image = path / "B" / "03" / str(a)
+            pixels = np.rint(fields).astype(np.uint16)
+            write_mosaic(image, pixels, self.stage_px * PIXEL_UM)
+            rows = {}
+            for k in range(2):
+                start = (high[k] - a * self.shift_px[k] + (0, 72 * k)) * PIXEL_UM
+                length = ((64, 72) - high[k] + low[k]) * PIXEL_UM
+                row = {"z_micrometer": 0.0, "len_z_micrometer": 1.0}
+                for axis, own, extent in zip("yx", start, length, strict=True):
+                    row |= {f"{axis}_micrometer": own, f"len_{axis}_micrometer": extent}
+                rows[f"FOV_{k + 1}"] = row
+            write_roi_table(image, REQUEST.roi_table, rows)
+        return path
+
+
+def error_of(fused: Path, spec: SmoothPlate) -> float:
+    """Mean absolute error of acquisition 1 to the scene, away from the border of the mosaic."""
+    image = fused / "B" / "03" / "1"
+    record = FusedImageRecord.read(image)
+    assert record is not None
+    pixels = read_level(image)[0, 0].astype(float)
+    top, left = (record.origin_um[axis] / PIXEL_UM for axis in "yx")
+    y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    inside = binary_erosion(pixels > 0, iterations=4)
+    assert inside.mean() > 0.5
+    return float(np.abs(pixels - spec.scene(y + top, x + left))[inside].mean())
+
+
+fractions = st.floats(-6, 6)
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    stage=st.tuples(*[st.floats(0, 1)] * 4),
+    shift=st.tuples(*[fractions] * 4),
+    seed=st.integers(0, 99),
+)
+def test_one_pass_is_at_least_as_close_to_the_scene_as_two_steps(
+    tmp_path_factory: pytest.TempPathFactory,
+    stage: tuple[float, ...],
+    shift: tuple[float, ...],
+    seed: int,
+) -> None:
+    """Two steps interpolate twice, once when registering and once when fusing."""
+    corner = np.array([[10.0, 10.0], [10.0, 70.0]])
+    spec = SmoothPlate(corner + np.reshape(stage, (2, 2)), np.reshape(shift, (2, 2)), seed)
+    folder = tmp_path_factory.mktemp("p")
+    raw, two = spec.write(folder / "raw.zarr"), spec.write(folder / "two.zarr")
+    request = replace(REQUEST, interpolation="linear")
+    one_pass = error_of(fuse(raw, request, store=False), spec)
+    for image in ("1", "0"):
+        apply_registration_to_image(
+            zarr_url=str(two / "B" / "03" / image),
+            registered_roi_table=REQUEST.roi_table,
+            interpolation="linear",
+        )
+    two_steps = error_of(fuse(two, request), spec)
+    assert one_pass <= 1.02 * two_steps + 1  # of 20,000; pixels are rounded once or twice
+    assert one_pass < 200
