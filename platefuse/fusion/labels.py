@@ -15,8 +15,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from platefuse.engine.sources import Source
 from platefuse.engine.views import Mask, View
@@ -195,6 +193,9 @@ def consistent_ids(ids: Ids, joined: Nodes, label: str) -> Ids:
     """
     if not len(ids):
         return ids
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     n = len(ids)
     edges = coo_array((np.ones(len(joined), bool), (joined[:, 0], joined[:, 1])), shape=(n, n))
     count, component = connected_components(edges, directed=False)

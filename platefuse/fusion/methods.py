@@ -22,7 +22,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from platefuse.storage.expected import NOT_NEGATIVE, number
 
@@ -169,6 +168,8 @@ def _first_valid(views: Stack) -> Stack:
 def _blur(image: Stack, sigma: float) -> Stack:
     """Gaussian of the pixels that have data; NaN for all others."""
     valid = ~np.isnan(image)
+    from scipy.ndimage import gaussian_filter  # half a second: for content-based weights only
+
     value = gaussian_filter(np.where(valid, image, 0), sigma, mode="constant", truncate=4.0)
     weight = gaussian_filter(valid.astype(float), sigma, mode="constant", truncate=4.0)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -97,12 +97,12 @@ class Multiscale:
         paths, scales, levels = self.paths[level:], self.scales[level:], self.levels[level:]
         return replace(self, paths=paths, scales=scales, levels=levels)
 
-    @property
+    @cached_property
     def spatial(self) -> str:
         """The axes in space, in array order, for example ``"zyx"``."""
         return "".join(a for a in self.axes if a in "zyx")
 
-    @property
+    @cached_property
     def pixel_size_um(self) -> dict[str, float]:
         """Size of a pixel of the finest level on each axis in space, in micrometres."""
         sizes = zip(self.axes, self.scales[0], self.um_per_unit, strict=True)
@@ -116,7 +116,7 @@ class Multiscale:
         scales = zip(self.axes, self.scales[0], strict=True)
         return any(units) or any(scale != 1 for axis, scale in scales if axis in "zyx")
 
-    @property
+    @cached_property
     def flat_axes(self) -> str:
         """The axes in space with one pixel: it is the whole extent, whatever its size."""
         shape = zip(self.spatial, self.shape_in_space, strict=True)

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from platefuse.errors import TableError
+from platefuse.ngff.metadata import Format, all_attributes, is_node
+from platefuse.storage.files import remove_tree
+from platefuse.storage.small_arrays import is_array, read_array
+from platefuse.storage.typed_json import list_of
 
 if TYPE_CHECKING:
     import anndata
     import numpy as np
     import zarr
     from numpy.typing import NDArray
-    from zarr import AsyncGroup
 
 _MAPPINGS = ("layers", "obsm", "obsp", "uns", "varm", "varp")
 """The members of a table that hold others by name."""
 
 
-async def read_numbers(path: Path) -> tuple[list[str], list[str], NDArray[np.float64]]:
+def read_numbers(path: Path) -> tuple[list[str], list[str], NDArray[np.float64]]:
     """The names of rows and columns and the numbers of a table.
 
-    All files are read in one go, without the second that anndata takes to import.
+    Metadata are read as JSON and arrays by `platefuse.storage.small_arrays`: a plate has thousands
+    of tables, and anndata takes a second to import.
 
     Parameters
     ----------
@@ -34,15 +39,11 @@ async def read_numbers(path: Path) -> tuple[list[str], list[str], NDArray[np.flo
     TableError
         If a name is missing.
     """
-    import numpy as np
-    from zarr.api.asynchronous import open_group
-
-    group = await open_group(store=path, mode="r")
-    rows, columns = [await _read_index(group, path, axis) for axis in ("obs", "var")]
-    return rows, columns, np.asarray(await _values(group, "X"))
+    rows, columns = [_read_index(path / axis) for axis in ("obs", "var")]
+    return rows, columns, read_array(path / "X")
 
 
-async def read_column(path: Path, name: str) -> list[str] | None:
+def read_column(path: Path, name: str) -> list[str] | None:
     """A column of ``obs``, or its index, as text; None if there is none of that name.
 
     Parameters
@@ -52,15 +53,11 @@ async def read_column(path: Path, name: str) -> list[str] | None:
     name : str
         Name of the column.
     """
-    from zarr.api.asynchronous import open_group
-
-    frame: Any = await (await open_group(store=path, mode="r")).getitem("obs")
-    if not await frame.contains(name):
-        return None
-    return [str(text) for text in await _texts(frame, name)]
+    column = path / "obs" / name
+    return [str(text) for text in _texts(column)] if is_node(column) else None
 
 
-async def read_texts(path: Path) -> dict[str, list[str]]:
+def read_texts(path: Path) -> dict[str, list[str]]:
     """The columns of ``obs`` as text; empty where a value is missing.
 
     Parameters
@@ -68,25 +65,22 @@ async def read_texts(path: Path) -> dict[str, list[str]]:
     path : Path
         The table's group.
     """
-    from zarr.api.asynchronous import open_group
-
-    frame: Any = await (await open_group(store=path, mode="r")).getitem("obs")
-    columns = map(str, frame.attrs.get("column-order", []))
-    return {c: [text or "" for text in await _texts(frame, c)] for c in columns}
+    frame = path / "obs"
+    columns = map(str, list_of(all_attributes(frame).get("column-order", [])))
+    return {c: [text or "" for text in _texts(frame / c)] for c in columns}
 
 
-async def _read_index(table: AsyncGroup, path: Path, axis: str) -> list[str]:
+def _read_index(frame: Path) -> list[str]:
     """The index of a data frame, in any encoding that AnnData has written.
 
     These are ``string-array`` (an array), ``categorical`` (codes of categories) and, as anndata
     0.13 writes it, ``nullable-string-array`` (values and a mask).
     """
-    frame: Any = await table.getitem(axis)
-    names = await _texts(frame, str(frame.attrs.get("_index", "_index")))
+    names = _texts(frame / str(all_attributes(frame).get("_index", "_index")))
     if None in names:
-        entry = "column" if axis == "var" else "row"
+        entry = "column" if frame.name == "var" else "row"
         raise TableError(
-            f"{path / axis}: {entry} {names.index(None)} (counted from 0) has no name, its value "
+            f"{frame}: {entry} {names.index(None)} (counted from 0) has no name, its value "
             f"is missing; expected a name for every {entry}. Name it, or remove it from the table."
         )
     return [str(name) for name in names]
@@ -137,35 +131,65 @@ def write_anndata(
 
 
 def write_numbers(
-    group: zarr.Group,
-    name: str,
-    numbers: NDArray[np.floating],
+    path: Path,
+    kind: Format,
+    numbers: NDArray[np.float32],
     rows: Sequence[str],
     columns: Sequence[str],
+    attributes: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a table of numbers into a group, with the files that `write_anndata` writes.
+    """Write a table of numbers, with the files that `write_anndata` writes.
 
-    Anndata is not imported, which takes longer than a small well takes to fuse.
+    Anndata is not imported, which takes longer than a small well takes to fuse. Tables of a well
+    are often equal, so the files of the last ones are kept in memory.
 
     Parameters
     ----------
-    group : zarr.Group
-        Where the table goes; its Zarr format is the table's.
-    name : str
-        Name of the table; an old table of that name is replaced.
-    numbers : ndarray of float, shape (rows, columns)
+    path : Path
+        The table's group; an old table there is replaced.
+    kind : Format
+        The Zarr format.
+    numbers : ndarray of float32, shape (rows, columns)
         The numbers.
     rows, columns : sequence of str
         Names of the rows (index ``FieldIndex``) and of the columns.
+    attributes : mapping of str to str, optional
+        Attributes of the table, beside those that anndata needs.
     """
-    if name in group:
-        del group[name]
-    table = group.create_group(name, attributes=_encoding("anndata", "0.1.0"))
-    table.create_array("X", data=numbers).attrs.update(_encoding("array", "0.2.0"))
+    more = tuple((attributes or {}).items())
+    files = _files(kind.number, numbers.tobytes(), tuple(rows), tuple(columns), more)
+    remove_tree(path)
+    for name, content in files.items():
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+
+@lru_cache(maxsize=16)
+def _files(
+    zarr_format: Literal[2, 3],
+    numbers: bytes,
+    rows: tuple[str, ...],
+    columns: tuple[str, ...],
+    attributes: tuple[tuple[str, str], ...],
+) -> Mapping[str, bytes]:
+    """The files of a table by their paths, from numbers of float32."""
+    import numpy as np
+    import zarr
+    from zarr.core.buffer import Buffer
+    from zarr.storage import MemoryStore
+
+    files: dict[str, Buffer] = {}
+    store = MemoryStore(files)
+    encoding = {**_encoding("anndata", "0.1.0"), **dict(attributes)}
+    table = zarr.create_group(store, zarr_format=zarr_format, attributes=encoding)
+    values = np.frombuffer(numbers, np.float32).reshape(len(rows), len(columns))
+    table.create_array("X", data=values).attrs.update(_encoding("array", "0.2.0"))
     _write_index(table, "obs", "FieldIndex", rows)
     _write_index(table, "var", "_index", columns)
     for member in _MAPPINGS:
         table.create_group(member, attributes=_encoding("dict", "0.1.0"))
+    return {name: buffer.to_bytes() for name, buffer in files.items()}
 
 
 def _write_index(table: zarr.Group, name: str, index: str, texts: Sequence[str]) -> None:
@@ -186,19 +210,13 @@ def _encoding(kind: str, version: str) -> dict[str, Any]:
     return {"encoding-type": kind, "encoding-version": version}
 
 
-async def _texts(group: AsyncGroup, name: str) -> list[str | None]:
+def _texts(node: Path) -> list[str | None]:
     """The texts of an encoded array; None where one is missing."""
-    node: Any = await group.getitem(name)
-    if hasattr(node, "shape"):
-        return [v.decode() if isinstance(v, bytes) else str(v) for v in await node.getitem(...)]
-    if await node.contains("codes"):
-        categories = await _texts(node, "categories")
-        codes = await _values(node, "codes")
+    if is_array(node):
+        return [v.decode() if isinstance(v, bytes) else str(v) for v in read_array(node)]
+    if is_node(node / "codes"):
+        categories = _texts(node / "categories")
+        codes = read_array(node / "codes")
         return [categories[code] if code >= 0 else None for code in codes]
-    texts, mask = await _texts(node, "values"), await _values(node, "mask")
+    texts, mask = _texts(node / "values"), read_array(node / "mask")
     return [None if missing else text for text, missing in zip(texts, mask, strict=True)]
-
-
-async def _values(group: AsyncGroup, name: str) -> Any:
-    array: Any = await group.getitem(name)
-    return await array.getitem(...)

@@ -116,21 +116,15 @@ class _AnnData(Backend):
     name = "anndata"
 
     def read(self, path: Path, index_key: str | None) -> Content:
-        from platefuse.storage.threads import run_coroutine
-
-        rows, columns, values = run_coroutine(read_numbers(path))
+        rows, columns, values = read_numbers(path)
         return rows, {c: [float(v) for v in values[:, k]] for k, c in enumerate(columns)}
 
     def instances(self, path: Path, key: str) -> list[str] | None:
-        from platefuse.storage.threads import run_coroutine
-
-        found = run_coroutine(read_column(path, key))
+        found = read_column(path, key)
         return super().instances(path, key) if found is None else found
 
     def texts(self, path: Path) -> dict[str, list[str]]:
-        from platefuse.storage.threads import run_coroutine
-
-        return run_coroutine(read_texts(path))
+        return read_texts(path)
 
     def rewrite(
         self, path: Path, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]

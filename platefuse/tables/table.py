@@ -253,16 +253,15 @@ def write_roi_table(image: Path, name: str, rows: Mapping[str, Mapping[str, floa
         For each ROI its columns, all of the same names.
     """
     import numpy as np
-    import zarr
 
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     numbers = np.array([[row[c] for c in columns] for row in rows.values()], np.float32)
     folder = image / "tables"
-    group = zarr.open_group(folder, mode="a", zarr_format=(Format.of(image) or V2).number)
-    write_numbers(group, name, numbers.reshape(len(rows), len(columns)), list(rows), columns)
-    group[name].attrs.update(
-        {"type": "roi_table", "fractal_table_version": "1", "backend": "anndata"}
-    )
+    kind = Format.of(image) or V2
+    if not is_node(folder):
+        kind.write_group(folder, {})
+    attributes = {"type": "roi_table", "fractal_table_version": "1", "backend": "anndata"}
+    write_numbers(folder / name, kind, numbers, list(rows), columns, attributes)
     listed = map(str, list_of(all_attributes(folder).get("tables")))
     write_table_list(folder, [*(other for other in listed if other != name), name])
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from platefuse.errors import PlatefuseError
 from platefuse.ngff.image import read_finest_level
+from platefuse.ngff.paths import inside
 from platefuse.ngff.plate import Well
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import WellKey, WellWildcards, key_of
@@ -178,8 +179,7 @@ def _work_size(well: Well, image: str | None) -> Size:
 def _size_of(well: Well, image: str) -> Size:
     try:
         found = well.image(image)
-        found.check_inside()
-        return image_size(found.live)
+        return image_size(inside(found.live, well.plate))
     except (PlatefuseError, OSError):  # a link that leads out of the plate
         return Size()
 

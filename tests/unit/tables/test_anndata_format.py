@@ -13,7 +13,7 @@ import zarr
 
 from platefuse import apply_registration_to_image
 from platefuse.errors import TableError
-from platefuse.ngff.metadata import all_attributes
+from platefuse.ngff.metadata import FORMATS, all_attributes
 from platefuse.tables.anndata_format import write_anndata, write_numbers
 from platefuse.tables.backends import backend_of, copy_table
 from platefuse.tables.move import MovedRegion, move_table
@@ -215,18 +215,17 @@ def test_numbers_are_written_as_anndata_writes_them(
     columns = ["x_micrometer", "len_x_micrometer", "µ"]
     numbers = np.random.default_rng(1).random((count, 3)).astype(np.float32)
     names = [f"FOV_{k}" for k in range(count)]
-    mine, theirs = (
-        zarr.open_group(tmp_path / name, mode="w", zarr_format=zarr_format) for name in "ab"
-    )
-    for _ in range(2):  # the second replaces the first
-        write_numbers(mine, "t", numbers, names, columns)
+    theirs = zarr.open_group(tmp_path / "b", mode="w", zarr_format=zarr_format)
+    kind = FORMATS[zarr_format]
+    for k in (1, 0):  # the second replaces the first
+        write_numbers(tmp_path / "a" / "t", kind, numbers + k, names, columns)
     index = pd.Index(names, dtype=object, name="FieldIndex")
     table = anndata.AnnData(numbers, pd.DataFrame(index=index), pd.DataFrame(index=columns))
     write_anndata(theirs, "t", table)
     files = [
         {
-            p.relative_to(tmp_path / n): p.read_bytes()
-            for p in (tmp_path / n).rglob("*")
+            p.relative_to(tmp_path / n / "t"): p.read_bytes()
+            for p in (tmp_path / n / "t").rglob("*")
             if p.is_file()
         }
         for n in "ab"
