@@ -122,11 +122,17 @@ FIELD_COLUMNS: tuple[Column, ...] = (
         "Focus",
         "ratio",
         "Strength of the fine structure against the coarse structure, divided by what is usual "
-        "in the acquisition: 1 is usual.",
+        "in its acquisition and at its place: 1 is usual.",
         "near 1",
         kind="ratio",
     ),
-    Column("Saturated", "%", "Share of the pixels that are saturated.", "low", kind="share"),
+    Column(
+        "Saturated",
+        "%",
+        "Share of the pixels of its blocks that are saturated.",
+        "low",
+        kind="share",
+    ),
     Column(
         "Gradient",
         "%",
@@ -137,7 +143,7 @@ FIELD_COLUMNS: tuple[Column, ...] = (
     Column(
         "Seam",
         "%",
-        "Mean difference from the neighbours where fields overlap, before they are blended, as a "
+        "Largest difference from a neighbour where both overlap, before they are blended, as a "
         "share of the mean.",
         "low",
         kind="share",
