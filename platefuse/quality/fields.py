@@ -131,7 +131,8 @@ class Light:
         Difference of the highest and the lowest value of a plane that is fitted to the field, as a
         share of the mean.
     seam : float or None
-        Mean absolute difference from its neighbours where they overlap, as a share of the mean.
+        Largest difference from a neighbour: mean of the absolute difference where both overlap, as
+        a share of the mean.
     """
 
     gradient: float | None = None

@@ -58,8 +58,8 @@ class FieldFigures:
     gradient : float, optional
         How much brighter one side is than the other: (highest - lowest) / mean of a fitted plane.
     seam : float, optional
-        Mean absolute difference from its neighbours where they overlap, before they are blended,
-        as a share of the mean.
+        Largest difference from a neighbour: mean of the absolute difference where both overlap,
+        before they are blended, as a share of the mean.
     """
 
     acquisition: int

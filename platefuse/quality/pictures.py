@@ -192,7 +192,7 @@ def _draw_fields(
             dy, dx = (stretch * v for v in field.shift_px)
             draw.line((x, y, x + dx, y + dy), fill=_ARROW, width=2)
             draw.ellipse((x + dx - 3, y + dy - 3, x + dx + 3, y + dy + 3), fill=_ARROW)
-    alt = f"{_name(reference)} with the outlines of its fields."
+    alt = f"A{_name(reference)[1:]} with the outlines of its fields."
     if longest >= 0.5:
         alt = (
             f"{alt[:-1]}, and the shifts of acquisition {shown} as lines with a dot at their end, "
