@@ -133,18 +133,26 @@ class Light:
     seam : float or None
         Largest difference from a neighbour: mean of the absolute difference where both overlap, as
         a share of the mean.
+    saturated : float
+        Share of the coarse pixels that are saturated.
     """
 
     gradient: float | None = None
     seam: float | None = None
+    saturated: float = 0.0
 
 
 def light_of(
-    look: Look, placed: Sequence[PlacedField], well: str, counter: ReadCounter
+    look: Look,
+    placed: Sequence[PlacedField],
+    well: str,
+    counter: ReadCounter,
+    saturated: float,
 ) -> Mapping[tuple[str, str], Light]:
-    """Gradient and seams of the fields of an acquisition, by image and field.
+    """Gradient, seams and saturation of the fields of an acquisition, by image and field.
 
-    The images are read as they are fused from, at a coarse level.
+    The images are read as they are fused from, at a coarse level; `saturated` is the value from
+    which a pixel is saturated.
     """
     fields = fields_in([look.layer], well, [look.channel], counter)
     pixels = {(f.field.key.image, f.field.key.field): _coarse(f) for f in fields}
@@ -160,7 +168,11 @@ def light_of(
                 seams[key].append(difference)
                 seams[other].append(difference)
     return {
-        key: Light(gradient_of(tile.pixels), max(seams[key], default=None))
+        key: Light(
+            gradient_of(tile.pixels),
+            max(seams[key], default=None),
+            float((tile.pixels >= saturated).mean()),
+        )
         for key, tile in tiles.items()
     }
 

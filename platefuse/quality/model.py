@@ -54,7 +54,8 @@ class FieldFigures:
     focus : float, optional
         Strength of the fine structure against that of the coarse structure.
     saturated : float
-        Share of the pixels of its blocks that are saturated.
+        Share of its pixels that are saturated: the larger one of those in its blocks, and of those
+        at a coarse level.
     gradient : float, optional
         How much brighter one side is than the other: (highest - lowest) / mean of a fitted plane.
     seam : float, optional

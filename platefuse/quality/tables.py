@@ -32,7 +32,8 @@ _FIELD_FIGURES = {
     "after": "median correlation of its blocks with the reference",
     "focus": "amplitude of fine structure as a share of that of coarse structure",
     "relative_focus": "focus as a share of what is usual in its acquisition, and at its place",
-    "saturated": "share of the pixels of its blocks that are saturated",
+    "saturated": "share of its pixels that are saturated: in its blocks or, if more, at a coarse "
+    "level",
     "gradient": "(highest - lowest) / mean of a plane that is fitted to its brightness",
     "seam": "largest difference from a neighbour where both overlap, before they are blended, as "
     "a share of the mean",

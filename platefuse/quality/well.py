@@ -89,7 +89,7 @@ def check_well(
         boxes = [box for look in looks if look.frame == first.frame for box in _boxes(look)]
         still = _Seen.of(first, choose_blocks(first.plane, _boxes(first), boxes), pool)
         seen = [_seen(look, still, without, pool) for look in looks]
-        lights = list(pool.map(lambda s: light_of(s.look, s.placed, well.name, counter), seen))
+        lights = list(pool.map(lambda one: one.light(well.name, counter), seen))
     fields = [
         figures
         for one, light in zip(seen, lights, strict=True)
@@ -165,6 +165,11 @@ class _Seen:
 
         return replace(self, compared=list(pool.map(one, range(len(self.boxes)))))
 
+    def light(self, well: str, counter: ReadCounter) -> Mapping[tuple[str, str], Light]:
+        """What the coarse pixels of its fields show, by image and field."""
+        tones = [block.tone.saturated for block in self.blocks[:1]]
+        return light_of(self.look, self.placed, well, counter, min(tones, default=math.inf))
+
     def figures(
         self, still: Sequence[PlacedField], lights: Mapping[tuple[str, str], Light]
     ) -> Iterator[FieldFigures]:
@@ -178,6 +183,7 @@ class _Seen:
             own = members[field.name]
             compared = [found for k in own if (found := self.compared[k]) is not None]
             light = lights.get(field.name, Light())
+            saturated = [self.blocks[k].saturated for k in own]
             focus = [f for k in own if (f := self.blocks[k].focus) is not None]
             (top, left), (bottom, right) = field.box.start, field.box.stop
             yield FieldFigures(
@@ -189,7 +195,7 @@ class _Seen:
                 kept=field.kept,
                 **_residuals(compared),
                 focus=float(np.median(focus)) if focus else None,
-                saturated=float(np.mean([self.blocks[k].saturated for k in own])) if own else 0.0,
+                saturated=max(float(np.mean(saturated)) if own else 0.0, light.saturated),
                 gradient=light.gradient,
                 seam=light.seam,
             )

@@ -10,7 +10,7 @@ import zarr
 
 from platefuse.quality.tables import CYCLES, DICTIONARY, FIELDS, WELLS
 from platefuse.storage.tsv import read_rows
-from tests.workflow.conftest import Folder, fingerprint
+from tests.workflow.conftest import TINY, Folder, fingerprint
 
 
 def rows(folder: Folder, name: str) -> list[dict[str, str]]:
@@ -75,8 +75,10 @@ def test_a_run_can_stop_at_a_flagged_well(fresh: Folder) -> None:
 
 
 def saturate(image: Path) -> None:
-    """Saturate a tenth of all pixels."""
+    """Saturate a tenth of each field: a bright piece of debris."""
     array = zarr.open_array(image / "0", mode="r+")
     pixels = np.asarray(array[...])
-    pixels[..., ::10] = np.iinfo(pixels.dtype).max
+    height, width = TINY.field_shape
+    for left in range(0, pixels.shape[-1], width):
+        pixels[..., : height // 2, left + 10 : left + 10 + width // 5] = np.iinfo(pixels.dtype).max
     array[...] = pixels
