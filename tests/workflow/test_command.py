@@ -81,6 +81,18 @@ def test_a_terminal_gets_a_bar(done: Folder) -> None:
     assert b"Job" not in written
 
 
+def test_wells_of_one_job_are_counted_and_the_report_is_named(fresh: Folder) -> None:
+    fresh.configure(workflow={"jobs": "well"}, quality={"enabled": True})
+    done = run(fresh, "config.yaml", "--cores", "2")
+    assert done.returncode == 0, done.stderr
+    out = done.stdout.splitlines()
+    assert out[0].startswith("2 of 2 wells done, 2 of them in this run")
+    assert out[-1] == "  report:      results/tiny/report.html"
+    assert (fresh.results / "report.html").is_file()
+    assert "tiny B/03 done (2 of 2 wells)" in done.stderr.splitlines()
+    fresh.assert_exact()
+
+
 def test_a_failing_well_is_told_and_the_others_are_done(fresh: Folder) -> None:
     fresh.configure(registration={"enabled": False})
     chunks = [p for p in (fresh.plate / "B" / "02" / "1" / "0").rglob("*") if p.is_file()]
