@@ -79,9 +79,9 @@ def test_a_terminal_gets_a_bar(done: Folder) -> None:
     assert b"2 of 2 wells done" in out
     os.close(ours)
     lines = written.decode().split("\r\x1b[K")
-    assert any(re.match(r"fusing \[-+\] 0/2 wells$", line) for line in lines)
-    assert any(re.match(r"fusing \[#+-+\] 1/2 wells, .* left$", line) for line in lines)
-    assert any(re.match(r"fusing \[#+\] 2/2 wells, \S+$", line) for line in lines)
+    assert any(re.match(r"processing \[-+\] 0/2 wells$", line) for line in lines)
+    assert any(re.match(r"processing \[#+-+\] 1/2 wells, .* left$", line) for line in lines)
+    assert any(re.match(r"processing \[#+\] 2/2 wells, \S+$", line) for line in lines)
     assert lines[-1] == ""  # the last thing that is done with the line is to clear it
     assert b"Job" not in written
 
