@@ -33,6 +33,13 @@ def run(folder: Folder, *options: str, cwd: Path | None = None) -> subprocess.Co
     )  # fmt: skip
 
 
+def assert_told(stderr: str) -> None:
+    """Check that each well has its line; which of two at a time ends first is open."""
+    found = re.findall(r"^tiny (B/0\d) done \((\d) of 2 wells\)$", stderr, re.MULTILINE)
+    assert [number for _, number in found] == ["1", "2"]
+    assert sorted(well for well, _ in found) == ["B/02", "B/03"]
+
+
 def test_a_run_from_another_folder(fresh: Folder, tmp_path: Path) -> None:
     """Paths of the config start where the command is typed, wherever the config is."""
     elsewhere = tmp_path / "elsewhere"
@@ -44,9 +51,7 @@ def test_a_run_from_another_folder(fresh: Folder, tmp_path: Path) -> None:
     out = done.stdout.splitlines()
     assert re.fullmatch(r"2 of 2 wells done, 2 of them in this run \(0:\d\d:\d\d\)\.", out[0])
     assert out[1:] == ["plate tiny:", "  fused plate: tiny_fused.zarr"]
-    assert done.stderr.splitlines() == [
-        "tiny B/02 done (1 of 2 wells)", "tiny B/03 done (2 of 2 wells)",
-    ]  # fmt: skip
+    assert_told(done.stderr)
     log = (fresh.results.parent / "logs" / "snakemake.log").read_text()
     assert f"{CLONE}/profiles/default" in log
     assert "Finished jobid" in log
@@ -74,11 +79,23 @@ def test_a_terminal_gets_a_bar(done: Folder) -> None:
     assert b"2 of 2 wells done" in out
     os.close(ours)
     lines = written.decode().split("\r\x1b[K")
-    assert any(re.match(r"fusing \[-+\] 0/2 wells$", line) for line in lines)
-    assert any(re.match(r"fusing \[#+-+\] 1/2 wells, .* left$", line) for line in lines)
-    assert any(re.match(r"fusing \[#+\] 2/2 wells, \S+$", line) for line in lines)
+    assert any(re.match(r"processing \[-+\] 0/2 wells$", line) for line in lines)
+    assert any(re.match(r"processing \[#+-+\] 1/2 wells, .* left$", line) for line in lines)
+    assert any(re.match(r"processing \[#+\] 2/2 wells, \S+$", line) for line in lines)
     assert lines[-1] == ""  # the last thing that is done with the line is to clear it
     assert b"Job" not in written
+
+
+def test_wells_of_one_job_are_counted_and_the_report_is_named(fresh: Folder) -> None:
+    fresh.configure(workflow={"jobs": "well"}, quality={"enabled": True})
+    done = run(fresh, "config.yaml", "--cores", "2")
+    assert done.returncode == 0, done.stderr
+    out = done.stdout.splitlines()
+    assert out[0].startswith("2 of 2 wells done, 2 of them in this run")
+    assert out[-1] == "  report:      results/tiny/report.html"
+    assert (fresh.results / "report.html").is_file()
+    assert_told(done.stderr)
+    fresh.assert_exact()
 
 
 def test_a_failing_well_is_told_and_the_others_are_done(fresh: Folder) -> None:

@@ -4,8 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from platefuse.command.progress import Progress, plain_message, reason_in
+from platefuse.command.progress import (
+    LAST_STEPS,
+    MEASURING,
+    WHOLE,
+    Progress,
+    plain_message,
+    reason_in,
+)
 from tests.events import error, failed, finished, planned, progress_of, started
+
+CLONE = Path(__file__).parents[3]
 
 
 def test_a_well_is_done_when_its_last_job_is() -> None:
@@ -152,3 +161,9 @@ def test_whole_wells_and_wells_of_steps_are_counted_together() -> None:
         progress.take(finished(number))
     assert progress.done == 2
     assert list(progress.wells) == [("screen", "B/00"), ("screen", "B/02")]
+
+
+def test_the_rules_that_are_counted_exist() -> None:
+    rules = "".join(path.read_text() for path in (CLONE / "workflow" / "rules").glob("*.smk"))
+    for name in (MEASURING, WHOLE, *LAST_STEPS):
+        assert f"rule {name}:" in rules

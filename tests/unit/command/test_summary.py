@@ -73,7 +73,12 @@ def test_an_interrupted_run_says_how_to_continue() -> None:
 def test_flagged_wells_are_named_the_bad_ones_first(tmp_path: Path) -> None:
     file = tmp_path / "quality_wells.tsv"
     assert read_flagged(file) == []
-    rows = [("B/01", "good", ""), ("B/02", "look", "focus"), ("B/03", "bad", 'shift "2 px"')]
+    rows = [
+        ("B/01", "good", ""),
+        ("B/02", "look", "focus"),
+        ("B/03", "bad", 'shift "2 px"'),
+        ("B/04", "empty", ""),
+    ]
     text = "".join(f"screen\t{w}\t{v}\t{r}\n" for w, v, r in rows)
     file.write_text(f"plate\twell\tverdict\treasons\n{text}")
     flagged = read_flagged(file)
