@@ -61,6 +61,13 @@ class Side:
         (top, left), (height, width) = (a - b for a, b in zip(start, first, strict=True)), shape
         return prepared[top : top + height, left : left + width]
 
+    def subtracted(self, start: tuple[int, int], shape: tuple[int, int]) -> NDArray[np.float32]:
+        """The fixed pattern that was subtracted from a block; 0 if none is known."""
+        if self.pattern is None:
+            return np.zeros(shape, np.float32)
+        rows, columns = (slice(a, a + n) for a, n in zip(start, shape, strict=True))
+        return np.asarray(self.pattern[rows, columns]) * np.float32(self.strength)
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -63,11 +63,12 @@ class Refined:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Prepared blocks of both images, `whole` pixels displaced."""
+    """Prepared blocks of both images, `whole` pixels displaced, and the patterns subtracted."""
 
     reference: NDArray[np.float32]
     moving: NDArray[np.float32]
     whole: tuple[int, int]
+    subtracted: tuple[NDArray[np.float32], NDArray[np.float32]] | None
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,11 @@ class _Blocks:
             )
             reference = self.sides[0].block(start, shape, a)
             moving = self.sides[1].block((y, x), shape, b)
-            pairs.append(_Pair(reference, moving, (start[0] - y, start[1] - x)))
+            subtracted = None
+            if any(side.pattern is not None for side in self.sides):
+                first, second = self.sides
+                subtracted = first.subtracted(start, shape), second.subtracted((y, x), shape)
+            pairs.append(_Pair(reference, moving, (start[0] - y, start[1] - x), subtracted))
         return pairs
 
     def residuals(self, pairs: list[_Pair], motion: Motion) -> list[tuple[float, float]]:
@@ -175,6 +180,8 @@ class _Blocks:
         spectra = Spectra(self.layout.shape, reach)
         for pair, rest in zip(pairs, self.residuals(pairs, motion), strict=True):
             spectra.add(pair.reference, pair.moving, rest)
+            if pair.subtracted is not None:
+                spectra.add_subtracted(*pair.subtracted)
         places = self.layout.places()
         weights = spectra.first_weights()
         turn = turned([spectra.peak(cross, weights) for cross in spectra.cross], places)
@@ -198,5 +205,6 @@ def common_shift(
         coherence = spectra.coherence(total * spectra.ramp(shift))
         if not coherence.any():
             break
+        coherence = coherence * spectra.trusted(coherence)
         weights = coherence / (1 - coherence**2) / geometric(spectra.total_power)
     return shift, coherence, weights

@@ -58,6 +58,8 @@ class Spectra:
     ----------
     cross : list of ndarray of complex64
         Of each pair, aligned by the shift that it was added with.
+    total_power, subtracted_power : ndarray of float64, shape (2, rings)
+        Power of both images, and of the fixed patterns that were subtracted from them.
     """
 
     def __init__(self, shape: tuple[int, int], reach: int) -> None:
@@ -84,6 +86,7 @@ class Spectra:
         self.modes = self._rings(np.ones(self.ring.shape)) * self.independent
         self.cross: list[NDArray[np.complex64]] = []
         self.total_power = np.zeros((2, _RINGS + 1))
+        self.subtracted_power = np.zeros((2, _RINGS + 1))
 
     def add(
         self,
@@ -109,6 +112,25 @@ class Spectra:
         for power, values in zip(self.total_power, (first, second), strict=True):
             power += self._rings(np.square(values.real) + np.square(values.imag))
         self.cross.append((first * second.conj() * self.ramp(shift)).astype(np.complex64))
+
+    def add_subtracted(self, reference: NDArray[np.float32], moving: NDArray[np.float32]) -> None:
+        """Add the fixed patterns that were subtracted from a pair of blocks."""
+        from scipy import fft
+
+        for power, pattern in zip(self.subtracted_power, (reference, moving), strict=True):
+            values = fft.rfft2(pattern * self.window, self.padded)
+            power += self._rings(np.square(values.real) + np.square(values.imag))
+
+    def trusted(self, coherence: Weights) -> Weights:
+        """Share of the coherence of each ring that is not from the fixed pattern, 0 to 1.
+
+        Subtracting a pattern is not exact, and what is left of it is coherent where pixels of the
+        camera coincide: it pulls the shift there, most of all that of smooth tissue, which has
+        nothing in the rings where dust is. How much is left is not known, so all of it counts.
+        """
+        common = coherence * geometric(self.total_power)
+        left = np.sqrt(self.subtracted_power[0] * self.subtracted_power[1])
+        return np.asarray(np.where(left > 0, common / np.maximum(common + left, 1e-300), 1.0))
 
     def total(
         self, shifts: Sequence[tuple[float, float]] | None = None

@@ -227,6 +227,34 @@ class TestFixedPattern:
         assert measure_shift(a, b, max_shift_px=30).status == "fixed_pattern"
 
 
+@pytest.mark.parametrize("true", [(0.0, 2.0), (4.0, 0.0), (12.0, -7.0)])
+def test_weak_dust_pulls_smooth_tissue_by_no_more_than_is_said(
+    bench: Any, true: tuple[float, float]
+) -> None:
+    """Dust of 5 % with a known pattern: what is left of it is where the camera's zero is."""
+    from scipy.ndimage import gaussian_filter
+
+    dust, edge = bench.dust((300, 340), 0.05), 40
+
+    def image(seed: int, noise: int, origin: tuple[float, float] = (0.0, 0.0)) -> Any:
+        wide = bench.Blobs(seed).light((380, 420), tuple(o - edge for o in origin))
+        return bench.camera(dust * gaussian_filter(wide, 7.0)[edge:-edge, edge:-edge], noise)
+
+    fields = [image(500 + k, 50 + k) for k in range(16)]
+    first, second = fixed_pattern(fields[::2]), fixed_pattern(fields[1::2])
+    for seed in (1, 4):
+        found = measure_shift(
+            image(seed, seed),
+            image(seed, 1000 + seed, true),
+            max_shift_px=30,
+            reference_pattern=first,
+            moving_pattern=second,
+        )
+        if found.status == "measured":
+            assert error(found, true) < 0.5
+            assert error(found, true) < 3.5 * max(found.sigma_px)
+
+
 class TestStacks:
     shape, planes = (200, 240), 9
 
