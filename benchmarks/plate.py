@@ -35,11 +35,12 @@ TINY = replace(
 )
 
 TEXT = f"""\
-`snakemake --cores {CORES}` on whole plates, registered in place and fused, from the command to its \
-end. *Plate*: {len(PLATE.wells)} wells × 3 acquisitions of 2 × 2 fields of 1080 × 1280 uint16 with \
-a label. *Tiny*: {len(TINY.wells)} wells × 4 acquisitions of 2 × 2 fields of 54 × 64, where nearly \
-nothing is pixels (`step`: 24 wells). *Not pixels*: the part of the processor time that one process \
-does not need for the same pixels; what this process needs for a tiny well is not counted as pixels."""
+`snakemake --cores {CORES}` on whole plates, registered in place and fused, from the command to \
+its end. *Plate*: {len(PLATE.wells)} wells × 3 acquisitions of 2 × 2 fields of 1080 × 1280 uint16 \
+with a label. *Tiny*: {len(TINY.wells)} wells × 4 acquisitions of 2 × 2 fields of 54 × 64, where \
+nearly nothing is pixels (`step`: 24 wells). *Not pixels*: the part of the processor time that one \
+process does not need for the same pixels; what this process needs for a tiny well is not counted \
+as pixels."""
 
 
 @dataclass(frozen=True)
