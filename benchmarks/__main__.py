@@ -12,12 +12,13 @@ from benchmarks.accuracy import PLATES, run_accuracy
 from benchmarks.dryrun import run_dryrun
 from benchmarks.fusion import CASES, run_fusion
 from benchmarks.memory import run_memory
+from benchmarks.plate import run_plate
 from benchmarks.registration import run_registration
 from benchmarks.report import load_warning, measured_on, write_section
 from benchmarks.tables import Section
 from benchmarks.well import run_well
 
-SUITES = ("registration", "fusion", "well", "memory", "dryrun")
+SUITES = ("registration", "fusion", "well", "plate", "memory", "dryrun")
 ALONE = ("accuracy",)
 """Suites that are run by their name only: what they find does not depend on the machine."""
 
@@ -45,6 +46,7 @@ def _suites(options: argparse.Namespace) -> dict[str, Callable[[], Section]]:
         "registration": lambda: run_registration(rounds=rounds, small=small, peers=peers),
         "fusion": lambda: run_fusion(rounds=rounds, small=small, peers=peers, only=options.case),
         "well": lambda: run_well(rounds=rounds, small=small),
+        "plate": lambda: run_plate(rounds=rounds, small=small),
         "memory": lambda: run_memory(rounds=rounds, small=small),
         "dryrun": lambda: run_dryrun(rounds=rounds, small=small),
         "accuracy": lambda: run_accuracy(

@@ -1,0 +1,102 @@
+"""Benchmark of whole plates: end to end through Snakemake, with a job for each step or well."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from benchmarks.data import cached, lend, run_folder
+from benchmarks.measure import ROOT, Job, Result, run_process
+from benchmarks.tables import Section, Table, megabytes, seconds
+from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
+
+CORES = 2
+ACQUISITIONS = tuple(
+    AcquisitionSpec(number, shift_px=shift)
+    for number, shift in enumerate([(0, 0), (7, -12), (-5, 9), (3, 4)])
+)
+PLATE = PlateSpec(
+    wells=tuple(f"{row}/{column:02}" for row in "AB" for column in range(1, 5)),
+    acquisitions=ACQUISITIONS[:3],
+    field_shape=(1080, 1280),
+    channels=("DAPI",),
+    levels=5,
+)
+TINY = replace(
+    PLATE,
+    wells=tuple(f"{row}/{column:02}" for row in "ABCDEFGH" for column in range(1, 13)),
+    acquisitions=ACQUISITIONS,
+    field_shape=(54, 64),
+    levels=2,
+)
+
+TEXT = f"""\
+`snakemake --cores {CORES}` on whole plates, registered in place and fused, from the command to \
+its end. *Plate*: {len(PLATE.wells)} wells × 3 acquisitions of 2 × 2 fields of 1080 × 1280 uint16 \
+with a label. *Tiny*: {len(TINY.wells)} wells × 4 acquisitions of 2 × 2 fields of 54 × 64, where \
+nearly nothing is pixels (`step`: 24 wells). *Not pixels*: the part of the processor time that one \
+process does not need for the same pixels; what this process needs for a tiny well is not counted \
+as pixels."""
+
+
+@dataclass(frozen=True)
+class _Case:
+    name: str
+    spec: PlateSpec
+
+    def made(self, wells: int | None = None) -> Path:
+        spec = replace(self.spec, wells=self.spec.wells[:wells])
+        name = f"plate-{self.name}-{len(spec.wells)}"
+        return cached(name, repr(spec), lambda path: make_plate(path, spec))
+
+
+def run_plate(*, rounds: int, small: bool = False) -> Section:
+    """Measure both plates with both kinds of jobs, each once in each round."""
+    plate, tiny = _Case("plate", PLATE), _Case("tiny", TINY)
+    if small:
+        plate = _Case("small", replace(TINY, wells=TINY.wells[:2]))
+        tiny = replace(plate, name="tiny")
+    empty = replace(plate.spec, field_shape=tiny.spec.field_shape, levels=tiny.spec.levels)
+    pixels_s = _in_one_process(plate) - _in_one_process(_Case("empty", empty))
+    table = Table([
+        "plate", "`workflow.jobs`", "process, s", "s per well", "processor, s", "not pixels",
+        "peak MB",
+    ])  # fmt: skip
+    fewer = replace(tiny, spec=replace(tiny.spec, wells=tiny.spec.wells[:24]))
+    for case, jobs in ((plate, "well"), (plate, "step"), (tiny, "well"), (fewer, "step")):
+        runs = [_run(case, jobs) for _ in range(rounds)]
+        wells, cpu_s = len(case.spec.wells), median(run.cpu_s for run in runs)
+        whole_s = median(run.process_s for run in runs)
+        share = 1 - wells * pixels_s / cpu_s
+        table.add(
+            case.name, jobs, seconds(whole_s), seconds(whole_s / wells), seconds(cpu_s),
+            f"{share:.0%}" if case is plate else "", megabytes(median(r.peak_mb for r in runs)),
+        )  # fmt: skip
+    return Section("plate", "Whole plates", TEXT, [table])
+
+
+def _run(case: _Case, jobs: str) -> Result:
+    folder = run_folder(f"{case.name}-{jobs}")
+    lend(case.made(), folder / "plate.zarr")
+    config = {"plates": {"p": "plate.zarr"}, "workflow": {"jobs": jobs}}
+    (folder / "config.yaml").write_text(json.dumps(config))
+    return run_process(snakemake(folder))[0]
+
+
+def snakemake(folder: Path, *more: str) -> Sequence[str]:
+    """The command for the config in a folder, as a user types it: bytecode is kept."""
+    command = ["env", "-u", "PYTHONDONTWRITEBYTECODE", sys.executable, "-m", "snakemake"]
+    command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    return [*command, "--cores", str(CORES), "--configfile", str(folder / "config.yaml"), *more]
+
+
+def _in_one_process(case: _Case) -> float:
+    """Processor seconds of one well that is registered and fused in one process."""
+    folder = run_folder(f"{case.name}-alone")
+    copy = lend(case.made(1), folder / "plate.zarr")
+    arguments = {"plate": str(copy), "fused": str(folder / "fused.zarr")}
+    return Job("well", {**arguments, "mode": "two passes", "threads": 1}).run().cpu_s
