@@ -47,7 +47,7 @@ VERSION_TESTS := tests/unit platefuse
 
 EXAMPLE := example/demo.zarr
 
-.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest writers bench accuracy lint config lock clean FORCE
+.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest writers bench accuracy lint docs config lock clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -105,6 +105,10 @@ lint: setup-dev ## check style, types and the workflow
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
+docs: setup-dev ## build the documentation into site/; a broken link is an error
+	@$(BIN)/python -m mkdocs --quiet build --strict
+	@echo "Built site/index.html"
+
 config: setup-dev ## write schema, example and table of keys of the config anew
 	@$(BIN)/python -m platefuse.workflow.config_files
 
@@ -118,7 +122,7 @@ LOCK = $(UV) pip compile --quiet --python-version 3.11.2 --generate-hashes \
 	--annotation-style line --custom-compile-command "make lock" pyproject.toml
 
 clean: ## remove caches, build products and the demo's plates (the environments stay)
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf example/*.zarr example/*.zarr.staging results/demo
 	find . -path './.venv*' -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 
