@@ -171,15 +171,18 @@ def finish_fused_plate(
     options : FusionOptions
         How it was fused.
     wells : sequence of str, optional
-        The wells that were fused, for example ``["B/03"]``; by default all.
+        The wells that were fused, for example ``["B/03"]``; by default all. Wells that are there
+        from other runs are listed as well.
 
     Raises
     ------
     ViewError
         If a well has not been fused.
     """
-    done = [well for well in plate.wells if wells is None or well.name in set(wells)]
-    missing = [w.name for w in done if FusedWellRecord.read(fused / w.row / w.column) is None]
+    fused_wells = {w for w in plate.wells if FusedWellRecord.read(fused / w.row / w.column)}
+    asked = {w for w in plate.wells if wells is None or w.name in set(wells)}
+    done = [well for well in plate.wells if well in asked | fused_wells]
+    missing = [well.name for well in done if well not in fused_wells]
     if missing:
         raise ViewError(f"{fused}: not fused yet: {', '.join(missing)}. Run `fuse_well` for them.")
     listed = zip(list_of(plate.metadata["wells"]), plate.wells, strict=True)

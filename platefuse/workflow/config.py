@@ -23,7 +23,7 @@ from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.expected import Expected, text
 from platefuse.storage.options import check_options, checks, option
 from platefuse.workflow.config_text import repeated_keys
-from platefuse.workflow.sections import Fusion, Quality, Registration, Workflow
+from platefuse.workflow.sections import Fusion, Quality, Registration, Subset, Workflow
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -111,6 +111,7 @@ class Config:
         'Paths of the images to process in every well, for example ["0", "1"]; null: all.',
         comment='null: all; or for example ["0_illum", "1_illum"]',
     )
+    wells: Subset = field(default_factory=Subset)
     input: InputOptions = field(default_factory=InputOptions)
     on_bad_well: Literal["stop", "skip"] = option(
         "stop",

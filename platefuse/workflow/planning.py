@@ -193,7 +193,7 @@ def _good_wells(
                 describe(name, own, total, None if is_dry else _file(config, name, BAD))
             )
             remedies[_REMEDY_ALL if may_skip else _REMEDY] = None
-        if not total:
+        if not total and any(key[0] == name for key in wells.chosen):
             messages.append(
                 f"{plate.path}: none of the {len(plate.wells)} wells that the plate lists exists. "
                 "Expected folders like row/column in it. Is the plate complete, and is its path "

@@ -20,6 +20,7 @@ from platefuse.ngff.plate import Plate, Well
 from platefuse.tables.table import table_path
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import NAME, WellKey
+from platefuse.workflow.subset import select_wells
 from platefuse.workflow.warnings import collected_warnings
 
 
@@ -64,6 +65,8 @@ class Wells(Mapping[WellKey, Well]):
     ----------
     absent : list of WellKey
         The wells that are listed and absent.
+    chosen : set of WellKey
+        The wells that the config names, whether they exist or not.
     """
 
     def __init__(
@@ -75,9 +78,12 @@ class Wells(Mapping[WellKey, Well]):
     ) -> None:
         self._config, self._plates, self.left_out, self.odd = config, plates, left_out, odd
         listed = [(name, w.row, w.column) for name, plate in plates.items() for w in plate.wells]
+        wells = {name: plate.wells for name, plate in plates.items()}
+        self.chosen = select_wells(wells, config.wells.include, config.wells.exclude)
         present = _present(plates)
-        self.absent = [key for key in listed if key not in present]
-        self._keys = dict.fromkeys(k for k in listed if k in present and k not in left_out)
+        self.absent = [key for key in listed if key not in present and key in self.chosen]
+        used = present & self.chosen
+        self._keys = dict.fromkeys(k for k in listed if k in used and k not in left_out)
         self._read: dict[WellKey, Well] = {}
 
     def __getitem__(self, key: WellKey) -> Well:

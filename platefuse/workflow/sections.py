@@ -12,12 +12,52 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.measuring.options import MeasureOptions
 from platefuse.quality.options import QualityOptions
 from platefuse.registration.request import RegistrationRequest
-from platefuse.storage.expected import text, whole
+from platefuse.storage.expected import Expected, text, whole
 from platefuse.storage.options import check_options, option
 
 _OUTPUT = text(
     "the path of a folder on this machine, without ~ at its beginning", r"^(?!~)(?!.*://)"
 ).nullable("null")
+
+
+_WELLS = Expected(
+    'a list of wells, rows, columns or ranges of these, for example ["B03", "C", "B03:D08"], the '
+    "path of a TSV, or null",
+    lambda v: (
+        v is None
+        or (isinstance(v, str) and bool(v))
+        or (
+            isinstance(v, list)
+            and bool(v)
+            and all((isinstance(own, str) and own) or type(own) is int for own in v)
+        )
+    ),
+    schema={
+        "type": ["array", "string", "null"],
+        "minItems": 1,
+        "minLength": 1,
+        "items": {"type": ["string", "integer"]},
+    },
+)
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Which wells are processed."""
+
+    include: Annotated[list[str | int] | str | None, _WELLS] = option(
+        None,
+        "Wells to process: wells (B03), rows (B), columns (3), ranges of these (B03:D08), or the "
+        "path of a tab-separated table with a column `well` and, if plates differ, `plate`; "
+        "null: all.",
+        comment='null: all; ["B03", "C", "B03:D08"], or a TSV with a column well',
+    )
+    exclude: Annotated[list[str | int] | str | None, _WELLS] = option(
+        None, "Wells to leave out of these, written in the same ways; null: none."
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self, "wells")
 
 
 @dataclass(frozen=True)

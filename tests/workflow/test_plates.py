@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,3 +71,22 @@ def test_the_real_plate(real_plate: Path, tmp_path: Path) -> None:
     one, other = (read_level(real_plate / "B/03" / image)[0, 0] for image in ("0", "2"))
     both = (one > 0) & (other > 0)
     assert np.corrcoef(one[both], other[both])[0, 1] >= 0.965
+
+
+def test_some_wells_first_and_the_others_later(fresh: Folder) -> None:
+    first, *others = fresh.truth.spec.wells
+    name = first.replace("/", "")
+
+    fresh.configure(wells={"include": ["Z9"]})
+    assert "config.wells.include names 'Z9', which is no well" in fresh.fail()
+
+    fresh.configure(wells={"include": [name]})
+    fresh.succeed()
+    assert not any((fresh.fused / well).exists() for well in others)
+    assert (fresh.fused / first).is_dir()
+
+    fresh.configure(wells={"exclude": [name]})
+    fresh.succeed()
+    listed = json.loads((fresh.fused / ".zattrs").read_text())["plate"]["wells"]
+    assert [entry["path"] for entry in listed] == list(fresh.truth.spec.wells)
+    fresh.assert_exact()

@@ -79,7 +79,15 @@ def test_schema_example_and_manual_are_current(name: Path) -> None:
     assert name.read_text() == files(CLONE)[name], "type `make config`"
 
 
-SECTIONS = {"input", "registration", "registration.measure", "fusion", "quality", "workflow"}
+SECTIONS = {
+    "wells",
+    "input",
+    "registration",
+    "registration.measure",
+    "fusion",
+    "quality",
+    "workflow",
+}
 
 
 @pytest.mark.parametrize("key", [key for key in DESCRIBED if "default" in KEYS[key]])
@@ -202,7 +210,7 @@ def test_all_faults_are_told_at_once() -> None:
         }
     )
     begin = (
-        "config has unknown keys ['unknown']; known are plates, results, images, input, ",
+        "config has unknown keys ['unknown']; known are plates, results, images, wells, ",
         "config.registration has unknown keys ['foo']; known are enabled, store, roi_table, ",
         "config.registration.interpolation is 'lanczos'; expected one of ['nearest', 'linear', ",
         "config.registration.enabled is None; expected true or false. ",

@@ -1,0 +1,178 @@
+"""The wells of a run that a user names: single wells, rows, columns, blocks, or a table."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from platefuse.errors import ConfigError
+from platefuse.ngff.plate import WellName
+
+WellKey = tuple[str, str, str]
+"""Name of the plate in the config, row and column."""
+
+_WELL = re.compile(r"(?P<row>[A-Za-z]+)/?(?P<column>[0-9]+)")
+_SHOWN = 5
+
+
+def select_wells(
+    listed: Mapping[str, Sequence[WellName]],
+    include: Sequence[str | int] | str | None,
+    exclude: Sequence[str | int] | str | None,
+) -> set[WellKey]:
+    """The wells that are processed.
+
+    Parameters
+    ----------
+    listed : mapping of str to sequence of WellName
+        All wells of each plate.
+    include, exclude : sequence of str or int, or str, or None
+        Wells to process, and wells to leave out of these: patterns, or the path of a TSV. None: all
+        wells, and none.
+
+    Raises
+    ------
+    ConfigError
+        If a pattern names no well of any plate, the table cannot be read, or no well is left.
+    """
+    everything = {(name, w.row, w.column) for name, wells in listed.items() for w in wells}
+    chosen = everything if include is None else _named(listed, include, "wells.include")
+    if exclude is not None:
+        chosen = chosen - _named(listed, exclude, "wells.exclude")
+    if everything and not chosen:
+        raise ConfigError(
+            "config.wells leaves no well of any plate. Name fewer wells under wells.exclude, or "
+            "others under wells.include."
+        )
+    return chosen
+
+
+def _named(
+    listed: Mapping[str, Sequence[WellName]], given: Sequence[str | int] | str, key: str
+) -> set[WellKey]:
+    if isinstance(given, str):
+        return _in_table(listed, Path(given), key)
+    chosen: set[WellKey] = set()
+    faults = []
+    for pattern in map(str, given):
+        found = {
+            (name, well.row, well.column)
+            for name, wells in listed.items()
+            for well in Grid.of(wells).matching(pattern, wells)
+        }
+        if not found:
+            faults.append(_unknown(f"config.{key} names {pattern!r}", listed))
+        chosen |= found
+    if faults:
+        raise ConfigError(*faults)
+    return chosen
+
+
+def _in_table(listed: Mapping[str, Sequence[WellName]], file: Path, key: str) -> set[WellKey]:
+    """The wells in the rows of a table with a column `well` and, if they differ, `plate`."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines, delimiter="\t")
+            columns, rows = list(reader.fieldnames or ()), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(
+            f"config.{key}: {file} cannot be read ({error}). Expected a list of wells, such as "
+            '["B03", "C"], or the path of a tab-separated table with a column `well`.'
+        ) from error
+    if "well" not in columns:
+        raise ConfigError(
+            f"config.{key}: {file} has the columns {columns}; expected a tab-separated table with "
+            "a column `well` and, if plates differ, a column `plate`."
+        )
+    chosen: set[WellKey] = set()
+    faults = []
+    for number, row in enumerate(rows, 2):
+        own = {row["plate"]: listed.get(row["plate"], ())} if row.get("plate") else listed
+        found = {
+            (name, well.row, well.column)
+            for name, wells in own.items()
+            for well in Grid.of(wells).matching((row["well"] or "").strip(), wells)
+        }
+        if not found:
+            faults.append(_unknown(f"{file}, line {number}: {row['well']!r}", own))
+        chosen |= found
+    if faults:
+        more = [f"and {len(faults) - _SHOWN} more lines"] if len(faults) > _SHOWN else []
+        raise ConfigError(*faults[:_SHOWN], *more)
+    return chosen
+
+
+def _unknown(what: str, listed: Mapping[str, Sequence[WellName]]) -> str:
+    names = [f"{well.row}{well.column}" for wells in listed.values() for well in wells]
+    some = ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
+    return (
+        f"{what}, which is no well of the plate. Expected a well (B03), a row (B), a column (3) or "
+        f"a range of these (B03:D08); its wells are {some or 'none'}."
+    )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows and columns of a plate in their order.
+
+    Attributes
+    ----------
+    rows, columns : tuple of str
+        Names of the rows and columns that have wells.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, wells: Sequence[WellName]) -> Grid:
+        """The rows and columns of some wells."""
+        rows, columns = ({w.row for w in wells}, {w.column for w in wells})
+        return cls(tuple(sorted(rows, key=_order)), tuple(sorted(columns, key=_order)))
+
+    def matching(self, pattern: str, wells: Iterable[WellName]) -> list[WellName]:
+        """The wells that a pattern names; none if it names a row or column that has no well."""
+        ends = [self._corner(part.strip()) for part in pattern.split(":")]
+        first, last = ends[0], ends[-1]
+        if len(ends) > 2 or not first or first.keys() != last.keys():
+            return []
+        bounds = {axis: sorted((first[axis], last[axis])) for axis in first}
+        return [
+            well
+            for well in wells
+            if all(low <= self._place(axis, well) <= high for axis, (low, high) in bounds.items())
+        ]
+
+    def _corner(self, part: str) -> dict[str, int]:
+        """Places of a row, of a column, or of both; empty if the part names nothing."""
+        row, column = _find(self.rows, part), _find(self.columns, part)
+        if row is not None:
+            return {"row": row}
+        if column is not None:
+            return {"column": column}
+        split = _WELL.fullmatch(part)
+        names = (split["row"], split["column"]) if split else part.partition("/")[::2]
+        row, column = _find(self.rows, names[0]), _find(self.columns, names[1])
+        return {} if row is None or column is None else {"row": row, "column": column}
+
+    def _place(self, axis: str, well: WellName) -> int:
+        return self.rows.index(well.row) if axis == "row" else self.columns.index(well.column)
+
+
+def _find(names: Collection[str], name: str) -> int | None:
+    """The place of a name in a list; numbers are the same with and without leading zeros."""
+    plain = [_plain(own) for own in names]
+    return plain.index(_plain(name)) if name and _plain(name) in plain else None
+
+
+def _plain(name: str) -> str:
+    return str(int(name)) if name.isascii() and name.isdigit() else name.upper()
+
+
+def _order(name: str) -> tuple[int, str]:
+    """Rows A to Z before AA, columns by their number."""
+    plain = _plain(name)
+    return (int(plain), "") if plain.isdigit() else (len(plain), plain)
