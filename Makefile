@@ -60,9 +60,9 @@ setup-dev: ## add tests and linters to .venv
 
 # Receipts without a fused plate are of an example plate that was deleted. A profile of the user's
 # does not count here.
-demo: setup $(EXAMPLE) ## measure, register and fuse a raw example plate
+demo: setup $(EXAMPLE) ## measure, register, fuse and check a raw example plate
 	@test -d $(EXAMPLE:.zarr=_fused.zarr) || rm -rf results/demo
-	env -u SNAKEMAKE_PROFILE $(BIN)/snakemake --configfile example/config.yaml
+	env -u SNAKEMAKE_PROFILE $(BIN)/platefuse run example/config.yaml
 	$(BIN)/platefuse status $(EXAMPLE)
 	@echo
 	@$(BIN)/python example/compare.py $(EXAMPLE) results/demo/fields.tsv

@@ -36,9 +36,11 @@ def main() -> int:
         print(f"compare: {error}", file=sys.stderr)
         return 1
     print(
-        "Shift (y x) of each acquisition in pixels, what was found, and the worst error of a field"
+        "What has to be added to the places of each acquisition, in pixels: +y is down, +x right."
     )
-    print("(for the reference, that of a position on the stage):\n")
+    print(
+        "Known, found, and the worst error of a field (reference: of its stage position):\n"
+    )
     print("\n".join(f"  {line}" for line in aligned(rows)))
     if wrong:
         print(f"\nWrong: {', '.join(wrong)}. Please report this.", file=sys.stderr)
@@ -98,9 +100,10 @@ def where_to_look(plate: Path) -> str:
     return f"""\
 Raw plate:   {plate}, not changed
 Fused plate: {fused}, one image for each well and acquisition, on one pixel grid
-Figures:     results/demo/fields.tsv, a row for each field
+Report:      results/demo/report.html, how well everything fits: open it in a browser
+Places:      results/demo/fields.tsv, a row for each field
 
-Open it with a viewer for OME-Zarr 0.4, such as napari with the plugin napari-ome-zarr:
+Open the fused plate with a viewer for OME-Zarr 0.4, such as napari with the plugin napari-ome-zarr:
   napari --plugin napari-ome-zarr {fused}/B/02/0
 Your own plate: see README.md"""
 

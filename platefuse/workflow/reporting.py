@@ -184,6 +184,18 @@ def flagged_warnings(config: Config) -> Iterator[str]:
                 yield warning
 
 
+def where_results_are(config: Config) -> Iterator[str]:
+    """A sentence for each plate of a run: where its fused plate and its report are."""
+    for name, path in config.plates.items():
+        places = []
+        if config.fusion.enabled:
+            places.append(f"the fused plate is {fused_plate_path(path, config.fusion.output)}")
+        if config.checks_wells:
+            places.append(f"the report is {Path(config.results, name, REPORT)}")
+        if places:
+            yield f"plate {name}: {', and '.join(places)}."
+
+
 def flagged_warning(receipt: ReportedPlate, report: Path) -> str:
     """One sentence that names the flagged wells of a plate; empty if there is none."""
     if not receipt.flagged:

@@ -19,7 +19,10 @@ def rows(folder: Folder, name: str) -> list[dict[str, str]]:
 
 def test_a_run_ends_with_a_report_and_changes_nothing_else(fresh: Folder) -> None:
     fresh.configure(quality={"enabled": True})
-    fresh.succeed()
+    output = fresh.succeed()
+    assert (
+        "the fused plate is tiny_fused.zarr, and the report is results/tiny/report.html" in output
+    )
     fresh.assert_exact()
     spec = fresh.truth.spec
 
