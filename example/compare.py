@@ -38,9 +38,7 @@ def main() -> int:
     print(
         "What has to be added to the places of each acquisition, in pixels: +y is down, +x right."
     )
-    print(
-        "Known, found, and the worst error of a field (reference: of its stage position):\n"
-    )
+    print("Known, found, and the worst error of a field (reference: of its stage position):\n")
     print("\n".join(f"  {line}" for line in aligned(rows)))
     if wrong:
         print(f"\nWrong: {', '.join(wrong)}. Please report this.", file=sys.stderr)
