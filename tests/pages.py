@@ -8,19 +8,27 @@ An HTML comment before a block says what a test does with it; readers do not see
 | ``<!-- file: NAME -->`` | the content of a file, which later blocks use |
 | ``<!-- not run: WHY -->`` | Python that is not run; all other Python is |
 | ``<!-- hidden: COMMANDS -->`` | no block: commands that are run and not shown |
+| ``<!-- finished -->`` | no block: the page reads what a run leaves; a test copies it first |
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from platefuse.cli import main
+
 CLONE = Path(__file__).parents[1]
+
+FINISHED = "<!-- finished -->"
+"""Marks a page that reads the results of a run."""
 
 _STEP = re.compile(
     r"<!-- (?P<marker>run|file|not run|hidden)(?:: (?P<value>.*?))? -->"
@@ -68,7 +76,7 @@ def read_steps(page: str) -> list[Step]:
         elif found["marker"]:
             marker, value = found["marker"], found["value"] or ""
         else:
-            code, line = found["code"], line + 1
+            code, line = textwrap.dedent(found["code"]), line + 1
             if marker == "file":
                 steps.append(Step("file", code, line, value))
             elif marker == "run":
@@ -89,13 +97,36 @@ def run_page(page: Path, folder: Path) -> None:
         if step.kind == "file":
             (folder / step.name).write_text(step.code, encoding="utf-8")
         elif step.kind == "shell":
-            _run_shell(step, page, folder)
+            run_shell(step, page, folder)
         else:  # with the page's own lines, so that a traceback shows them
             padded = "\n" * (step.line - 1) + step.code
             exec(compile(padded, str(page), "exec"), names)
 
 
-def _run_shell(step: Step, page: Path, folder: Path) -> None:
+def plain_commands(code: str) -> list[list[str]] | None:
+    """Arguments of each ``platefuse`` of a step that can run without a shell and a new process.
+
+    Starting Python for each of them would take longer than what most of them do. ``run`` starts
+    processes of its own, and is started as a user starts it.
+
+    Examples
+    --------
+    >>> plain_commands("platefuse init a.zarr\\nplatefuse check a.yaml   # reads\\n")
+    [['init', 'a.zarr'], ['check', 'a.yaml']]
+    >>> plain_commands("platefuse check a.yaml | grep well\\n")
+    """
+    lines = [shlex.split(line, comments=True) for line in code.splitlines() if line.strip()]
+    plain = all(words[0] == "platefuse" and words[1] != "run" for words in lines if words)
+    return None if not plain or set(code) & set("|&;<>$*\\") else [line[1:] for line in lines]
+
+
+def run_shell(step: Step, page: Path, folder: Path) -> None:
+    """Run commands; an error shows what they printed, and names the page and the line."""
+    commands = plain_commands(step.code)
+    if commands is not None and folder == Path.cwd():
+        for words in commands:
+            assert main(words) == 0, f"{page}, line {step.line}: platefuse {shlex.join(words)}"
+        return
     own = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(CLONE),
