@@ -106,7 +106,7 @@ lint: setup-dev ## check style, types and the workflow
 	$(BIN)/snakemake --lint
 
 docs: setup-dev ## build the documentation into site/; a broken link is an error
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "Built site/index.html"
 
 config: setup-dev ## write schema, example and table of keys of the config anew
