@@ -104,6 +104,7 @@ def check_run(
     PlatefuseError
         If anything is wrong: with all wells that cannot be processed.
     """
+    from platefuse.workflow.disk import check_room, rooms
     from platefuse.workflow.preflight import check_channels, check_outputs
 
     check_outputs(config, plates)
@@ -111,6 +112,7 @@ def check_run(
     if config.on_bad_well == "stop":
         found = find_bad_wells(wells, _check_of(config))
         wells = _good_wells(config, plates, wells, found, is_dry=is_dry)
+    yield from check_room(rooms(config, plates, wells))
     yield from warnings_of(config, plates, wells)
     yield from some_of(wells.odd)
 
@@ -128,6 +130,7 @@ def check_config(file: Path) -> Iterator[str]:
     PlatefuseError
         If the run would stop, after the lines.
     """
+    from platefuse.workflow.disk import check_room, rooms
     from platefuse.workflow.preflight import check_channels, check_outputs, describe_plate
 
     config = read_config(read_yaml(file), [file])
@@ -139,10 +142,15 @@ def check_config(file: Path) -> Iterator[str]:
     good = wells.without(found.bad, found.odd)
     for name, plate in plates.items():
         yield from describe_plate(name, plate, good, config)
+    room = rooms(config, plates, good)
+    for one in room:
+        yield f"  room: {one.words}"
     for warning in (*warnings_of(config, plates, wells), *some_of(found.odd)):
         yield f"warning: {warning}"
     check_outputs(config, plates)
     _good_wells(config, plates, wells, found, is_dry=True)
+    for warning in check_room(room):
+        yield f"warning: {warning}"
     for name in plates:
         if own := _of_plate(found.bad, name):
             yield describe(name, own, len(wells.names(name)), None)

@@ -1,0 +1,83 @@
+"""The room that a run needs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platefuse.errors import PlateError
+from platefuse.workflow.config import Config, read_config
+from platefuse.workflow.disk import Room, check_room, rooms
+from platefuse.workflow.plates import Wells, open_plates
+from tests.conftest import ExamplePlate
+from tests.fused import fuse
+
+GB = 10**9
+
+
+def tree_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def image_bytes(plate: ExamplePlate) -> float:
+    """Bytes of all images of the wells of a plate."""
+    return sum(
+        tree_bytes(plate.path / well / image.path)
+        for well in plate.truth.spec.wells
+        for image in plate.truth.spec.acquisitions
+    )
+
+
+def found(plate: Path, **given: Any) -> tuple[Config, list[Room]]:
+    config = read_config({"plates": {"p": str(plate)}, **given})
+    plates = open_plates(config)
+    return config, rooms(config, plates, Wells(config, plates))
+
+
+def test_a_fused_plate_is_about_as_large_as_its_images(small_plate: ExamplePlate) -> None:
+    _, (room,) = found(small_plate.path, registration={"store": False})
+    assert room.needed == pytest.approx(image_bytes(small_plate), rel=0.1)
+    assert room.what == ("fused wells",)
+    assert room.free == pytest.approx(shutil.disk_usage(small_plate.path).free, rel=0.05)
+
+
+def test_kept_originals_need_their_size_again(small_plate: ExamplePlate) -> None:
+    _, (room,) = found(small_plate.path, registration={"keep_originals": True})
+    assert room.needed == pytest.approx(2 * image_bytes(small_plate), rel=0.1)
+    assert room.what == ("registered images", "fused wells")
+
+
+def test_a_coarser_output_needs_less(small_plate: ExamplePlate) -> None:
+    size = small_plate.truth.spec.pixel_size_um
+    spacing = {"y": 2 * size[1], "x": 2 * size[2]}
+    one, half = (
+        found(small_plate.path, registration={"store": False}, fusion={"output_spacing": s})[1][0]
+        for s in (None, spacing)
+    )
+    assert half.needed == pytest.approx(one.needed / 4)
+
+
+def test_what_is_done_needs_no_room(small_plate: ExamplePlate) -> None:
+    fuse(small_plate.path)
+    _, (room,) = found(small_plate.path, registration={"enabled": False})
+    assert room.needed == 0
+
+
+def test_a_run_that_cannot_fit_is_stopped() -> None:
+    room = Room(Path("/data"), 900 * GB, 100 * GB, ("fused wells",))
+    with pytest.raises(PlateError) as error:
+        list(check_room([room]))
+    message = str(error.value)
+    assert "fused wells need about 9e+02 GB" not in message
+    assert "need about 900 GB in /data, where 100 GB are free" in message
+    assert "fusion.output" in message
+    assert "wells.include" in message
+
+
+def test_a_run_that_may_not_fit_is_warned_about() -> None:
+    room = Room(Path("/data"), 100 * GB, 80 * GB, ("fused wells",))
+    assert len(list(check_room([room]))) == 1
+    assert not list(check_room([Room(Path("/data"), 100 * GB, 101 * GB, ("fused wells",))]))
