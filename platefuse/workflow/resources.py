@@ -41,6 +41,18 @@ PLATE_STEPS = ("solve_plate", "finish_fused_plate", "report_plate", "accept_plat
 """Steps of a whole plate: these come first, for others wait for them."""
 
 
+def step_of(rulename: str) -> str:
+    """The step of a rule: its name, which another workflow may have given a prefix.
+
+    Examples
+    --------
+    >>> step_of("fuse_well"), step_of("platefuse_fuse_well")
+    ('fuse_well', 'fuse_well')
+    """
+    known = [step for step in (*STEPS, *PLATE_STEPS) if rulename.endswith(step)]
+    return max(known, key=len)
+
+
 class JobWildcards(WellWildcards, Protocol):
     """The wildcards of a job for one well or one of its images."""
 
@@ -97,9 +109,10 @@ class JobResources:
         So the staging folder holds as many wells as there are cores to work on them, never the
         whole plate.
         """
-        if rulename in PLATE_STEPS:
+        step = step_of(rulename)
+        if step in PLATE_STEPS:
             return len(self.wells) * len(STEPS)
-        return self._ranks[key_of(wildcards)] * len(STEPS) + STEPS.index(rulename)
+        return self._ranks[key_of(wildcards)] * len(STEPS) + STEPS.index(step)
 
     @cached_property
     def threads(self) -> int:
