@@ -38,7 +38,8 @@ TEXT = f"""\
 `snakemake --cores {CORES}` on whole plates, registered in place and fused, from the command to \
 its end. *Plate*: {len(PLATE.wells)} wells × 3 acquisitions of 2 × 2 fields of 1080 × 1280 uint16 \
 with a label. *Tiny*: {len(TINY.wells)} wells × 4 acquisitions of 2 × 2 fields of 54 × 64, where \
-nearly nothing is pixels (`step`: 24 wells). *Not pixels*: the part of the processor time that one \
+nearly nothing is pixels (`step`: 24 wells). *Checked*: with figures, pictures and the report \
+(`quality.enabled`). *Not pixels*: the part of the processor time that one \
 process does not need for the same pixels; what this process needs for a tiny well is not counted \
 as pixels."""
 
@@ -63,26 +64,33 @@ def run_plate(*, rounds: int, small: bool = False) -> Section:
     empty = replace(plate.spec, field_shape=tiny.spec.field_shape, levels=tiny.spec.levels)
     pixels_s = _in_one_process(plate) - _in_one_process(_Case("empty", empty))
     table = Table([
-        "plate", "`workflow.jobs`", "process, s", "s per well", "processor, s", "not pixels",
+        "plate", "`workflow.jobs`", "checked", "process, s", "s per well", "processor, s", "not pixels",
         "peak MB",
     ])  # fmt: skip
     fewer = replace(tiny, spec=replace(tiny.spec, wells=tiny.spec.wells[:24]))
-    for case, jobs in ((plate, "well"), (plate, "step"), (tiny, "well"), (fewer, "step")):
-        runs = [_run(case, jobs) for _ in range(rounds)]
+    for case, jobs, checks in (
+        (plate, "well", True),
+        (plate, "well", False),
+        (plate, "step", False),
+        (tiny, "well", False),
+        (fewer, "step", False),
+    ):
+        runs = [_run(case, jobs, checks) for _ in range(rounds)]
         wells, cpu_s = len(case.spec.wells), median(run.cpu_s for run in runs)
         whole_s = median(run.process_s for run in runs)
         share = 1 - wells * pixels_s / cpu_s
         table.add(
-            case.name, jobs, seconds(whole_s), seconds(whole_s / wells), seconds(cpu_s),
+            case.name, jobs, "yes" if checks else "no", seconds(whole_s), seconds(whole_s / wells), seconds(cpu_s),
             f"{share:.0%}" if case is plate else "", megabytes(median(r.peak_mb for r in runs)),
         )  # fmt: skip
     return Section("plate", "Whole plates", TEXT, [table])
 
 
-def _run(case: _Case, jobs: str) -> Result:
+def _run(case: _Case, jobs: str, checks: bool) -> Result:
     folder = run_folder(f"{case.name}-{jobs}")
     lend(case.made(), folder / "plate.zarr")
-    config = {"plates": {"p": "plate.zarr"}, "workflow": {"jobs": jobs}}
+    config: dict[str, object] = {"plates": {"p": "plate.zarr"}, "workflow": {"jobs": jobs}}
+    config |= {"quality": {"enabled": checks}}
     (folder / "config.yaml").write_text(json.dumps(config))
     return run_process(snakemake(folder))[0]
 
