@@ -64,8 +64,8 @@ def run_plate(*, rounds: int, small: bool = False) -> Section:
     empty = replace(plate.spec, field_shape=tiny.spec.field_shape, levels=tiny.spec.levels)
     pixels_s = _in_one_process(plate) - _in_one_process(_Case("empty", empty))
     table = Table([
-        "plate", "`workflow.jobs`", "checked", "process, s", "s per well", "processor, s", "not pixels",
-        "peak MB",
+        "plate", "`workflow.jobs`", "checked", "process, s", "s per well", "processor, s",
+        "not pixels", "peak MB",
     ])  # fmt: skip
     fewer = replace(tiny, spec=replace(tiny.spec, wells=tiny.spec.wells[:24]))
     for case, jobs, checks in (
@@ -80,7 +80,8 @@ def run_plate(*, rounds: int, small: bool = False) -> Section:
         whole_s = median(run.process_s for run in runs)
         share = 1 - wells * pixels_s / cpu_s
         table.add(
-            case.name, jobs, "yes" if checks else "no", seconds(whole_s), seconds(whole_s / wells), seconds(cpu_s),
+            case.name, jobs, "yes" if checks else "no",
+            seconds(whole_s), seconds(whole_s / wells), seconds(cpu_s),
             f"{share:.0%}" if case is plate else "", megabytes(median(r.peak_mb for r in runs)),
         )  # fmt: skip
     return Section("plate", "Whole plates", TEXT, [table])
