@@ -175,18 +175,17 @@ def _start() -> None:
     key.touch(mode=0o600)
     key.write_bytes(os.urandom(128))
     munged = [
-        "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={HOME}/munge.socket",
+        "munged", "--force", f"--key-file={key}", f"--socket={HOME}/munge.socket",
         f"--pid-file={HOME}/munged.pid", f"--log-file={HOME}/munged.log",
         f"--seed-file={HOME}/munged.seed",
     ]  # fmt: skip
-    for command in (munged, ["slurmctld", "-D"], ["slurmd", "-D"]):
+    for command in (munged, ["slurmctld"], ["slurmd"]):
+        pid = HOME / f"{command[0]}.pid"
+        pid.unlink(missing_ok=True)
         with (HOME / f"{command[0]}.out").open("w") as out:
-            daemon = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-            )
-        _write(DAEMONS, [*_living(DAEMONS), Process.of(daemon.pid)])
-        if command is munged:
-            wait_for((HOME / "munge.socket").exists, "munged's socket", 20)
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=True)
+        wait_for(partial(_has_number, pid), f"the number of a process in {pid}", 20)
+        _write(DAEMONS, [*_living(DAEMONS), Process.of(int(pid.read_text()))])
     wait_for(lambda: "idle" in _output("sinfo", "--noheader", "--format=%T"), "an idle node", 60)
 
 
@@ -202,9 +201,11 @@ def _stop(daemons: list[Process]) -> None:
 
 
 def _has_ended(daemon: Process) -> bool:
-    with contextlib.suppress(ChildProcessError):  # of another process of the tests
-        os.waitpid(daemon.pid, os.WNOHANG)
     return not daemon.is_alive
+
+
+def _has_number(file: Path) -> bool:
+    return file.exists() and file.read_text().strip().isdigit()
 
 
 def _free_ports(number: int) -> list[int]:
