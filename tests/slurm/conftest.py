@@ -39,10 +39,10 @@ class SlurmFolder(Folder):
     def start(self, *args: str) -> SlurmRun:
         """Start Snakemake and do not wait for its end."""
         log = self.path / "screen.log"
+        # A shell that starts tests in the background lets them ignore Ctrl-C, and what they start.
+        command = ["env", "--default-signal=INT", *self.command(*args)]
         with log.open("w") as out:
-            return SlurmRun(
-                log, subprocess.Popen(self.command(*args), cwd=CLONE, stdout=out, stderr=out)
-            )
+            return SlurmRun(log, subprocess.Popen(command, cwd=CLONE, stdout=out, stderr=out))
 
 
 @dataclass(frozen=True)

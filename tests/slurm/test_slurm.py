@@ -96,7 +96,9 @@ def test_a_job_that_is_killed_for_memory_is_tried_again_with_more(
     output = fresh.succeed("--set-resources", memory)
     jobs = submitted(output)
     assert sorted(asked(job)[0] for job in jobs) == [100, 100, 1000, 1000]
-    assert "exceeded memory limit" in output
+    killed = re.findall(r"log: .*, (\S+) \(check log file", output)
+    assert len(killed) == 2
+    assert all("exceeded memory limit" in Path(log).read_text() for log in killed)
     assert plates_of(fresh) == plates_of(local)
 
 
