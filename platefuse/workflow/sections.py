@@ -183,8 +183,8 @@ class Workflow:
     jobs: Literal["auto", "step", "well"] = option(
         "auto",
         "What one job does. step: one step of an image or of a well; well: all steps of a well; "
-        "auto: step for a run of fewer than 8 wells with images of 1 GiB or more, or if "
-        "fusion.scatter is above 1, and well for all others.",
+        "auto: step if fusion.scatter is above 1, or on one machine for a run of fewer than 8 "
+        "wells with images of 1 GiB or more, and well for all others.",
     )
 
     def __post_init__(self) -> None:

@@ -52,7 +52,9 @@ def last_steps_of(config: Config) -> tuple[str, ...]:
     return tuple(step for step in steps_of(config) if step in ends)
 
 
-def jobs_of(config: Config, wells: int, image_bytes: float) -> Literal["step", "well"]:
+def jobs_of(
+    config: Config, wells: int, image_bytes: float, *, on_nodes: bool = False
+) -> Literal["step", "well"]:
     """How the work is cut into jobs.
 
     Parameters
@@ -63,17 +65,19 @@ def jobs_of(config: Config, wells: int, image_bytes: float) -> Literal["step", "
         Number of wells of the run.
     image_bytes : float
         Size of an image before compression: the largest of the first images of the plates.
+    on_nodes : bool
+        Whether jobs are submitted to the nodes of a cluster, where each costs some seconds.
 
     Returns
     -------
     str
         ``"step"`` or ``"well"``: what the config says, or, with ``auto``, ``step`` if the fusion of
-        a well is shared by several jobs, or if the run has few and large wells, whose images are
-        better registered at the same time.
+        a well is shared by several jobs, or if the run has few and large wells on one machine,
+        whose images are better registered at the same time.
     """
     if config.workflow.jobs != "auto":
         return config.workflow.jobs
-    is_small = wells < FEW_WELLS and image_bytes >= LARGE_BYTES
+    is_small = wells < FEW_WELLS and image_bytes >= LARGE_BYTES and not on_nodes
     return "step" if is_small or config.fusion.scatter > 1 else "well"
 
 

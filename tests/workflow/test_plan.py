@@ -181,3 +181,17 @@ def test_the_clone_is_linted_without_a_plate(tmp_path: Path) -> None:
 
 def test_slurm_is_found_as_typed_in_a_clone() -> None:
     assert (CLONE / "slurm" / "config.yaml").samefile(CLONE / "profiles" / "slurm" / "config.yaml")
+
+
+def test_few_large_wells_are_planned_for_a_cluster_or_for_one_machine(fresh: Folder) -> None:
+    level = fresh.plate / "B" / "02" / "0" / "0" / ".zarray"
+    array = json.loads(level.read_text())
+    array["shape"][-2:] = [2**15, 2**15]
+    level.write_text(json.dumps(array))
+    one = {"registration": {"enabled": False}}  # labels and tables are those of the small image
+    assert "fuse_well" in plan(fresh, workflow={"jobs": "auto"}, **one)
+    on_slurm = fresh.succeed("--dry-run", "--profile", str(CLONE / "profiles" / "slurm"))
+    assert "process_well" in planned(on_slurm)
+    fresh.configure(workflow={"jobs": "step"}, **one)
+    on_slurm = fresh.succeed("--dry-run", "--profile", str(CLONE / "profiles" / "slurm"))
+    assert "fuse_well" in planned(on_slurm)

@@ -71,7 +71,11 @@ QUALITY_OPTIONS = asdict(CONFIG.quality.options)
 RESOURCES = JobResources(CONFIG, WELLS)
 THREADS = RESOURCES.threads
 WELL_THREADS = RESOURCES.well_threads
-RECEIPTS = Receipts(CONFIG, WELLS, jobs_of(CONFIG, len(WELLS), RESOURCES.image_bytes))
+# A profile of a cluster gives default resources, and a run on one machine needs none. The executor
+# would tell it, too, but it is not known before the rules are read, nor in a dry run.
+ON_NODES = workflow.resource_settings.default_resources is not None
+JOBS = jobs_of(CONFIG, len(WELLS), RESOURCES.image_bytes, on_nodes=ON_NODES)
+RECEIPTS = Receipts(CONFIG, WELLS, JOBS)
 WELL_STEPS = steps_of(CONFIG)
 LAST_STEPS = last_steps_of(CONFIG)
 

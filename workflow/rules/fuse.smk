@@ -81,6 +81,7 @@ rule fuse_well:
         "../../scripts/fuse_well.py"
 
 
+# Done where Snakemake runs: it reads and writes a few small files, and a job on a cluster costs more.
 rule finish_fused_plate:
     input:
         fused_wells,
@@ -96,6 +97,7 @@ rule finish_fused_plate:
     benchmark:
         "<benchmarks>/{plate}/finish_fused_plate.tsv"
     priority: job_priority
+    localrule: True
     conda:
         "../../environment.yml"
     threads: THREADS

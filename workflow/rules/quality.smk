@@ -85,6 +85,7 @@ rule report_plate:
 
 
 # Only with `quality.on_flag: stop`: the report is complete before the run ends with an error.
+# Done where Snakemake runs: it reads and writes a few small files, and a job on a cluster costs more.
 rule accept_plate:
     input:
         "<results>/{plate}/report_plate.json",
@@ -95,6 +96,7 @@ rule accept_plate:
     benchmark:
         "<benchmarks>/{plate}/accept_plate.tsv"
     priority: job_priority
+    localrule: True
     conda:
         "../../environment.yml"
     threads: THREADS

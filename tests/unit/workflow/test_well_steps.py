@@ -69,6 +69,19 @@ def test_jobs_of_a_run(given: dict[str, Any], wells: int, image_bytes: float, jo
     assert jobs_of(config(**given), wells, image_bytes) == jobs
 
 
+@pytest.mark.parametrize(
+    ("given", "jobs"),
+    [
+        ({}, "well"),
+        ({"workflow": {"jobs": "step"}}, "step"),
+        ({"fusion": {"scatter": 2}}, "step"),  # its parts are to run at the same time
+    ],
+    ids=str,
+)
+def test_jobs_of_a_run_on_a_cluster(given: dict[str, Any], jobs: str) -> None:
+    assert jobs_of(config(**given), 1, GIB, on_nodes=True) == jobs
+
+
 def test_steps_are_done_in_order_for_each_image_or_for_the_well(
     small_plate: Any, tmp_path: Path
 ) -> None:
