@@ -5,6 +5,7 @@ Skipped where no Slurm can be started. Each Slurm job takes some seconds.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -134,3 +135,19 @@ def test_the_error_of_a_job_is_on_the_screen(fresh: SlurmFolder, local: Folder) 
     own = {name: file for name, file in content(local).items() if "B/03/" in name}
     assert own
     assert {name: content(fresh)[name] for name in own} == own
+
+
+def test_an_account_of_others_ends_the_run_with_a_message(
+    fresh: SlurmFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plug-in finds it before it calls Slurm."""
+    accounts = fresh.path / "bin" / "sacctmgr"
+    accounts.parent.mkdir()
+    accounts.write_text("#!/bin/sh\necho mylab\n")
+    accounts.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{accounts.parent}:{os.environ['PATH']}")
+    resources = ("mem_mb=1000", "runtime=5", "slurm_account=other")
+    said = fresh.fail("--retries", "0", "--default-resources", *resources)
+    assert "account other appears to be invalid" in said
+    assert "mylab" in said
+    assert not submitted(said)
