@@ -47,7 +47,7 @@ VERSION_TESTS := tests/unit platefuse
 
 EXAMPLE := example/demo.zarr
 
-.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest writers bench accuracy lint docs config lock clean FORCE
+.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest writers readers bench accuracy lint docs config lock clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -88,6 +88,9 @@ test-newest: setup-newest ## run the unit tests with the newest versions, and in
 
 writers: setup-dev ## let the newest ngio, iohub and acquire-zarr write the plates that tests read
 	@$(BIN)/python -m tests.writers.make_archive --newest
+
+readers: setup-dev ## let the newest ngio, napari-ome-zarr, spatialdata and others read fused plates
+	@$(BIN)/python -m tests.readers.run "$(or $(CHOSEN_PYTHON),$(NEWEST_PYTHON))" $(ARGS)
 
 bench: setup-dev ## measure speed and memory against the peers
 	@$(BIN)/python -m benchmarks $(SUITE)

@@ -31,6 +31,8 @@ class ImageWriter:
     ----------
     layers : sequence of Layer
         The acquisitions; several are stacked by channel.
+    well : str
+        Name of the well: the image is named after it, because viewers show the name only.
     frame : Frame
         The frame of the image.
     options : FusionOptions
@@ -42,6 +44,7 @@ class ImageWriter:
     """
 
     layers: Sequence[Layer]
+    well: str
     frame: Frame
     options: FusionOptions
     scatter: Scatter
@@ -60,7 +63,9 @@ class ImageWriter:
         mosaic = image_mosaic(self.layers, frame, self.options)
         stacked = self.options.layout == "stacked"
         omero = fused_omero(self.layers, version, stacked=stacked)
-        self._write_pixels(mosaic, target, self.layers[0].image, {"omero": omero})
+        # No slash in it: napari saves a layer to a file of this name.
+        full = f"{self.well.replace('/', '')}_{name}"
+        self._write_pixels(mosaic, target, full, self.layers[0].image, {"omero": omero})
         names, renumbered = self._write_labels(target)
         absent = labels_left_out(self.layers) or None
         if self.scatter.number is None:
@@ -97,13 +102,18 @@ class ImageWriter:
             )
             colors = fused_image_label(label.image, self.options.ngff_version)
             folder = target / "labels" / name
-            self._write_pixels(mosaic, folder, label.image, {"image-label": colors})
+            self._write_pixels(mosaic, folder, name, label.image, {"image-label": colors})
             names.append(name)
             renumbered += [name] if changed else []
         return names, renumbered
 
     def _write_pixels(
-        self, mosaic: Mosaic, target: Path, like: Multiscale, attributes: Mapping[str, object]
+        self,
+        mosaic: Mosaic,
+        target: Path,
+        name: str,
+        like: Multiscale,
+        attributes: Mapping[str, object],
     ) -> None:
         """Create an image with levels and compressor like another, and write this job's share."""
         options, axes = self.options, mosaic.axes
@@ -117,7 +127,7 @@ class ImageWriter:
             {"compressors": compressor_like(like.levels[0], kind)},
         )
         metadata = ImageMetadata(
-            target.name, attributes, len(like.paths), like.non_spatial_scale, like.other_units
+            name, attributes, len(like.paths), like.non_spatial_scale, like.other_units
         )
         pyramid = mosaic.create(target, storage, metadata, durable=True)
         self.scatter.write(mosaic, pyramid, self.threads)

@@ -292,10 +292,14 @@ class _Job:
             if part.source.measured is not None:
                 part.source.measured.check(part.image)
 
+    @property
+    def well(self) -> str:
+        """Name of the well."""
+        return f"{self.target.parent.name}/{self.target.name}"
+
     def receipt(self, action: str) -> FusionReceipt:
-        well = f"{self.target.parent.name}/{self.target.name}"
-        fused = f"{self.target.parent.parent.name}/{well}"
-        return FusionReceipt(well=well, fused=fused, action=action)
+        fused = f"{self.target.parent.parent.name}/{self.well}"
+        return FusionReceipt(well=self.well, fused=fused, action=action)
 
     def done_before(self, threads: int) -> FusionReceipt | None:
         """The receipt, if the fused well is complete and made from the same sources and options."""
@@ -355,6 +359,6 @@ class _Job:
         """Write all images, or the part of them that the job writes."""
         frames = frames_for([layers for _, layers in self.images], self.options)
         return {
-            name: ImageWriter(layers, frame, self.options, scatter, threads).write(name)
+            name: ImageWriter(layers, self.well, frame, self.options, scatter, threads).write(name)
             for (name, layers), frame in zip(self.images, frames, strict=True)
         }

@@ -121,6 +121,11 @@ def assert_valid(fused: Path, version: str, images: list[str]) -> None:
         assert location is not None
         nodes = list(Reader(location)())
         assert nodes[0].data[0].shape == shape
+        assert nodes[0].metadata["name"] == f"B03_{image}"  # what napari shows
+        assert len(nodes[0].metadata["channel_names"]) == shape[0]
+        for level, (scale,) in enumerate(nodes[0].metadata["coordinateTransformations"]):
+            y, x = (size * 2**level for size in TINY.pixel_size_um[1:])
+            assert scale["scale"] == pytest.approx([1, TINY.pixel_size_um[0], y, x])
         labels: Any = read_attributes(path / "labels")["labels"]
         for name in labels:
             module.ImageLabel.from_zarr(zarr.open_group(path / "labels" / name, mode="r"))
