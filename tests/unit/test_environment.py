@@ -16,7 +16,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 LOCKS = {
     "requirements.lock": ("workflow", "build"),
-    "requirements-dev.lock": ("workflow", "build", "test", "lint"),
+    "requirements-dev.lock": ("workflow", "build", "test", "lint", "docs"),
     "requirements-lowest.lock": ("build", "test"),
 }
 # Where conda has another name for what pip installs.
