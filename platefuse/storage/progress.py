@@ -42,9 +42,9 @@ def bar_text(
     Examples
     --------
     >>> bar_text("fusing", 12, 48, 240, unit="wells", columns=60)
-    'fusing [##-------] 12/48 wells, 3.00/min, 0:12:00 left'
+    'fusing [###-----------] 12/48 wells, 3.00/min, 0:12:00 left'
     >>> bar_text("fusing", 0, 48, 3, unit="wells", columns=40)
-    'fusing [----------] 0/48 wells'
+    'fusing [-------------------] 0/48 wells'
     """
     words = " ".join(filter(None, [f"{done}/{total}", unit]))
     if done and seconds > 0:
