@@ -10,11 +10,14 @@ import yaml
 from tests.workflow.conftest import CLONE, Folder
 
 SNAKEFILE = f"""\
-configfile: "analysis.yaml"
+import yaml
+
+with open("platefuse.yaml") as file:
+    PLATEFUSE = yaml.safe_load(file)
 
 module platefuse:
     snakefile: "{CLONE / "Snakefile"}"
-    config: config["platefuse"]
+    config: PLATEFUSE
 
 use rule * from platefuse as platefuse_*
 
@@ -28,8 +31,8 @@ rule count_wells:
 
 def test_another_workflow_builds_on_the_fused_plate(fresh: Folder) -> None:
     (fresh.path / "Snakefile").write_text(SNAKEFILE)
-    config = {"platefuse": {"plates": {"tiny": "tiny.zarr"}}}
-    (fresh.path / "analysis.yaml").write_text(yaml.safe_dump(config))
+    config = {"plates": {"tiny": "tiny.zarr"}}
+    (fresh.path / "platefuse.yaml").write_text(yaml.safe_dump(config))
 
     run = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "2"],
