@@ -39,7 +39,7 @@ def content(folder: Folder) -> dict[str, object]:
         for file in root.rglob("*")
         if file.is_file()
         and not {"logs", "benchmarks"} & set(file.parts)
-        and file.name != "process_well.json"
+        and file.name not in ("process_well.json", "report.html")  # this one tells the settings
     }
 
 

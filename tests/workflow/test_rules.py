@@ -15,8 +15,8 @@ from tests.workflow.conftest import CLONE
 SCRIPTS = sorted((CLONE / "scripts").glob("[!_]*.py"))
 RULE = re.compile(r"^rule (\w+):\n((?:    .*\n|\n)+)", re.MULTILINE)
 ORDER = [
-    "input", "output", "log", "benchmark", "priority", "conda", "threads", "resources", "params",
-    "message", "script",
+    "input", "output", "log", "benchmark", "priority", "localrule", "conda", "threads",
+    "resources", "params", "message", "script",
 ]  # fmt: skip
 
 
@@ -44,7 +44,8 @@ def test_the_rules_are_those_of_the_design() -> None:
 def test_a_rule_is_a_form_filled_in_one_order(name: str) -> None:
     filled = directives(rules()[name])
     assert [key for key in ORDER if key in filled] == list(filled)
-    assert set(ORDER) - set(filled) <= ({"params"} if name == "accept_plate" else {"input"})
+    may_lack = {"input", "localrule", *(["params"] if name == "accept_plate" else [])}
+    assert set(ORDER) - set(filled) <= may_lack
     assert '"../../environment.yml"' in filled["conda"]
     assert f'"../../scripts/{name}.py"' in filled["script"]
     assert {"mem_mb", "runtime"} <= set(re.findall(r"(\w+)=", filled["resources"]))
