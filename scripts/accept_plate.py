@@ -4,14 +4,14 @@ from pathlib import Path
 
 import _job
 from platefuse.quality.model import ReportedPlate
-from platefuse.workflow import reporting
+from platefuse.workflow import verdicts
 
 
 def accept_plate(job: _job.Job) -> ReportedPlate:
     """Check that no well of the plate is flagged."""
     path = Path(job.inputs[0])
     receipt = ReportedPlate.read(path)
-    reporting.accept_plate(receipt, path.with_name(reporting.REPORT))
+    verdicts.accept_plate(receipt, path.with_name(verdicts.REPORT))
     return receipt
 
 

@@ -3,22 +3,18 @@
 from pathlib import Path
 
 import _job
-from platefuse.quality.model import CheckedWell, ReportedPlate
+from platefuse.quality.model import ReportedPlate
 from platefuse.quality.options import QualityOptions
 from platefuse.workflow import reporting
 
 
 def report_plate(job: _job.Job) -> ReportedPlate:
     """Judge the wells of the plate."""
-    given, wells = job.given, [Path(own) for own in job.inputs if own.endswith("_well.json")]
-    judged = reporting.judged_plate(
-        [CheckedWell.read(own.with_name("check_well.json")) for own in wells],
-        QualityOptions(**given["quality"]),
-        given["places"],
-    )
-    _, *tables, page, _ = job.outputs
-    reporting.write_page(given["name"], job.plate, job.fused, judged, given["settings"], Path(page))
-    return reporting.write_tables(given["name"], judged, *tables)
+    given = job.given
+    return reporting.report_plate(
+        given["name"], job.plate, job.fused, Path(job.outputs[0]).parent,
+        QualityOptions(**given["quality"]), given["settings"], places=given["places"],
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

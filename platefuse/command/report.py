@@ -20,16 +20,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the reports."""
-    from platefuse.workflow.config import read_config
+    from platefuse.ngff.paths import fused_plate_path
+    from platefuse.workflow.config import read_config, settings_of
     from platefuse.workflow.config_text import read_yaml
     from platefuse.workflow.plates import open_plates
-    from platefuse.workflow.reporting import REPORT, flagged_warning, report_plate
+    from platefuse.workflow.receipts import FIELDS
+    from platefuse.workflow.reporting import report_plate
+    from platefuse.workflow.verdicts import REPORT, flagged_warning
 
     config = read_config(read_yaml(args.config), [args.config])
     for name, plate in open_plates(config).items():
-        folder = Path(args.output or config.results, name)
-        receipt = report_plate(config, name, plate, folder)
+        results, folder = Path(config.results, name), Path(args.output or config.results, name)
+        receipt = report_plate(
+            name,
+            plate,
+            fused_plate_path(plate.path, config.fusion.output),
+            results,
+            config.quality.options,
+            settings_of(config),
+            places=str(results / FIELDS) if config.registration.measures else None,
+            folder=folder,
+        )
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.verdicts.items())
         print(f"plate {name}: {verdicts}. The report is {folder / REPORT}.")
-        if warning := flagged_warning(receipt, folder / REPORT):
-            print(f"warning: {warning}")
+        if receipt.flagged:
+            print(f"warning: {flagged_warning(receipt, folder / REPORT)}")

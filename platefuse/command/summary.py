@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from platefuse.command.progress import Failure, Progress
 from platefuse.ngff.paths import fused_plate_path
+from platefuse.quality.model import ReportedPlate
 from platefuse.workflow.bad_wells import SKIPPED, read_list
 from platefuse.workflow.config import Config
 from platefuse.workflow.plates import Wells, open_plates
-
-QUALITY, REPORT = "quality_wells.tsv", "report.html"
-"""Names of files in the results of a plate, which are named if they exist."""
-
-FLAGGED = ("bad", "look")
-"""Verdicts of wells that a user should look at, the worst first."""
+from platefuse.workflow.verdicts import REPORT, flagged_warning, read_verdicts
 
 _SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Flagged:
-    """A well whose figures are not good.
-
-    Attributes
-    ----------
-    well : str
-        The well.
-    verdict : str
-        ``look`` or ``bad``.
-    reasons : str
-        Why.
-    """
-
-    well: str
-    verdict: str
-    reasons: str
 
 
 @dataclass(frozen=True)
@@ -55,8 +31,8 @@ class PlateResult:
         Number of wells that can be processed.
     absent, skipped : int
         Number of wells that are listed and absent, and that were left out by ``on_bad_well``.
-    flagged : tuple of Flagged
-        Wells to look at, the bad ones first.
+    verdicts : ReportedPlate or None
+        The verdicts on its wells, if they were judged.
     results : Path
         Folder of its results.
     fused, report : Path or None
@@ -67,7 +43,7 @@ class PlateResult:
     present: int
     absent: int
     skipped: int
-    flagged: tuple[Flagged, ...]
+    verdicts: ReportedPlate | None
     results: Path
     fused: Path | None
     report: Path | None
@@ -95,30 +71,13 @@ def plate_results(config: Config) -> list[PlateResult]:
                 len(wells.names(name)) - skipped,
                 absent[name],
                 skipped,
-                tuple(read_flagged(folder / QUALITY)),
+                read_verdicts(config, name),
                 folder,
                 fused if config.fusion.enabled and fused.is_dir() else None,
                 folder / REPORT if (folder / REPORT).is_file() else None,
             )
         )
     return results
-
-
-def read_flagged(file: Path) -> list[Flagged]:
-    """The flagged wells of a table of verdicts, the bad ones first; none without it."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    rows: Iterable[Mapping[str, str]] = csv.DictReader(
-        lines, delimiter="\t", quoting=csv.QUOTE_NONE
-    )
-    found = [
-        Flagged(row["well"], row["verdict"], row.get("reasons") or "")
-        for row in rows
-        if row["verdict"] in FLAGGED
-    ]
-    return sorted(found, key=lambda each: FLAGGED.index(each.verdict))
 
 
 def summary(
@@ -155,7 +114,7 @@ def summary(
     yield f"{present - left} of {_count(present, 'well')} done, {before}."
     for plate in plates:
         own = [failure for failure in failures if failure.job.plate == plate.name]
-        if lines := list(_plate_lines(plate, own)):
+        if lines := list(_plate_lines(plate, own, progress.warnings)):
             yield f"plate {plate.name}:"
             yield from lines
     for failure in failures:
@@ -167,7 +126,9 @@ def summary(
         yield f"Next: remove the cause. The same command then does what is left: {again}"
 
 
-def _plate_lines(plate: PlateResult, failures: Sequence[Failure]) -> Iterator[str]:
+def _plate_lines(
+    plate: PlateResult, failures: Sequence[Failure], told: Sequence[str]
+) -> Iterator[str]:
     if failures:
         what = "well" if all(failure.job.well for failure in failures) else "job"
         yield f"  failed:      {_count(len(failures), what)}"
@@ -181,10 +142,10 @@ def _plate_lines(plate: PlateResult, failures: Sequence[Failure]) -> Iterator[st
     if plate.skipped:
         file = plate.results / SKIPPED
         yield f"  left out:    {_count(plate.skipped, 'well')} skipped; {file} says why"
-    if plate.flagged:
-        shown = [f"{each.well} ({each.reasons or each.verdict})" for each in plate.flagged]
-        more = f" and {len(shown) - _SHOWN} more in {plate.results / QUALITY}"
-        yield (f"  look at:     {', '.join(shown[:_SHOWN])}{more if len(shown) > _SHOWN else ''}")
+    if plate.verdicts is not None and plate.verdicts.flagged:
+        sentence = flagged_warning(plate.verdicts, plate.results / REPORT)
+        if sentence not in told:  # by the run, as a warning
+            yield f"  look at:     {sentence.removeprefix(f'plate {plate.name}: ')}"
     if plate.fused:
         yield f"  fused plate: {plate.fused}"
     if plate.report:

@@ -180,8 +180,8 @@ def finish_fused_plate(
         If a well has not been fused.
     """
     fused_wells = {w for w in plate.wells if FusedWellRecord.read(fused / w.row / w.column)}
-    asked = {w for w in plate.wells if wells is None or w.name in set(wells)}
-    done = [well for well in plate.wells if well in asked | fused_wells]
+    asked = {well.name for well in plate.wells} if wells is None else set(wells)
+    done = [well for well in plate.wells if well in fused_wells or well.name in asked]
     missing = [well.name for well in done if well not in fused_wells]
     if missing:
         raise ViewError(f"{fused}: not fused yet: {', '.join(missing)}. Run `fuse_well` for them.")

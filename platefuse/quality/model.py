@@ -25,6 +25,9 @@ reference. ``unfocused``: its fine structure is weak. ``saturated``: many of its
 VERDICTS: tuple[Verdict, ...] = ("bad", "look", "empty", "good")
 """All verdicts, the worst first."""
 
+FLAGGED: tuple[Verdict, ...] = ("bad", "look")
+"""Verdicts of wells that a user should look at, the worst first."""
+
 
 @dataclass(frozen=True)
 class FieldFigures:
@@ -283,7 +286,7 @@ class ReportedPlate(Receipt):
     verdicts : mapping of str to int
         Number of wells of each verdict that occurs.
     flagged : mapping of str to str
-        The flagged wells, and why.
+        The flagged wells, and why; the bad ones first.
     """
 
     plate: str

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -151,10 +151,11 @@ def _before_and_after(
     if part.residual_px is not None:
         rest = f"residual {part.residual_px:.2f} px"
     y, x = part.move
-    for kind, move, words in (
+    views: tuple[tuple[Literal["before", "after"], tuple[int, int], str], ...] = (
         ("before", part.move, f"without the registration, which adds {y:+d} px in y, {x:+d} in x"),
         ("after", (0, 0), f"with the registration: {rest}"),
-    ):
+    )
+    for kind, move, words in views:
         own = _padded(look.plane, box.shifted(move))
         alt = (
             f"{side} × {side} pixels at y {start[0]}, x {start[1]}, {_name(reference)} in magenta "
@@ -162,7 +163,7 @@ def _before_and_after(
         )
         image = _fit(_overlay(still, contrasts[1](own)), _PART_PX)
         file = f"pictures/{kind}_{look.acquisition}.webp"
-        yield _save(folder, image, Picture(kind, look.acquisition, file, alt, (0, 0)))  # type: ignore[arg-type]
+        yield _save(folder, image, Picture(kind, look.acquisition, file, alt, (0, 0)))
 
 
 def _draw_fields(

@@ -12,8 +12,6 @@ from platefuse.storage.tsv import write_rows
 FIELDS, WELLS, CYCLES = "quality_fields.tsv", "quality_wells.tsv", "quality_cycles.tsv"
 """Names of the files."""
 
-FILES = (FIELDS, WELLS, CYCLES)
-
 _FIELD_FIGURES = {
     "top_px": "first row of the field in the fused image, pixels",
     "left_px": "first column, pixels",
@@ -88,14 +86,14 @@ class Tables:
     plate: str
     wells: Sequence[JudgedWell]
 
-    def write(self, fields: Path, wells: Path, cycles: Path) -> None:
-        """Write all three files, each in one step."""
-        for file, name, rows in (
-            (fields, FIELDS, [self._field(w, f) for w in self.wells for f in w.fields]),
-            (wells, WELLS, [self._well(w) for w in self.wells]),
-            (cycles, CYCLES, [row for w in self.wells for row in self._cycles(w)]),
+    def write(self, folder: Path) -> None:
+        """Write all three files into a folder, each in one step."""
+        for name, rows in (
+            (FIELDS, [self._field(w, f) for w in self.wells for f in w.fields]),
+            (WELLS, [self._well(w) for w in self.wells]),
+            (CYCLES, [row for w in self.wells for row in self._cycles(w)]),
         ):
-            write_rows(file, tuple(DICTIONARY[name]), rows)
+            write_rows(folder / name, tuple(DICTIONARY[name]), rows)
 
     def _start(self, well: JudgedWell) -> dict[str, object]:
         return {"plate": self.plate, "well": well.checked.well}

@@ -83,28 +83,27 @@ def check_well(
         raise ViewError(f"{folder}: not fused yet. Run `fuse_well` before it is checked.")
     images = fused_images(reader.read(well), reader.options)
     frames = frames_for([layers for _, layers in images], reader.options)
-    looks, without = open_looks(folder, images, frames, channel, counter)
+    opened, without = open_looks(folder, images, frames, channel, counter)
+    looks = list({look.acquisition: look for look in reversed(opened)}.values())[::-1]
     first = next((look for look in looks if look.acquisition == reference), looks[0])
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        boxes = [box for look in looks if look.frame == first.frame for box in _boxes(look)]
-        still = _Seen.of(first, choose_blocks(first.plane, _boxes(first), boxes), pool)
-        seen = [_seen(look, still, without, pool) for look in looks]
+        still, seen = _look_at(looks, first, without, pool)
         lights = list(pool.map(lambda one: one.light(well.name, counter), seen))
     fields = [
         figures
         for one, light in zip(seen, lights, strict=True)
         for figures in one.figures(still.placed, light)
     ]
-    together = [one for one in seen if one is not still and one.look.frame == first.frame]
-    others = [one.look for one in together]
-    parts = {one.look.acquisition: part for one in together if (part := one.worst(still.placed))}
+    others = [one for one in seen if one is not still and one.look.frame == first.frame]
+    parts = {one.look.acquisition: part for one in others if (part := one.worst(still.placed))}
+    without |= _repeated(opened)
     return CheckedWell(
         well=well.name,
         reference=first.acquisition,
         channels=names_of(looks),
         fields=tuple(fields),
         cycles=tuple(_cycles(seen, first.acquisition)),
-        pictures=tuple(draw_well(results, first, others, fields, parts)),
+        pictures=tuple(draw_well(results, first, [one.look for one in others], fields, parts)),
         not_compared=without,
         seconds=round(time.perf_counter() - begun, 3),
     )
@@ -148,10 +147,11 @@ class _Seen:
     compared: list[Compared | None]
 
     @classmethod
-    def of(cls, look: Look, boxes: list[Box], pool: ThreadPoolExecutor) -> _Seen:
+    def of(
+        cls, look: Look, placed: list[PlacedField], boxes: list[Box], pool: ThreadPoolExecutor
+    ) -> _Seen:
         """An acquisition by itself."""
-        blocks = _read(look.plane, boxes, pool)
-        return cls(look, placed_fields(look), boxes, blocks, [None] * len(boxes))
+        return cls(look, placed, boxes, _read(look.plane, boxes, pool), [None] * len(boxes))
 
     def compared_with(self, still: _Seen, pool: ThreadPoolExecutor) -> _Seen:
         """The same, compared with the reference block by block."""
@@ -227,21 +227,50 @@ class _Seen:
         return round(y), round(x)
 
 
-def _seen(look: Look, still: _Seen, without: dict[str, str], pool: ThreadPoolExecutor) -> _Seen:
+def _look_at(
+    looks: Sequence[Look], first: Look, without: dict[str, str], pool: ThreadPoolExecutor
+) -> tuple[_Seen, list[_Seen]]:
+    """The reference, and all acquisitions compared with it; `without` gets why one is not."""
+    placed = {look.acquisition: placed_fields(look) for look in looks}
+    own = placed[first.acquisition]
+    around = [
+        box
+        for look in looks
+        if look.frame == first.frame
+        for box in _boxes(placed[look.acquisition])
+    ]
+    still = _Seen.of(first, own, choose_blocks(first.plane, _boxes(own), around), pool)
+    return still, [_seen(look, placed[look.acquisition], still, without, pool) for look in looks]
+
+
+def _repeated(looks: Sequence[Look]) -> dict[str, str]:
+    """Acquisitions with several images that are no fields, of which the first is looked at."""
+    numbers = [str(look.acquisition) for look in looks]
+    why = "the well has several images of it, of which the first is compared"
+    return {number: why for number in numbers if numbers.count(number) > 1}
+
+
+def _seen(
+    look: Look,
+    placed: list[PlacedField],
+    still: _Seen,
+    without: dict[str, str],
+    pool: ThreadPoolExecutor,
+) -> _Seen:
     """An acquisition, compared with the reference if it can be."""
     if look is still.look:
         return still
     if look.frame != still.look.frame:
         without[str(look.acquisition)] = "its fused image has pixels of another size"
-        return _Seen.of(look, choose_blocks(look.plane, _boxes(look)), pool)
-    seen = _Seen.of(look, still.boxes, pool)
+        return _Seen.of(look, placed, choose_blocks(look.plane, _boxes(placed)), pool)
+    seen = _Seen.of(look, placed, still.boxes, pool)
     if {str(look.acquisition), str(still.look.acquisition)} & set(without):
         return seen
     return seen.compared_with(still, pool)
 
 
-def _boxes(look: Look) -> list[Box]:
-    return [field.box for field in placed_fields(look)]
+def _boxes(fields: Sequence[PlacedField]) -> list[Box]:
+    return [field.box for field in fields]
 
 
 def _middle(box: Box) -> tuple[float, float]:

@@ -10,9 +10,7 @@ from pathlib import Path
 
 from platefuse.errors import ConfigError
 from platefuse.ngff.plate import WellName
-
-WellKey = tuple[str, str, str]
-"""Name of the plate in the config, row and column."""
+from platefuse.workflow.receipts import WellKey
 
 _WELL = re.compile(r"(?P<row>[A-Za-z]+)/?(?P<column>[0-9]+)")
 _SHOWN = 5

@@ -128,7 +128,7 @@ onstart:
 
 onsuccess:
     from platefuse.workflow.planning import warnings_of
-    from platefuse.workflow.reporting import flagged_warnings, where_results_are
+    from platefuse.workflow.verdicts import flagged_warnings, where_results_are
 
     for warning in (*warnings_of(CONFIG, PLATES, WELLS), *flagged_warnings(CONFIG)):
         logger.warning(f"Warning: {warning}")

@@ -58,6 +58,21 @@ def test_the_report_of_the_wells_so_far(folder: Path, capsys: pytest.CaptureFixt
     assert "B/02" in (folder / "results/screen/report.html").read_text()
 
 
+def test_wells_of_other_runs_are_reported_the_bad_ones_first(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = replace(GOOD, kept=0.1)
+    for well, own in ((WELL_A, cut), (WELL_B, replace(GOOD, median_px=3.0))):
+        receipt = f"results/screen/{well}/check_well.json"
+        checked(reference(), own, well=well).write(receipt)
+
+    assert main(["report", write_config()]) == 0
+
+    printed = capsys.readouterr().out
+    assert "plate screen: 1 bad, 1 look." in printed
+    assert printed.index("B/03 (misplaced") < printed.index("B/02 (cut")
+
+
 def test_other_thresholds_in_another_folder(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,12 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from platefuse.command.progress import Progress
-from platefuse.command.summary import Flagged, PlateResult, plate_results, read_flagged, summary
+from platefuse.command.summary import PlateResult, plate_results, summary
+from platefuse.quality.model import ReportedPlate
 from platefuse.workflow.config import read_config
 from tests.conftest import ExamplePlate
 from tests.events import failed, finished, planned, progress_of, started
 
-NOTHING = PlateResult("screen", 4, 0, 0, (), Path("results/screen"), None, None)
+NOTHING = PlateResult("screen", 4, 0, 0, None, Path("results/screen"), None, None)
 AGAIN = "platefuse run my.yaml"
 
 
@@ -70,21 +71,27 @@ def test_an_interrupted_run_says_how_to_continue() -> None:
     assert last == f"Stopped. What is done is kept; the same command continues: {AGAIN}"
 
 
-def test_flagged_wells_are_named_the_bad_ones_first(tmp_path: Path) -> None:
-    file = tmp_path / "quality_wells.tsv"
-    assert read_flagged(file) == []
-    rows = [
-        ("B/01", "good", ""),
-        ("B/02", "look", "focus"),
-        ("B/03", "bad", 'shift "2 px"'),
-        ("B/04", "empty", ""),
-    ]
-    text = "".join(f"screen\t{w}\t{v}\t{r}\n" for w, v, r in rows)
-    file.write_text(f"plate\twell\tverdict\treasons\n{text}")
-    flagged = read_flagged(file)
-    assert flagged == [Flagged("B/03", "bad", 'shift "2 px"'), Flagged("B/02", "look", "focus")]
-    found = lines(Progress(is_up_to_date=True), replace(NOTHING, flagged=tuple(flagged)))
-    assert found[-1] == '  look at:     B/03 (shift "2 px"), B/02 (focus)'
+FLAGGED = ReportedPlate(
+    plate="screen",
+    verdicts={"bad": 1, "look": 1, "good": 2},
+    flagged={"B/03": "misplaced: FOV_1", "B/02": "saturated: FOV_2"},
+)
+SENTENCE = (
+    "2 of 4 wells are flagged: B/03 (misplaced: FOV_1); B/02 (saturated: FOV_2). "
+    "results/screen/report.html shows them."
+)
+
+
+def test_flagged_wells_are_named() -> None:
+    found = lines(Progress(is_up_to_date=True), replace(NOTHING, verdicts=FLAGGED))
+    assert found[-1] == f"  look at:     {SENTENCE}"
+
+
+def test_flagged_wells_are_named_once() -> None:
+    progress = Progress(is_up_to_date=True, warnings=[f"plate screen: {SENTENCE}"])
+    assert not any(
+        "look at" in line for line in lines(progress, replace(NOTHING, verdicts=FLAGGED))
+    )
 
 
 def test_results_of_a_plate_are_read_from_disk(small_plate: ExamplePlate, tmp_path: Path) -> None:
@@ -98,11 +105,27 @@ def test_results_of_a_plate_are_read_from_disk(small_plate: ExamplePlate, tmp_pa
     )
     folder = results / "screen"
     (plate,) = plate_results(config)
-    assert plate == PlateResult("screen", 2, 0, 0, (), folder, None, None)
+    assert plate == PlateResult("screen", 2, 0, 0, None, folder, None, None)
     folder.mkdir(parents=True)
     (folder / "skipped.tsv").write_text("well\treason\nB/03\tno table\n")
     (folder / "report.html").touch()
+    FLAGGED.write(folder / "report_plate.json")
     fused = small_plate.path.with_name(f"{small_plate.path.stem}_fused.zarr")
     fused.mkdir()
     (plate,) = plate_results(config)
-    assert plate == PlateResult("screen", 1, 0, 1, (), folder, fused, folder / "report.html")
+    assert plate == PlateResult("screen", 1, 0, 1, FLAGGED, folder, fused, folder / "report.html")
+
+
+def test_verdicts_of_a_run_without_checks_are_not_told(
+    small_plate: ExamplePlate, tmp_path: Path
+) -> None:
+    config = read_config(
+        {
+            "plates": {"screen": str(small_plate.path)},
+            "results": str(tmp_path),
+            "quality": {"enabled": False},
+        }
+    )
+    FLAGGED.write(tmp_path / "screen" / "report_plate.json")
+    (plate,) = plate_results(config)
+    assert plate.verdicts is None

@@ -181,7 +181,7 @@ def test_the_tables_have_the_columns_of_the_dictionary(tmp_path: Path) -> None:
     wells = judge([checked(unknown, replace(GOOD, median_px=7.0))], QualityOptions())
     files = [tmp_path / name for name in (FIELDS, WELLS, CYCLES)]
 
-    Tables("screen", wells).write(*files)
+    Tables("screen", wells).write(tmp_path)
 
     fields, own, cycles = (
         [row for _, row in read_rows(file, tuple(DICTIONARY[file.name]))] for file in files

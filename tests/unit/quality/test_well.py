@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -158,6 +159,28 @@ def test_pictures_show_before_and_after(example_plate: PlateFactory, tmp_path: P
             grey[picture.kind, picture.acquisition] = float(np.abs(red - green).mean())
     for acquisition in (1, 2):  # where both agree, magenta and green are grey
         assert grey["after", acquisition] < grey["before", acquisition] / 2
+
+
+def test_of_two_images_of_an_acquisition_the_first_is_compared(
+    example_plate: PlateFactory, tmp_path: Path
+) -> None:
+    plate = example_plate(replace(SPEC, wells=("B/02",))).path
+    file = plate / "B/02/.zattrs"
+    section = json.loads(file.read_text())
+    section["well"]["images"][2]["acquisition"] = 1
+    file.write_text(json.dumps(section))
+    fused = fuse(plate)
+    (own,) = Plate.open(plate).read_wells()
+    reader = FusionSources(FusionOptions()).reader(own)
+
+    well = check_well(own, fused, reader, tmp_path)
+
+    assert {field.image for field in well.fields} == {"0", "1"}
+    assert well.not_compared == {
+        "1": "the well has several images of it, of which the first is compared"
+    }
+    files = [picture.file for picture in well.pictures]
+    assert len(set(files)) == len(files)
 
 
 def test_a_well_that_is_not_fused_is_an_error(example_plate: PlateFactory, tmp_path: Path) -> None:

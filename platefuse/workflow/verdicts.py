@@ -1,0 +1,69 @@
+"""What a run says in its end: where the results are, and which wells are flagged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from platefuse.errors import QualityError
+from platefuse.ngff.paths import fused_plate_path
+from platefuse.quality.model import ReportedPlate
+from platefuse.workflow.config import Config
+
+REPORT = "report.html"
+"""Name of the report in the results of a plate."""
+
+_NAMED = 8
+
+
+def read_verdicts(config: Config, plate: str) -> ReportedPlate | None:
+    """The verdicts on a plate of a run; None if its wells are not judged, or not yet."""
+    receipt = Path(config.results, plate, "report_plate.json")
+    return ReportedPlate.read(receipt) if config.checks_wells and receipt.exists() else None
+
+
+def flagged_warnings(config: Config) -> Iterator[str]:
+    """A sentence for each plate of a run that has flagged wells."""
+    for name in config.plates:
+        receipt = read_verdicts(config, name)
+        if receipt is not None and receipt.flagged:
+            yield flagged_warning(receipt, Path(config.results, name, REPORT))
+
+
+def where_results_are(config: Config) -> Iterator[str]:
+    """A sentence for each plate of a run: where its fused plate and its report are."""
+    for name, path in config.plates.items():
+        places = []
+        if config.fusion.enabled:
+            places.append(f"the fused plate is {fused_plate_path(path, config.fusion.output)}")
+        if config.checks_wells:
+            places.append(f"the report is {Path(config.results, name, REPORT)}")
+        if places:
+            yield f"plate {name}: {', and '.join(places)}."
+
+
+def flagged_warning(receipt: ReportedPlate, report: Path) -> str:
+    """One sentence that names the flagged wells of a plate."""
+    some = list(receipt.flagged.items())[:_NAMED]
+    named = "; ".join(f"{well} ({reason})" for well, reason in some)
+    more = f"; and {len(receipt.flagged) - _NAMED} more" if len(receipt.flagged) > _NAMED else ""
+    total = sum(receipt.verdicts.values())
+    return (
+        f"plate {receipt.plate}: {len(receipt.flagged)} of {total} wells are flagged: {named}"
+        f"{more}. {report} shows them."
+    )
+
+
+def accept_plate(receipt: ReportedPlate, report: Path) -> None:
+    """Check that no well of a plate is flagged.
+
+    Raises
+    ------
+    QualityError
+        If one is.
+    """
+    if receipt.flagged:
+        raise QualityError(
+            f"{flagged_warning(receipt, report)} Look at them. Where they cannot be better, change "
+            "the threshold under `quality`, or set quality.on_flag: warn."
+        )
