@@ -8,8 +8,6 @@ import logging
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +31,7 @@ from platefuse.registration.swap import (
 )
 from platefuse.storage.files import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
+from tests.dying import die_at_calls
 from tests.records import registration_record
 from tests.swap_well import REQUEST, content, make_image, make_well, put, tree
 
@@ -394,39 +393,16 @@ def test_a_swap_is_a_user_of_the_staging_folder(
     assert not staging_root(well.plate).exists()
 
 
-SCRIPT = """
-import ctypes, json, os, sys
-from pathlib import Path
+WORK = """
 from platefuse.registration import swap
-from platefuse.ngff.plate import Well
 from platefuse.registration.request import RegistrationRequest
 
-# strace counts the calls of each process: so many in vain, and the next is the one to die at.
-libc = ctypes.CDLL(None)
-vain = {
-    "renameat2": lambda: libc.renameat2(-1, b"", -1, b"", 2),
-    "rename": lambda: libc.rename(b"", b""),
-    "fsync": lambda: libc.fsync(-1),
-    "syncfs": lambda: libc.syncfs(-1),
-    "unlinkat": lambda: libc.unlinkat(-1, b"", 0),
-    "rmdir": lambda: libc.rmdir(b""),
-}
-way, last, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 request = RegistrationRequest("registered_FOV_ROI_table")
-if way == "two renames":
-    swap.exchange = lambda one, other: False
-for plate in sorted(folder.iterdir()):
-    child = os.fork()
-    if child == 0:
-        name, number = plate.name.split("_")
-        for _ in range(last - int(number)):
-            vain[name]()
-        well = Well.read(plate / "p.zarr", "B", "03")
-        swap.swap_image(well.image("0"), request)
-        swap.discard_backups(well, request)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    print(plate.name, os.waitstatus_to_exitcode(status), flush=True)
+swap.exchange = swap.exchange if {exchanges} else lambda one, other: False
+
+def work(well):
+    swap.swap_image(well.image("0"), request)
+    swap.discard_backups(well, request)
 """
 CALLS = ("renameat2", "rename", "fsync", "syncfs", "unlinkat", "rmdir")
 
@@ -440,7 +416,8 @@ def test_a_kill_at_any_call_leaves_old_or_new_and_a_second_run_completes(
     names = [f"{call}_{number}" for call in CALLS for number in range(1, 10)]
     for name in names:
         put(make_well(tmp_path / "plates" / name), "old", "new", "absent")
-    ended = die_at_calls(chosen, tmp_path / "plates")
+    work = WORK.format(exchanges=chosen == "exchange")
+    ended = die_at_calls(work, tmp_path / "plates", CALLS)
     assert ended.keys() == set(names)
     killed = [name for name, code in ended.items() if code == -signal.SIGKILL]
     assert set(ended.values()) == {0, -signal.SIGKILL}
@@ -472,20 +449,6 @@ def test_a_kill_at_any_call_leaves_old_or_new_and_a_second_run_completes(
         assert content(well.path / "0") == "new"
         assert not well.plate.with_name("p.zarr.staging").exists()
     assert seen == ({"old", "new"} if chosen == "exchange" else {"old", "new", None})
-
-
-def die_at_calls(way: str, folder: Path, last: int = 50) -> dict[str, int]:
-    """Swap in each plate of a folder, named after the call to die at; gives the exit codes."""
-    calls = ",".join(CALLS)
-    trace = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={calls}"]
-    inject = ["-e", f"inject={calls}:signal=KILL:when={last}"]
-    script = [sys.executable, "-B", "-c", SCRIPT, way, str(last), str(folder)]
-    done = subprocess.run(
-        [*trace, *inject, *script], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    lines = (line.split() for line in done.stdout.splitlines())
-    return {name: int(code) for name, code in lines}
 
 
 def test_a_record_says_what_was_swapped(tmp_path: Path) -> None:

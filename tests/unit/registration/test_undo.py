@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from platefuse.ngff.plate import Well
 from platefuse.registration import undo
 from platefuse.registration.swap import discard_backups, swap_image
 from platefuse.registration.undo import undo_well
+from tests.dying import die_at_calls
 from tests.swap_well import REQUEST, content, make_image, make_well, put, tree
 
 ROOT = Path(__file__).parents[3]
@@ -110,34 +108,13 @@ def test_a_well_that_is_not_registered_is_left_alone(tmp_path: Path) -> None:
     assert not staging_root(well.plate).exists()
 
 
-SCRIPT = """
-import ctypes, os, sys
-from pathlib import Path
+WORK = """
 from platefuse.registration import undo
-from platefuse.ngff.plate import Well
 
-# strace counts the calls of each process: so many in vain, and the next is the one to die at.
-libc = ctypes.CDLL(None)
-vain = {
-    "renameat2": lambda: libc.renameat2(-1, b"", -1, b"", 2),
-    "rename": lambda: libc.rename(b"", b""),
-    "fsync": lambda: libc.fsync(-1),
-    "unlinkat": lambda: libc.unlinkat(-1, b"", 0),
-    "rmdir": lambda: libc.rmdir(b""),
-}
-way, last, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-if way == "renames":
-    undo.exchange = lambda one, other: False
-for plate in sorted(folder.iterdir()):
-    child = os.fork()
-    if child == 0:
-        name, number = plate.name.split("_")
-        for _ in range(last - int(number)):
-            vain[name]()
-        undo.undo_well(Well.read(plate / "p.zarr", "B", "03"))
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    print(plate.name, os.waitstatus_to_exitcode(status), flush=True)
+undo.exchange = undo.exchange if {exchanges} else lambda one, other: False
+
+def work(well):
+    undo.undo_well(well)
 """
 CALLS = ("renameat2", "rename", "fsync", "unlinkat", "rmdir")
 
@@ -155,7 +132,8 @@ def test_a_kill_at_any_call_can_be_completed_in_both_directions(
         for image in "01":
             make_image(well.path / image, f"new {image}", REQUEST)
             make_image(well.image(image).backup, f"old {image}")
-    ended = die_at_calls(chosen, tmp_path)
+    work = WORK.format(exchanges=chosen == "exchange")
+    ended = die_at_calls(work, tmp_path, CALLS)
     assert ended.keys() == set(names)
     assert set(ended.values()) == {0, -signal.SIGKILL}
     killed = {name for name, code in ended.items() if code}
@@ -190,17 +168,3 @@ def run_on(well: Well) -> None:
         assert content(well.path / image) == f"new {image}"
     discard_backups(well, REQUEST, keep_originals=True)
     assert [content(well.image(image).backup) for image in "01"] == ["old 0", "old 1"]
-
-
-def die_at_calls(way: str, folder: Path, last: int = 50) -> dict[str, int]:
-    """Undo in each plate of a folder, named after the call to die at; gives the exit codes."""
-    calls = ",".join(CALLS)
-    trace = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={calls}"]
-    inject = ["-e", f"inject={calls}:signal=KILL:when={last}"]
-    script = [sys.executable, "-B", "-c", SCRIPT, way, str(last), str(folder)]
-    done = subprocess.run(
-        [*trace, *inject, *script], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    lines = (line.split() for line in done.stdout.splitlines())
-    return {name: int(code) for name, code in lines}
