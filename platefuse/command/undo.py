@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platefuse.errors import ConfigError, PlateError
+from platefuse.errors import ConfigError
 
 if TYPE_CHECKING:
     from platefuse.ngff.plate import Plate, Well
+    from platefuse.workflow.sections import Subset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the config of the run, whose receipts are removed, too; or the folder of a plate",
     )
     parser.add_argument(
-        "wells", nargs="*", metavar="ROW/COLUMN", help="wells, for example B/03 (default: all)"
+        "wells",
+        nargs="*",
+        metavar="WELL",
+        help="wells (B03), rows (B), columns (3) or ranges of these (B03:D08); by default all, or "
+        "those that the config names",
     )
 
 
@@ -36,10 +41,11 @@ def run(args: argparse.Namespace) -> None:
         If an original was not kept. Wells before it are undone, it and those after it are not.
     """
     from platefuse.ngff.plate import Plate
+    from platefuse.workflow.sections import Subset
 
     if args.target.is_dir():
         plate = Plate.open(args.target)
-        _undo(plate, _chosen([plate], args.wells)[0], None)
+        _undo(plate, _chosen({"": plate}, args.wells, Subset())[""], None)
         print(
             "If receipts of a run are kept, remove those of these wells, or type --forceall in the "
             "next run: results/<plate>/<row>/<column>. `platefuse undo CONFIG` does it."
@@ -56,25 +62,32 @@ def run(args: argparse.Namespace) -> None:
             f"it end, or remove its lock: platefuse run {args.target} --unlock"
         )
     plates = open_plates(config)
-    chosen = _chosen(list(plates.values()), args.wells)
-    for (name, plate), wells in zip(plates.items(), chosen, strict=True):
-        _undo(plate, wells, Path(config.results, name))
+    chosen = _chosen(plates, args.wells, config.wells)
+    for name, plate in plates.items():
+        _undo(plate, chosen[name], Path(config.results, name))
 
 
-def _chosen(plates: Sequence[Plate], names: Sequence[str]) -> list[list[Well]]:
-    """The wells of each plate that were named; all without names."""
-    for name in names:
-        if not any(name == well.name for plate in plates for well in plate.wells):
-            listed = ", ".join(well.name for plate in plates for well in plate.wells[:5])
-            raise PlateError(f"There is no well {name}; expected names such as {listed}.")
-    return [
-        [
+def _chosen(
+    plates: Mapping[str, Plate], names: Sequence[str], subset: Subset
+) -> dict[str, list[Well]]:
+    """The wells of each plate that exist and are named, by the command line or by the config."""
+    from platefuse.workflow.plates import present_wells
+    from platefuse.workflow.subset import named_wells, select_wells
+
+    listed = {name: plate.wells for name, plate in plates.items()}
+    if names:
+        keys = named_wells(listed, names, "The command")
+    else:
+        keys = select_wells(listed, subset.include, subset.exclude)
+    chosen: dict[str, list[Well]] = {}
+    for name, plate in plates.items():
+        present = present_wells(plate)
+        chosen[name] = [
             plate.well(well.row, well.column)
             for well in plate.wells
-            if (not names or well.name in names) and (plate.path / well.name).is_dir()
+            if well in present and (name, well.row, well.column) in keys
         ]
-        for plate in plates
-    ]
+    return chosen
 
 
 def _undo(plate: Plate, wells: Sequence[Well], results: Path | None) -> None:

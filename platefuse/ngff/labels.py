@@ -30,8 +30,6 @@ def label_names(image: Path) -> list[str]:
         If the list cannot be read, or a name is unsafe as a path.
     """
     folder = image / "labels"
-    if not folder.is_dir():
-        return []
     names = [name for name in _listed_labels(folder) if (folder / name).is_dir()]
     return names + [name for name in _labels_below(folder) if name not in names]
 
@@ -45,8 +43,6 @@ def absent_labels(image: Path) -> list[str]:
         If the list cannot be read, or a name is unsafe as a path.
     """
     folder = image / "labels"
-    if not folder.is_dir():
-        return []
     return [name for name in _listed_labels(folder) if not (folder / name).is_dir()]
 
 
@@ -65,7 +61,7 @@ def _label_name(name: object, folder: Path) -> str:
 def _labels_below(folder: Path, prefix: str = "") -> list[str]:
     """Names of all labels in a folder and in groups in it, sorted."""
     found = []
-    for child in sorted(folder.iterdir()):
+    for child in sorted(folder.iterdir()) if folder.is_dir() else ():
         if child.is_dir() and _is_image(child):
             found.append(f"{prefix}{child.name}")
         elif child.is_dir() and (child / ".zgroup").is_file() | (child / "zarr.json").is_file():

@@ -16,7 +16,7 @@ from platefuse.errors import ConfigError, PlateError, PlatefuseError
 from platefuse.ngff.layout import choose_layout
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import entries, fused_plate_path, staging_root
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate, Well, WellName
 from platefuse.tables.table import table_path
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import NAME, WellKey
@@ -80,7 +80,11 @@ class Wells(Mapping[WellKey, Well]):
         listed = [(name, w.row, w.column) for name, plate in plates.items() for w in plate.wells]
         wells = {name: plate.wells for name, plate in plates.items()}
         self.chosen = select_wells(wells, config.wells.include, config.wells.exclude)
-        present = _present(plates)
+        present = {
+            (name, well.row, well.column)
+            for name, plate in plates.items()
+            for well in present_wells(plate)
+        }
         self.absent = [key for key in listed if key not in present and key in self.chosen]
         used = present & self.chosen
         self._keys = dict.fromkeys(k for k in listed if k in used and k not in left_out)
@@ -207,12 +211,11 @@ def _can_be_registered(well: Well, config: Config) -> bool:
     return False
 
 
-def _present(plates: Mapping[str, Plate]) -> set[WellKey]:
-    """The wells whose folder exists: one look at the folder of each row."""
-    rows = {(name, well.row) for name, plate in plates.items() for well in plate.wells}
-    return {
-        (name, row, entry.name) for name, row in rows for entry in entries(plates[name].path / row)
-    }
+def present_wells(plate: Plate) -> set[WellName]:
+    """The wells of a plate whose folder exists: one look at the folder of each row."""
+    rows = {well.row for well in plate.wells}
+    there = {(row, entry.name) for row in rows for entry in entries(plate.path / row)}
+    return {well for well in plate.wells if (well.row, well.column) in there}
 
 
 def _overlaps(config: Config, plates: Mapping[str, Plate]) -> Iterator[str]:

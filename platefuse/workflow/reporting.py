@@ -30,6 +30,7 @@ from platefuse.report.page import render
 from platefuse.storage.files import write_text
 from platefuse.storage.typed_json import list_of, object_of
 from platefuse.workflow.bad_wells import SKIPPED, read_reasons
+from platefuse.workflow.plates import present_wells
 from platefuse.workflow.verdicts import REPORT
 
 CHECKED = "check_well.json"
@@ -125,13 +126,13 @@ def plate_report(
     folder : Path
         Folder of the page.
     """
-    listed = [well.name for well in plate.wells]
+    present = present_wells(plate)
     checked = {well.checked.well for well in wells}
     reasons = read_reasons(results / SKIPPED)
     left_out = {
-        well: reasons.get(well, "there is no folder of it")
-        for well in listed
-        if well not in checked and (well in reasons or not (plate.path / well).exists())
+        well.name: reasons.get(well.name, "there is no folder of it")
+        for well in plate.wells
+        if well.name not in checked and (well.name in reasons or well not in present)
     }
     rows, columns = (
         tuple(str(object_of(entry).get("name")) for entry in list_of(plate.metadata.get(axis)))

@@ -37,9 +37,11 @@ def select_wells(
         If a pattern names no well of any plate, the table cannot be read, or no well is left.
     """
     everything = {(name, w.row, w.column) for name, wells in listed.items() for w in wells}
-    chosen = everything if include is None else _named(listed, include, "wells.include")
+    chosen = everything
+    if include is not None:
+        chosen = named_wells(listed, include, "config.wells.include")
     if exclude is not None:
-        chosen = chosen - _named(listed, exclude, "wells.exclude")
+        chosen = chosen - named_wells(listed, exclude, "config.wells.exclude")
     if everything and not chosen:
         raise ConfigError(
             "config.wells leaves no well of any plate. Name fewer wells under wells.exclude, or "
@@ -48,11 +50,25 @@ def select_wells(
     return chosen
 
 
-def _named(
-    listed: Mapping[str, Sequence[WellName]], given: Sequence[str | int] | str, key: str
+def named_wells(
+    listed: Mapping[str, Sequence[WellName]], given: Sequence[str | int] | str, where: str
 ) -> set[WellKey]:
+    """The wells that patterns or a table name; see `select_wells`.
+
+    Parameters
+    ----------
+    listed, given
+        All wells of each plate, and the patterns or the table.
+    where : str
+        Where they are given, for error messages.
+
+    Raises
+    ------
+    ConfigError
+        If a pattern names no well of any plate, or the table cannot be read.
+    """
     if isinstance(given, str):
-        return _in_table(listed, Path(given), key)
+        return _in_table(listed, Path(given), where)
     chosen: set[WellKey] = set()
     faults = []
     for pattern in map(str, given):
@@ -62,14 +78,14 @@ def _named(
             for well in Grid.of(wells).matching(pattern, wells)
         }
         if not found:
-            faults.append(_unknown(f"config.{key} names {pattern!r}", listed))
+            faults.append(_unknown(f"{where} names {pattern!r}", listed))
         chosen |= found
     if faults:
         raise ConfigError(*faults)
     return chosen
 
 
-def _in_table(listed: Mapping[str, Sequence[WellName]], file: Path, key: str) -> set[WellKey]:
+def _in_table(listed: Mapping[str, Sequence[WellName]], file: Path, where: str) -> set[WellKey]:
     """The wells in the rows of a table with a column `well` and, if they differ, `plate`."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
@@ -77,12 +93,12 @@ def _in_table(listed: Mapping[str, Sequence[WellName]], file: Path, key: str) ->
             columns, rows = list(reader.fieldnames or ()), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(
-            f"config.{key}: {file} cannot be read ({error}). Expected a list of wells, such as "
+            f"{where}: {file} cannot be read ({error}). Expected a list of wells, such as "
             '["B03", "C"], or the path of a tab-separated table with a column `well`.'
         ) from error
     if "well" not in columns:
         raise ConfigError(
-            f"config.{key}: {file} has the columns {columns}; expected a tab-separated table with "
+            f"{where}: {file} has the columns {columns}; expected a tab-separated table with "
             "a column `well` and, if plates differ, a column `plate`."
         )
     chosen: set[WellKey] = set()

@@ -18,9 +18,9 @@ from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Image
 from platefuse.ngff.layout import InputOptions, LayoutName, by_acquisition, choose_layout
 from platefuse.ngff.metadata import V3, Format, is_node
-from platefuse.ngff.paths import entries
 from platefuse.ngff.plate import Plate, Well, WellImage
 from platefuse.tables.table import has_boxes, read_table, table_names, table_path
+from platefuse.workflow.plates import present_wells
 
 _LOOKED_AT = 3
 """Number of wells whose images are looked at."""
@@ -152,14 +152,12 @@ def _open(path: Path) -> Plate:
 
 def _read_wells(plate: Plate) -> tuple[list[Well], int, dict[str, str]]:
     """Wells that can be read, the number of absent ones, and why others cannot be read."""
-    present = {
-        (row, e.name) for row in {w.row for w in plate.wells} for e in entries(plate.path / row)
-    }
+    present = present_wells(plate)
     wells: list[Well] = []
     unreadable: dict[str, str] = {}
     absent = 0
     for name in plate.wells:
-        if (name.row, name.column) not in present:
+        if name not in present:
             absent += 1
             continue
         try:

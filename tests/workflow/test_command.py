@@ -232,11 +232,14 @@ def test_a_run_is_undone_and_done_again(fresh: Folder) -> None:
     before = fingerprint(fresh.plate)
     fresh.succeed()
     assert fingerprint(fresh.plate) != before
-    one = undo(fresh, "config.yaml", "B/03")
+    one = undo(fresh, "config.yaml", "B03")
     assert one.returncode == 0, one.stderr
     assert one.stdout.startswith("B/03: the originals of the images 0, 1 are back\n")
     assert (fresh.results / "B" / "02").is_dir()
     assert not (fresh.results / "B" / "03").exists()
+    fresh.configure(registration={"keep_originals": True}, wells={"exclude": ["B02"]})
+    assert "nothing to undo" in undo(fresh, "config.yaml").stdout
+    fresh.configure(registration={"keep_originals": True}, fusion={"enabled": False})
     assert undo(fresh, "config.yaml").returncode == 0
     assert fingerprint(fresh.plate) == before
     assert not list(fresh.path.glob("*.staging"))
@@ -254,7 +257,8 @@ def test_undo_says_what_it_does_not_know(fresh: Folder) -> None:
     wrong = undo(fresh, "config.yaml", "Z/99")
     assert wrong.returncode == 1
     assert wrong.stderr == (
-        "platefuse: There is no well Z/99; expected names such as B/02, B/03.\n"
+        "platefuse: The command names 'Z/99', which is no well of the plate. Expected a well "
+        "(B03), a row (B), a column (3) or a range of these (B03:D08); its wells are B02, B03.\n"
     )
     locks = fresh.path / ".snakemake" / "locks"
     locks.mkdir(parents=True)
