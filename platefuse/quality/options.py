@@ -34,7 +34,7 @@ class QualityOptions:
     )
     min_matched: Annotated[float, SHARE] = option(
         0.5,
-        "A field is flagged as misplaced if a smaller share of its blocks with structure is found "
+        "A field is flagged as unmatched if a smaller share of its blocks with structure is found "
         "again in the reference.",
     )
     min_focus: Annotated[float, SHARE] = option(

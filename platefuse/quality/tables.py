@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from platefuse.quality.model import WELL_FIGURES, JudgedField, JudgedWell
@@ -100,11 +100,10 @@ class Tables:
 
     def _field(self, well: JudgedWell, field: JudgedField) -> dict[str, object]:
         own = field.figures
-        cells = {name: getattr(own, name, None) for name in DICTIONARY[FIELDS]}
         names = ("top_px", "left_px", "bottom_px", "right_px")
         residual = own.residual_px or (None, None)
         return {
-            **cells,
+            **asdict(own),
             **self._start(well),
             **dict(zip(names, own.box_px, strict=True)),
             "shift_y_px": own.shift_px[0],
@@ -123,8 +122,4 @@ class Tables:
         return {**self._start(well), "verdict": well.verdict, **figures, "reasons": reasons}
 
     def _cycles(self, well: JudgedWell) -> list[dict[str, object]]:
-        names = [name for name in DICTIONARY[CYCLES] if name not in ("plate", "well")]
-        return [
-            {**self._start(well), **{name: getattr(cycle, name) for name in names}}
-            for cycle in well.checked.cycles
-        ]
+        return [{**self._start(well), **asdict(cycle)} for cycle in well.checked.cycles]

@@ -40,6 +40,11 @@ def test_a_run_ends_with_a_report_and_changes_nothing_else(fresh: Folder) -> Non
         for picture in receipt["pictures"]:
             assert (fresh.results / well / picture["file"]).stat().st_size > 100
 
+    fresh.succeed("--report", "all.html")
+    whole = (fresh.path / "all.html").read_text()
+    assert "residual_px" in whole  # its figures, with their captions
+    assert "in the layout of plate" in whole
+
     # Another threshold judges again, and computes nothing again.
     before, plate = fingerprint(fresh.fused), fresh.results / spec.wells[0] / "check_well.json"
     made = plate.stat().st_mtime_ns

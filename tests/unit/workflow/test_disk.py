@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from platefuse.cli import main
 from platefuse.errors import PlateError
 from platefuse.workflow.config import Config, read_config
 from platefuse.workflow.disk import Room, check_room, rooms
+from platefuse.workflow.planning import check_run
 from platefuse.workflow.plates import Wells, open_plates
 from tests.conftest import ExamplePlate
 from tests.fused import fuse
@@ -81,3 +84,29 @@ def test_a_run_that_may_not_fit_is_warned_about() -> None:
     room = Room(Path("/data"), 100 * GB, 80 * GB, ("fused wells",))
     assert len(list(check_room([room]))) == 1
     assert not list(check_room([Room(Path("/data"), 100 * GB, 101 * GB, ("fused wells",))]))
+
+
+def test_check_tells_the_room_and_stops_where_there_is_none(
+    small_plate: ExamplePlate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = tmp_path / "screen.yaml"
+    config.write_text(f"plates: {{p: {small_plate.path}}}\nregistration: {{store: false}}\n")
+    assert main(["check", str(config)]) == 0
+    assert "  room: fused wells need about " in capsys.readouterr().out
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert main(["check", str(config)]) == 1
+    assert "Not enough room: fused wells need about " in capsys.readouterr().err
+
+
+def test_a_run_checks_the_room_before_its_first_job(
+    small_plate: ExamplePlate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _ = found(small_plate.path, registration={"store": False})
+    plates = open_plates(config)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(PlateError, match="Not enough room"):
+        list(check_run(config, plates, Wells(config, plates), is_dry=True))
