@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 
 from platefuse.errors import ConfigError
+from platefuse.fusion.options import BLENDING_WIDTHS
 from platefuse.fusion.signatures import (
     BatchOptions,
     BlockFunction,
@@ -78,7 +79,6 @@ def by_present_names(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 FUNCTION = Expected("a function, such as those of platefuse.fusion.methods", callable)
-BLENDING_WIDTHS: dict[str, float] = {"z": 3, "y": 10, "x": 10}
 MODES: tuple[StackMode, ...] = get_args(StackMode)
 _OF_ARRAY: Final = "zarr_array_creation_kwargs"
 _OWN = ("store", "path", "name", "shape", "dtype", "data", "overwrite", "write_data")

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from platefuse.fusion.arguments import BLENDING_WIDTHS
 from platefuse.storage.expected import COUNT, NOT_NEGATIVE, POSITIVE, Expected, by_axis, number
 from platefuse.storage.options import Requires, check_options, option
 
 if TYPE_CHECKING:
     from platefuse.engine.compose import Compositor
     from platefuse.engine.views import View
+
+BLENDING_WIDTHS: dict[str, float] = {"z": 3, "y": 10, "x": 10}
+"""Widths over which fields are blended into each other, in micrometres."""
 
 LengthsByAxis = Annotated[Mapping[str, int], by_axis(COUNT, "zyx", "Pixels")]
 WidthsByAxis = Annotated[Mapping[str, float], by_axis(NOT_NEGATIVE, "zyx", "Micrometres")]

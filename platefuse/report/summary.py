@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from platefuse.quality.model import VERDICTS, JudgedField, JudgedWell, PlateReport
+from platefuse.quality.model import FLAGGED, VERDICTS, JudgedField, JudgedWell, PlateReport
 from platefuse.report.scales import known, quantile
 
 Shift = tuple[float, float]
@@ -28,7 +28,7 @@ def worst_first(wells: tuple[JudgedWell, ...]) -> list[int]:
 
 def is_flagged(well: JudgedWell) -> bool:
     """Whether a well is to be looked at."""
-    return well.verdict in ("bad", "look")
+    return well.verdict in FLAGGED
 
 
 def verdict_counts(report: PlateReport) -> dict[str, int]:

@@ -43,6 +43,20 @@ def test_help_imports_no_array_library() -> None:
         assert name in done.stdout
 
 
+def test_planning_imports_no_array_library() -> None:
+    """What workflow/rules/common.smk imports, in every process of a run."""
+    code = (
+        "import sys\n"
+        "from platefuse.workflow import config, planning, plates, receipts, resources, verdicts, "
+        "well_steps\n"
+        "print(sorted({'numpy', 'scipy', 'zarr', 'pandas', 'jinja2'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CLONE, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
 def test_module_runs_and_says_its_version() -> None:
     done = command("--version")
     assert (done.returncode, done.stdout) == (0, f"platefuse {platefuse.__version__}\n")
