@@ -21,6 +21,10 @@ settings.register_profile("default", deadline=None)
 settings.register_profile(
     "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
+# make test ARGS=--hypothesis-profile=search: looks for examples that break a law.
+settings.register_profile(
+    "search", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 # Small enough for a test to write, register and fuse in a fraction of a second; without noise,

@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
@@ -164,12 +165,13 @@ def plate_edges(scale: Scale, values: Iterable[float | None]) -> tuple[float, ..
     Returns
     -------
     tuple of float
-        The fixed edges of the scale if the values do not differ, or if there are none.
+        The fixed edges of the scale if there are no values, or if they do not differ by enough
+        for edges between them.
     """
     numbers = [number for v in values if (number := known(v)) is not None]
     low, high = quantile(numbers, 0.02), quantile(numbers, 0.98)
     if not high > low:
         return scale.edges
     decimals = max(0, 2 - math.floor(math.log10(high - low)))
-    edges = (low + (high - low) * i / (STEPS - 2) for i in range(STEPS - 1))
-    return tuple(round(edge, decimals) for edge in edges)
+    edges = [round(low + (high - low) * i / (STEPS - 2), decimals) for i in range(STEPS - 1)]
+    return tuple(edges) if all(a < b for a, b in pairwise(edges)) else scale.edges

@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from platefuse.quality.model import WELL_FIGURES
@@ -90,6 +90,9 @@ def test_a_quantile_is_between_the_ends(values: list[float], share: float) -> No
 
 
 @given(st.lists(st.floats(0, 100) | st.none()))
+@example([0.0, 5e-324])
+@example([1e6, 1e6 + 1e-9])
+@example([math.pi, math.nextafter(math.pi, 4)])
 def test_edges_of_a_plate_rise(values: list[float | None]) -> None:
     edges = plate_edges(SCALES["residual_px"], values)
     assert len(edges) == STEPS - 1
