@@ -9,6 +9,7 @@
     ├── TableError       ValueError ┘
     ├── RecordError      ValueError   the request contradicts what was done before
     ├── SwapError        OSError      the new image cannot replace the old one
+    ├── DiskError        OSError      what was written is not on the disk
     ├── ViewError        ValueError   the images to be fused do not fit together
     ├── MeasureError     ValueError   shifts or positions cannot be measured
     └── QualityError     ValueError   a well is flagged and must not be
@@ -59,6 +60,10 @@ class RecordError(PlatefuseError, ValueError):
 
 class SwapError(PlatefuseError, OSError):
     """The new image cannot replace the old one."""
+
+
+class DiskError(PlatefuseError, OSError):
+    """The file system could not write what it was given."""
 
 
 class ViewError(PlatefuseError, ValueError):

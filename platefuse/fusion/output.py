@@ -14,7 +14,8 @@ from platefuse.fusion.mosaic import ImageMetadata, Mosaic, StoredPyramid
 from platefuse.ngff.image import listed_levels, others
 from platefuse.ngff.metadata import METADATA_FILES, ArrayMetadata
 from platefuse.storage.arrays import StoredArray
-from platefuse.storage.files import put_in_place, remove_tree, system_errors
+from platefuse.storage.files import make_folder, put_in_place, remove_tree, system_errors
+from platefuse.storage.flush import watched_writes
 from platefuse.storage.threads import usable_cores
 from platefuse.storage.typed_json import JsonObject
 
@@ -58,9 +59,11 @@ def write_output(
         staged = target.with_name(f".{target.name}.partial")
         remove_tree(staged)
         metadata = ImageMetadata(target.name, {"omero": omero}, has_origin=True)
+        make_folder(target.parent)
         try:
-            written = _write(mosaic, staged, storage, metadata, arguments)
-            put_in_place(staged, target, durable=False)  # the views still exist
+            with watched_writes(target.parent) as writes:
+                written = _write(mosaic, staged, storage, metadata, arguments)
+                put_in_place(staged, target, writes, durable=False)  # the views still exist
         except BaseException:  # also an interrupt leaves nothing half written
             remove_tree(staged)
             raise

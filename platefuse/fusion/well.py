@@ -29,6 +29,7 @@ from platefuse.records import (
     PlateReceipt,
 )
 from platefuse.storage.files import put_in_place, remove_tree
+from platefuse.storage.flush import Writes, watched_writes
 from platefuse.storage.locks import shared_folder, tidy_shared_folder
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
 
@@ -84,11 +85,11 @@ def fuse_well(
         return done
     job.check_measured()
     sources = job.sources(threads)  # before the parts are checked: see `docs/design`
-    with shared_folder(staging_root(fused)):
+    with shared_folder(staging_root(fused)), watched_writes(staging_root(fused)) as writes:
         for number in range(scatter) if scatter > 1 else ():
-            job.fuse_part(Scatter(job.staged, scatter, number), threads)
+            job.fuse_part(Scatter(job.staged, scatter, number), writes, threads)
         images = job.fuse(Scatter(job.staged, scatter), sources, threads)
-        put_in_place(job.staged, job.target)
+        put_in_place(job.staged, job.target, writes)
         job.remove_staged()
     seconds = round(time.perf_counter() - begun, 3)
     logger.info("%s: fused %s in %.1f s", job.target, ", ".join(images), seconds)
@@ -129,8 +130,8 @@ def fuse_well_part(
     if job.done_before(threads) is not None:
         return before
     job.check_measured()
-    with shared_folder(staging_root(fused)):
-        if not job.fuse_part(Scatter(job.staged, of, number), threads):
+    with shared_folder(staging_root(fused)), watched_writes(staging_root(fused)) as writes:
+        if not job.fuse_part(Scatter(job.staged, of, number), writes, threads):
             return before
     seconds = round(time.perf_counter() - begun, 3)
     return replace(job.receipt("fused"), part=number, of=of, seconds=seconds)
@@ -319,7 +320,7 @@ class _Job:
         labels = [label.fused_name for label in labels_of(dict(self.images)[name])]
         return is_whole(self.target / name, record.images.get(name), labels)
 
-    def fuse_part(self, part: Scatter, threads: int) -> bool:
+    def fuse_part(self, part: Scatter, writes: Writes, threads: int) -> bool:
         """Write a part, unless it is complete; whether it was written."""
         assert part.number is not None
         made_from = {"options": asdict(self.options), "sources": self.identities}
@@ -327,6 +328,7 @@ class _Job:
             return False
         part.begin()
         self._write(part, threads)
+        writes.flush(part.target)  # on the disk before the mark vouches for it
         part.mark_complete(made_from)
         return True
 

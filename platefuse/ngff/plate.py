@@ -65,6 +65,11 @@ class WellImage:
         return self.well.staging / self.name
 
     @property
+    def staged_from(self) -> Path:
+        """The file that tells what the new image was made from, while it is staged."""
+        return self.well.staging / f".{self.name}.from.json"
+
+    @property
     def backup(self) -> Path:
         """Where the old image is kept after the swap."""
         return self.well.staging / f"{self.name}{BACKUP_SUFFIX}"

@@ -26,6 +26,7 @@ from platefuse.records.places import (
 )
 from platefuse.records.registration import (
     ImageReceipt,
+    PixelFiles,
     RegisteredRoi,
     RegisteredTable,
     RegistrationIdentity,
@@ -47,6 +48,7 @@ __all__ = [
     "FusedWellRecord",
     "FusionReceipt",
     "ImageReceipt",
+    "PixelFiles",
     "PlateReceipt",
     "ProcessedWell",
     "Receipt",

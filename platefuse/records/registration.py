@@ -84,6 +84,20 @@ class RegisteredRoi:
 
 
 @dataclass(frozen=True)
+class PixelFiles:
+    """The chunk files of an image and its labels, all levels.
+
+    Attributes
+    ----------
+    files, bytes : int
+        Their number and size.
+    """
+
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class RegisteredTable:
     """What was done to one table of a registered image.
 
@@ -125,6 +139,8 @@ class RegistrationRecord(Record):
         The flat-field correction of its channels; None: they were not corrected.
     labels_left_out : mapping of str to str, optional
         Labels that the image does not have, and why.
+    pixel_files : PixelFiles, optional
+        Its chunk files. None in records of platefuse 0.1.0.
     tables : mapping of str to RegisteredTable, optional
         What was done to each table. None until the tables are copied.
     tables_left_out : mapping of str to str, optional
@@ -145,6 +161,7 @@ class RegistrationRecord(Record):
     rois: tuple[RegisteredRoi, ...]
     illumination: Mapping[str, AppliedProfile] | None = None
     labels_left_out: Mapping[str, str] | None = None
+    pixel_files: PixelFiles | None = None
     tables: Mapping[str, RegisteredTable] | None = None
     tables_left_out: Mapping[str, str] | None = None
 

@@ -29,9 +29,11 @@ from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import ORDERS, RegistrationRequest, done_record
 from platefuse.registration.rois import Placement
-from platefuse.registration.swap import restore_backup
+from platefuse.registration.staged import StagedFrom, is_current, pixel_files, staged_record
+from platefuse.registration.swap import check_can_move, restore_backup
 from platefuse.storage.arrays import StoredArray
-from platefuse.storage.files import copy_tree, remove_tree
+from platefuse.storage.files import copy_tree, make_folder, remove_tree
+from platefuse.storage.flush import watched_writes
 from platefuse.storage.locks import shared_folder
 from platefuse.storage.threads import Task, run_tasks
 
@@ -78,20 +80,28 @@ def register_image(
     with planning or nullcontext():
         for acquired in image.well.acquired_images:
             restore_backup(acquired)
+        source = StagedFrom.of(image)  # before anything of it is read
         done = done_record(request.destination(image), request)
         if done is not None:
             check_registered(request.destination(image), done, illumination)
             return replace(receipt, record=done)
         plan = plan_registration(image, request, illumination)
-    old = RegistrationRecord.read(image.staged)
-    if old is not None and _made_from(old) == _made_from(plan.record):
+    old = staged_record(image, request)
+    if old is not None and is_current(image) and _made_from(old) == _made_from(plan.record):
         return replace(receipt, action="staged before", record=old)
     for part in plan.image.parts:
         StoredArray.open(part.level_paths[0])  # raises if its codecs are unknown
-    with shared_folder(staging_root(image.well.plate)):
+    root = staging_root(image.well.plate)
+    with shared_folder(root), watched_writes(root) as writes:
         remove_tree(image.staged)
+        make_folder(image.staged.parent)
+        if request.overwrite_input:
+            check_can_move(image.live, image.staged)
         pixels = stage_image(plan, ORDERS[request.interpolation], threads)
-        plan.record.write(image.staged)
+        writes.flush(image.staged)  # on the disk before the record vouches for it
+        source.write(image)
+        record = replace(plan.record, pixel_files=pixel_files(image.staged))
+        record.write(image.staged)
     logger.info(
         "%s: staged %d ROIs onto image %s",
         image.live,
@@ -99,7 +109,7 @@ def register_image(
         plan.record.reference,
     )
     seconds = round(time.perf_counter() - begun, 3)
-    return replace(receipt, action="staged", record=plan.record, pixels=pixels, seconds=seconds)
+    return replace(receipt, action="staged", record=record, pixels=pixels, seconds=seconds)
 
 
 def _made_from(record: RegistrationRecord) -> tuple[object, ...]:

@@ -8,25 +8,23 @@ image or the whole new one, and a second call completes what the first began.
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError, RecordError, SwapError
-from platefuse.ngff.image import Image, Multiscale
+from platefuse.ngff.image import Image
 from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well, WellImage
-from platefuse.records import ImageReceipt, WellReceipt
+from platefuse.records import ImageReceipt, RegistrationRecord, WellReceipt
 from platefuse.registration.request import RegistrationRequest, done_record
-from platefuse.storage.files import (
-    exchange,
-    flush_filesystem,
-    flush_folder,
-    remove_tree,
-    same_filesystem,
-)
+from platefuse.registration.staged import check_staged
+from platefuse.storage.files import exchange, make_folder, remove_tree
+from platefuse.storage.filesystems import LAYERED, filesystem_type, same_filesystem
+from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import exclusive_lock, shared_folder, tidy_shared_folder
 from platefuse.storage.typed_json import list_of, object_of
 from platefuse.tables.table import table_path
@@ -74,13 +72,11 @@ def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
     done = done_record(image.live, request)
     action = "swapped before"
     if done is None:
-        done, action = done_record(image.staged, request), "swapped"
-        if done is None:
+        try:
+            done, action = check_staged(image, request), "swapped"
+        except PlatefuseError:
             restore_backup(image)
-            raise RecordError(
-                f"{image.live}: no complete staged image at {image.staged}. Run `register_image` "
-                "and `copy_tables` for this image first (the workflow does)."
-            )
+            raise
         if image.live.exists() and image.backup.exists():
             raise SwapError(
                 f"{image.backup}: there is a backup of {image.live} already, but the image is not "
@@ -92,6 +88,7 @@ def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
         logger.info("%s: swapped; the original is %s", image.live, image.backup)
     if image.staged.exists():
         _keep_or_remove_staged(image, request)
+    image.staged_from.unlink(missing_ok=True)
     return ImageReceipt(well=image.well.name, image=image.name, action=action, record=done)
 
 
@@ -184,17 +181,14 @@ def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
                 f"{target} exists and was not written by platefuse. Move it away, or let the new "
                 "image replace the original (`overwrite_input`)."
             )
-        if done_record(image.staged, request) is None:
-            raise RecordError(
-                f"{image.live}: no complete staged image at {image.staged}. Run `register_image` "
-                "and `copy_tables` for this image first (the workflow does)."
-            )
+        check_staged(image, request)
         check_filesystem(image.staged, well.path)
-        flush_filesystem(image.staged)
+        flush_folder(image.staged)  # the name of its record; all else was flushed before
         image.staged.rename(target)
         flush_folder(well.path)
     _list_in_well(image, target.name)
     remove_tree(image.staged)
+    image.staged_from.unlink(missing_ok=True)
     return target
 
 
@@ -216,12 +210,13 @@ def well_lock(well: Well) -> Iterator[None]:
 def _remove_backup(image: WellImage) -> None:
     remove_tree(image.backup)
     remove_tree(image.staged)
+    image.staged_from.unlink(missing_ok=True)
 
 
 def _exchange(image: WellImage) -> None:
     live, staged, backup = image.live, image.staged, image.backup
     check_filesystem(staged, live if live.exists() else live.parent)
-    flush_filesystem(staged)
+    flush_folder(staged)  # the name of its record; all else was flushed before
     if live.exists() and exchange(live, staged):
         staged.rename(backup)
     else:
@@ -235,6 +230,7 @@ def _exchange(image: WellImage) -> None:
         staged.rename(live)
     flush_folder(live.parent)
     flush_folder(backup.parent)
+    image.staged_from.unlink(missing_ok=True)
 
 
 def _keep_or_remove_staged(image: WellImage, request: RegistrationRequest) -> None:
@@ -242,19 +238,22 @@ def _keep_or_remove_staged(image: WellImage, request: RegistrationRequest) -> No
 
     It is the original if a run was killed between the exchange and the renaming to the backup.
     """
-    is_new = done_record(image.staged, request) is not None
-    if not is_new and not image.backup.exists() and _is_image(image.staged):
+    if not image.backup.exists() and not has_record(image.staged):
         image.staged.rename(image.backup)
+        flush_folder(image.backup.parent)
     else:
         remove_tree(image.staged)
 
 
-def _is_image(folder: Path) -> bool:
+def has_record(folder: Path) -> bool:
+    """Whether a folder is a registered image; an original cannot be one, whatever is wrong with it.
+
+    What cannot be read is kept as if it were an original.
+    """
     try:
-        Multiscale.read(folder)
-    except PlatefuseError:
+        return RegistrationRecord.read(folder) is not None
+    except (OSError, PlatefuseError):
         return False
-    return True
 
 
 def check_filesystem(staged: Path, live: Path) -> None:
@@ -270,6 +269,36 @@ def check_filesystem(staged: Path, live: Path) -> None:
             f"{staged} and {live} are on different filesystems, so one cannot replace the other in "
             "one step. Put the plate and the folder next to it on one filesystem."
         )
+
+
+def check_can_move(live: Path, staged: Path) -> None:
+    """Check that the file system can move an image, before its new one is made. Nothing is moved.
+
+    A file system of layers cannot move a folder of a lower layer (EXDEV). A folder is never put in
+    the place of one that is not empty, so this is tried, and the reason of the refusal tells.
+
+    Raises
+    ------
+    SwapError
+        If the image could not be moved.
+    """
+    if filesystem_type(live) not in LAYERED:
+        return
+    probe = staged.with_name(f".{staged.name}.probe")
+    make_folder(probe / "not empty")
+    try:
+        live.rename(probe)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return
+        raise SwapError(
+            f"{live}: the file system cannot move this image to {staged.parent} "
+            f"({error.strerror}), so no new image can take its place. Copy the plate to a folder "
+            "of another file system, or set registration.store to false to fuse it without "
+            "changing it."
+        ) from error
+    finally:
+        remove_tree(probe)
 
 
 def _list_in_well(image: WellImage, new: str) -> None:

@@ -18,7 +18,8 @@ from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import RegistrationRecord
 from platefuse.registration.swap import check_filesystem, restore_backup, well_lock
-from platefuse.storage.files import exchange, flush_folder, remove_tree
+from platefuse.storage.files import exchange, remove_tree
+from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
 
 logger = logging.getLogger(__name__)

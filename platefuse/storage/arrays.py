@@ -18,7 +18,7 @@ import zarr
 
 from platefuse.errors import ImageError
 from platefuse.geometry import Box, Pixels, grid_box, grid_indices
-from platefuse.storage.files import begin_flush
+from platefuse.storage.flush import begin_flush
 from platefuse.storage.threads import own_loop
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from platefuse.errors import MetadataError, PlatefuseError
+from platefuse.storage.flush import Writes, flush_folder
 from platefuse.storage.once import read_once
 
 _AT_FDCWD = -100
@@ -138,71 +139,44 @@ def exchange(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number), str(one), None, str(other))
 
 
-def put_in_place(staged: Path, target: Path, *, durable: bool = True) -> None:
+def put_in_place(staged: Path, target: Path, writes: Writes, *, durable: bool = True) -> None:
     """Put a complete new folder where it belongs, in one step; one that is there is replaced.
 
     Where the filesystem cannot exchange folders, the old one is set aside for an instant. What is
-    in `staged` is on disk before it is moved, and the move itself is on disk at the end, if it
-    replaces something or `durable` is asked for: nobody's work is to be lost to a power cut. The
-    whole filesystem is flushed.
+    in `staged` is on disk before it is moved, and the move itself is on disk before the old folder
+    is removed, if there is one or `durable` is asked for: nobody's work is to be lost to a power
+    cut.
+
+    Parameters
+    ----------
+    staged, target : Path
+        The new folder, and its place.
+    writes : Writes
+        The watch that began before the new folder was written.
+    durable : bool
+        Whether a folder that replaces nothing is flushed, too.
+
+    Raises
+    ------
+    DiskError
+        If the new folder could not be written to disk. Nothing has been replaced.
     """
     old = target.with_name(f".{target.name}.replaced")
     make_folder(target.parent)
     durable = durable or target.exists()
     if durable:
-        flush_filesystem(staged)
-    if not target.exists():
+        writes.flush(staged)
+    exchanged = target.exists() and exchange(staged, target)
+    if not exchanged:
+        if target.exists():
+            remove_tree(old)
+            target.rename(old)
         staged.rename(target)
-    elif exchange(staged, target):
-        remove_tree(staged)
-    else:
-        remove_tree(old)
-        target.rename(old)
-        staged.rename(target)
-    remove_tree(old)
     if durable:
         flush_folder(target.parent)
-
-
-def flush_filesystem(path: Path) -> None:
-    """Flush the whole filesystem that holds `path` to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-        if syncfs is None or syncfs(descriptor) != 0:
-            os.sync()
-    finally:
-        os.close(descriptor)
-
-
-def begin_flush(path: Path) -> None:
-    """Have a file that is complete written to disk in the background; it need not be there.
-
-    Without it the system waits until much is to be written, and so does the flush at the end.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    try:
-        # the advice that starts writing at once; pages still to be written stay in memory
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(descriptor)
-
-
-def flush_folder(path: Path) -> None:
-    """Flush the entries of one folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def same_filesystem(one: Path, other: Path) -> bool:
-    """Whether two existing paths are on one device."""
-    return one.stat().st_dev == other.stat().st_dev
+    if exchanged:
+        remove_tree(staged)
+    remove_tree(old)
 
 
 @contextmanager

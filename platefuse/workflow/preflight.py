@@ -26,7 +26,7 @@ from platefuse.records import RegistrationRecord
 from platefuse.registration.plan import RegistrationPlan
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.swap import only_backup_left
-from platefuse.storage.files import same_filesystem
+from platefuse.storage.filesystems import same_filesystem
 from platefuse.storage.once import reading_once
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import WellKey
