@@ -7,6 +7,7 @@ Zurich), with the differences that `docs/design` records.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from platefuse.registration.swap import (
     well_lock,
 )
 from platefuse.registration.tables import copy_tables
+from platefuse.registration.verify import verify_image
 from platefuse.storage.files import remove_tree, system_errors
 from platefuse.storage.progress import shown
 from platefuse.storage.threads import run_tasks, usable_cores
@@ -165,7 +167,7 @@ def apply_registration_to_image(
                 new = Path(zarr_url).with_name(publish_image(image, request).name)
                 return {"image_list_updates": [{"zarr_url": str(new), "origin": zarr_url}]}
             swap_image(image, request)
-            discard_backup(image, request)
+            discard_backup(image, request, verify=partial(verify_image, verify="sample"))
     return {"image_list_updates": [{"zarr_url": zarr_url}]}
 
 

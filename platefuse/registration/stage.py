@@ -194,12 +194,12 @@ def shift_tasks(
         Whether chunks are flushed to disk while others are written.
     """
     source = Source(StoredArray.open(image.level_paths[0]), flat_field)
-    views = [_view(source, p, order) for p in placements if not p.dst.empty]
+    views = [view_of(source, p, order) for p in placements if not p.dst.empty]
     levels = [StoredArray.open(path, mode="r+", durable=durable) for path in new.level_paths]
     return view_tasks(views, Target(levels, new.factors, downsample), Paint("last"))
 
 
-def _view(source: Source, placement: Placement, order: int) -> ShiftedView:
+def view_of(source: Source, placement: Placement, order: int) -> ShiftedView:
     """The view of a placement. It covers everything on axes that are not in space: the first."""
     box, shift_px = placement.src, tuple(map(float, placement.offset_px))
     if order:

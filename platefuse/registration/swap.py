@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,6 +30,9 @@ from platefuse.storage.typed_json import list_of, object_of
 from platefuse.tables.table import table_path
 
 logger = logging.getLogger(__name__)
+
+Check = Callable[[WellImage, RegistrationRecord], None]
+"""Compares a live registered image with its original; raises if they do not agree."""
 
 
 def only_backup_left(image: WellImage) -> bool:
@@ -92,20 +95,34 @@ def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
     return ImageReceipt(well=image.well.name, image=image.name, action=action, record=done)
 
 
-def discard_backup(image: WellImage, request: RegistrationRequest) -> None:
+def discard_backup(
+    image: WellImage, request: RegistrationRequest, *, verify: Check | None = None
+) -> None:
     """Check a live registered image, then remove its backup.
+
+    Parameters
+    ----------
+    image, request
+        See `swap_image`.
+    verify : callable, optional
+        Called with the image and its record, compares the image with its original; see
+        `platefuse.registration.verify`.
 
     Raises
     ------
     PlatefuseError
         If the image is not registered, or is not as its record has it. The backup is kept.
     """
-    check_registered(image, request)
+    _check(image, request, verify)
     _remove_backup(image)
 
 
 def discard_backups(
-    well: Well, request: RegistrationRequest, *, keep_originals: bool = False
+    well: Well,
+    request: RegistrationRequest,
+    *,
+    keep_originals: bool = False,
+    verify: Check | None = None,
 ) -> WellReceipt:
     """Check every live image of a well, and then remove the backups.
 
@@ -117,6 +134,8 @@ def discard_backups(
         The registration.
     keep_originals : bool
         Whether the backups are kept, as ``<plate>.staging/<row>/<column>/<image>.original``.
+    verify : callable, optional
+        See `discard_backup`.
 
     Returns
     -------
@@ -129,7 +148,7 @@ def discard_backups(
         If an image is not registered, or is not as its record has it. All backups are kept.
     """
     for image in well.images:
-        check_registered(image, request)
+        _check(image, request, None if keep_originals else verify)
     if not keep_originals:
         for image in well.images:
             _remove_backup(image)
@@ -139,8 +158,13 @@ def discard_backups(
     return WellReceipt(well=well.name, images=names, backups_kept=kept)
 
 
-def check_registered(image: WellImage, request: RegistrationRequest) -> None:
+def check_registered(image: WellImage, request: RegistrationRequest) -> RegistrationRecord:
     """Check that a live image is complete: its record, levels, labels, and the record's tables.
+
+    Returns
+    -------
+    RegistrationRecord
+        Its record.
 
     Raises
     ------
@@ -157,6 +181,7 @@ def check_registered(image: WellImage, request: RegistrationRequest) -> None:
     for name in record.tables:
         if not table_path(image.live, name).is_dir():
             raise RecordError(f"{image.live}: the table {name!r} of its record does not exist.")
+    return record
 
 
 def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
@@ -205,6 +230,12 @@ def well_lock(well: Well) -> Iterator[None]:
     root = staging_root(well.plate)
     with shared_folder(root), exclusive_lock(root / f".{well.row}_{well.column}.lock"):
         yield
+
+
+def _check(image: WellImage, request: RegistrationRequest, verify: Check | None) -> None:
+    record = check_registered(image, request)
+    if verify is not None and image.backup.is_dir():
+        verify(image, record)
 
 
 def _remove_backup(image: WellImage) -> None:

@@ -54,6 +54,7 @@ pathvars:
 
 # measure_well reads it from here: a param would make it run again when the option changes.
 config["on_bad_well"] = CONFIG.on_bad_well
+config["verify"] = CONFIG.registration.verify
 
 REQUEST = asdict(CONFIG.registration.request)
 FUSION_OPTIONS = asdict(CONFIG.fusion.options)
