@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from platefuse.errors import MetadataError, PlatefuseError
-from platefuse.storage.flush import Writes, flush_folder
+from platefuse.storage.flush import Writes, flush_folder, is_flushed_later
 from platefuse.storage.once import read_once
 
 _AT_FDCWD = -100
@@ -55,7 +55,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file in one step: readers see the old or the new content, never a part.
 
-    The mode of the file follows the umask, as that of any new file.
+    The mode of the file follows the umask, as that of any new file. It is on the disk before it
+    has its name, unless its folder is watched and flushed as a whole (`watched_writes`).
 
     Parameters
     ----------
@@ -69,8 +70,9 @@ def write_text(path: Path, text: str) -> None:
     try:
         with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            if not is_flushed_later(path):
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:  # also an interrupt leaves no temporary file
         temporary.unlink(missing_ok=True)

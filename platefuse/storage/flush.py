@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,10 @@ _REPORTING = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs"}
 """File systems whose `syncfs` reports every error of writing, from Linux 5.8 on."""
 
 
-@dataclass(frozen=True)
+_watched: ContextVar[Writes | None] = ContextVar("_watched", default=None)
+
+
+@dataclass
 class Writes:
     """What is written to a file system from now on; see `watched_writes`.
 
@@ -29,10 +33,13 @@ class Writes:
         A folder of the file system.
     descriptor : int
         The folder, opened before the first byte was written.
+    flushed : bool
+        Whether all was flushed once: what is written afterwards is flushed file by file.
     """
 
     folder: Path
     descriptor: int
+    flushed: bool = False
 
     def flush(self, tree: Path) -> None:
         """Have all that was written below a folder on the disk.
@@ -56,6 +63,7 @@ class Writes:
                 f"({error.strerror}). Nothing has been replaced. Check the disk and its free "
                 "space, then start again: all of it is written anew."
             ) from error
+        self.flushed = True
 
 
 @contextmanager
@@ -64,12 +72,22 @@ def watched_writes(folder: Path) -> Iterator[Writes]:
 
     The system tells an error of writing once, to those who had opened the file system when it
     happened. So the watch begins before the first byte is written, and every job has its own.
+    Until the caller flushes, files that are written below the folder need no flush of their own.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    writes = Writes(folder, descriptor)
+    token = _watched.set(writes)
     try:
-        yield Writes(folder, descriptor)
+        yield writes
     finally:
+        _watched.reset(token)
         os.close(descriptor)
+
+
+def is_flushed_later(path: Path) -> bool:
+    """Whether a file lies in a folder whose writes are watched, and flushed in the end."""
+    writes = _watched.get()
+    return writes is not None and not writes.flushed and path.is_relative_to(writes.folder)
 
 
 def flush_tree(top: Path) -> None:

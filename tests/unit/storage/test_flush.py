@@ -9,7 +9,8 @@ import pytest
 
 from platefuse.errors import DiskError
 from platefuse.storage import flush
-from platefuse.storage.flush import flush_tree, watched_writes
+from platefuse.storage.files import write_json
+from platefuse.storage.flush import flush_tree, is_flushed_later, watched_writes
 
 
 def path_of(descriptor: int) -> Path:
@@ -133,6 +134,31 @@ def test_an_error_of_one_file_is_an_error(tree: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "fsync", failing)
     with watched_writes(tree.parent) as writes, pytest.raises(DiskError, match="Input/output"):
         writes.flush(tree)
+
+
+def test_files_of_a_watched_folder_are_flushed_with_it(tree: Path, flushed: list[Path]) -> None:
+    outside = tree.parent / "outside.json"
+    with watched_writes(tree) as writes:
+        write_json(tree / "0" / "new.json", {})
+        assert flushed == []
+        write_json(outside, {})
+        assert len(flushed) == 1
+        writes.flush(tree)
+        flushed.clear()
+        write_json(tree / "record.json", {})  # vouches for what was flushed, so it counts itself
+        assert len(flushed) == 1
+    flushed.clear()
+    write_json(tree / "later.json", {})
+    assert len(flushed) == 1
+
+
+def test_a_flush_that_failed_does_not_count(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flush, "_reports_errors", lambda _: True)
+    Library(monkeypatch, errno.EIO)
+    with watched_writes(tree) as writes:
+        with pytest.raises(DiskError):
+            writes.flush(tree)
+        assert is_flushed_later(tree / "0" / "0.0")
 
 
 def test_the_version_of_this_kernel_is_read() -> None:
