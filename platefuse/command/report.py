@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the reports."""
     from platefuse.ngff.paths import fused_plate_path
-    from platefuse.workflow.config import read_config, settings_of
+    from platefuse.workflow.config import read_config
+    from platefuse.workflow.config_reading import settings_of
     from platefuse.workflow.config_text import read_yaml
     from platefuse.workflow.plates import open_plates
     from platefuse.workflow.receipts import FIELDS
@@ -30,15 +31,16 @@ def run(args: argparse.Namespace) -> None:
 
     config = read_config(read_yaml(args.config), [args.config])
     for name, plate in open_plates(config).items():
+        own = config.by_plate[name]
         results, folder = Path(config.results, name), Path(args.output or config.results, name)
         receipt = report_plate(
             name,
             plate,
-            fused_plate_path(plate.path, config.fusion.output),
+            fused_plate_path(plate.path, own.fusion.output),
             results,
-            config.quality.options,
-            settings_of(config),
-            places=str(results / FIELDS) if config.registration.measures else None,
+            own.quality.options,
+            settings_of(own),
+            places=str(results / FIELDS) if own.registration.measures else None,
             folder=folder,
         )
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.verdicts.items())
