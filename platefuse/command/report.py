@@ -30,8 +30,12 @@ def run(args: argparse.Namespace) -> None:
     from platefuse.workflow.verdicts import REPORT, flagged_warning
 
     config = read_config(read_yaml(args.config), [args.config])
+    # A plate whose wells are not checked has no report, unless none is: then the error says so.
+    checked = [name for name, own in config.by_plate.items() if own.checks_wells]
     for name, plate in open_plates(config).items():
         own = config.by_plate[name]
+        if checked and name not in checked:
+            continue
         results, folder = Path(config.results, name), Path(args.output or config.results, name)
         receipt = report_plate(
             name,
