@@ -21,6 +21,7 @@ from platefuse.command.summary import plate_results, summary
 from platefuse.errors import PlatefuseError
 from platefuse.storage.progress import Bar, is_terminal
 from platefuse.workflow.config import Config
+from platefuse.workflow.provenance import COMMAND
 from platefuse.workflow.well_steps import ends_of
 
 SNAKEMAKE_LOG = "snakemake.log"
@@ -70,7 +71,7 @@ class Run:
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=[writing],
-            env={**os.environ, EVENTS: str(writing)},
+            env={**os.environ, EVENTS: str(writing), COMMAND: self.again},
             process_group=0,
         )
         os.close(writing)

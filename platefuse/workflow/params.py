@@ -8,6 +8,7 @@ from functools import cached_property
 
 from platefuse.workflow.config import Config
 from platefuse.workflow.config_reading import settings_of
+from platefuse.workflow.provenance import result_digest
 from platefuse.workflow.receipts import PlateWildcards
 from platefuse.workflow.well_steps import steps_of
 
@@ -17,7 +18,7 @@ Param = Callable[[PlateWildcards], object]
 def params_of(config: Config) -> dict[str, object]:
     """The params of the jobs of a plate, from the config of this plate alone; JSON values."""
     registration, fusion = config.registration, config.fusion
-    measure = registration.measure.options
+    measure, settings = registration.measure.options, settings_of(config)
     return {
         "steps": steps_of(config),
         "images": config.images,
@@ -36,7 +37,8 @@ def params_of(config: Config) -> dict[str, object]:
         "measure": asdict(measure),
         "pairs": asdict(measure.of_pairs),
         "quality": asdict(config.quality.options),
-        "settings": settings_of(config),
+        "settings": settings,
+        "config_digest": result_digest(settings),
     }
 
 

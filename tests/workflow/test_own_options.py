@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from platefuse.records import versions
 from tests.truth import read_level
 from tests.workflow.conftest import Folder, fingerprint
 
@@ -78,6 +80,18 @@ def test_two_plates_with_different_options(three: Folder, jobs: str) -> None:
     assert fingerprint(three.path / "b.zarr") == raw
     assert not (three.path / "b_fused.zarr/B/03").exists()
     results = three.path / "results"
+    records = {
+        name: json.loads((three.path / f"{name}_fused.zarr/.zattrs").read_text())["platefuse"]
+        for name in ("a", "b", "one", "other")
+    }
+    for name, record in records.items():
+        receipt = json.loads((results / name / "finish_fused_plate.json").read_text())
+        assert receipt["versions"] == record["fusion"]["versions"] == versions()
+        assert receipt["config_digest"] == record["fusion"]["config_digest"]
+        assert receipt["command"].endswith("--cores 2 --configfile config.yaml")
+        assert "command" not in record["fusion"]
+    digests = {name: record["fusion"]["config_digest"] for name, record in records.items()}
+    assert digests["a"] == digests["one"] != digests["b"] == digests["other"]
     assert (results / "b/report.html").is_file()
     assert not (results / "a/report.html").exists()
 

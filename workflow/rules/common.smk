@@ -15,6 +15,7 @@ from platefuse.workflow.config import read_config
 from platefuse.workflow.params import Params
 from platefuse.workflow.planning import dry_run_notes, wells_of_job, wells_of_run
 from platefuse.workflow.plates import open_plates
+from platefuse.workflow.provenance import remember_command
 from platefuse.workflow.receipts import NAME, Receipts
 from platefuse.workflow.resources import JobResources
 from platefuse.workflow.well_steps import jobs_of, kinds_of
@@ -36,6 +37,7 @@ try:
     # `snakemake --lint` looks at the rules alone; it works where no plate is.
     PLATES = {} if "--lint" in sys.argv else open_plates(CONFIG)
     if workflow.is_main_process:
+        remember_command(sys.argv)
         WELLS = wells_of_run(CONFIG, PLATES, is_dry=IS_DRY)
         for note in dry_run_notes(CONFIG, WELLS) if IS_DRY else ():
             logger.warning(note)

@@ -110,6 +110,7 @@ rule finish_fused_plate:
         output=PARAMS["output"],
         options=PARAMS["options"],
         wells=well_names,
+        config_digest=PARAMS["config_digest"],
     message:
         "{wildcards.plate}: writing the fused plate's metadata"
     script:

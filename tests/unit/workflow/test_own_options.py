@@ -66,7 +66,7 @@ def test_a_config_of_one_plate_is_that_of_its_plate() -> None:
     assert config.by_plate == {"b": config}
 
 
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "registration": {
         "enabled": st.booleans(),
         "roi_table": st.sampled_from(["T", "U"]),
