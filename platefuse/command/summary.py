@@ -64,7 +64,8 @@ def plate_results(config: Config) -> list[PlateResult]:
     for name, plate in plates.items():
         folder = Path(config.results, name)
         skipped = len(read_list(folder / SKIPPED)) if config.on_bad_well == "skip" else 0
-        fused = fused_plate_path(plate.path, config.fusion.output)
+        fusion = config.by_plate[name].fusion
+        fused = fused_plate_path(plate.path, fusion.output)
         results.append(
             PlateResult(
                 name,
@@ -73,7 +74,7 @@ def plate_results(config: Config) -> list[PlateResult]:
                 skipped,
                 read_verdicts(config, name),
                 folder,
-                fused if config.fusion.enabled and fused.is_dir() else None,
+                fused if fusion.enabled and fused.is_dir() else None,
                 folder / REPORT if (folder / REPORT).is_file() else None,
             )
         )
@@ -104,8 +105,8 @@ def summary(
         Whether the user stopped it.
     """
     failures = progress.failures()
-    left = progress.total - len(progress.wells)
     present = sum(plate.present for plate in plates)
+    left = min(progress.total - len(progress.wells), present)
     took = timedelta(seconds=round(seconds))
     new = len(progress.wells)
     before = f"{new} of them in this run ({took})" if new else f"none of them in this run ({took})"

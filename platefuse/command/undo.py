@@ -11,7 +11,7 @@ from platefuse.errors import ConfigError
 
 if TYPE_CHECKING:
     from platefuse.ngff.plate import Plate, Well
-    from platefuse.workflow.sections import Subset
+    from platefuse.workflow.config import Config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,11 +41,10 @@ def run(args: argparse.Namespace) -> None:
         If an original was not kept. Wells before it are undone, it and those after it are not.
     """
     from platefuse.ngff.plate import Plate
-    from platefuse.workflow.sections import Subset
 
     if args.target.is_dir():
         plate = Plate.open(args.target)
-        _undo(plate, _chosen({"": plate}, args.wells, Subset())[""], None)
+        _undo(plate, _chosen({"": plate}, args.wells, None)[""], None)
         print(
             "If receipts of a run are kept, remove those of these wells, or type --forceall in the "
             "next run: results/<plate>/<row>/<column>. `platefuse undo CONFIG` does it."
@@ -62,23 +61,25 @@ def run(args: argparse.Namespace) -> None:
             f"it end, or remove its lock: platefuse run {args.target} --unlock"
         )
     plates = open_plates(config)
-    chosen = _chosen(plates, args.wells, config.wells)
+    chosen = _chosen(plates, args.wells, config)
     for name, plate in plates.items():
         _undo(plate, chosen[name], Path(config.results, name))
 
 
 def _chosen(
-    plates: Mapping[str, Plate], names: Sequence[str], subset: Subset
+    plates: Mapping[str, Plate], names: Sequence[str], config: Config | None
 ) -> dict[str, list[Well]]:
     """The wells of each plate that exist and are named, by the command line or by the config."""
     from platefuse.workflow.plates import present_wells
-    from platefuse.workflow.subset import named_wells, select_wells
+    from platefuse.workflow.subset import chosen_wells, named_wells, select_wells
 
     listed = {name: plate.wells for name, plate in plates.items()}
     if names:
         keys = named_wells(listed, names, "The command")
+    elif config is None:
+        keys = select_wells(listed, None, None)
     else:
-        keys = select_wells(listed, subset.include, subset.exclude)
+        keys = chosen_wells(config, listed)
     chosen: dict[str, list[Well]] = {}
     for name, plate in plates.items():
         present = present_wells(plate)

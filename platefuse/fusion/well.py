@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from platefuse.errors import PlateError, ViewError
+from platefuse.errors import PlateError, PlatefuseError, ViewError
 from platefuse.fusion.complete import is_whole
 from platefuse.fusion.fingerprint import SourceFiles, identity, same_sources
 from platefuse.fusion.image import ImageWriter
@@ -24,6 +24,7 @@ from platefuse.ngff.paths import staging_folder, staging_root
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import (
     FusedImage,
+    FusedPlateRecord,
     FusedWellRecord,
     FusionReceipt,
     PlateReceipt,
@@ -159,7 +160,11 @@ def check_fused_well(well: Path) -> None:
 
 
 def finish_fused_plate(
-    plate: Plate, fused: Path, options: FusionOptions, wells: Sequence[str] | None = None
+    plate: Plate,
+    fused: Path,
+    options: FusionOptions,
+    wells: Sequence[str] | None = None,
+    made: FusedPlateRecord | None = None,
 ) -> PlateReceipt:
     """Write the metadata of the fused plate.
 
@@ -174,6 +179,8 @@ def finish_fused_plate(
     wells : sequence of str, optional
         The wells that were fused, for example ``["B/03"]``; by default all. Wells that are there
         from other runs are listed as well.
+    made : FusedPlateRecord, optional
+        With what it was made. An equal record keeps its time.
 
     Raises
     ------
@@ -198,10 +205,26 @@ def finish_fused_plate(
         "name": fused.name.removesuffix(".zarr"),
         "field_count": 1,
     }
+    before = _plate_record(fused)
     for row in {well.row for well in done}:
         write_group(fused / row, {}, options.ngff_version)
     write_group(fused, {"plate": section}, options.ngff_version)
-    return PlateReceipt(fused=fused.name, wells=tuple(well.name for well in done))
+    names = tuple(well.name for well in done)
+    if made is None:
+        return PlateReceipt(fused=fused.name, wells=names)
+    is_same = before is not None and before == replace(made, time=before.time)
+    (before if before is not None and is_same else made).write(fused)
+    return PlateReceipt(
+        fused=fused.name, wells=names, versions=made.versions, config_digest=made.config_digest
+    )
+
+
+def _plate_record(fused: Path) -> FusedPlateRecord | None:
+    """The record of a fused plate that is finished again; a damaged one is replaced."""
+    try:
+        return FusedPlateRecord.read(fused)
+    except PlatefuseError:
+        return None
 
 
 def _in_order(plate: Plate, axis: str, key: str, own: Sequence[str]) -> list[object]:

@@ -11,6 +11,7 @@ from platefuse.records.fusion import (
     FusedField,
     FusedImage,
     FusedImageRecord,
+    FusedPlateRecord,
     FusedWellRecord,
     FusionReceipt,
     PlateReceipt,
@@ -34,6 +35,7 @@ from platefuse.records.registration import (
     TableDigests,
     WellReceipt,
 )
+from platefuse.records.versions import versions
 from platefuse.records.whole_well import ProcessedWell
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "FusedField",
     "FusedImage",
     "FusedImageRecord",
+    "FusedPlateRecord",
     "FusedWellRecord",
     "FusionReceipt",
     "ImageReceipt",
@@ -64,5 +67,6 @@ __all__ = [
     "digest_tree",
     "forget_record",
     "read_places",
+    "versions",
     "write_places",
 ]

@@ -7,10 +7,9 @@ and keeps those that are left out in a file, which the processes of the jobs rea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 
-from platefuse.errors import PlateError
+from platefuse.errors import ConfigError, PlateError, PlatefuseError
 from platefuse.ngff.plate import Plate, Well
 from platefuse.ngff.positions import read_position_table
 from platefuse.workflow.bad_wells import BAD, SKIPPED, BadWell, describe, read_list, write_list
@@ -60,7 +59,7 @@ def wells_of_run(config: Config, plates: Mapping[str, Plate], *, is_dry: bool) -
     """
     _check_files(config)
     wells = Wells(config, plates)
-    found = find_bad_wells(wells, None if config.on_bad_well == "stop" else _check_of(config))
+    found = find_bad_wells(wells, None if config.on_bad_well == "stop" else _check())
     good = _good_wells(config, plates, wells, found, is_dry=is_dry)
     if is_dry and not list(dry_run_notes(config, good)):
         list(check_run(config, plates, good, is_dry=True))
@@ -110,7 +109,7 @@ def check_run(
     check_outputs(config, plates)
     check_channels(config, wells)
     if config.on_bad_well == "stop":
-        found = find_bad_wells(wells, _check_of(config))
+        found = find_bad_wells(wells, _check())
         wells = _good_wells(config, plates, wells, found, is_dry=is_dry)
     yield from check_room(rooms(config, plates, wells))
     yield from warnings_of(config, plates, wells)
@@ -138,10 +137,10 @@ def check_config(file: Path) -> Iterator[str]:
     _check_files(config)
     wells = Wells(config, plates)
     check_channels(config, wells)
-    found = find_bad_wells(wells, _check_of(config))
+    found = find_bad_wells(wells, _check())
     good = wells.without(found.bad, found.odd)
     for name, plate in plates.items():
-        yield from describe_plate(name, plate, good, config)
+        yield from describe_plate(name, plate, good, config.by_plate[name])
     room = rooms(config, plates, good)
     for one in room:
         yield f"  room: {one.words}"
@@ -214,6 +213,15 @@ def _good_wells(
 
 def _check_files(config: Config) -> None:
     """Check the user's files beside the plates: a fault is said once, not for every well."""
+    for plate, own in config.by_plate.items():
+        try:
+            _check_files_of(own)
+        except PlatefuseError as error:
+            raise ConfigError(*(config.located(plate, str(e)) for e in error.args)) from error
+
+
+def _check_files_of(config: Config) -> None:
+    """As `_check_files`, for the config of one plate."""
     if config.input.positions is not None:
         read_position_table(Path(config.input.positions))
     if config.illumination is not None:
@@ -224,11 +232,11 @@ def _check_files(config: Config) -> None:
         illumination.check_files()
 
 
-def _check_of(config: Config) -> Callable[[Well], None]:
+def _check() -> Callable[[Well, Config], None]:
     """The check of all that the jobs of a well will read. Its import takes time."""
     from platefuse.workflow.preflight import check_well_inputs
 
-    return partial(check_well_inputs, config=config)
+    return check_well_inputs
 
 
 def _of_plate(bad: Mapping[WellKey, str], name: str) -> list[BadWell]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from platefuse.errors import ImageError, PlateError, PlatefuseError, SwapError
+from platefuse.errors import ConfigError, ImageError, PlateError, PlatefuseError, SwapError
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer, pixel_size
 from platefuse.fusion.options import FusionOptions
@@ -41,22 +41,40 @@ def check_outputs(config: Config, plates: Mapping[str, Plate]) -> None:
     PlatefuseError
         The first thing that is wrong.
     """
-    for plate in plates.values():
-        if config.fusion.enabled:
-            check_fused_plate(plate, fused_plate_path(plate.path, config.fusion.output))
+    for name, plate in plates.items():
+        fusion = config.by_plate[name].fusion
+        if fusion.enabled:
+            check_fused_plate(plate, fused_plate_path(plate.path, fusion.output))
 
 
 def check_channels(config: Config, wells: Mapping[WellKey, Well]) -> None:
     """Check that some image of the run has each channel that is to be corrected.
+
+    Plates with one correction are looked at together: it may be of channels that only some have.
 
     Raises
     ------
     ConfigError
         If not.
     """
-    illumination = illumination_of(config)
-    if illumination is not None:
-        illumination.check_channels(_readable_images(wells))
+    together: list[tuple[Illumination, list[str]]] = []
+    for plate, own in config.by_plate.items():
+        illumination = illumination_of(own)
+        if illumination is None:
+            continue
+        for other, plates in together:
+            if other == illumination:
+                plates.append(plate)
+                break
+        else:
+            together.append((illumination, [plate]))
+    for illumination, plates in together:
+        own_wells = {key: wells[key] for key in wells if key[0] in plates}
+        try:
+            illumination.check_channels(_readable_images(own_wells))
+        except ConfigError as error:
+            faults = (config.located(plates[0], fault) for fault in error.args)
+            raise ConfigError(*faults) from error
 
 
 def _readable_images(wells: Mapping[WellKey, Well]) -> Iterator[Multiscale]:

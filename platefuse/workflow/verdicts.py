@@ -19,7 +19,8 @@ _NAMED = 8
 def read_verdicts(config: Config, plate: str) -> ReportedPlate | None:
     """The verdicts on a plate of a run; None if its wells are not judged, or not yet."""
     receipt = Path(config.results, plate, "report_plate.json")
-    return ReportedPlate.read(receipt) if config.checks_wells and receipt.exists() else None
+    is_there = config.by_plate[plate].checks_wells and receipt.exists()
+    return ReportedPlate.read(receipt) if is_there else None
 
 
 def flagged_warnings(config: Config) -> Iterator[str]:
@@ -32,11 +33,11 @@ def flagged_warnings(config: Config) -> Iterator[str]:
 
 def where_results_are(config: Config) -> Iterator[str]:
     """A sentence for each plate of a run: where its fused plate and its report are."""
-    for name, path in config.plates.items():
-        places = []
-        if config.fusion.enabled:
-            places.append(f"the fused plate is {fused_plate_path(path, config.fusion.output)}")
-        if config.checks_wells:
+    for name, path in config.paths.items():
+        places, own = [], config.by_plate[name]
+        if own.fusion.enabled:
+            places.append(f"the fused plate is {fused_plate_path(path, own.fusion.output)}")
+        if own.checks_wells:
             places.append(f"the report is {Path(config.results, name, REPORT)}")
         if places:
             yield f"plate {name}: {', and '.join(places)}."

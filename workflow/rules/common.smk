@@ -4,7 +4,6 @@ This is run again in every process of a run. What it calls is in `platefuse/work
 """
 
 import sys
-from dataclasses import asdict
 
 from snakemake.exceptions import WorkflowError
 
@@ -12,12 +11,14 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(workflow.basedir))
 
 from platefuse.errors import PlatefuseError
-from platefuse.workflow.config import read_config, settings_of
+from platefuse.workflow.config import read_config
+from platefuse.workflow.params import Params
 from platefuse.workflow.planning import dry_run_notes, wells_of_job, wells_of_run
 from platefuse.workflow.plates import open_plates
+from platefuse.workflow.provenance import remember_command
 from platefuse.workflow.receipts import NAME, Receipts
 from platefuse.workflow.resources import JobResources
-from platefuse.workflow.well_steps import jobs_of, last_steps_of, steps_of
+from platefuse.workflow.well_steps import jobs_of, kinds_of
 
 
 wildcard_constraints:
@@ -36,6 +37,7 @@ try:
     # `snakemake --lint` looks at the rules alone; it works where no plate is.
     PLATES = {} if "--lint" in sys.argv else open_plates(CONFIG)
     if workflow.is_main_process:
+        remember_command(sys.argv)
         WELLS = wells_of_run(CONFIG, PLATES, is_dry=IS_DRY)
         for note in dry_run_notes(CONFIG, WELLS) if IS_DRY else ():
             logger.warning(note)
@@ -56,19 +58,7 @@ pathvars:
 config["on_bad_well"] = CONFIG.on_bad_well
 config["verify"] = CONFIG.registration.verify
 
-REQUEST = asdict(CONFIG.registration.request)
-FUSION_OPTIONS = asdict(CONFIG.fusion.options)
-INPUT_OPTIONS = asdict(CONFIG.input)
-ILLUMINATION = CONFIG.illumination and {
-    "given": CONFIG.illumination,
-    "tile_table": CONFIG.fusion.options.tile_table,
-}
-MEASURE_OPTIONS = asdict(CONFIG.registration.measure.options)
-PAIR_OPTIONS = asdict(CONFIG.registration.measure.options.of_pairs)
-
-SETTINGS = settings_of(CONFIG)
-QUALITY_OPTIONS = asdict(CONFIG.quality.options)
-
+PARAMS = Params(CONFIG)
 RESOURCES = JobResources(CONFIG, WELLS)
 THREADS = RESOURCES.threads
 WELL_THREADS = RESOURCES.well_threads
@@ -77,8 +67,6 @@ WELL_THREADS = RESOURCES.well_threads
 ON_NODES = workflow.resource_settings.default_resources is not None
 JOBS = jobs_of(CONFIG, len(WELLS), RESOURCES.image_bytes, on_nodes=ON_NODES)
 RECEIPTS = Receipts(CONFIG, WELLS, JOBS)
-WELL_STEPS = steps_of(CONFIG)
-LAST_STEPS = last_steps_of(CONFIG)
 
 # Input functions
 copied_tables = RECEIPTS.copied_tables
@@ -105,7 +93,7 @@ well_runtime = RESOURCES.well_runtime_min
 
 
 def plate_path(wildcards):
-    return CONFIG.plates[wildcards.plate]
+    return CONFIG.paths[wildcards.plate]
 
 
 def place_table(wildcards):
