@@ -31,6 +31,7 @@ reuse_blocks()  # at import: the scripts import what starts threads afterwards
 if TYPE_CHECKING:
     from platefuse.fusion.options import FusionOptions
     from platefuse.illumination.correction import Illumination
+    from platefuse.registration.verify import Verify
     from platefuse.workflow.sources import FusionSources
 
 logger = logging.getLogger("platefuse")
@@ -97,6 +98,12 @@ class Job:
     def keep_originals(self) -> bool:
         """Whether the originals are kept."""
         return bool(self.given["keep_originals"])
+
+    @property
+    def verify(self) -> Verify:
+        """What of a registered image is compared with its original."""
+        verify: Verify = self.config["verify"][self.given["plate"]]
+        return verify
 
     @property
     def fused(self) -> Path:

@@ -10,7 +10,7 @@ from platefuse.registration.verify import verify_image
 
 def discard_backups(job: _job.Job) -> WellReceipt:
     """Remove what the swaps left in the staging folder."""
-    verify = partial(verify_image, verify=job.config["verify"], threads=job.threads)
+    verify = partial(verify_image, verify=job.verify, threads=job.threads)
     return swap.discard_backups(
         job.well, job.request, keep_originals=job.keep_originals, verify=verify
     )

@@ -20,6 +20,7 @@ NOT_OF_RESULT = (
     "workflow",
     "quality",
     "registration.keep_originals",
+    "registration.verify",
     "fusion.output",
     "fusion.scatter",
 )

@@ -54,9 +54,11 @@ pathvars:
     benchmarks=f"{CONFIG.results}/benchmarks",
 
 
-# measure_well reads it from here: a param would make it run again when the option changes.
+# Scripts read these from here: a param would make a job run again when the option changes.
 config["on_bad_well"] = CONFIG.on_bad_well
-config["verify"] = CONFIG.registration.verify
+config["verify"] = {
+    CONFIG.paths[name]: own.registration.verify for name, own in CONFIG.by_plate.items()
+}
 
 PARAMS = Params(CONFIG)
 RESOURCES = JobResources(CONFIG, WELLS)

@@ -15,7 +15,10 @@ for kind in kinds_of(CONFIG):
             solved_tables,
             solved_places,
         output:
-            expand("<results>/{{plate}}/{{row}}/{{column}}/{step}.json", step=kind.last_steps),
+            expand(
+                "<results>/{{plate}}/{{row}}/{{column}}/{step}.json",
+                step=kind.last_steps,
+            ),
             receipt=report(
                 "<results>/{plate}/{row}/{column}/process_well.json",
                 caption="../report/processed_well.rst",
@@ -23,12 +26,12 @@ for kind in kinds_of(CONFIG):
                 subcategory="{plate}",
                 labels={"well": "{row}/{column}"},
             ),
-        wildcard_constraints:
-            plate=kind.pattern,
         log:
             "<logs>/{plate}/{row}/{column}/process_well.log",
         benchmark:
             "<benchmarks>/{plate}/{row}/{column}/process_well.tsv"
+        wildcard_constraints:
+            plate=kind.pattern,
         priority: job_priority
         conda:
             "../../environment.yml"

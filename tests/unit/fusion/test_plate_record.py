@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -25,7 +26,7 @@ LATER = replace(MADE, time="2026-01-02T00:00:00+00:00")
 
 @pytest.mark.parametrize("ngff_version", ["0.4", "0.5"])
 def test_a_fused_plate_tells_with_what_it_was_made(
-    example_plate: PlateFactory, tmp_path: Path, ngff_version: str
+    example_plate: PlateFactory, tmp_path: Path, ngff_version: Literal["0.4", "0.5"]
 ) -> None:
     found, fused = Plate.open(example_plate(ONE).path), tmp_path / "f.zarr"
     options = FusionOptions(ngff_version=ngff_version)
