@@ -6,7 +6,7 @@ and keeps those that are left out in a file, which the processes of the jobs rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from platefuse.errors import ConfigError, PlateError, PlatefuseError
@@ -22,8 +22,31 @@ from platefuse.workflow.warnings import some_of
 _IMAGES_OF_DRY_RUNS = 200
 """So many images are checked in a dry run: it takes about 5 s."""
 
+_WITHOUT_PLATES = (
+    ("--lint", "--lint"),
+    ("--unlock", "--unl"),
+    ("--cleanup-metadata", "--cleanup-m"),
+    ("--cm", "--cm"),
+)
+"""Options of Snakemake that read no plate, and what each may be shortened to."""
+
 _REMEDY = "Repair these wells, or set on_bad_well: skip to process the others."
 _REMEDY_ALL = "No well of the plate is left: repair them, or take the plate out of the config."
+
+
+def needs_no_plates(words: Sequence[str]) -> bool:
+    """Whether a command line of Snakemake asks for something that reads no plate.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The command line. Options may be abbreviated, as Snakemake has it.
+    """
+    return any(_is_option(word, *option) for word in words for option in _WITHOUT_PLATES)
+
+
+def _is_option(word: str, name: str, shortest: str) -> bool:
+    return name.startswith(word) and word.startswith(shortest)
 
 
 def wells_of_job(config: Config, plates: Mapping[str, Plate]) -> Wells:

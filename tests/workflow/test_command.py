@@ -220,6 +220,15 @@ def test_a_lock_of_a_killed_run_is_explained(fresh: Folder) -> None:
     assert not list(locks.glob("*.lock"))
 
 
+def test_a_run_needs_no_home(fresh: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    (fresh.path / "home").touch()  # no folder can be made in it
+    monkeypatch.setenv("HOME", str(fresh.path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    fresh.configure(fusion={"enabled": False}, wells={"include": ["B02"]})
+    done = run(fresh)
+    assert done.returncode == 0, done.stderr
+
+
 def undo(folder: Folder, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "platefuse.cli", "undo", *arguments]
     return subprocess.run(

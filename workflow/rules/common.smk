@@ -13,7 +13,7 @@ sys.path.insert(0, str(workflow.basedir))
 from platefuse.errors import PlatefuseError
 from platefuse.workflow.config import read_config
 from platefuse.workflow.params import Params
-from platefuse.workflow.planning import dry_run_notes, wells_of_job, wells_of_run
+from platefuse.workflow.planning import dry_run_notes, needs_no_plates, wells_of_job, wells_of_run
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.provenance import remember_command
 from platefuse.workflow.receipts import NAME, Receipts
@@ -34,9 +34,10 @@ IS_DRY = workflow.output_settings.dryrun
 
 try:
     CONFIG = read_config(config, workflow.configfiles)
-    # `snakemake --lint` looks at the rules alone; it works where no plate is.
-    PLATES = {} if "--lint" in sys.argv else open_plates(CONFIG)
-    if workflow.is_main_process:
+    # `--lint` looks at the rules alone, `--unlock` at the locks: they work where no plate is.
+    IS_WITHOUT_PLATES = needs_no_plates(sys.argv)
+    PLATES = {} if IS_WITHOUT_PLATES else open_plates(CONFIG)
+    if workflow.is_main_process and not IS_WITHOUT_PLATES:
         remember_command(sys.argv)
         WELLS = wells_of_run(CONFIG, PLATES, is_dry=IS_DRY)
         for note in dry_run_notes(CONFIG, WELLS) if IS_DRY else ():
