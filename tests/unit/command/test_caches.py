@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from platefuse.command import caches
 from platefuse.command.caches import cache_variables
 from platefuse.command.watch import Run
 from platefuse.workflow.config import read_config
@@ -34,7 +34,7 @@ def test_a_cache_that_cannot_be_written_is_not_used(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.mkdir()
-    monkeypatch.setattr(caches.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert cache_variables(tmp_path)
 
 
@@ -43,7 +43,7 @@ def test_a_user_without_a_home_at_all(tmp_path: Path, monkeypatch: pytest.Monkey
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(caches.Path, "home", unknown)
+    monkeypatch.setattr(Path, "home", unknown)
     assert cache_variables(tmp_path)
 
 
