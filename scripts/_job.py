@@ -96,7 +96,8 @@ class Job:
     @property
     def keep_originals(self) -> bool:
         """Whether the originals are kept."""
-        return bool(self.given["keep_originals"])
+        known = self.given if "keep_originals" in self.given else self.config
+        return bool(known["keep_originals"])
 
     @property
     def fused(self) -> Path:

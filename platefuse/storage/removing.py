@@ -52,9 +52,14 @@ def remove_tree(path: Path) -> bool:
     OSError
         If the file system refuses for another reason.
     """
-    doomed = set_aside(path)
     if os.path.lexists(path):
-        path.rename(_free_name(doomed))
+        path.rename(_free_name(set_aside(path)))
+    return remove_aside(path)
+
+
+def remove_aside(path: Path) -> bool:
+    """Remove what was set aside under the name of a path, and not the path; see `remove_tree`."""
+    doomed = set_aside(path)
     left = [folder for folder in all_aside(path) if not _remove(folder)]
     if not left:
         return True

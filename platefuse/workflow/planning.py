@@ -17,6 +17,7 @@ from platefuse.workflow.config import Config, read_config
 from platefuse.workflow.config_text import read_yaml
 from platefuse.workflow.plates import Findings, Wells, find_bad_wells, open_plates
 from platefuse.workflow.receipts import WellKey
+from platefuse.workflow.restored import follow_restored
 from platefuse.workflow.warnings import some_of
 
 _IMAGES_OF_DRY_RUNS = 200
@@ -81,6 +82,8 @@ def wells_of_run(config: Config, plates: Mapping[str, Plate], *, is_dry: bool) -
         run is dry and small: nothing else would check the rest.
     """
     _check_files(config)
+    if not is_dry:
+        follow_restored(config, plates)
     wells = Wells(config, plates)
     found = find_bad_wells(wells, None if config.on_bad_well == "stop" else _check())
     good = _good_wells(config, plates, wells, found, is_dry=is_dry)

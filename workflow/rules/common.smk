@@ -17,6 +17,7 @@ from platefuse.workflow.planning import dry_run_notes, needs_no_plates, wells_of
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.provenance import remember_command
 from platefuse.workflow.receipts import NAME, Receipts
+from platefuse.workflow.restored import restored_notes
 from platefuse.workflow.resources import JobResources
 from platefuse.workflow.well_steps import jobs_of, kinds_of
 
@@ -40,8 +41,10 @@ try:
     if workflow.is_main_process and not IS_WITHOUT_PLATES:
         remember_command(sys.argv)
         WELLS = wells_of_run(CONFIG, PLATES, is_dry=IS_DRY)
-        for note in dry_run_notes(CONFIG, WELLS) if IS_DRY else ():
-            logger.warning(note)
+        if IS_DRY:
+            notes = (*dry_run_notes(CONFIG, WELLS), *restored_notes(CONFIG, PLATES))
+            for note in notes:
+                logger.warning(note)
     else:
         WELLS = wells_of_job(CONFIG, PLATES)
 except PlatefuseError as error:
@@ -58,6 +61,8 @@ pathvars:
 # measure_well reads it from here: a param would make it run again when the option changes.
 config["on_bad_well"] = CONFIG.on_bad_well
 config["verify"] = CONFIG.registration.verify
+# And so does swap_image this one.
+config["keep_originals"] = CONFIG.registration.keep_originals
 
 PARAMS = Params(CONFIG)
 RESOURCES = JobResources(CONFIG, WELLS)
@@ -66,6 +71,7 @@ WELL_THREADS = RESOURCES.well_threads
 # A profile of a cluster gives default resources, and a run on one machine needs none. The executor
 # would tell it, too, but it is not known before the rules are read, nor in a dry run.
 ON_NODES = workflow.resource_settings.default_resources is not None
+BACKUPS = "kept" if CONFIG.registration.keep_originals else "removed unless a run was to keep them"
 JOBS = jobs_of(CONFIG, len(WELLS), RESOURCES.image_bytes, on_nodes=ON_NODES)
 RECEIPTS = Receipts(CONFIG, WELLS, JOBS)
 

@@ -52,7 +52,8 @@ rule discard_backups:
         request=PARAMS["request"],
         keep_originals=PARAMS["keep_originals"],
     message:
-        "{wildcards.plate} {wildcards.row}/{wildcards.column}: checking the registered images, removing the backups"
+        "{wildcards.plate} {wildcards.row}/{wildcards.column}: checking the registered images; originals are "
+        + BACKUPS
     script:
         "../../scripts/discard_backups.py"
 
