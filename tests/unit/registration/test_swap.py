@@ -463,8 +463,7 @@ def test_a_record_says_what_was_swapped(tmp_path: Path) -> None:
 
 def swapped(well: Well, *, keep: bool) -> None:
     for image in well.images:
-        make_image(image.live, "old")
-        make_image(image.staged, "new", REQUEST)
+        stage(image)
         swap_image(image, REQUEST, keep_original=keep)
 
 

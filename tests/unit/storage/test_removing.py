@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from platefuse.storage.files import put_in_place, replaced, write_text
+from platefuse.storage.flush import watched_writes
 from platefuse.storage.removing import (
     all_aside,
     is_dead,
@@ -95,7 +96,8 @@ def test_a_replaced_folder_that_is_held_does_not_fail_the_replacement(
 ) -> None:
     new, live = folder(tmp_path / "staging" / "well"), folder(tmp_path / "well")
     (new / "0" / "other").write_text("new")
-    put_in_place(new, live, Writes.watch(new))
+    with watched_writes(tmp_path) as writes:
+        put_in_place(new, live, writes)
     assert (live / "0" / "other").read_text() == "new"
     assert not replaced(live).exists()
     assert not new.exists()
