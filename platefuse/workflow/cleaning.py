@@ -85,11 +85,8 @@ def clean_fused(fused: Path, wells: Sequence[WellName], *, dry: bool = False) ->
 
 def _cleaned(found: Sequence[Found], *, dry: bool) -> Iterator[Found]:
     for each in dict.fromkeys(found):
-        if each.kind == "stays" or dry:
-            yield each
-            continue
         shown = Found(each.shown, each.why, each.kind)
-        if each.remove():
+        if each.kind == "stays" or dry or each.remove():
             yield shown
         else:
             yield Found(each.shown, "a program holds it open, or it belongs to others", "stays")
