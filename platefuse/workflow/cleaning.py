@@ -9,7 +9,9 @@ from pathlib import Path
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import entries, staging_folder, staging_root
 from platefuse.ngff.plate import Plate, Well, WellName
+from platefuse.records import RegistrationRecord
 from platefuse.registration.swap import well_lock
+from platefuse.registration.verify import verify_image
 from platefuse.storage.locks import shared_folder, tidy_shared_folder
 from platefuse.workflow.leftovers import Found, in_fused_staging, in_plate, in_staging
 
@@ -43,7 +45,7 @@ def clean_wells(
     """
     if originals:
         for well in wells:
-            list(in_staging(well, originals=True))
+            _check_originals(well)
     for well in wells:
         with ExitStack() as stack:
             if well.staging.is_dir():
@@ -53,6 +55,16 @@ def clean_wells(
             top = (plate.path, well.path.parent)
             yield from _cleaned(list(in_plate(well, top)), dry=dry)
     yield from _tidied(staging_root(plate.path), dry=dry)
+
+
+def _check_originals(well: Well) -> None:
+    """Check every registered image of a well, and compare it with its original, as a run does."""
+    for found in list(in_staging(well, originals=True)):  # raises if an image is not complete
+        for image in well.listed_images:
+            if found.path == image.backup and found.kind != "stays":
+                record = RegistrationRecord.read(image.live)
+                assert record is not None
+                verify_image(image, record, "sample")
 
 
 def clean_fused(fused: Path, wells: Sequence[WellName], *, dry: bool = False) -> Iterator[Found]:
