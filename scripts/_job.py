@@ -96,8 +96,9 @@ class Job:
     @property
     def keep_originals(self) -> bool:
         """Whether the originals are kept."""
-        known = self.given if "keep_originals" in self.given else self.config
-        return bool(known["keep_originals"])
+        if "keep_originals" in self.given:
+            return bool(self.given["keep_originals"])
+        return bool(self.config["keep_originals"][self.given["plate"]])
 
     @property
     def fused(self) -> Path:

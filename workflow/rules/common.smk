@@ -62,7 +62,9 @@ pathvars:
 config["on_bad_well"] = CONFIG.on_bad_well
 config["verify"] = CONFIG.registration.verify
 # And so does swap_image this one.
-config["keep_originals"] = CONFIG.registration.keep_originals
+config["keep_originals"] = {
+    own.paths[name]: own.registration.keep_originals for name, own in CONFIG.by_plate.items()
+}
 
 PARAMS = Params(CONFIG)
 RESOURCES = JobResources(CONFIG, WELLS)
@@ -71,7 +73,6 @@ WELL_THREADS = RESOURCES.well_threads
 # A profile of a cluster gives default resources, and a run on one machine needs none. The executor
 # would tell it, too, but it is not known before the rules are read, nor in a dry run.
 ON_NODES = workflow.resource_settings.default_resources is not None
-BACKUPS = "kept" if CONFIG.registration.keep_originals else "removed unless a run was to keep them"
 JOBS = jobs_of(CONFIG, len(WELLS), RESOURCES.image_bytes, on_nodes=ON_NODES)
 RECEIPTS = Receipts(CONFIG, WELLS, JOBS)
 
