@@ -13,7 +13,12 @@ sys.path.insert(0, str(workflow.basedir))
 from platefuse.errors import PlatefuseError
 from platefuse.workflow.config import read_config
 from platefuse.workflow.params import Params
-from platefuse.workflow.planning import dry_run_notes, needs_no_plates, wells_of_job, wells_of_run
+from platefuse.workflow.planning import (
+    dry_run_notes,
+    needs_no_plates,
+    wells_of_job,
+    wells_of_run,
+)
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.provenance import remember_command
 from platefuse.workflow.receipts import NAME, Receipts
@@ -63,7 +68,8 @@ config["on_bad_well"] = CONFIG.on_bad_well
 config["verify"] = CONFIG.registration.verify
 # And so does swap_image this one.
 config["keep_originals"] = {
-    own.paths[name]: own.registration.keep_originals for name, own in CONFIG.by_plate.items()
+    own.paths[name]: own.registration.keep_originals
+    for name, own in CONFIG.by_plate.items()
 }
 
 PARAMS = Params(CONFIG)

@@ -163,7 +163,8 @@ def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
 def test_a_file_that_was_removed_before_it_was_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flock, seen = fcntl.flock, []
+    flock = fcntl.flock
+    seen: list[Path] = []
 
     def slow(file: object, how: int) -> None:
         if not seen:
