@@ -97,7 +97,9 @@ class Job:
     @property
     def keep_originals(self) -> bool:
         """Whether the originals are kept."""
-        return bool(self.given["keep_originals"])
+        if "keep_originals" in self.given:
+            return bool(self.given["keep_originals"])
+        return bool(self.config["keep_originals"][self.given["plate"]])
 
     @property
     def verify(self) -> Verify:

@@ -14,7 +14,7 @@ from platefuse.quality.model import ReportedPlate
 from platefuse.workflow.bad_wells import SKIPPED, read_list
 from platefuse.workflow.config import Config
 from platefuse.workflow.plates import Wells, open_plates
-from platefuse.workflow.verdicts import REPORT, flagged_warning, read_verdicts
+from platefuse.workflow.verdicts import REPORT, flagged_warning, kept_originals_line, read_verdicts
 
 _SHOWN = 10
 
@@ -37,6 +37,8 @@ class PlateResult:
         Folder of its results.
     fused, report : Path or None
         The fused plate and the report, if they exist.
+    originals : str
+        How many originals are kept; empty if none is.
     """
 
     name: str
@@ -47,6 +49,7 @@ class PlateResult:
     results: Path
     fused: Path | None
     report: Path | None
+    originals: str = ""
 
 
 def plate_results(config: Config) -> list[PlateResult]:
@@ -76,6 +79,7 @@ def plate_results(config: Config) -> list[PlateResult]:
                 folder,
                 fused if fusion.enabled and fused.is_dir() else None,
                 folder / REPORT if (folder / REPORT).is_file() else None,
+                kept_originals_line(Path(config.paths[name])),
             )
         )
     return results
@@ -151,6 +155,8 @@ def _plate_lines(
         yield f"  fused plate: {plate.fused}"
     if plate.report:
         yield f"  report:      {plate.report}"
+    if plate.originals:
+        yield f"  originals:   {plate.originals}"
 
 
 def _failure_lines(failure: Failure) -> Iterator[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from platefuse.command.caches import cache_variables
 from platefuse.command.progress import EVENTS, Failure, Progress
 from platefuse.command.summary import plate_results, summary
 from platefuse.errors import PlatefuseError
@@ -71,7 +72,12 @@ class Run:
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=[writing],
-            env={**os.environ, EVENTS: str(writing), COMMAND: self.again},
+            env={
+                **os.environ,
+                **cache_variables(Path.cwd()),
+                EVENTS: str(writing),
+                COMMAND: self.again,
+            },
             process_group=0,
         )
         os.close(writing)

@@ -29,7 +29,7 @@ from platefuse.records import (
     FusionReceipt,
     PlateReceipt,
 )
-from platefuse.storage.files import put_in_place, remove_tree
+from platefuse.storage.files import put_in_place, remove_tree, replaced
 from platefuse.storage.flush import Writes, watched_writes
 from platefuse.storage.locks import shared_folder, tidy_shared_folder
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
@@ -375,6 +375,7 @@ class _Job:
     def remove_staged(self) -> None:
         """Remove all staged folders of the well, of this run or of one that was killed."""
         remove_tree(self.staged)
+        remove_tree(replaced(self.target))  # the well that is in its place is complete
         Scatter(self.staged).remove_parts()
 
     def _changed_ns(self) -> int:

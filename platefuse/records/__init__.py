@@ -17,6 +17,7 @@ from platefuse.records.fusion import (
     PlateReceipt,
 )
 from platefuse.records.illumination import AppliedProfile
+from platefuse.records.originals import KeptOriginal, RestoredOriginal
 from platefuse.records.places import (
     FieldKey,
     FieldPlace,
@@ -51,6 +52,7 @@ __all__ = [
     "FusedWellRecord",
     "FusionReceipt",
     "ImageReceipt",
+    "KeptOriginal",
     "PixelFiles",
     "PlateReceipt",
     "ProcessedWell",
@@ -60,6 +62,7 @@ __all__ = [
     "RegisteredTable",
     "RegistrationIdentity",
     "RegistrationRecord",
+    "RestoredOriginal",
     "TableDigests",
     "Vector",
     "WellReceipt",

@@ -223,9 +223,12 @@ class WellReceipt(Receipt):
     images : tuple of str
         Paths of the images in the well.
     backups_kept : tuple of str, optional
-        Folders of the original images that were kept.
+        Folders of the original images that are kept, because this run or one before was told to.
+    backups_removed : tuple of str, optional
+        Folders of the original images that the job has removed.
     """
 
     well: str
     images: tuple[str, ...]
     backups_kept: tuple[str, ...] | None = None
+    backups_removed: tuple[str, ...] | None = None

@@ -20,6 +20,7 @@ from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import ImageReceipt, RegistrationRecord, WellReceipt
+from platefuse.registration.originals import forget_restored, kept_file, mark_original
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.staged import check_staged
 from platefuse.storage.files import exchange, make_folder, remove_tree
@@ -51,7 +52,9 @@ def restore_backup(image: WellImage) -> None:
             logger.warning("%s: restored from %s", image.live, image.backup)
 
 
-def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
+def swap_image(
+    image: WellImage, request: RegistrationRequest, *, keep_original: bool = False
+) -> ImageReceipt:
     """Put the staged image in the place of the live one; the old image becomes the backup.
 
     Parameters
@@ -60,6 +63,8 @@ def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
         The image.
     request : RegistrationRequest
         The registration. An image that was registered by another one is never changed.
+    keep_original : bool
+        Whether the backup is to be kept; see `discard_backups`.
 
     Returns
     -------
@@ -87,6 +92,8 @@ def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
                 "move one of the two away. Then start again: neither is lost."
             )
         with shared_folder(staging_root(image.well.plate)):
+            if not image.backup.exists():  # if it does, this was decided when it was made
+                mark_original(image, keep=keep_original)
             _exchange(image)
         logger.info("%s: swapped; the original is %s", image.live, image.backup)
     if image.staged.exists():
@@ -98,7 +105,7 @@ def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
 def discard_backup(
     image: WellImage, request: RegistrationRequest, *, verify: Check | None = None
 ) -> None:
-    """Check a live registered image, then remove its backup.
+    """Check a live registered image, then remove its backup, unless a run was told to keep it.
 
     Parameters
     ----------
@@ -113,8 +120,8 @@ def discard_backup(
     PlatefuseError
         If the image is not registered, or is not as its record has it. The backup is kept.
     """
-    _check(image, request, verify)
-    _remove_backup(image)
+    _check(image, request, None if kept_file(image).exists() else verify)
+    _remove_or_keep(image, request)
 
 
 def discard_backups(
@@ -133,14 +140,15 @@ def discard_backups(
     request : RegistrationRequest
         The registration.
     keep_originals : bool
-        Whether the backups are kept, as ``<plate>.staging/<row>/<column>/<image>.original``.
+        Whether the backups are kept, as ``<plate>.staging/<row>/<column>/<image>.original``. Those
+        that were kept once are kept by all later calls: `clean_plate` removes them.
     verify : callable, optional
         See `discard_backup`.
 
     Returns
     -------
     WellReceipt
-        The images, and the backups that are left.
+        The images, the backups that are left, and those that were removed.
 
     Raises
     ------
@@ -148,14 +156,27 @@ def discard_backups(
         If an image is not registered, or is not as its record has it. All backups are kept.
     """
     for image in well.images:
-        _check(image, request, None if keep_originals else verify)
-    if not keep_originals:
+        keeps = keep_originals or kept_file(image).exists()
+        _check(image, request, None if keeps else verify)
+    if keep_originals:
         for image in well.images:
-            _remove_backup(image)
-    kept = tuple(str(image.backup) for image in well.images if image.backup.exists())
+            if image.backup.exists():
+                mark_original(image, keep=True)
+    removed = [path for image in well.images for path in _remove_or_keep(image, request)]
+    kept = [str(image.backup) for image in well.images if image.backup.exists()]
     tidy_shared_folder(staging_root(well.plate))
-    names = tuple(image.name for image in well.images)
-    return WellReceipt(well=well.name, images=names, backups_kept=kept)
+    logger.info("%s: %d originals were removed, %d are kept", well.name, len(removed), len(kept))
+    if kept and not keep_originals:
+        logger.info(
+            "%s: kept because a run before was told to. `platefuse clean --originals` removes them",
+            well.name,
+        )
+    return WellReceipt(
+        well=well.name,
+        images=tuple(image.name for image in well.images),
+        backups_kept=tuple(kept),
+        backups_removed=tuple(removed),
+    )
 
 
 def check_registered(image: WellImage, request: RegistrationRequest) -> RegistrationRecord:
@@ -238,10 +259,21 @@ def _check(image: WellImage, request: RegistrationRequest, verify: Check | None)
         verify(image, record)
 
 
-def _remove_backup(image: WellImage) -> None:
-    remove_tree(image.backup)
-    remove_tree(image.staged)
+def _remove_or_keep(image: WellImage, request: RegistrationRequest) -> list[str]:
+    """Remove the backup of a checked image, if it is not kept; the backup that was removed."""
+    forget_restored(image)  # it is registered again
+    if image.staged.exists():
+        _keep_or_remove_staged(image, request)
+    remove_tree(image.staged)  # also what a kill has left of it
     image.staged_from.unlink(missing_ok=True)
+    if not image.backup.exists():
+        mark_original(image, keep=False)  # perhaps somebody has moved it away
+        remove_tree(image.backup)
+        return []
+    if kept_file(image).exists():
+        return []
+    remove_tree(image.backup)
+    return [str(image.backup)]
 
 
 def _exchange(image: WellImage) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 from platefuse.errors import MetadataError, PlatefuseError
 from platefuse.storage.flush import Writes, flush_folder, is_flushed_later
 from platefuse.storage.once import read_once
+from platefuse.storage.removing import remove_tree as remove_tree
+from platefuse.storage.removing import temporary_beside
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -66,38 +68,17 @@ def write_text(path: Path, text: str) -> None:
         The content.
     """
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
-            if not is_flushed_later(path):
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:  # also an interrupt leaves no temporary file
-        temporary.unlink(missing_ok=True)
-        raise
+    with temporary_beside(path) as (temporary, file):
+        file.write(text)
+        file.flush()
+        if not is_flushed_later(path):
+            os.fsync(file.fileno())
+        temporary.replace(path)  # while it is locked: else another writer might take it for dead
 
 
 def make_folder(path: Path) -> None:
     """Make a folder and its parents; nothing happens if it exists."""
     path.mkdir(parents=True, exist_ok=True)
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a folder in two steps, so that a half-removed one never has its own name."""
-    doomed = path.with_name(f".{path.name}.removed")
-    _remove(doomed)
-    if os.path.lexists(path):
-        path.rename(doomed)
-        _remove(doomed)
-
-
-def _remove(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path)
 
 
 def copy_tree(source: Path, target: Path) -> None:
@@ -163,7 +144,7 @@ def put_in_place(staged: Path, target: Path, writes: Writes, *, durable: bool = 
     DiskError
         If the new folder could not be written to disk. Nothing has been replaced.
     """
-    old = target.with_name(f".{target.name}.replaced")
+    old = replaced(target)
     make_folder(target.parent)
     durable = durable or target.exists()
     if durable:
@@ -179,6 +160,11 @@ def put_in_place(staged: Path, target: Path, writes: Writes, *, durable: bool = 
     if exchanged:
         remove_tree(staged)
     remove_tree(old)
+
+
+def replaced(target: Path) -> Path:
+    """The name of a folder that is replaced, until it is removed."""
+    return target.with_name(f".{target.name}.replaced")
 
 
 @contextmanager

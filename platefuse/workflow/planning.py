@@ -6,7 +6,7 @@ and keeps those that are left out in a file, which the processes of the jobs rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from platefuse.errors import ConfigError, PlateError, PlatefuseError
@@ -17,13 +17,37 @@ from platefuse.workflow.config import Config, read_config
 from platefuse.workflow.config_text import read_yaml
 from platefuse.workflow.plates import Findings, Wells, find_bad_wells, open_plates
 from platefuse.workflow.receipts import WellKey
+from platefuse.workflow.restored import follow_restored
 from platefuse.workflow.warnings import some_of
 
 _IMAGES_OF_DRY_RUNS = 200
 """So many images are checked in a dry run: it takes about 5 s."""
 
+_WITHOUT_PLATES = (
+    ("--lint", "--lint"),
+    ("--unlock", "--unl"),
+    ("--cleanup-metadata", "--cleanup-m"),
+    ("--cm", "--cm"),
+)
+"""Options of Snakemake that read no plate, and what each may be shortened to."""
+
 _REMEDY = "Repair these wells, or set on_bad_well: skip to process the others."
 _REMEDY_ALL = "No well of the plate is left: repair them, or take the plate out of the config."
+
+
+def needs_no_plates(words: Sequence[str]) -> bool:
+    """Whether a command line of Snakemake asks for something that reads no plate.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The command line. Options may be abbreviated, as Snakemake has it.
+    """
+    return any(_is_option(word, *option) for word in words for option in _WITHOUT_PLATES)
+
+
+def _is_option(word: str, name: str, shortest: str) -> bool:
+    return name.startswith(word) and word.startswith(shortest)
 
 
 def wells_of_job(config: Config, plates: Mapping[str, Plate]) -> Wells:
@@ -58,6 +82,8 @@ def wells_of_run(config: Config, plates: Mapping[str, Plate], *, is_dry: bool) -
         run is dry and small: nothing else would check the rest.
     """
     _check_files(config)
+    if not is_dry:
+        follow_restored(config, plates)
     wells = Wells(config, plates)
     found = find_bad_wells(wells, None if config.on_bad_well == "stop" else _check())
     good = _good_wells(config, plates, wells, found, is_dry=is_dry)

@@ -109,7 +109,7 @@ class Registration:
     keep_originals: bool = option(
         False,
         "Whether the originals are kept under <plate>.staging; false: they are removed when the "
-        "well has been checked.",
+        "well has been checked, but for those that a run before was to keep.",
     )
     verify: Verify = option(
         "sample",

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from platefuse.errors import QualityError
-from platefuse.ngff.paths import fused_plate_path
+from platefuse.ngff.paths import fused_plate_path, real_plate
 from platefuse.quality.model import ReportedPlate
+from platefuse.registration.originals import kept_originals
 from platefuse.workflow.config import Config
 
 REPORT = "report.html"
@@ -41,6 +42,16 @@ def where_results_are(config: Config) -> Iterator[str]:
             places.append(f"the report is {Path(config.results, name, REPORT)}")
         if places:
             yield f"plate {name}: {', and '.join(places)}."
+        if kept := kept_originals_line(Path(path)):
+            yield f"plate {name}: {kept}."
+
+
+def kept_originals_line(plate: Path) -> str:
+    """How many originals of a plate are kept, and what to do; empty if none is."""
+    kept = kept_originals(real_plate(plate))
+    if not kept:
+        return ""
+    return f"{kept} originals are kept; `platefuse clean --originals {plate}` removes them"
 
 
 def flagged_warning(receipt: ReportedPlate, report: Path) -> str:

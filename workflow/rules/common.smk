@@ -13,10 +13,16 @@ sys.path.insert(0, str(workflow.basedir))
 from platefuse.errors import PlatefuseError
 from platefuse.workflow.config import read_config
 from platefuse.workflow.params import Params
-from platefuse.workflow.planning import dry_run_notes, wells_of_job, wells_of_run
+from platefuse.workflow.planning import (
+    dry_run_notes,
+    needs_no_plates,
+    wells_of_job,
+    wells_of_run,
+)
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.provenance import remember_command
 from platefuse.workflow.receipts import NAME, Receipts
+from platefuse.workflow.restored import restored_notes
 from platefuse.workflow.resources import JobResources
 from platefuse.workflow.well_steps import jobs_of, kinds_of
 
@@ -34,13 +40,16 @@ IS_DRY = workflow.output_settings.dryrun
 
 try:
     CONFIG = read_config(config, workflow.configfiles)
-    # `snakemake --lint` looks at the rules alone; it works where no plate is.
-    PLATES = {} if "--lint" in sys.argv else open_plates(CONFIG)
-    if workflow.is_main_process:
+    # `--lint` looks at the rules alone, `--unlock` at the locks: they work where no plate is.
+    IS_WITHOUT_PLATES = needs_no_plates(sys.argv)
+    PLATES = {} if IS_WITHOUT_PLATES else open_plates(CONFIG)
+    if workflow.is_main_process and not IS_WITHOUT_PLATES:
         remember_command(sys.argv)
         WELLS = wells_of_run(CONFIG, PLATES, is_dry=IS_DRY)
-        for note in dry_run_notes(CONFIG, WELLS) if IS_DRY else ():
-            logger.warning(note)
+        if IS_DRY:
+            notes = (*dry_run_notes(CONFIG, WELLS), *restored_notes(CONFIG, PLATES))
+            for note in notes:
+                logger.warning(note)
     else:
         WELLS = wells_of_job(CONFIG, PLATES)
 except PlatefuseError as error:
@@ -56,9 +65,11 @@ pathvars:
 
 # Scripts read these from here: a param would make a job run again when the option changes.
 config["on_bad_well"] = CONFIG.on_bad_well
-config["verify"] = {
-    CONFIG.paths[name]: own.registration.verify for name, own in CONFIG.by_plate.items()
+BY_PATH = {
+    CONFIG.paths[name]: own.registration for name, own in CONFIG.by_plate.items()
 }
+config["verify"] = {path: own.verify for path, own in BY_PATH.items()}
+config["keep_originals"] = {path: own.keep_originals for path, own in BY_PATH.items()}
 
 PARAMS = Params(CONFIG)
 RESOURCES = JobResources(CONFIG, WELLS)

@@ -52,7 +52,7 @@ rule discard_backups:
         request=PARAMS["request"],
         keep_originals=PARAMS["keep_originals"],
     message:
-        "{wildcards.plate} {wildcards.row}/{wildcards.column}: checking the registered images, removing the backups"
+        "{wildcards.plate} {wildcards.row}/{wildcards.column}: checking the registered images, removing the originals that no run keeps (keep_originals: {params.keep_originals})"
     script:
         "../../scripts/discard_backups.py"
 

@@ -19,6 +19,7 @@ from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well
 from platefuse.records import RegistrationRecord, forget_record
 from platefuse.registration import swap
+from platefuse.registration.originals import mark_original
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.swap import (
     check_registered,
@@ -394,6 +395,7 @@ def test_a_swap_is_a_user_of_the_staging_folder(
 
 WORK = """
 from platefuse.registration import swap
+from platefuse.registration.originals import mark_original
 from platefuse.registration.request import RegistrationRequest
 
 request = RegistrationRequest("registered_FOV_ROI_table")
@@ -457,3 +459,87 @@ def test_a_record_says_what_was_swapped(tmp_path: Path) -> None:
     record = RegistrationRecord.read(well.path / "0")
     assert record is not None
     assert record.request == REQUEST.identity
+
+
+def swapped(well: Well, *, keep: bool) -> None:
+    for image in well.images:
+        stage(image)
+        swap_image(image, REQUEST, keep_original=keep)
+
+
+@pytest.mark.parametrize("told_at", ["swap", "end"])
+def test_what_a_run_was_told_to_keep_no_other_run_removes(
+    tmp_path: Path, told_at: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    well = make_well(tmp_path, ("0", "1"))
+    swapped(well, keep=told_at == "swap")  # killed before the end, if it is told here only
+    if told_at == "end":
+        discard_backups(well, REQUEST, keep_originals=True)
+    for _ in range(2):
+        with caplog.at_level(logging.INFO):
+            receipt = discard_backups(well, REQUEST)
+        assert receipt.backups_kept == tuple(str(image.backup) for image in well.images)
+        assert receipt.backups_removed == ()
+        swap_image(well.image("1"), REQUEST)
+        discard_backup(well.image("1"), REQUEST)
+    assert "B/03: 0 originals were removed, 2 are kept" in caplog.text
+    assert "`platefuse clean --originals` removes them" in caplog.text
+    assert [content(image.backup) for image in well.images] == ["old", "old"]
+
+
+def test_what_is_removed_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    well = make_well(tmp_path, ("0", "1"))
+    swapped(well, keep=False)
+    shutil.rmtree(well.image("1").backup)
+    with caplog.at_level(logging.INFO):
+        receipt = discard_backups(well, REQUEST)
+    assert receipt.backups_removed == (str(well.image("0").backup),)
+    assert receipt.backups_kept == ()
+    assert "B/03: 1 originals were removed, 0 are kept" in caplog.text
+    assert discard_backups(well, REQUEST).backups_removed == ()
+
+
+def test_a_mark_of_a_run_that_swapped_nothing_binds_nobody(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    put(well, "old", "new", "absent")
+    mark_original(well.image("0"), keep=True)  # killed before the exchange
+    swap_image(well.image("0"), REQUEST)
+    assert discard_backups(well, REQUEST).backups_kept == ()
+    assert not staging_root(well.plate).exists()
+
+
+def test_the_mark_of_a_run_that_was_killed_in_the_gap_counts(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    put(well, "absent", "new", "old")
+    mark_original(well.image("0"), keep=True)
+    swap_image(well.image("0"), REQUEST)
+    assert len(discard_backups(well, REQUEST).backups_kept or ()) == 1
+
+
+def test_a_mark_without_an_original_goes(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    swapped(well, keep=True)
+    shutil.rmtree(well.image("0").backup)
+    discard_backups(well, REQUEST)
+    assert not staging_root(well.plate).exists()
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_rest_of_a_killed_removal_goes_with_the_next_run(tmp_path: Path, keep: bool) -> None:
+    well = make_well(tmp_path)
+    swapped(well, keep=keep)
+    for name in (".0.removed", *(() if keep else (".0.original.removed",))):
+        make_image(well.staging / name, "half removed")
+    discard_backups(well, REQUEST)
+    left = {p.name for p in well.staging.iterdir()} if well.staging.exists() else set()
+    assert left == ({".0.kept.json", "0.original"} if keep else set())
+
+
+def test_an_original_that_is_still_staged_is_kept_too(tmp_path: Path) -> None:
+    """A run was killed between the exchange and the renaming of the original."""
+    well = make_well(tmp_path)
+    put(well, "new", "old", "absent")
+    mark_original(well.image("0"), keep=True)
+    for _ in range(2):
+        assert len(discard_backups(well, REQUEST).backups_kept or ()) == 1
+        assert content(well.image("0").backup) == "old"

@@ -110,7 +110,7 @@ def test_a_tree_has_lost_its_name_before_its_first_file_goes(
     tree = folder(tmp_path / "image", a="1", b="2")
     seen = []
 
-    def look(path: Any) -> None:
+    def look(path: Any, **how: Any) -> None:
         seen.append((Path(path).name, tree.exists(), content(Path(path))))
 
     monkeypatch.setattr(shutil, "rmtree", look)
