@@ -1,0 +1,226 @@
+"""Try one point of an operation: disturb a call, look at the plate, run again, compare."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from platefuse.testing import make_plate
+from tests.torture.scenarios import SCENARIOS, Scenario
+from tests.torture.shim import ERRORS, FLUSHES, WRITES, Call, Disturbance
+from tests.torture.steps import PLATE, SPEC
+from tests.torture.trees import (
+    Tree,
+    below,
+    differences,
+    fingerprint,
+    folders_of,
+    outside,
+    read_tree,
+)
+from tests.torture.zygote import Outcome, Zygote
+
+LOSES_DATA = ("ENOSPC", "EIO", "EDQUOT")
+"""Errors of a flush after which what was written is not on disk, and never will be."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A call of an operation, and what happens to it."""
+
+    scenario: str
+    disturbance: Disturbance
+    call: Call
+
+    def __str__(self) -> str:
+        what, call = self.disturbance, self.call
+        return f"{self.scenario}: {what.kind} at call {call.number}, {call.name} {call.path}"
+
+
+def points_of(name: str, calls: list[Call]) -> Iterator[Point]:
+    """All points of an operation that makes these calls."""
+    for call in calls:
+        at = Disturbance(at=call.number, no_exchange=SCENARIOS[name].no_exchange)
+        found = [replace(at, action="before"), replace(at, action="after")]
+        if call.name in WRITES:
+            found += [replace(at, action="inside")]
+            found += [replace(at, action="short", error="ENOSPC", from_there_on=True)]
+        for error in ERRORS:
+            failing = replace(at, action="fail", error=error)
+            found += [failing, replace(failing, from_there_on=True)]
+        yield from (Point(name, disturbance, call) for disturbance in found)
+
+
+def sample(points: list[Point], number: int, seed: str) -> list[Point]:
+    """Some points: of each kind as many, as far as there are."""
+    kinds: dict[str, list[Point]] = {}
+    chance = random.Random(seed)
+    for point in chance.sample(points, len(points)):
+        kinds.setdefault(point.disturbance.kind, []).append(point)
+    rounds = max(map(len, kinds.values()))
+    in_turn = [own[i] for i in range(rounds) for own in kinds.values() if i < len(own)]
+    return in_turn[:number]
+
+
+class Bench:
+    """Where points of one operation are tried.
+
+    Parameters
+    ----------
+    zygote : Zygote
+        Does the work.
+    folder : Path
+        An empty folder.
+    name : str
+        The operation.
+    """
+
+    def __init__(self, zygote: Zygote, folder: Path, name: str) -> None:
+        self.zygote, self.name = zygote, name
+        self.scenario: Scenario = SCENARIOS[name]
+        self.root, self._state = folder / "work", folder / "state"
+        self._states: dict[str, list[str]] = {}
+        self._watch = Disturbance(no_exchange=self.scenario.no_exchange)
+        start = plate_folder(folder.parent)
+        copy_folder(start, self.root)
+        self._done(self.scenario.before)
+        copy_folder(self.root, self._state)
+
+    def _done(self, steps: tuple[str, ...]) -> None:
+        outcome = self.zygote.do(self.root, steps, self._watch)
+        assert outcome.code == 0, f"{self.name}: {outcome}"
+        assert not outcome.error, f"{self.name}: {outcome.error}"
+
+    def restore(self) -> None:
+        """Bring the state before the attacked steps back."""
+        shutil.rmtree(self.root)
+        copy_folder(self._state, self.root)
+
+    @cached_property
+    def calls(self) -> list[Call]:
+        """The calls of the attacked steps."""
+        self.restore()
+        outcome, calls = self.zygote.watch(self.root, self.scenario.attack, self._watch)
+        assert not outcome.error, f"{self.name}: {outcome.error}"
+        return calls
+
+    @cached_property
+    def old(self) -> Tree:
+        """Everything, before the attacked steps."""
+        return read_tree(self._state)
+
+    @cached_property
+    def new(self) -> Tree:
+        """Everything, after the attacked steps without disturbance."""
+        self.restore()
+        self._done(self.scenario.attack)
+        return read_tree(self.root)
+
+    @cached_property
+    def end(self) -> Tree:
+        """Everything, after a run without disturbance."""
+        self.restore()
+        self._done((*self.scenario.attack, *self.scenario.rest))
+        return read_tree(self.root)
+
+    def points(self) -> list[Point]:
+        """All points of the operation."""
+        return list(points_of(self.name, self.calls))
+
+    def attempt(self, point: Point) -> list[str]:
+        """Try a point; what is wrong afterwards, in words."""
+        what = point.disturbance
+        expected = (self.old, self.new, self.end)
+        self.restore()
+        outcome = self.zygote.do(self.root, self.scenario.attack, what)
+        found = self._of_outcome(point, outcome)
+        found += self._of_live(read_tree(self.root))
+        if outcome.error and point.call.name in FLUSHES and what.error in LOSES_DATA:
+            lose_staged(self.root)
+        if not what.kills and not outcome.error:
+            found += self._of_rest()
+        key = fingerprint(read_tree(self.root))
+        if key not in self._states:
+            self._states[key] = self._of_next_run(expected[-1])
+        return [f"{point}: {fault}" for fault in found + self._states[key]]
+
+    def _of_outcome(self, point: Point, outcome: Outcome) -> list[str]:
+        what = point.disturbance
+        if outcome.killed != what.kills:
+            return [f"the process ended with {outcome.code}"]
+        if outcome.error.startswith("unexpected"):
+            return [outcome.error]
+        lost = what.action == "fail" and point.call.name in FLUSHES and what.error in LOSES_DATA
+        if lost and not outcome.error:
+            return ["success was reported although the flush failed"]
+        return []
+
+    def _of_live(self, now: Tree) -> list[str]:
+        """Whether what is live is whole, and the rest of the plate untouched."""
+        found = []
+        for path in self.scenario.live:
+            whole = [below(tree, path) for tree in (self.old, self.new)]
+            live = below(now, path)
+            if live in whole or (not live and self._is_aside(now, whole)):
+                continue
+            found.append(f"{path} is neither old nor new: {differences(live, whole[0])}")
+        plates = [outside(below(t, PLATE), self._inside_plate) for t in (now, self.old, self.new)]
+        for file, content in plates[1].items():
+            if plates[0].get(file) not in (content, plates[2].get(file)):
+                found.append(f"{PLATE}/{file} is neither old nor new")
+        return found
+
+    @property
+    def _inside_plate(self) -> tuple[str, ...]:
+        live = (path for path in self.scenario.live if path.startswith(f"{PLATE}/"))
+        return tuple(path.removeprefix(f"{PLATE}/") for path in live)
+
+    def _is_aside(self, now: Tree, whole: list[Tree]) -> bool:
+        """Whether an image is missing for the instant between two renames, and is elsewhere."""
+        return self.scenario.no_exchange and any(below(now, f) in whole for f in folders_of(now))
+
+    def _of_rest(self) -> list[str]:
+        """Whether the other steps of the run do well after success was reported."""
+        rest = self.zygote.do(self.root, self.scenario.rest, self._watch)
+        if rest.error:
+            return [f"after success was reported, the run fails: {rest.error}"]
+        now = read_tree(self.root)
+        for path in self.scenario.live:
+            wrong = differences(below(now, path), below(self.end, path))
+            if wrong:
+                return [f"success was reported, but {path} is not as it should be: {wrong}"]
+        return []
+
+    def _of_next_run(self, end: Tree) -> list[str]:
+        """Whether a run without disturbance ends as if nothing had happened."""
+        again = self.zygote.do(self.root, self.scenario.chain, self._watch)
+        if again.code != 0 or again.error:
+            return [f"the next run fails: {again.code} {again.error}"]
+        wrong = differences(read_tree(self.root), end)
+        return [f"the next run ends otherwise: {wrong}"] if wrong else []
+
+
+def lose_staged(root: Path) -> None:
+    """Cut the chunks that are staged, as if they had never reached the disk."""
+    for staging in root.glob("*.staging"):
+        for file in staging.rglob("*"):
+            kept = any(part.endswith(".original") for part in file.parts)
+            if file.name.isdigit() and file.is_file() and not kept:
+                file.write_bytes(b"")
+
+
+def plate_folder(folder: Path) -> Path:
+    """A folder with a small plate, which is made once."""
+    path = folder / "plate"
+    if not path.is_dir():
+        make_plate(path / PLATE, SPEC)
+    return path
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder with the times of its files."""
+    shutil.copytree(source, target, symlinks=True)
