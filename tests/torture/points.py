@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from platefuse.testing import make_plate
+from platefuse.testing import PlateSpec, make_plate
 from tests.torture.scenarios import SCENARIOS, Scenario
 from tests.torture.shim import ERRORS, FLUSHES, WRITES, Call, Disturbance
-from tests.torture.steps import PLATE, SPEC
+from tests.torture.steps import PLATE
 from tests.torture.trees import (
     Tree,
     below,
@@ -23,6 +23,9 @@ from tests.torture.trees import (
     read_tree,
 )
 from tests.torture.zygote import Outcome, Zygote
+
+ALSO_AFTER = ("exchange", "rename", "unlink")
+"""Calls that the process is also killed after: else this is the same as before the next one."""
 
 LOSES_DATA = ("ENOSPC", "EIO", "EDQUOT")
 """Errors of a flush after which what was written is not on disk, and never will be."""
@@ -45,7 +48,9 @@ def points_of(name: str, calls: list[Call]) -> Iterator[Point]:
     """All points of an operation that makes these calls."""
     for call in calls:
         at = Disturbance(at=call.number, no_exchange=SCENARIOS[name].no_exchange)
-        found = [replace(at, action="before"), replace(at, action="after")]
+        found = [replace(at, action="before"), replace(at, action="pause")]
+        if call.name in ALSO_AFTER or call is calls[-1]:
+            found += [replace(at, action="after")]
         if call.name in WRITES:
             found += [replace(at, action="inside")]
             found += [replace(at, action="short", error="ENOSPC", from_there_on=True)]
@@ -85,7 +90,7 @@ class Bench:
         self.root, self._state = folder / "work", folder / "state"
         self._states: dict[str, list[str]] = {}
         self._watch = Disturbance(no_exchange=self.scenario.no_exchange)
-        start = plate_folder(folder.parent)
+        start = plate_folder(folder.parent, self.scenario.spec)
         copy_folder(start, self.root)
         self._done(self.scenario.before)
         copy_folder(self.root, self._state)
@@ -114,11 +119,14 @@ class Bench:
         return read_tree(self._state)
 
     @cached_property
-    def new(self) -> Tree:
-        """Everything, after the attacked steps without disturbance."""
-        self.restore()
-        self._done(self.scenario.attack)
-        return read_tree(self.root)
+    def whole(self) -> list[Tree]:
+        """Everything, after the attacked steps without disturbance, or a whole part of them."""
+        found = [self.old]
+        for steps in filter(None, (self.scenario.between, self.scenario.attack)):
+            self.restore()
+            self._done(steps)
+            found.append(read_tree(self.root))
+        return found
 
     @cached_property
     def end(self) -> Tree:
@@ -133,44 +141,51 @@ class Bench:
 
     def attempt(self, point: Point) -> list[str]:
         """Try a point; what is wrong afterwards, in words."""
-        what = point.disturbance
-        expected = (self.old, self.new, self.end)
+        what, whole, end = point.disturbance, [*self.whole], self.end
         self.restore()
-        outcome = self.zygote.do(self.root, self.scenario.attack, what)
-        found = self._of_outcome(point, outcome)
-        found += self._of_live(read_tree(self.root))
-        if outcome.error and point.call.name in FLUSHES and what.error in LOSES_DATA:
+        outcome = self.zygote.do(self.root, self.scenario.attack, what, self.scenario.chain)
+        now = read_tree(self.root)
+        whole += [end] if what.action == "pause" else []
+        found = [*self._of_outcome(point, outcome), *self._of_live(now, whole)]
+        if outcome.error and point.call.name == "syncfs" and what.error in LOSES_DATA:
             lose_staged(self.root)
-        if not what.kills and not outcome.error:
-            found += self._of_rest()
-        key = fingerprint(read_tree(self.root))
+            now = read_tree(self.root)
+        if what.action in ("fail", "short") and not outcome.error:
+            found += self._of_rest(end)
+            now = read_tree(self.root)
+        key = fingerprint(now)
         if key not in self._states:
-            self._states[key] = self._of_next_run(expected[-1])
+            self._states[key] = self._of_next_run(end)
         return [f"{point}: {fault}" for fault in found + self._states[key]]
 
     def _of_outcome(self, point: Point, outcome: Outcome) -> list[str]:
         what = point.disturbance
         if outcome.killed != what.kills:
             return [f"the process ended with {outcome.code}"]
-        if outcome.error.startswith("unexpected"):
-            return [outcome.error]
+        errors = [each.error for each in (outcome, outcome.other) if each is not None]
+        if unexpected := [error for error in errors if error.startswith("unexpected")]:
+            return unexpected
+        if what.action == "pause":
+            if outcome.other is None or all(errors):
+                return [f"of two runs, none did its work: {errors}"]
+            return []
         lost = what.action == "fail" and point.call.name in FLUSHES and what.error in LOSES_DATA
         if lost and not outcome.error:
             return ["success was reported although the flush failed"]
         return []
 
-    def _of_live(self, now: Tree) -> list[str]:
+    def _of_live(self, now: Tree, whole: list[Tree]) -> list[str]:
         """Whether what is live is whole, and the rest of the plate untouched."""
         found = []
         for path in self.scenario.live:
-            whole = [below(tree, path) for tree in (self.old, self.new)]
+            allowed = [below(tree, path) for tree in whole]
             live = below(now, path)
-            if live in whole or (not live and self._is_aside(now, whole)):
-                continue
-            found.append(f"{path} is neither old nor new: {differences(live, whole[0])}")
-        plates = [outside(below(t, PLATE), self._inside_plate) for t in (now, self.old, self.new)]
-        for file, content in plates[1].items():
-            if plates[0].get(file) not in (content, plates[2].get(file)):
+            if live not in allowed and (live or not self._is_aside(now, allowed)):
+                found.append(f"{path} is neither old nor new: {differences(live, allowed[0])}")
+        plates = [outside(below(tree, PLATE), self._inside_plate) for tree in whole]
+        plate = below(now, PLATE)
+        for file in plates[0]:
+            if plate.get(file) not in [tree.get(file) for tree in plates]:
                 found.append(f"{PLATE}/{file} is neither old nor new")
         return found
 
@@ -183,14 +198,14 @@ class Bench:
         """Whether an image is missing for the instant between two renames, and is elsewhere."""
         return self.scenario.no_exchange and any(below(now, f) in whole for f in folders_of(now))
 
-    def _of_rest(self) -> list[str]:
+    def _of_rest(self, end: Tree) -> list[str]:
         """Whether the other steps of the run do well after success was reported."""
         rest = self.zygote.do(self.root, self.scenario.rest, self._watch)
         if rest.error:
             return [f"after success was reported, the run fails: {rest.error}"]
         now = read_tree(self.root)
         for path in self.scenario.live:
-            wrong = differences(below(now, path), below(self.end, path))
+            wrong = differences(below(now, path), below(end, path))
             if wrong:
                 return [f"success was reported, but {path} is not as it should be: {wrong}"]
         return []
@@ -213,11 +228,11 @@ def lose_staged(root: Path) -> None:
                 file.write_bytes(b"")
 
 
-def plate_folder(folder: Path) -> Path:
+def plate_folder(folder: Path, spec: PlateSpec) -> Path:
     """A folder with a small plate, which is made once."""
-    path = folder / "plate"
+    path = folder / f"plate_{len(spec.acquisitions)}"
     if not path.is_dir():
-        make_plate(path / PLATE, SPEC)
+        make_plate(path / PLATE, spec)
     return path
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tests.torture.steps import PLATE, WELL
+from platefuse.testing import PlateSpec
+from tests.torture.steps import BARE, PLATE, SPEC, WELL
 
 Steps = tuple[str, ...]
 
@@ -35,15 +36,21 @@ class Scenario:
         Steps of an earlier run, before the chain.
     live : tuple of str
         Folders that are old or new at any time.
+    between : tuple of str
+        Steps that are a part of the attacked ones: what they leave is allowed, too.
     no_exchange : bool
         Whether the filesystem cannot exchange two folders.
+    spec : PlateSpec
+        The plate.
     """
 
     chain: Steps
     attack: Steps
     earlier: Steps = ()
     live: Steps = IMAGES
+    between: Steps = ()
     no_exchange: bool = False
+    spec: PlateSpec = SPEC
 
     @property
     def before(self) -> Steps:
@@ -56,7 +63,10 @@ class Scenario:
         return self.chain[self.chain.index(self.attack[-1]) + 1 :]
 
 
-_FUSED = (*IMAGES, FUSED_WELL)
+_FUSION = Scenario(("fuse", "finish"), ("fuse",), live=(IMAGES[0], FUSED_WELL), spec=BARE)
+_ANEW = replace(
+    _FUSION, chain=("fuse-other", "finish"), attack=("fuse-other",), earlier=("fuse", "finish")
+)
 
 SCENARIOS: Mapping[str, Scenario] = {
     "register image": Scenario(_IN_PLACE, ("register 1",)),
@@ -64,16 +74,19 @@ SCENARIOS: Mapping[str, Scenario] = {
     "swap": Scenario(_IN_PLACE, ("swap 1",)),
     "swap by two renames": Scenario(_IN_PLACE, ("swap 1",), no_exchange=True),
     "discard backups": Scenario(_IN_PLACE, ("discard",)),
-    "publish": Scenario((*_BESIDE, "publish"), ("publish",), live=(*IMAGES, *NEW_IMAGES)),
+    "publish": Scenario(
+        (*_BESIDE, "publish"),
+        ("publish",),
+        live=(*IMAGES, *NEW_IMAGES),
+        between=("publish-one 0",),
+    ),
     "one call": Scenario(("call 0", "call 1"), ("call 1",)),
     "restore": Scenario(("undo",), ("undo",), _KEPT),
     "restore by renames": Scenario(("undo",), ("undo",), _KEPT, no_exchange=True),
-    "fuse": Scenario(("fuse", "finish"), ("fuse",), live=_FUSED),
-    "fuse anew": Scenario(("fuse-other", "finish"), ("fuse-other",), ("fuse",), _FUSED),
-    "fuse anew by renames": Scenario(
-        ("fuse-other", "finish"), ("fuse-other",), ("fuse",), _FUSED, no_exchange=True
-    ),
-    "fuse in parts": Scenario((*_PARTS, "finish"), _PARTS, live=_FUSED),
-    "fused plate": Scenario(("fuse", "finish"), ("finish",), live=_FUSED),
-    "receipt": Scenario(("receipt 1",), ("receipt 1",), ("receipt 0",)),
+    "fuse": _FUSION,
+    "fuse anew": _ANEW,
+    "fuse anew by renames": replace(_ANEW, no_exchange=True),
+    "fuse in parts": replace(_FUSION, chain=(*_PARTS, "finish"), attack=_PARTS),
+    "fused plate": replace(_FUSION, attack=("finish",)),
+    "receipt": Scenario(("receipt 1",), ("receipt 1",), ("receipt 0",), spec=BARE),
 }

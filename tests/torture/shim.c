@@ -23,7 +23,7 @@
 #include <unistd.h>
 #include <utime.h>
 
-enum action { WATCH, BEFORE, INSIDE, AFTER, FAIL, SHORT };
+enum action { WATCH, BEFORE, INSIDE, AFTER, FAIL, SHORT, PAUSE };
 
 static struct {
     int armed, action, error, from_there_on, no_exchange, dry_flush, log;
@@ -133,6 +133,8 @@ static long enter(const char *call, int data, const char *one, const char *two)
     }
     if (number == plan.at && plan.action == BEFORE)
         die();
+    if (number == plan.at && plan.action == PAUSE)
+        kill(getpid(), SIGSTOP); /* until the parent lets it go on */
     if (number == plan.at && (plan.action == INSIDE || plan.action == SHORT)) {
         if (data)
             return HALF;

@@ -8,12 +8,12 @@ import shutil
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 SOURCE = Path(__file__).with_name("shim.c")
 
-Action = Literal["watch", "before", "inside", "after", "fail", "short"]
-ACTIONS: tuple[Action, ...] = ("watch", "before", "inside", "after", "fail", "short")
+Action = Literal["watch", "before", "inside", "after", "fail", "short", "pause"]
+ACTIONS: tuple[Action, ...] = get_args(Action)
 ERRORS = ("ENOSPC", "EIO", "EDQUOT", "EACCES", "EROFS")
 FLUSHES = ("fsync", "fdatasync", "syncfs", "sync_file_range")
 WRITES = ("write", "pwrite", "writev", "pwritev", "pwritev2", "sendfile", "copy_file_range")
@@ -28,7 +28,8 @@ class Disturbance:
     action : str
         ``watch`` disturbs nothing. The process dies ``before``, ``inside`` or ``after`` a call; of
         a call that writes, ``inside`` makes half. The call may ``fail`` with an error; ``short``:
-        half is written, and every call after it fails.
+        half is written, and every call after it fails. ``pause``: another run is begun before the
+        call, and the process goes on when that has ended, or waits for it.
     at : int
         Number of the call, from 1.
     error : str
@@ -55,6 +56,8 @@ class Disturbance:
         """What it does, without where."""
         if self.kills:
             return f"killed {self.action}"
+        if self.action == "pause":
+            return "another run"
         often = "a part written, then " if self.action == "short" else ""
         return f"{often}{self.error} {'from there on' if self.from_there_on else 'once'}"
 

@@ -16,7 +16,12 @@ from platefuse.records import WellReceipt
 from platefuse.registration.api import apply_registration_to_image
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image
-from platefuse.registration.swap import discard_backups, publish_registered, swap_image
+from platefuse.registration.swap import (
+    discard_backups,
+    publish_image,
+    publish_registered,
+    swap_image,
+)
 from platefuse.registration.tables import copy_tables
 from platefuse.registration.undo import undo_well
 from platefuse.testing import AcquisitionSpec, PlateSpec
@@ -40,6 +45,14 @@ SPEC = PlateSpec(
     levels=2,
     tables=("FOV_ROI_table", TABLE, "nuclei_ROI_table"),
     table_backends={TABLE: "json", "nuclei_ROI_table": "csv"},
+)
+
+# For fusion: one acquisition, and a table of few files.
+BARE = replace(
+    SPEC,
+    acquisitions=SPEC.acquisitions[:1],
+    tables=("FOV_ROI_table",),
+    table_backends={"FOV_ROI_table": "json"},
 )
 
 IN_PLACE = RegistrationRequest(TABLE)
@@ -88,6 +101,10 @@ def _publish(root: Path) -> None:
     publish_registered(_well(root), BESIDE)
 
 
+def _publish_one(root: Path, image: str) -> None:
+    publish_image(_well(root).image(image), BESIDE)
+
+
 def _undo(root: Path) -> None:
     undo_well(_well(root))
 
@@ -128,6 +145,7 @@ STEPS: dict[str, Callable[..., None]] = {
     "register-beside": lambda root, image: _register(root, image, BESIDE),
     "copy-beside": lambda root, image: _copy(root, image, BESIDE),
     "publish": _publish,
+    "publish-one": _publish_one,
     "undo": _undo,
     "call": _call,
     "fuse": _fuse,

@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,8 @@ from tests.torture.shim import Call, Disturbance, Shim, compile_shim, read_log
 
 ROOT = Path(__file__).parents[2]
 WATCH = Disturbance()
+PATIENCE = 5.0
+"""How long a process may wait for a lock of one that is paused, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,14 @@ class Outcome:
         are not done.
     calls : int
         Number of calls that change files, if they were numbered.
+    other : Outcome, optional
+        That of the process that worked while this one paused.
     """
 
     code: int
     errors: list[str]
     calls: int
+    other: Outcome | None = None
 
     @property
     def killed(self) -> bool:
@@ -93,13 +100,22 @@ class Zygote:
         self._ask({"root": str(root), "steps": list(steps), "warm": True})
 
     def do(
-        self, root: Path, steps: Sequence[str], disturbance: Disturbance | None = None
+        self,
+        root: Path,
+        steps: Sequence[str],
+        disturbance: Disturbance | None = None,
+        meanwhile: Sequence[str] = (),
     ) -> Outcome:
-        """Do steps in a new process, with calls numbered and disturbed if it is asked for."""
+        """Do steps in a new process, with calls numbered and disturbed if it is asked for.
+
+        The steps `meanwhile` are those of another process, if the first is to pause.
+        """
         request: dict[str, Any] = {"root": str(root), "steps": list(steps)}
         if disturbance is not None:
-            request["disturbance"] = disturbance.as_json()
-        return Outcome(**self._ask(request))
+            request |= {"disturbance": disturbance.as_json(), "meanwhile": list(meanwhile)}
+        answer = self._ask(request)
+        other = answer.pop("other", None)
+        return Outcome(**answer, other=other and Outcome(**other, calls=0))
 
     def watch(
         self, root: Path, steps: Sequence[str], disturbance: Disturbance = WATCH
@@ -126,7 +142,7 @@ def serve(library: Path) -> None:
     shim = Shim(library)
     for line in sys.stdin:
         request = json.loads(line)
-        answer = _fork(shim, request)
+        answer = _answer(shim, request)
         if request.get("warm"):
             for name in answer.pop("modules"):
                 importlib.import_module(name)
@@ -136,22 +152,65 @@ def serve(library: Path) -> None:
         sys.stdout.flush()
 
 
-def _fork(shim: Shim, request: dict[str, Any]) -> dict[str, Any]:
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        answer = _work(shim, request)
-        with os.fdopen(writing, "w") as pipe:
-            json.dump(answer, pipe)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        said = pipe.read()
-    _, status = os.waitpid(child, 0)
-    answer = json.loads(said) if said else {"errors": []}
-    calls = shim.count() if "disturbance" in request else 0
-    return {**answer, "code": os.waitstatus_to_exitcode(status), "calls": calls}
+def _answer(shim: Shim, request: dict[str, Any]) -> dict[str, Any]:
+    """Do the work of a request in a child, and in a second one while the first is paused."""
+    first = _Child.fork(shim, request)
+    answer: dict[str, Any] = {}
+    if first.is_paused():
+        second = _Child.fork(shim, {"root": request["root"], "steps": request["meanwhile"]})
+        second.ends_within(PATIENCE)
+        os.kill(first.pid, signal.SIGCONT)
+        answer["other"] = second.result()
+    answer.update(first.result())
+    return {**answer, "calls": shim.count() if "disturbance" in request else 0}
+
+
+@dataclass
+class _Child:
+    """A process that does the work of a request."""
+
+    pid: int
+    pipe: int
+    status: int | None = None
+
+    @classmethod
+    def fork(cls, shim: Shim, request: dict[str, Any]) -> _Child:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            answer = _work(shim, request)
+            with os.fdopen(writing, "w") as pipe:
+                json.dump(answer, pipe)
+            os._exit(0)
+        os.close(writing)
+        return cls(child, reading)
+
+    def is_paused(self) -> bool:
+        """Wait until it ends or pauses; whether it pauses."""
+        _, status = os.waitpid(self.pid, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            return True
+        self.status = status
+        return False
+
+    def ends_within(self, seconds: float) -> None:
+        """Wait until it ends, but not longer: it may wait for a lock of a paused process."""
+        end = time.monotonic() + seconds
+        while self.status is None and time.monotonic() < end:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = status
+            else:
+                time.sleep(0.002)
+
+    def result(self) -> dict[str, Any]:
+        """Wait until it ends; what it says, and its exit code."""
+        if self.status is None:
+            _, self.status = os.waitpid(self.pid, 0)
+        with os.fdopen(self.pipe) as pipe:
+            said = pipe.read()
+        answer: dict[str, Any] = json.loads(said) if said else {"errors": []}
+        return {**answer, "code": os.waitstatus_to_exitcode(self.status)}
 
 
 def _work(shim: Shim, request: dict[str, Any]) -> dict[str, Any]:
