@@ -155,3 +155,6 @@ STEPS: dict[str, Callable[..., None]] = {
     "finish": _finish,
     "receipt": _receipt,
 }
+
+WARM = ("register 1", "copy 1", "call 0", "fuse", "finish")
+"""Steps that import what all steps import."""
