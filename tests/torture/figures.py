@@ -44,20 +44,23 @@ class Figures:
             **{error: (f"{error} once", f"{error} from there on") for error in ERRORS},
             "second run": ("another run",),
         }
-        head = ["operation", "calls", *groups, "faults"]
-        rows = [
-            [name, self.calls[name]]
-            + [sum(self.tried[name, kind] for kind in kinds) for kinds in groups.values()]
-            + [self.faults[name]]
+        columns = {
+            name: [
+                self.calls[name],
+                *(sum(self.tried[name, kind] for kind in kinds) for kinds in groups.values()),
+                self.faults[name],
+            ]
             for name in self.calls
-        ]
-        numbers = [sum(int(row[i]) for row in rows) for i in range(1, len(head))]
-        lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows, ["**all**", *numbers]]
-        return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+        }
+        columns["**all**"] = [sum(numbers) for numbers in zip(*columns.values(), strict=True)]
+        head = ["operation", "calls", *groups, "faults"]
+        lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
+        lines += [[name, *map(str, numbers)] for name, numbers in columns.items()]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
     def text(self) -> str:
         """Date, versions and table."""
-        which = "all points" if self.every == 1 else f"every {self.every}th point"
+        which = "all points" if self.every == 1 else f"one of {self.every} points"
         versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
         return (
             f"{datetime.now(UTC):%Y-%m-%d}, {which}: {self.tried.total()} tried, "
