@@ -461,6 +461,30 @@ int renameat2(int one, const char *from, int two, const char *to, unsigned flags
          has_no_exchange(flags, source) ? -1 : REAL(renameat2)(one, from, two, to, flags));
 }
 
+/* ---- times ---- */
+
+/* A plate is copied for every point. With this, a copy has the times of the original in all
+   respects: the time of the last change, which nobody can set, is that of the last writing. */
+#define STATUS(name, types, arguments)                                                       \
+    KNOWN(name);                                                                                   \
+    int name types                                                                                 \
+    {                                                                                              \
+        int result = REAL(name) arguments;                                                         \
+        if (result == 0 && count)                                                                  \
+            status->st_ctim = status->st_mtim;                                                     \
+        return result;                                                                             \
+    }
+STATUS(stat, (const char *path, struct stat *status), (path, status))
+STATUS(stat64, (const char *path, struct stat64 *status), (path, status))
+STATUS(lstat, (const char *path, struct stat *status), (path, status))
+STATUS(lstat64, (const char *path, struct stat64 *status), (path, status))
+STATUS(fstat, (int file, struct stat *status), (file, status))
+STATUS(fstat64, (int file, struct stat64 *status), (file, status))
+STATUS(fstatat, (int folder, const char *path, struct stat *status, int flags),
+       (folder, path, status, flags))
+STATUS(fstatat64, (int folder, const char *path, struct stat64 *status, int flags),
+       (folder, path, status, flags))
+
 /* Raw calls that libraries make: those that change files go the way of the functions above. */
 long syscall(long number, ...)
 {

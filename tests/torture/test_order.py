@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from tests.torture.bench import LOSES_DATA, Bench
 from tests.torture.flushed import Disk, is_below
 from tests.torture.points import Point
-from tests.torture.scenarios import FUSED_WELL
-from tests.torture.shim import Call, Disturbance
+from tests.torture.shim import FLUSHES, Call, Disturbance
 from tests.torture.steps import PLATE, WELL
 
 CHANGES = ("swap", "swap by two renames", "publish", "restore", "restore by renames")
@@ -85,7 +86,7 @@ def test_what_a_record_vouches_for_is_on_disk_before_the_record(bench: Bench) ->
         assert not unsafe, unsafe[:5]
 
 
-@pytest.mark.parametrize("bench", ["receipt", "fused plate", "copy tables"], indirect=True)
+@pytest.mark.parametrize("bench", ["receipt", "fused plate", "publish"], indirect=True)
 def test_a_file_that_replaces_another_is_on_disk_before(bench: Bench) -> None:
     disk, renamed = Disk(), 0
     for call in bench.calls:
@@ -96,28 +97,23 @@ def test_a_file_that_replaces_another_is_on_disk_before(bench: Bench) -> None:
     assert renamed
 
 
-@pytest.mark.parametrize(
-    "bench", ["swap", "swap by two renames", "publish", "fuse anew"], indirect=True
-)
+FLUSHING = ("register image", "copy tables", "swap", "swap by two renames", "publish", "fuse anew")
+
+
+@pytest.mark.parametrize("bench", FLUSHING, indirect=True)
 @pytest.mark.parametrize("error", LOSES_DATA)
 def test_a_failed_flush_stops_before_the_exchange_and_the_image_is_made_anew(
     bench: Bench, error: str
 ) -> None:
     """What is staged is cut then, as it never reached the disk: the next run makes it again."""
-    first = next(i for i, _ in made_live_in(bench))
-    flushes = [c for c in bench.calls[:first] if c.name in ("syncfs", "fsync")]
-    assert any(call.name == "syncfs" for call in flushes)
-    for call in [c for c in flushes if c.name == "syncfs"] or flushes[-1:]:
-        failing = Disturbance("fail", call.number, error, no_exchange=bench.scenario.no_exchange)
+    live = {f"{bench.root}/{path}" for path in bench.scenario.live}
+    before = itertools.takewhile(lambda call: not live & {call.path, call.target}, bench.calls)
+    flushes = [call for call in before if call.name in FLUSHES]
+    assert flushes
+    for call in flushes:
+        watch = Disturbance(no_exchange=bench.scenario.no_exchange)
+        failing = replace(watch, action="fail", at=call.number, error=error)
         assert not bench.attempt(Point(bench.name, failing, call))
-
-
-def made_live_in(bench: Bench) -> Iterator[tuple[int, Call]]:
-    """Index and call of each rename onto a live path by the attacked steps."""
-    live = {f"{bench.root}/{path}" for path in (*bench.scenario.live, FUSED_WELL)}
-    for i, call in enumerate(bench.calls):
-        if call.name in ("exchange", "rename") and live & {call.path, call.target}:
-            yield i, call
 
 
 def test_the_model_of_the_disk() -> None:
