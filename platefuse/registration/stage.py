@@ -26,6 +26,7 @@ from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import WellImage
 from platefuse.ngff.scales import write_true_scales
 from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
+from platefuse.registration.locks import image_lock
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import ORDERS, RegistrationRequest, done_record
 from platefuse.registration.rois import Placement
@@ -73,8 +74,26 @@ def register_image(
     Raises
     ------
     PlatefuseError
-        If the input cannot be used. The plate has not been changed.
+        If the input cannot be used, or another process works on the image. The plate has not been
+        changed.
     """
+    done = done_record(request.destination(image), request)
+    if done is not None:  # nothing to do, also on a protected disk
+        check_registered(request.destination(image), done, illumination)
+        return ImageReceipt(
+            well=image.well.name, image=image.name, action="registered before", record=done
+        )
+    with image_lock(image):
+        return _register_image(image, request, illumination, threads, planning)
+
+
+def _register_image(
+    image: WellImage,
+    request: RegistrationRequest,
+    illumination: Illumination | None,
+    threads: int,
+    planning: AbstractContextManager[None] | None,
+) -> ImageReceipt:
     begun = time.perf_counter()
     receipt = ImageReceipt(well=image.well.name, image=image.name, action="registered before")
     with planning or nullcontext():

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError, RecordError, SwapError
@@ -20,12 +18,13 @@ from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import ImageReceipt, RegistrationRecord, WellReceipt
+from platefuse.registration.locks import image_lock, image_locks, well_lock
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.staged import check_staged
 from platefuse.storage.files import exchange, make_folder, remove_tree
 from platefuse.storage.filesystems import LAYERED, filesystem_type, same_filesystem
 from platefuse.storage.flush import flush_folder
-from platefuse.storage.locks import exclusive_lock, shared_folder, tidy_shared_folder
+from platefuse.storage.locks import tidy_shared_folder
 from platefuse.storage.typed_json import list_of, object_of
 from platefuse.tables.table import table_path
 
@@ -40,12 +39,13 @@ def only_backup_left(image: WellImage) -> bool:
 def restore_backup(image: WellImage) -> None:
     """Rename the backup of an image to the live image if that does not exist.
 
-    Not to be called while another job swaps the image.
+    Waits while another process swaps the image.
     """
     if only_backup_left(image):
-        with suppress(FileNotFoundError):  # another job of the well has just restored it
-            image.backup.rename(image.live)
-            logger.warning("%s: restored from %s", image.live, image.backup)
+        with well_lock(image.well):
+            if only_backup_left(image):  # not restored or swapped by another job meanwhile
+                image.backup.rename(image.live)
+                logger.warning("%s: restored from %s", image.live, image.backup)
 
 
 def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
@@ -66,9 +66,19 @@ def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
     Raises
     ------
     PlatefuseError
-        If there is no complete staged image, or the two are on different filesystems. The live
-        image is unchanged.
+        If there is no complete staged image, or the two are on different filesystems; if another
+        process works on the image. The live image is unchanged.
     """
+    done = done_record(image.live, request)
+    if done is not None and not image.staged.exists():  # nothing to do, also on a protected disk
+        return ImageReceipt(
+            well=image.well.name, image=image.name, action="swapped before", record=done
+        )
+    with image_lock(image):
+        return _swap_image(image, request)
+
+
+def _swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
     done = done_record(image.live, request)
     action = "swapped before"
     if done is None:
@@ -83,7 +93,7 @@ def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
                 "registered. If it is the original, restored as a copy, remove the backup; if not, "
                 "move one of the two away. Then start again: neither is lost."
             )
-        with shared_folder(staging_root(image.well.plate)):
+        with well_lock(image.well):
             _exchange(image)
         logger.info("%s: swapped; the original is %s", image.live, image.backup)
     if image.staged.exists():
@@ -100,8 +110,9 @@ def discard_backup(image: WellImage, request: RegistrationRequest) -> None:
     PlatefuseError
         If the image is not registered, or is not as its record has it. The backup is kept.
     """
-    check_registered(image, request)
-    _remove_backup(image)
+    with image_lock(image):
+        check_registered(image, request)
+        _remove_backup(image)
 
 
 def discard_backups(
@@ -130,9 +141,10 @@ def discard_backups(
     """
     for image in well.images:
         check_registered(image, request)
-    if not keep_originals:
-        for image in well.images:
-            _remove_backup(image)
+    if not keep_originals and well.staging.is_dir():
+        with image_locks(well.images):
+            for image in well.images:
+                _remove_backup(image)
     kept = tuple(str(image.backup) for image in well.images if image.backup.exists())
     tidy_shared_folder(staging_root(well.plate))
     names = tuple(image.name for image in well.images)
@@ -162,8 +174,6 @@ def check_registered(image: WellImage, request: RegistrationRequest) -> None:
 def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
     """Move a staged image next to the original, and list it in the well's metadata.
 
-    One caller at a time for each well: the metadata of the well is read and written.
-
     Returns
     -------
     Path
@@ -172,8 +182,14 @@ def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
     Raises
     ------
     PlatefuseError
-        If there is no complete staged image, or something else has the new name.
+        If there is no complete staged image, or something else has the new name; if another
+        process works on the image.
     """
+    with image_lock(image):
+        return _publish_image(image, request)
+
+
+def _publish_image(image: WellImage, request: RegistrationRequest) -> Path:
     target, well = request.destination(image), image.well
     if done_record(target, request) is None:
         if target.exists():
@@ -186,7 +202,8 @@ def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
         flush_folder(image.staged)  # the name of its record; all else was flushed before
         image.staged.rename(target)
         flush_folder(well.path)
-    _list_in_well(image, target.name)
+    with well_lock(well):
+        _list_in_well(image, target.name)
     remove_tree(image.staged)
     image.staged_from.unlink(missing_ok=True)
     return target
@@ -197,14 +214,6 @@ def publish_registered(well: Well, request: RegistrationRequest) -> WellReceipt:
     paths = [publish_image(image, request) for image in well.images]
     tidy_shared_folder(staging_root(well.plate))
     return WellReceipt(well=well.name, images=tuple(path.name for path in paths))
-
-
-@contextmanager
-def well_lock(well: Well) -> Iterator[None]:
-    """Hold the well's lock: a ``flock`` on a file in the plate's staging folder."""
-    root = staging_root(well.plate)
-    with shared_folder(root), exclusive_lock(root / f".{well.row}_{well.column}.lock"):
-        yield
 
 
 def _remove_backup(image: WellImage) -> None:

@@ -17,7 +17,8 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import RegistrationRecord
-from platefuse.registration.swap import check_filesystem, restore_backup, well_lock
+from platefuse.registration.locks import image_locks, well_lock
+from platefuse.registration.swap import check_filesystem, restore_backup
 from platefuse.storage.files import exchange, remove_tree
 from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
@@ -47,7 +48,7 @@ def undo_well(well: Well) -> list[str]:
     PlatefuseError
         If an image or a record cannot be read. The well is unchanged.
     """
-    with well_lock(well):
+    with image_locks(well.images), well_lock(well):
         images = [image for image in well.images if check_undo(image)]
         for image in images:  # all before the first is removed: so a run can go either way
             _exchange_back(image)
