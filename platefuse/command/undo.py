@@ -92,6 +92,13 @@ def _chosen(
 
 def _undo(plate: Plate, wells: Sequence[Well], results: Path | None) -> None:
     """Undo wells, each after all were checked, so that what cannot be undone stops it before."""
+    from platefuse.workflow.run_lock import plate_lock
+
+    with plate_lock(plate.path):
+        _undo_locked(plate, wells, results)
+
+
+def _undo_locked(plate: Plate, wells: Sequence[Well], results: Path | None) -> None:
     from platefuse.registration.undo import undo_well
     from platefuse.storage.files import remove_tree
 

@@ -21,7 +21,7 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
 from platefuse.fusion.stack import frames_for, labels_of
 from platefuse.ngff.create import write_group
-from platefuse.ngff.paths import staging_folder
+from platefuse.ngff.paths import check_own_folders, staging_folder
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import (
     FusedImage,
@@ -275,6 +275,7 @@ class _Job:
     def read(cls, well: Well, fused: Path, reader: LayerReader) -> _Job:
         layers = reader.read(well)
         target = fused / well.row / well.column
+        check_own_folders(fused, fused / well.row, target)
         check_fused_well(target)
         return cls(layers, reader.options, target, staging_folder(fused, well.row, well.column))
 

@@ -27,8 +27,7 @@ def image_lock(image: WellImage) -> Iterator[None]:
         If another process or thread holds it; nothing is changed.
     """
     root = staging_root(image.well.plate)
-    row, column, name = Path(os.path.realpath(image.live)).parts[-3:]  # one name for one image
-    file = root / f".{row},{column},{name}.image.lock"
+    file = root / f".{_name(image.well)},{image.name}.image.lock"
     with shared_folder(root), claim(file, str(image.live)):
         yield
 
@@ -46,6 +45,10 @@ def image_locks(images: Sequence[WellImage]) -> Iterator[None]:
 def well_lock(well: Well) -> Iterator[None]:
     """Wait for the lock of a well, and hold it: while its images or metadata are exchanged."""
     root = staging_root(well.plate)
-    row, column = Path(os.path.realpath(well.path)).parts[-2:]
-    with shared_folder(root), exclusive_lock(root / f".{row},{column}.well.lock"):
+    with shared_folder(root), exclusive_lock(root / f".{_name(well)}.well.lock"):
         yield
+
+
+def _name(well: Well) -> str:
+    """One name for a well, also where another name of it is a link in the plate."""
+    return ",".join(Path(os.path.realpath(well.path)).parts[-2:])

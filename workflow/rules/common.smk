@@ -17,6 +17,7 @@ from platefuse.workflow.planning import dry_run_notes, wells_of_job, wells_of_ru
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.receipts import NAME, Receipts
 from platefuse.workflow.resources import JobResources
+from platefuse.workflow.run_lock import RunLock
 from platefuse.workflow.well_steps import jobs_of, last_steps_of, steps_of
 
 
@@ -75,6 +76,7 @@ WELL_THREADS = RESOURCES.well_threads
 # would tell it, too, but it is not known before the rules are read, nor in a dry run.
 ON_NODES = workflow.resource_settings.default_resources is not None
 JOBS = jobs_of(CONFIG, len(WELLS), RESOURCES.image_bytes, on_nodes=ON_NODES)
+RUN_LOCK = RunLock(CONFIG, PLATES)
 RECEIPTS = Receipts(CONFIG, WELLS, JOBS)
 WELL_STEPS = steps_of(CONFIG)
 LAST_STEPS = last_steps_of(CONFIG)
@@ -120,6 +122,7 @@ onstart:
     from platefuse.workflow.planning import check_run
 
     try:
+        RUN_LOCK.hold()
         for warning in check_run(CONFIG, PLATES, WELLS):
             logger.warning(f"Warning: {warning}")
     except PlatefuseError as error:
@@ -134,3 +137,8 @@ onsuccess:
         logger.warning(f"Warning: {warning}")
     for line in where_results_are(CONFIG):
         logger.info(line)
+    RUN_LOCK.release()
+
+
+onerror:
+    RUN_LOCK.release()
