@@ -29,8 +29,9 @@ from platefuse.records import (
     FusionReceipt,
     PlateReceipt,
 )
-from platefuse.storage.files import put_in_place, remove_tree
+from platefuse.storage.files import make_folder, put_in_place, remove_tree
 from platefuse.storage.flush import Writes, watched_writes
+from platefuse.storage.made import own_folder
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
 
 logger = logging.getLogger(__name__)
@@ -93,6 +94,9 @@ def fuse_well(
 def _fuse_well(job: _Job, scatter: int, threads: int, begun: float) -> FusionReceipt:
     job.check_measured()
     sources = job.sources(threads)  # before the parts are checked: see `docs/design`
+    make_folder(job.staged.parent)
+    if scatter == 1:  # parts have fixed names: the jobs that make them and gather them differ
+        job = replace(job, staged=own_folder(job.staged))
     with watched_writes(job.staged.parents[1]) as writes:
         for number in range(scatter) if scatter > 1 else ():
             job.fuse_part(Scatter(job.staged, scatter, number), writes, threads)

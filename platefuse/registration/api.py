@@ -29,7 +29,8 @@ from platefuse.registration.swap import (
     swap_image,
 )
 from platefuse.registration.tables import copy_tables
-from platefuse.storage.files import remove_tree, system_errors
+from platefuse.storage.files import make_folder, system_errors
+from platefuse.storage.made import made_alone, move_new, output_lock
 from platefuse.storage.progress import shown
 from platefuse.storage.threads import run_tasks, usable_cores
 from platefuse.tables.boxes import boxes_in
@@ -70,11 +71,11 @@ def write_registered_zarr(
     Raises
     ------
     PlatefuseError
-        If the image or the tables cannot be used. No new image is left.
+        If the image or the tables cannot be used, or another process writes the new image. No new
+        image is left.
     """
-    source, target = Multiscale.read(Path(zarr_url)), Path(new_zarr_url)
-    if target.exists():
-        raise ImageError(f"{target} exists already; give the path of a new image or remove it.")
+    source, target = Multiscale.read(Path(zarr_url)), Path(os.path.realpath(new_zarr_url))
+    _check_new(target)
     where = f"{zarr_url}: ROI_table"
     tables = [Table.of_anndata(t, where) for t in (ROI_table, ROI_table_ref)]
     axes = "".join(axis for axis in source.spatial if axis not in source.flat_axes)
@@ -82,15 +83,20 @@ def write_registered_zarr(
     placements = place_all(pairs, source, where=where)
     remedy = "Check the path, free space and permissions."
     with system_errors(ImageError, f"{target}: the file system refused", remedy):
-        try:
-            new = derive_pyramid(source, target, num_levels, coarsening_xy)
-            forget_record(target)
+        make_folder(target.parent)
+        with output_lock(target), made_alone(target.with_name(f".{target.name}.partial")) as made:
+            _check_new(target)
+            new = derive_pyramid(source, made, num_levels, coarsening_xy)
+            forget_record(made)
             with shown(f"registering {source.path.name}"):
                 tasks = shift_tasks(source, new, placements, aggregate(aggregation_function), 0)
                 run_tasks(tasks, threads=usable_cores())
-        except BaseException:  # the user's function may raise anything, also an interrupt
-            remove_tree(target)
-            raise
+            move_new(made, target)
+
+
+def _check_new(target: Path) -> None:
+    if os.path.lexists(target):
+        raise ImageError(f"{target} exists already; give the path of a new image or remove it.")
 
 
 def apply_registration_to_image(

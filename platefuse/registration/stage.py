@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 from platefuse.engine.compose import Paint
 from platefuse.engine.downsample import Downsample, mean, nearest
@@ -36,6 +37,7 @@ from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import copy_tree, make_folder, remove_tree
 from platefuse.storage.flush import watched_writes
 from platefuse.storage.locks import shared_folder
+from platefuse.storage.made import move_new, own_folder
 from platefuse.storage.threads import Task, run_tasks
 
 logger = logging.getLogger(__name__)
@@ -116,11 +118,14 @@ def _register_image(
         make_folder(image.staged.parent)
         if request.overwrite_input:
             check_can_move(image.live, image.staged)
-        pixels = stage_image(plan, ORDERS[request.interpolation], threads)
-        writes.flush(image.staged)  # on the disk before the record vouches for it
+        staged = own_folder(image.staged)
+        pixels = stage_image(plan, ORDERS[request.interpolation], threads, staged)
+        writes.flush(staged)  # on the disk before the record vouches for it
         source.write(image)
-        record = replace(plan.record, pixel_files=pixel_files(image.staged))
-        record.write(image.staged)
+        record = replace(plan.record, pixel_files=pixel_files(staged))
+        record.write(staged)
+        if staged != image.staged:
+            move_new(staged, image.staged)
     logger.info(
         "%s: staged %d ROIs onto image %s",
         image.live,
@@ -136,8 +141,8 @@ def _made_from(record: RegistrationRecord) -> tuple[object, ...]:
     return record.request, record.digests, record.illumination
 
 
-def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
-    """Write a registered image with its labels to its staging folder, which must not exist.
+def stage_image(plan: RegistrationPlan, order: int, threads: int, staged: Path) -> int:
+    """Write a registered image with its labels to a folder, which must not exist.
 
     Parameters
     ----------
@@ -147,13 +152,15 @@ def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
         Order of the interpolation of intensities.
     threads : int
         Number of threads.
+    staged : Path
+        The folder.
 
     Returns
     -------
     int
         Number of pixels of level 0, of the image and its labels.
     """
-    image, staged = plan.image, plan.target.staged
+    image = plan.image
     copy_metadata(image, staged)
     write_true_scales(image, staged)
     forget_record(staged)

@@ -44,7 +44,8 @@ _LOCAL_OPTIONS = {
 
 They are described in nfs(5), mount.lustre(8) and mount.cifs(8).
 """
-_warned: set[int] = set()
+_reach: dict[int, bool] = {}
+"""Whether locks are known to every process that could write, for each device that had one."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,11 @@ def can_write(file: int) -> bool:
     return fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
 
 
+def locks_reach_all(folder: Path) -> bool:
+    """Whether a lock that was taken in a folder keeps every other process away."""
+    return _reach.get(folder.stat().st_dev, True)
+
+
 def warn_of_no_locks(path: Path, folder: int, error: OSError) -> None:
     """Warn, once for each file system, that it has no locks."""
     _warn_once(folder, f"{path.parent}: this file system has no locks ({error.strerror})")
@@ -173,20 +179,20 @@ def warn_of_no_locks(path: Path, folder: int, error: OSError) -> None:
 def warn_of_local_locks(path: Path, folder: int) -> None:
     """Warn, once for each file system, if its locks are known on this host only."""
     number = os.fstat(folder).st_dev
-    if number in _warned:
+    if number in _reach:
         return
     option = _local_option(number)
     if option is None:
-        _warned.add(number)  # looked at once
+        _reach[number] = True
     else:
-        _warn_once(folder, f"{path.parent}: the locks of this file system ({option}) are known on "
-                   "this host only")  # fmt: skip
+        words = f"the locks of this file system ({option}) are known on this host only"
+        _warn_once(folder, f"{path.parent}: {words}")
 
 
 def _warn_once(folder: int, what: str) -> None:
     number = os.fstat(folder).st_dev
-    if number not in _warned:
-        _warned.add(number)
+    if _reach.get(number, True):
+        _reach[number] = False
         logger.warning(
             "%s, so platefuse cannot see every other process that works on the same plate. Make "
             "sure that no second run uses it.",

@@ -184,7 +184,7 @@ def test_locks_that_do_not_reach_other_hosts_are_warned_of_once(
     line = f"40 35 {device} / /data rw - {kind} server:/x {options}"
     (tmp_path / "mounts").write_text(MOUNTS.format(device="0:0", other="0:1", line=line))
     monkeypatch.setattr(lock_files, "_MOUNTS", tmp_path / "mounts")
-    monkeypatch.setattr(lock_files, "_warned", set())
+    monkeypatch.setattr(lock_files, "_reach", {})
     for _ in range(2):
         with claim(tmp_path / ".0.lock", "image 0"):
             pass

@@ -118,7 +118,7 @@ def test_without_locks_the_folder_is_used_and_nothing_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(fcntl, "flock", refuse(errno.ENOLCK))
-    monkeypatch.setattr(lock_files, "_warned", set())
+    monkeypatch.setattr(lock_files, "_reach", {})
     with shared_folder(tmp_path / "shared"):
         make_folder(tmp_path / "shared" / "B" / "03")
     assert (tmp_path / "shared" / "B" / "03").is_dir()
