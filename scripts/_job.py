@@ -20,7 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, unused here: they
 from platefuse.errors import PlatefuseError
 from platefuse.measuring.options import MeasureOptions, PairOptions
 from platefuse.ngff.layout import InputOptions
-from platefuse.ngff.paths import fused_plate_path
+from platefuse.ngff.paths import fused_plate_path, real_plate
 from platefuse.ngff.plate import Plate, Well, WellImage
 from platefuse.records import Receipt
 from platefuse.registration.request import RegistrationRequest
@@ -110,7 +110,7 @@ class Job:
     @property
     def fused(self) -> Path:
         """Folder of the fused plate."""
-        return fused_plate_path(self.given["plate"], self.given["output"])
+        return fused_plate_path(real_plate(Path(self.given["plate"])), self.given["output"])
 
     @property
     def options(self) -> FusionOptions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from itertools import chain
+from contextlib import ExitStack
 from pathlib import Path
 
 from platefuse.command.wells import add_wells, chosen_wells
@@ -37,17 +37,24 @@ def run(args: argparse.Namespace) -> None:
         If something cannot be read, or a registered image whose original would go is not complete.
     """
     from platefuse.ngff.paths import fused_plate_path
-    from platefuse.ngff.plate import Plate
+    from platefuse.ngff.plate import Plate, WellName
     from platefuse.workflow.cleaning import clean_fused, clean_wells
+    from platefuse.workflow.run_lock import plate_lock
 
     plate = Plate.open(args.plate)
     wells = chosen_wells({"": plate}, args.wells)[""]
     fused = fused_plate_path(plate.path, None if args.fused is None else str(args.fused))
+    with ExitStack() as locks:
+        for folder in () if args.dry_run else (plate.path, fused):
+            locks.enter_context(plate_lock(folder))
+        left = [
+            *clean_wells(plate, wells, originals=args.originals, dry=args.dry_run),
+            *clean_fused(
+                fused, [WellName(well.row, well.column) for well in wells], dry=args.dry_run
+            ),
+        ]
     removed = stays = 0
-    for found in chain(
-        clean_wells(plate, wells, originals=args.originals, dry=args.dry_run),
-        clean_fused(fused, wells, dry=args.dry_run),
-    ):
+    for found in left:
         if found.kind == "stays":
             stays += 1
             print(f"left as it is: {found.path}: {found.why}")

@@ -50,6 +50,13 @@ def run(args: argparse.Namespace) -> None:
 
 def _restore(plate: Plate, wells: Sequence[Well], results: Path | None) -> None:
     """Restore wells, each after all were checked, so that what cannot be restored stops it."""
+    from platefuse.workflow.run_lock import plate_lock
+
+    with plate_lock(plate.path):
+        _restore_locked(plate, wells, results)
+
+
+def _restore_locked(plate: Plate, wells: Sequence[Well], results: Path | None) -> None:
     from platefuse.registration.restore import restore_well
     from platefuse.workflow.restored import remove_receipts
 

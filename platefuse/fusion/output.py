@@ -14,8 +14,9 @@ from platefuse.fusion.mosaic import ImageMetadata, Mosaic, StoredPyramid
 from platefuse.ngff.image import listed_levels, others
 from platefuse.ngff.metadata import METADATA_FILES, ArrayMetadata
 from platefuse.storage.arrays import StoredArray
-from platefuse.storage.files import make_folder, put_in_place, remove_tree, system_errors
+from platefuse.storage.files import make_folder, put_in_place, system_errors
 from platefuse.storage.flush import watched_writes
+from platefuse.storage.made import made_alone, output_lock
 from platefuse.storage.threads import usable_cores
 from platefuse.storage.typed_json import JsonObject
 
@@ -51,22 +52,19 @@ def write_output(
     Raises
     ------
     PlatefuseError
-        If there can be no such array, or the output exists and must not be overwritten.
+        If there can be no such array, or the output exists and must not be overwritten; if another
+        process writes it.
     """
     what = f"fuse: output_zarr_url {str(arguments.output_zarr_url)!r} cannot be written"
     with system_errors(ImageError, what, "Check path, free space and permissions."):
         target = _target(arguments)
-        staged = target.with_name(f".{target.name}.partial")
-        remove_tree(staged)
         metadata = ImageMetadata(target.name, {"omero": omero}, has_origin=True)
         make_folder(target.parent)
-        try:
+        with output_lock(target), made_alone(target.with_name(f".{target.name}.partial")) as staged:
+            _check_replaceable(target, arguments)
             with watched_writes(target.parent) as writes:
                 written = _write(mosaic, staged, storage, metadata, arguments)
                 put_in_place(staged, target, writes, durable=False)  # the views still exist
-        except BaseException:  # also an interrupt leaves nothing half written
-            remove_tree(staged)
-            raise
         paths = [target / level.path.relative_to(staged) for level in written.levels]
         return list(zip(_frames(mosaic.frame, written), map(_open_dask, paths), strict=True))
 
@@ -104,7 +102,7 @@ def _target(arguments: FusionArguments) -> Path:
     Raises
     ------
     PlatefuseError
-        If it cannot be one, or exists and must not be replaced.
+        If it cannot be one.
     """
     url = arguments.output_zarr_url
     if str(url).startswith("~"):
@@ -121,6 +119,17 @@ def _target(arguments: FusionArguments) -> Path:
         raise ConfigError(
             f"fuse: output_zarr_url {url!r} is a link that leads to itself."
         ) from error
+    return target
+
+
+def _check_replaceable(target: Path, arguments: FusionArguments) -> None:
+    """Check that what is in the place of the output, if anything, may be replaced.
+
+    Raises
+    ------
+    ImageError
+        If not.
+    """
     if target.exists():
         if not (arguments.zarr_options or {}).get("overwrite", True):
             raise ImageError(
@@ -132,7 +141,6 @@ def _target(arguments: FusionArguments) -> Path:
                 f"{target} exists already and holds {foreign}, which is not part of a fused image "
                 "and would be lost. Remove it or choose another output_zarr_url."
             )
-    return target
 
 
 def _foreign(folder: Path) -> list[str]:

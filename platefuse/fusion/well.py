@@ -16,11 +16,12 @@ from platefuse.fusion.fingerprint import SourceFiles, identity, same_sources
 from platefuse.fusion.image import ImageWriter
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import FieldImage, Layer
+from platefuse.fusion.locks import fused_plate_lock, fused_well_lock
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
 from platefuse.fusion.stack import frames_for, labels_of
 from platefuse.ngff.create import write_group
-from platefuse.ngff.paths import staging_folder, staging_root
+from platefuse.ngff.paths import check_own_folders, staging_folder
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import (
     FusedImage,
@@ -29,9 +30,9 @@ from platefuse.records import (
     FusionReceipt,
     PlateReceipt,
 )
-from platefuse.storage.files import put_in_place, remove_tree, replaced
+from platefuse.storage.files import make_folder, put_in_place, remove_tree, replaced
 from platefuse.storage.flush import Writes, watched_writes
-from platefuse.storage.locks import shared_folder, tidy_shared_folder
+from platefuse.storage.made import own_folder
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
 
 logger = logging.getLogger(__name__)
@@ -75,18 +76,29 @@ def fuse_well(
     Raises
     ------
     PlatefuseError
-        If the images or their tables cannot be used. The fused plate is not changed.
+        If the images or their tables cannot be used, or another process fuses the well. The fused
+        plate is not changed.
     """
     begun = time.perf_counter()
     job = _Job.read(well, fused, reader)
     done = job.done_before(threads)
-    if done is not None:
-        job.remove_staged()
-        tidy_shared_folder(staging_root(fused))
-        return done
+    if done is not None and not job.staged.parents[1].is_dir():
+        return done  # nothing to do, also on a protected disk
+    with fused_well_lock(job.target):
+        done = done or job.done_before(threads)
+        if done is not None:
+            job.remove_staged()
+            return done
+        return _fuse_well(job, scatter, threads, begun)
+
+
+def _fuse_well(job: _Job, scatter: int, threads: int, begun: float) -> FusionReceipt:
     job.check_measured()
     sources = job.sources(threads)  # before the parts are checked: see `docs/design`
-    with shared_folder(staging_root(fused)), watched_writes(staging_root(fused)) as writes:
+    make_folder(job.staged.parent)
+    if scatter == 1:  # parts have fixed names: the jobs that make them and gather them differ
+        job = replace(job, staged=own_folder(job.staged))
+    with watched_writes(job.staged.parents[1]) as writes:
         for number in range(scatter) if scatter > 1 else ():
             job.fuse_part(Scatter(job.staged, scatter, number), writes, threads)
         images = job.fuse(Scatter(job.staged, scatter), sources, threads)
@@ -123,7 +135,8 @@ def fuse_well_part(
     Raises
     ------
     PlatefuseError
-        If the images or their tables cannot be used.
+        If the images or their tables cannot be used, or another process fuses the part, or the
+        well.
     """
     begun = time.perf_counter()
     job = _Job.read(well, fused, reader)
@@ -131,7 +144,8 @@ def fuse_well_part(
     if job.done_before(threads) is not None:
         return before
     job.check_measured()
-    with shared_folder(staging_root(fused)), watched_writes(staging_root(fused)) as writes:
+    root = job.staged.parents[1]
+    with fused_well_lock(job.target, number), watched_writes(root) as writes:
         if not job.fuse_part(Scatter(job.staged, of, number), writes, threads):
             return before
     seconds = round(time.perf_counter() - begun, 3)
@@ -187,6 +201,17 @@ def finish_fused_plate(
     ViewError
         If a well has not been fused.
     """
+    with fused_plate_lock(fused):
+        return _finish_fused_plate(plate, fused, options, wells, made)
+
+
+def _finish_fused_plate(
+    plate: Plate,
+    fused: Path,
+    options: FusionOptions,
+    wells: Sequence[str] | None,
+    made: FusedPlateRecord | None,
+) -> PlateReceipt:
     fused_wells = {w for w in plate.wells if FusedWellRecord.read(fused / w.row / w.column)}
     asked = {well.name for well in plate.wells} if wells is None else set(wells)
     done = [well for well in plate.wells if well in fused_wells or well.name in asked]
@@ -281,6 +306,7 @@ class _Job:
     def read(cls, well: Well, fused: Path, reader: LayerReader) -> _Job:
         layers = reader.read(well)
         target = fused / well.row / well.column
+        check_own_folders(fused, fused / well.row, target)
         check_fused_well(target)
         return cls(layers, reader.options, target, staging_folder(fused, well.row, well.column))
 

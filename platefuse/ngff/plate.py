@@ -144,6 +144,7 @@ class Well:
             If the metadata is missing, broken, or names an image unsafely or twice; if the staging
             folder cannot be used.
         """
+        plate = real_plate(plate)
         path = inside(plate / row / column, plate)
         found = _section(path, "well").get("images")
         if not isinstance(found, list):

@@ -17,8 +17,9 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import RegistrationRecord
+from platefuse.registration.locks import image_locks, well_lock
 from platefuse.registration.originals import mark_original, note_restored
-from platefuse.registration.swap import check_filesystem, restore_backup, well_lock
+from platefuse.registration.swap import check_filesystem, restore_backup
 from platefuse.storage.files import exchange, remove_tree
 from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
@@ -49,7 +50,7 @@ def restore_well(well: Well) -> list[str]:
     PlatefuseError
         If an image or a record cannot be read. The well is unchanged.
     """
-    with well_lock(well):
+    with image_locks(well.images), well_lock(well):
         images = [image for image in well.images if check_restore(image)]
         for image in images:  # before anything is done: the record goes with its image
             note_restored(image, _record(image.live) or _record(image.staged))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 from platefuse.engine.compose import Paint
 from platefuse.engine.downsample import Downsample, mean, nearest
@@ -26,6 +27,7 @@ from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import WellImage
 from platefuse.ngff.scales import write_true_scales
 from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
+from platefuse.registration.locks import image_lock
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import ORDERS, RegistrationRequest, done_record
 from platefuse.registration.rois import Placement
@@ -35,6 +37,7 @@ from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import copy_tree, make_folder, remove_tree
 from platefuse.storage.flush import watched_writes
 from platefuse.storage.locks import shared_folder
+from platefuse.storage.made import move_new, own_folder
 from platefuse.storage.threads import Task, run_tasks
 
 logger = logging.getLogger(__name__)
@@ -73,8 +76,26 @@ def register_image(
     Raises
     ------
     PlatefuseError
-        If the input cannot be used. The plate has not been changed.
+        If the input cannot be used, or another process works on the image. The plate has not been
+        changed.
     """
+    done = done_record(request.destination(image), request)
+    if done is not None:  # nothing to do, also on a protected disk
+        check_registered(request.destination(image), done, illumination)
+        return ImageReceipt(
+            well=image.well.name, image=image.name, action="registered before", record=done
+        )
+    with image_lock(image):
+        return _register_image(image, request, illumination, threads, planning)
+
+
+def _register_image(
+    image: WellImage,
+    request: RegistrationRequest,
+    illumination: Illumination | None,
+    threads: int,
+    planning: AbstractContextManager[None] | None,
+) -> ImageReceipt:
     begun = time.perf_counter()
     receipt = ImageReceipt(well=image.well.name, image=image.name, action="registered before")
     with planning or nullcontext():
@@ -97,11 +118,14 @@ def register_image(
         make_folder(image.staged.parent)
         if request.overwrite_input:
             check_can_move(image.live, image.staged)
-        pixels = stage_image(plan, ORDERS[request.interpolation], threads)
-        writes.flush(image.staged)  # on the disk before the record vouches for it
+        staged = own_folder(image.staged)
+        pixels = stage_image(plan, ORDERS[request.interpolation], threads, staged)
+        writes.flush(staged)  # on the disk before the record vouches for it
         source.write(image)
-        record = replace(plan.record, pixel_files=pixel_files(image.staged))
-        record.write(image.staged)
+        record = replace(plan.record, pixel_files=pixel_files(staged))
+        record.write(staged)
+        if staged != image.staged:
+            move_new(staged, image.staged)
     logger.info(
         "%s: staged %d ROIs onto image %s",
         image.live,
@@ -117,8 +141,8 @@ def _made_from(record: RegistrationRecord) -> tuple[object, ...]:
     return record.request, record.digests, record.illumination
 
 
-def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
-    """Write a registered image with its labels to its staging folder, which must not exist.
+def stage_image(plan: RegistrationPlan, order: int, threads: int, staged: Path) -> int:
+    """Write a registered image with its labels to a folder, which must not exist.
 
     Parameters
     ----------
@@ -128,13 +152,15 @@ def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
         Order of the interpolation of intensities.
     threads : int
         Number of threads.
+    staged : Path
+        The folder.
 
     Returns
     -------
     int
         Number of pixels of level 0, of the image and its labels.
     """
-    image, staged = plan.image, plan.target.staged
+    image = plan.image
     copy_metadata(image, staged)
     write_true_scales(image, staged)
     forget_record(staged)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError, RecordError, SwapError
@@ -20,13 +19,14 @@ from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import ImageReceipt, RegistrationRecord, WellReceipt
+from platefuse.registration.locks import image_lock, image_locks, well_lock
 from platefuse.registration.originals import forget_restored, kept_file, mark_original
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.staged import check_staged
 from platefuse.storage.files import exchange, make_folder, remove_tree
 from platefuse.storage.filesystems import LAYERED, filesystem_type, same_filesystem
 from platefuse.storage.flush import flush_folder
-from platefuse.storage.locks import exclusive_lock, shared_folder, tidy_shared_folder
+from platefuse.storage.locks import tidy_shared_folder
 from platefuse.storage.typed_json import list_of, object_of
 from platefuse.tables.table import table_path
 
@@ -44,12 +44,13 @@ def only_backup_left(image: WellImage) -> bool:
 def restore_backup(image: WellImage) -> None:
     """Rename the backup of an image to the live image if that does not exist.
 
-    Not to be called while another job swaps the image.
+    Waits while another process swaps the image.
     """
     if only_backup_left(image):
-        with suppress(FileNotFoundError):  # another job of the well has just restored it
-            image.backup.rename(image.live)
-            logger.warning("%s: restored from %s", image.live, image.backup)
+        with well_lock(image.well):
+            if only_backup_left(image):  # not restored or swapped by another job meanwhile
+                image.backup.rename(image.live)
+                logger.warning("%s: restored from %s", image.live, image.backup)
 
 
 def swap_image(
@@ -74,9 +75,21 @@ def swap_image(
     Raises
     ------
     PlatefuseError
-        If there is no complete staged image, or the two are on different filesystems. The live
-        image is unchanged.
+        If there is no complete staged image, or the two are on different filesystems; if another
+        process works on the image. The live image is unchanged.
     """
+    done = done_record(image.live, request)
+    if done is not None and not image.staged.exists():  # nothing to do, also on a protected disk
+        return ImageReceipt(
+            well=image.well.name, image=image.name, action="swapped before", record=done
+        )
+    with image_lock(image):
+        return _swap_image(image, request, keep_original=keep_original)
+
+
+def _swap_image(
+    image: WellImage, request: RegistrationRequest, *, keep_original: bool
+) -> ImageReceipt:
     done = done_record(image.live, request)
     action = "swapped before"
     if done is None:
@@ -91,7 +104,7 @@ def swap_image(
                 "registered. If it is the original, restored as a copy, remove the backup; if not, "
                 "move one of the two away. Then start again: neither is lost."
             )
-        with shared_folder(staging_root(image.well.plate)):
+        with well_lock(image.well):
             if not image.backup.exists():  # if it does, this was decided when it was made
                 mark_original(image, keep=keep_original)
             _exchange(image)
@@ -120,8 +133,9 @@ def discard_backup(
     PlatefuseError
         If the image is not registered, or is not as its record has it. The backup is kept.
     """
-    _check(image, request, None if kept_file(image).exists() else verify)
-    _remove_or_keep(image, request)
+    with image_lock(image):
+        _check(image, request, None if kept_file(image).exists() else verify)
+        _remove_or_keep(image, request)
 
 
 def discard_backups(
@@ -158,11 +172,13 @@ def discard_backups(
     for image in well.images:
         keeps = keep_originals or kept_file(image).exists()
         _check(image, request, None if keeps else verify)
-    if keep_originals:
-        for image in well.images:
-            if image.backup.exists():
-                mark_original(image, keep=True)
-    removed = [path for image in well.images for path in _remove_or_keep(image, request)]
+    removed: list[str] = []
+    if well.staging.is_dir():
+        with image_locks(well.images):
+            for image in well.images:
+                if keep_originals and image.backup.exists():
+                    mark_original(image, keep=True)
+                removed += _remove_or_keep(image, request)
     kept = [str(image.backup) for image in well.images if image.backup.exists()]
     tidy_shared_folder(staging_root(well.plate))
     logger.info("%s: %d originals were removed, %d are kept", well.name, len(removed), len(kept))
@@ -208,8 +224,6 @@ def check_registered(image: WellImage, request: RegistrationRequest) -> Registra
 def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
     """Move a staged image next to the original, and list it in the well's metadata.
 
-    One caller at a time for each well: the metadata of the well is read and written.
-
     Returns
     -------
     Path
@@ -218,8 +232,14 @@ def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
     Raises
     ------
     PlatefuseError
-        If there is no complete staged image, or something else has the new name.
+        If there is no complete staged image, or something else has the new name; if another
+        process works on the image.
     """
+    with image_lock(image):
+        return _publish_image(image, request)
+
+
+def _publish_image(image: WellImage, request: RegistrationRequest) -> Path:
     target, well = request.destination(image), image.well
     if done_record(target, request) is None:
         if target.exists():
@@ -232,7 +252,8 @@ def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
         flush_folder(image.staged)  # the name of its record; all else was flushed before
         image.staged.rename(target)
         flush_folder(well.path)
-    _list_in_well(image, target.name)
+    with well_lock(well):
+        _list_in_well(image, target.name)
     remove_tree(image.staged)
     image.staged_from.unlink(missing_ok=True)
     return target
@@ -243,14 +264,6 @@ def publish_registered(well: Well, request: RegistrationRequest) -> WellReceipt:
     paths = [publish_image(image, request) for image in well.images]
     tidy_shared_folder(staging_root(well.plate))
     return WellReceipt(well=well.name, images=tuple(path.name for path in paths))
-
-
-@contextmanager
-def well_lock(well: Well) -> Iterator[None]:
-    """Hold the well's lock: a ``flock`` on a file in the plate's staging folder."""
-    root = staging_root(well.plate)
-    with shared_folder(root), exclusive_lock(root / f".{well.row}_{well.column}.lock"):
-        yield
 
 
 def _check(image: WellImage, request: RegistrationRequest, verify: Check | None) -> None:

@@ -14,6 +14,7 @@ from platefuse.ngff.image import Multiscale, others
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.plate import WellImage
 from platefuse.records import ImageReceipt, RegisteredTable, RegistrationRecord, digest_tree
+from platefuse.registration.locks import image_lock
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.staged import STAGE_AGAIN, StagedFrom, is_current, staged_record
 from platefuse.storage.files import copy_tree, remove_tree
@@ -147,8 +148,16 @@ def copy_tables(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
     Raises
     ------
     PlatefuseError
-        If the image is neither staged nor registered, or a listed table is missing.
+        If the image is neither staged nor registered, or a listed table is missing; if another
+        process works on the image.
     """
+    if done_record(request.destination(image), request) is not None:
+        return _copy_tables(image, request)  # nothing to do, also on a protected disk
+    with image_lock(image):
+        return _copy_tables(image, request)
+
+
+def _copy_tables(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
     well, name = image.well.name, image.name
     done = done_record(request.destination(image), request)
     if done is not None:

@@ -20,7 +20,12 @@ from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import is_node
-from platefuse.ngff.paths import fused_plate_path, staging_root
+from platefuse.ngff.paths import (
+    check_own_folders,
+    fused_plate_path,
+    staging_folder,
+    staging_root,
+)
 from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration.plan import RegistrationPlan
@@ -248,8 +253,12 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
     Raises
     ------
     PlateError
-        If it holds something else, which would be replaced.
+        If it holds something else, which would be replaced; if it, or what is made beside it, is a
+        link.
     """
+    check_own_folders(fused)
+    for well in plate.wells:
+        staging_folder(fused, well.row, well.column)
     if not os.path.lexists(fused):
         return
     rows = {well.row for well in plate.wells}
@@ -259,6 +268,7 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
     elif not fused.is_dir() or _visible(fused) - rows:
         raise PlateError(f"{fused} is not a fused plate. {NOT_OURS}")
     for row, column in sorted(wells):
+        check_own_folders(fused / row, fused / row / column)
         check_fused_well(fused / row / column)
 
 

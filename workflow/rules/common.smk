@@ -24,6 +24,7 @@ from platefuse.workflow.provenance import remember_command
 from platefuse.workflow.receipts import NAME, Receipts
 from platefuse.workflow.restored import restored_notes
 from platefuse.workflow.resources import JobResources
+from platefuse.workflow.run_lock import RunLock
 from platefuse.workflow.well_steps import jobs_of, kinds_of
 
 
@@ -79,6 +80,7 @@ WELL_THREADS = RESOURCES.well_threads
 # would tell it, too, but it is not known before the rules are read, nor in a dry run.
 ON_NODES = workflow.resource_settings.default_resources is not None
 JOBS = jobs_of(CONFIG, len(WELLS), RESOURCES.image_bytes, on_nodes=ON_NODES)
+RUN_LOCK = RunLock(CONFIG, PLATES)
 RECEIPTS = Receipts(CONFIG, WELLS, JOBS)
 
 # Input functions
@@ -122,6 +124,7 @@ onstart:
     from platefuse.workflow.planning import check_run
 
     try:
+        RUN_LOCK.hold()
         for warning in check_run(CONFIG, PLATES, WELLS):
             logger.warning(f"Warning: {warning}")
     except PlatefuseError as error:
@@ -136,3 +139,8 @@ onsuccess:
         logger.warning(f"Warning: {warning}")
     for line in where_results_are(CONFIG):
         logger.info(line)
+    RUN_LOCK.release()
+
+
+onerror:
+    RUN_LOCK.release()

@@ -19,6 +19,7 @@ from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well
 from platefuse.records import RegistrationRecord, forget_record
 from platefuse.registration import swap
+from platefuse.registration.locks import well_lock
 from platefuse.registration.originals import mark_original
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.swap import (
@@ -28,7 +29,6 @@ from platefuse.registration.swap import (
     publish_image,
     publish_registered,
     swap_image,
-    well_lock,
 )
 from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
