@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
         If something cannot be read, or a registered image whose original would go is not complete.
     """
     from platefuse.ngff.paths import fused_plate_path
-    from platefuse.ngff.plate import Plate
+    from platefuse.ngff.plate import Plate, WellName
     from platefuse.workflow.cleaning import clean_fused, clean_wells
 
     plate = Plate.open(args.plate)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     removed = stays = 0
     for found in chain(
         clean_wells(plate, wells, originals=args.originals, dry=args.dry_run),
-        clean_fused(fused, wells, dry=args.dry_run),
+        clean_fused(fused, [WellName(well.row, well.column) for well in wells], dry=args.dry_run),
     ):
         if found.kind == "stays":
             stays += 1

@@ -15,6 +15,7 @@ from platefuse.ngff.plate import Plate, Well
 from platefuse.records import WellReceipt
 from platefuse.registration.api import apply_registration_to_image
 from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.restore import restore_well
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import (
     discard_backups,
@@ -23,7 +24,6 @@ from platefuse.registration.swap import (
     swap_image,
 )
 from platefuse.registration.tables import copy_tables
-from platefuse.registration.undo import undo_well
 from platefuse.testing import AcquisitionSpec, PlateSpec
 from platefuse.workflow.sources import FusionSources
 
@@ -106,7 +106,7 @@ def _publish_one(root: Path, image: str) -> None:
 
 
 def _undo(root: Path) -> None:
-    undo_well(_well(root))
+    restore_well(_well(root))
 
 
 def _call(root: Path, image: str) -> None:
