@@ -44,14 +44,13 @@ def run(args: argparse.Namespace) -> None:
     plate = Plate.open(args.plate)
     wells = chosen_wells({"": plate}, args.wells)[""]
     fused = fused_plate_path(plate.path, None if args.fused is None else str(args.fused))
+    names = [WellName(well.row, well.column) for well in wells]
     with ExitStack() as locks:
         for folder in () if args.dry_run else (plate.path, fused):
             locks.enter_context(plate_lock(folder))
         left = [
             *clean_wells(plate, wells, originals=args.originals, dry=args.dry_run),
-            *clean_fused(
-                fused, [WellName(well.row, well.column) for well in wells], dry=args.dry_run
-            ),
+            *clean_fused(fused, names, dry=args.dry_run),
         ]
     removed = stays = 0
     for found in left:

@@ -10,7 +10,7 @@ from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import entries, staging_folder, staging_root
 from platefuse.ngff.plate import Plate, Well, WellName
 from platefuse.records import RegistrationRecord
-from platefuse.registration.swap import well_lock
+from platefuse.registration.locks import well_lock
 from platefuse.registration.verify import verify_image
 from platefuse.storage.locks import shared_folder, tidy_shared_folder
 from platefuse.workflow.leftovers import Found, in_fused_staging, in_plate, in_staging

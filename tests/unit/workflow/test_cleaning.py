@@ -190,8 +190,8 @@ def test_temporary_files_go_from_the_plate_unless_somebody_writes_them(well: Wel
     for file in (*dead, *stay):
         file.write_text("half")
     writing = live / f"..zattrs.{RANDOM[::-1]}"
-    with writing.open("x") as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)
+    with writing.open("x") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
         found = clean(well)
     assert found[writing.relative_to(well.plate.parent).as_posix()] == "stays"
     assert not [file for file in dead if file.exists()]
