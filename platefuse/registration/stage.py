@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 from platefuse.engine.compose import Paint
 from platefuse.engine.downsample import Downsample, mean, nearest
@@ -26,12 +27,18 @@ from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import WellImage
 from platefuse.ngff.scales import write_true_scales
 from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
+from platefuse.registration.carry import (
+    carried_files,
+    check_carried,
+    check_table_files,
+    copy_carried,
+)
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import ORDERS, RegistrationRequest, done_record
 from platefuse.registration.rois import Placement
 from platefuse.registration.swap import restore_backup
 from platefuse.storage.arrays import StoredArray
-from platefuse.storage.files import copy_tree, remove_tree
+from platefuse.storage.files import remove_tree
 from platefuse.storage.locks import shared_folder
 from platefuse.storage.threads import Task, run_tasks
 
@@ -86,11 +93,12 @@ def register_image(
     old = RegistrationRecord.read(image.staged)
     if old is not None and _made_from(old) == _made_from(plan.record):
         return replace(receipt, action="staged before", record=old)
+    carried = _carried(plan)
     for part in plan.image.parts:
         StoredArray.open(part.level_paths[0])  # raises if its codecs are unknown
     with shared_folder(staging_root(image.well.plate)):
         remove_tree(image.staged)
-        pixels = stage_image(plan, ORDERS[request.interpolation], threads)
+        pixels = stage_image(plan, carried, ORDERS[request.interpolation], threads)
         plan.record.write(image.staged)
     logger.info(
         "%s: staged %d ROIs onto image %s",
@@ -107,13 +115,31 @@ def _made_from(record: RegistrationRecord) -> tuple[object, ...]:
     return record.request, record.digests, record.illumination
 
 
-def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
+def _carried(plan: RegistrationPlan) -> list[Path]:
+    """The files of an image that are copied as they are.
+
+    Raises
+    ------
+    PlatefuseError
+        If something in the image can be neither moved nor copied.
+    """
+    image, well = plan.target, plan.target.well
+    check_carried(plan.image)
+    replaced = (name for name, origin in plan.table_folders.items() if origin != image.live)
+    reference = well.image(plan.record.reference)
+    check_table_files(image.live / "tables", reference.live / "tables", replaced)
+    return carried_files(plan.image, well.plate)
+
+
+def stage_image(plan: RegistrationPlan, carried: Sequence[Path], order: int, threads: int) -> int:
     """Write a registered image with its labels to its staging folder, which must not exist.
 
     Parameters
     ----------
     plan : RegistrationPlan
         Where the pixels go.
+    carried : sequence of Path
+        Files and folders in the image that are copied as they are.
     order : int
         Order of the interpolation of intensities.
     threads : int
@@ -151,8 +177,7 @@ def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
         write_true_scales(label, new.path)
         tasks.append(shift_tasks(label, new, plan.label_placements[name], nearest, 0, durable=True))
     run_tasks(chain.from_iterable(tasks), threads)
-    for path in plan.foreign_files:
-        copy_tree(path, staged / path.relative_to(image.path))
+    copy_carried(carried, image.path, staged)
     return sum(math.prod(part.shapes[0]) for part in image.parts)
 
 

@@ -17,12 +17,13 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import check_labels, frames_for
 from platefuse.fusion.well import NOT_OURS, check_fused_well, fused_images
 from platefuse.illumination.correction import Illumination, check_registered
-from platefuse.ngff.image import Multiscale
+from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import fused_plate_path, staging_root
 from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well
 from platefuse.records import RegistrationRecord
+from platefuse.registration.carry import check_carried
 from platefuse.registration.plan import RegistrationPlan
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.swap import only_backup_left
@@ -115,6 +116,9 @@ def _check_well_inputs(well: Well, config: Config) -> None:
         check_swaps(well, registration.request)
         if is_interrupted(well):
             return  # the well's first job restores it; until then its images cannot be read
+        for image in well.images:
+            if done_record(registration.request.destination(image), registration.request) is None:
+                check_carried(Image.read(image.live))
     check_illumination(well, config)
     if registration.measures:
         check_measurable(well, config)
