@@ -23,6 +23,7 @@ from platefuse.ngff.metadata import Format, all_attributes
 from platefuse.records.base import KEY
 from platefuse.records.digests import digest_json
 from platefuse.storage.files import put_in_place, remove_tree
+from platefuse.storage.permissions import mirror_access
 from platefuse.tables.backends import backend_of, find_backend
 from platefuse.tables.table import (
     Roi,
@@ -168,6 +169,7 @@ def write_registered_table(
     new = staging / name
     remove_tree(new)
     _write(new, table, rois, Format.of(image) or OLD_FORMAT, digest)
+    mirror_access(table.path, new)
     put_in_place(new, path, durable=False)
     listed = table_names(image)
     write_table_list(image / "tables", listed if name in listed else [*listed, name])

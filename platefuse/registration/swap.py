@@ -28,6 +28,7 @@ from platefuse.storage.files import (
     same_filesystem,
 )
 from platefuse.storage.locks import exclusive_lock, shared_folder, tidy_shared_folder
+from platefuse.storage.permissions import mirror_access
 from platefuse.storage.typed_json import list_of, object_of
 from platefuse.tables.table import table_path
 
@@ -190,6 +191,7 @@ def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
                 "and `copy_tables` for this image first (the workflow does)."
             )
         check_filesystem(image.staged, well.path)
+        mirror_access(image.live, image.staged)
         flush_filesystem(image.staged)
         image.staged.rename(target)
         flush_folder(well.path)
@@ -221,6 +223,7 @@ def _remove_backup(image: WellImage) -> None:
 def _exchange(image: WellImage) -> None:
     live, staged, backup = image.live, image.staged, image.backup
     check_filesystem(staged, live if live.exists() else live.parent)
+    mirror_access(live if live.exists() else backup, staged)
     flush_filesystem(staged)
     if live.exists() and exchange(live, staged):
         staged.rename(backup)

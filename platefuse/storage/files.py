@@ -14,6 +14,7 @@ from typing import Any
 
 from platefuse.errors import MetadataError, PlatefuseError
 from platefuse.storage.once import read_once
+from platefuse.storage.permissions import copy_access, mirror_access
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -54,7 +55,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file in one step: readers see the old or the new content, never a part.
 
-    The mode of the file follows the umask, as that of any new file.
+    A file that is replaced keeps its mode, group, access list and attributes, as far as the caller
+    may set them; the mode of a new one follows the umask.
 
     Parameters
     ----------
@@ -69,6 +71,8 @@ def write_text(path: Path, text: str) -> None:
         with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
+            if path.is_file() and not path.is_symlink():
+                copy_access(path, temporary)
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:  # also an interrupt leaves no temporary file
@@ -144,11 +148,14 @@ def put_in_place(staged: Path, target: Path, *, durable: bool = True) -> None:
     Where the filesystem cannot exchange folders, the old one is set aside for an instant. What is
     in `staged` is on disk before it is moved, and the move itself is on disk at the end, if it
     replaces something or `durable` is asked for: nobody's work is to be lost to a power cut. The
-    whole filesystem is flushed.
+    whole filesystem is flushed. What replaces a folder gets its mode, group, access lists and
+    attributes.
     """
     old = target.with_name(f".{target.name}.replaced")
     make_folder(target.parent)
     durable = durable or target.exists()
+    if target.exists():
+        mirror_access(target, staged)
     if durable:
         flush_filesystem(staged)
     if not target.exists():

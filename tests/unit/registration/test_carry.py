@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from platefuse.registration.request import RegistrationRequest
 from platefuse.testing import PlateSpec, make_plate
 from platefuse.workflow.config import Config, read_config
 from platefuse.workflow.preflight import check_well_inputs
+from tests.access import access_in, share
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.damage import (
     SPEC,
@@ -268,3 +269,27 @@ def _is_chunk(image: Path, name: str) -> bool:
         if is_key and key.startswith("c") == bool(encoding):
             return True
     return False
+
+
+@pytest.fixture
+def _private() -> Iterator[None]:
+    old = os.umask(0o077)
+    yield
+    os.umask(old)
+
+
+@pytest.mark.usefixtures("_private")
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_shared_image_stays_shared(plate: ExamplePlate, *, in_place: bool) -> None:
+    share(plate.path)
+    image = plate.path / "B" / "03" / "1"
+    before = access_in(image)
+    register(plate.path, overwrite_input=in_place)
+    after = access_in(image if in_place else image.with_name("1_registered"))
+    assert {name: after[name] for name in before.keys() & after.keys()} == {
+        name: before[name] for name in before.keys() & after.keys()
+    }
+    for name in after.keys() - before.keys():
+        assert after[name][1:3] in {found[1:3] for found in before.values()}
+    well = access_in(image.parent)
+    assert all(mode & 0o040 for _, _, mode, _ in well.values())
