@@ -75,3 +75,10 @@ def as_nobody(work: Callable[[], object]) -> int:
         code = 0
     finally:
         os._exit(code)
+
+
+def open_to_all(folder: Path) -> None:
+    """Let every user into a folder of a test."""
+    for path in (folder, *folder.parents):
+        if path.stat().st_mode & 5 != 5:
+            path.chmod(0o755)

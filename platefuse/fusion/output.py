@@ -17,6 +17,7 @@ from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import put_in_place, remove_tree, system_errors
 from platefuse.storage.threads import usable_cores
 from platefuse.storage.typed_json import JsonObject
+from platefuse.storage.writable import check_new, check_removable
 
 if TYPE_CHECKING:
     import dask.array
@@ -110,6 +111,7 @@ def _target(arguments: FusionArguments) -> Path:
             "beginning."
         )
     target = Path(str(url))
+    check_new(target, f"fuse: output_zarr_url {str(url)!r}", ImageError)
     if not target.name or target.name == ".." or (target.exists() and not target.is_dir()):
         raise ConfigError(f"fuse: output_zarr_url is {url!r}; expected the path of a folder.")
     try:
@@ -129,6 +131,7 @@ def _target(arguments: FusionArguments) -> Path:
                 f"{target} exists already and holds {foreign}, which is not part of a fused image "
                 "and would be lost. Remove it or choose another output_zarr_url."
             )
+        check_removable(target, f"fuse: output_zarr_url {str(url)!r}", ImageError)
     return target
 
 

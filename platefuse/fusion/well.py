@@ -31,6 +31,7 @@ from platefuse.records import (
 from platefuse.storage.files import put_in_place, remove_tree
 from platefuse.storage.locks import shared_folder, tidy_shared_folder
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
+from platefuse.storage.writable import check_new, check_removable
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def fuse_well(
         tidy_shared_folder(staging_root(fused))
         return done
     job.check_measured()
+    job.check_places()
     sources = job.sources(threads)  # before the parts are checked: see `docs/design`
     with shared_folder(staging_root(fused)):
         for number in range(scatter) if scatter > 1 else ():
@@ -296,6 +298,14 @@ class _Job:
     def well(self) -> str:
         """Name of the well."""
         return f"{self.target.parent.name}/{self.target.name}"
+
+    def check_places(self) -> None:
+        """Check that the well can be written, and an old one of that name removed."""
+        what = f"{self.target} cannot be fused"
+        check_new(self.staged, what)
+        check_new(self.target, what)
+        if self.target.is_dir():
+            check_removable(self.target, what)
 
     def receipt(self, action: str) -> FusionReceipt:
         fused = f"{self.target.parent.parent.name}/{self.well}"

@@ -35,7 +35,7 @@ def staging_folder(plate: Path, row: str, column: str) -> Path:
     root = staging_root(plate)
     folder = root / row / column
     for part in (root, root / row, folder):
-        if part.is_file():
+        if os.path.lexists(part) and not part.is_dir():
             raise PlateError(
                 f"{part} is a file, and has the name of the folder where new images are made "
                 "before they are live. Move it away or give it another name."
@@ -69,19 +69,29 @@ def safe_name(name: object, what: str) -> str:
     Raises
     ------
     PlateError
-        If it is not a string, is empty, hidden, ``.`` or ``..``, or has a separator.
+        If it is not a string, is empty, hidden, ``.`` or ``..``, has a separator, or characters
+        that no file's name can have.
     """
     if (
         not isinstance(name, str)
         or not name
         or name.startswith(".")
         or any(c in name for c in "/\\\0\n\r")
+        or not _is_path(name)
     ):
         raise PlateError(
             f"{what} is named {name!r}, which is not safe as a path. Expected one non-empty "
             "path component that does not begin with a dot and has no slash."
         )
     return name
+
+
+def _is_path(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def inside(path: Path, plate: Path) -> Path:

@@ -18,7 +18,8 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import real_plate
 from platefuse.ngff.plate import Well
 from platefuse.records import forget_record
-from platefuse.registration.request import Interpolation, RegistrationRequest
+from platefuse.registration.places import check_places
+from platefuse.registration.request import Interpolation, RegistrationRequest, done_record
 from platefuse.registration.rois import match_rois, place_all
 from platefuse.registration.signatures import AggregationFunction, RegistrationResult, RoiTable
 from platefuse.registration.stage import register_image, shift_tasks
@@ -32,6 +33,7 @@ from platefuse.registration.tables import copy_tables
 from platefuse.storage.files import remove_tree, system_errors
 from platefuse.storage.progress import shown
 from platefuse.storage.threads import run_tasks, usable_cores
+from platefuse.storage.writable import check_new
 from platefuse.tables.boxes import boxes_in
 from platefuse.tables.table import Table
 
@@ -73,7 +75,8 @@ def write_registered_zarr(
         If the image or the tables cannot be used. No new image is left.
     """
     source, target = Multiscale.read(Path(zarr_url)), Path(new_zarr_url)
-    if target.exists():
+    check_new(target, f"{new_zarr_url} cannot be written", ImageError)
+    if os.path.lexists(target):
         raise ImageError(f"{target} exists already; give the path of a new image or remove it.")
     where = f"{zarr_url}: ROI_table"
     tables = [Table.of_anndata(t, where) for t in (ROI_table, ROI_table_ref)]
@@ -155,6 +158,8 @@ def apply_registration_to_image(
     request = _request(registered_roi_table, reference_acquisition, interpolation, overwrite_input)
     remedy = "No image is lost: check free space and permissions, then call again to go on."
     with system_errors(SwapError, f"{path}: the file system refused", remedy):
+        if done_record(request.destination(image), request) is None and image.live.is_dir():
+            check_places(image, request, removes=True)
         with shown(f"registering {image.name}"):
             register_image(
                 image, request, threads=threads or usable_cores(), planning=well_lock(well)

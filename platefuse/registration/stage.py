@@ -33,6 +33,7 @@ from platefuse.registration.carry import (
     check_table_files,
     copy_carried,
 )
+from platefuse.registration.places import check_places
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import ORDERS, RegistrationRequest, done_record
 from platefuse.registration.rois import Placement
@@ -94,6 +95,7 @@ def register_image(
     if old is not None and _made_from(old) == _made_from(plan.record):
         return replace(receipt, action="staged before", record=old)
     carried = _carried(plan)
+    check_places(image, request)
     for part in plan.image.parts:
         StoredArray.open(part.level_paths[0])  # raises if its codecs are unknown
     with shared_folder(staging_root(image.well.plate)):

@@ -85,8 +85,8 @@ def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
         if image.live.exists() and image.backup.exists():
             raise SwapError(
                 f"{image.backup}: there is a backup of {image.live} already, but the image is not "
-                "registered. If it is the original, restored as a copy, remove the backup; if not, "
-                "move one of the two away. Then start again: neither is lost."
+                "registered. Compare the two, move the one that is not the original to another "
+                "folder, do not delete it before you are sure, and start again."
             )
         with shared_folder(staging_root(image.well.plate)):
             _exchange(image)

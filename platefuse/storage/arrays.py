@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import zarr
 
-from platefuse.errors import ImageError
+from platefuse.errors import ImageError, one_line
 from platefuse.geometry import Box, Pixels, grid_box, grid_indices
 from platefuse.storage.files import begin_flush
 from platefuse.storage.threads import own_loop
@@ -104,8 +104,8 @@ class StoredArray:
             return cls.over(path, zarr.open_array(path, mode=mode), durable=durable)
         except (ValueError, TypeError, KeyError, OSError, ArithmeticError) as error:
             raise ImageError(
-                f"{path}: cannot be opened as a Zarr array ({error}). Check that the level "
-                "exists and that its metadata names codecs zarr-python knows."
+                f"{path}: cannot be opened as a Zarr array ({one_line(error)}). Check that the "
+                "level exists and that its metadata names codecs zarr-python knows."
             ) from error
 
     @classmethod
@@ -164,7 +164,7 @@ class StoredArray:
                     self.decode(grid_box(index, self.chunk, self.shape))
             raise ImageError(
                 f"{self.chunk_path(chunks[0])}: the chunk cannot be read "
-                f"({str(error) or type(error).__name__}). {self._remedy(error)}"
+                f"({one_line(error) or type(error).__name__}). {self._remedy(error)}"
             ) from error
 
     def _remedy(self, error: Exception) -> str:
@@ -175,7 +175,8 @@ class StoredArray:
         if self.shard != self.chunk:
             return "Restore the file, which holds several chunks, from a copy of the plate."
         return (
-            "Restore it from a copy of the plate, or delete the file to go on with an empty chunk."
+            "Restore it from a copy of the plate, or move the file away to go on with an empty "
+            "chunk."
         )
 
     def copy_encoded_from(self, source: object, original: Box, box: Box) -> bool:
@@ -248,8 +249,9 @@ class StoredArray:
 
     def _refused(self, box: Box, error: Exception) -> ImageError:
         return ImageError(
-            f"{self.path}: pixels {box.start} to {box.stop} cannot be written ({error}). "
-            "Check free space and permissions, then start again: what is complete is kept."
+            f"{self.path}: pixels {box.start} to {box.stop} cannot be written "
+            f"({one_line(error)}). Check free space and permissions, then start again: what is "
+            "complete is kept."
         )
 
 

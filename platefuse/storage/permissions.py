@@ -118,9 +118,19 @@ def _mirror(old: str | None, new: str, folders: _Access, files: _Access) -> list
             refused += _mirror(same.path if same and is_same else None, entry.path, folders, files)
         else:
             is_same = same is not None and same.is_file(follow_symlinks=False)
+            if same and is_same and _is_alike(same.path, entry.path):
+                continue  # as nearly always
             model = _Access.of(same.path) if same and is_same else files
             refused += [] if _give(model, entry.path) else [entry.path]
     return refused if _give(own, new) else [*refused, new]
+
+
+def _is_alike(old: str, new: str) -> bool:
+    """Whether two files have the same access, and neither has attributes: takes half the time."""
+    a, b = os.lstat(old), os.lstat(new)
+    if (a.st_mode, a.st_gid, a.st_uid) != (b.st_mode, b.st_gid, b.st_uid):
+        return False
+    return not _names(old) and not _names(new)
 
 
 def _scan(folder: str) -> list[os.DirEntry[str]]:
@@ -168,11 +178,14 @@ def _may(call: Callable[..., object], *arguments: object) -> bool:
 
 def _attributes(path: str) -> dict[str, bytes]:
     """Access lists and the user's extended attributes; none where the filesystem has none."""
+    return {name: os.getxattr(path, name, follow_symlinks=False) for name in _names(path)}
+
+
+def _names(path: str) -> list[str]:
     try:
         names = os.listxattr(path, follow_symlinks=False)
     except OSError as error:
         if error.errno not in _NO_ATTRIBUTES:
             raise
-        return {}
-    own = (name for name in names if name in _ACLS or name.startswith("user."))
-    return {name: os.getxattr(path, name, follow_symlinks=False) for name in own}
+        return []
+    return [name for name in names if name in _ACLS or name.startswith("user.")]

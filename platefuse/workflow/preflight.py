@@ -24,11 +24,13 @@ from platefuse.ngff.paths import fused_plate_path, staging_root
 from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration.carry import check_carried
+from platefuse.registration.places import check_places
 from platefuse.registration.plan import RegistrationPlan
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.swap import only_backup_left
 from platefuse.storage.files import same_filesystem
 from platefuse.storage.once import reading_once
+from platefuse.storage.writable import check_new
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import WellKey
 from platefuse.workflow.sources import plan_well, reader_of_plans
@@ -42,7 +44,8 @@ def check_outputs(config: Config, plates: Mapping[str, Plate]) -> None:
     PlatefuseError
         The first thing that is wrong.
     """
-    for plate in plates.values():
+    for name, plate in plates.items():
+        check_new(Path(config.results, name), "config.results")
         if config.fusion.enabled:
             check_fused_plate(plate, fused_plate_path(plate.path, config.fusion.output))
 
@@ -113,7 +116,7 @@ def check_well_inputs(well: Well, config: Config) -> None:
 def _check_well_inputs(well: Well, config: Config) -> None:
     registration, fusion = config.registration, config.fusion
     if registration.writes_images:
-        check_swaps(well, registration.request)
+        check_swaps(well, registration.request, removes=not registration.keep_originals)
         if is_interrupted(well):
             return  # the well's first job restores it; until then its images cannot be read
         for image in well.images:
@@ -200,8 +203,17 @@ def is_interrupted(well: Well) -> bool:
     return any(only_backup_left(image) for image in well.acquired_images)
 
 
-def check_swaps(well: Well, request: RegistrationRequest) -> None:
+def check_swaps(well: Well, request: RegistrationRequest, *, removes: bool = False) -> None:
     """Check that the images of a well can be replaced by their registered ones.
+
+    Parameters
+    ----------
+    well : Well
+        The well.
+    request : RegistrationRequest
+        The registration.
+    removes : bool
+        Whether the originals are removed in the end.
 
     Raises
     ------
@@ -217,8 +229,12 @@ def check_swaps(well: Well, request: RegistrationRequest) -> None:
             )
     if is_interrupted(well):
         return
-    if any(done_record(request.destination(image), request) is None for image in well.images):
+    left = [i for i in well.images if done_record(request.destination(i), request) is None]
+    if left:
         _check_swappable(well.plate)
+    for image in left:
+        if image.live.is_dir():  # else it is said that it is missing
+            check_places(image, request, removes=removes)
 
 
 def check_fused_plate(plate: Plate, fused: Path) -> None:
@@ -236,6 +252,9 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
     PlateError
         If it holds something else, which would be replaced.
     """
+    for folder in (fused, staging_root(fused)):
+        for below in (Path(), *{Path(well.row) for well in plate.wells}):
+            check_new(folder / below, f"the fused plate {fused} cannot be written")
     if not os.path.lexists(fused):
         return
     rows = {well.row for well in plate.wells}

@@ -10,7 +10,16 @@ import pytest
 
 from platefuse.storage.files import put_in_place, write_text
 from platefuse.storage.permissions import mirror_access
-from tests.access import LIST, access_in, access_list, access_of, as_nobody, set_if_possible, share
+from tests.access import (
+    LIST,
+    access_in,
+    access_list,
+    access_of,
+    as_nobody,
+    open_to_all,
+    set_if_possible,
+    share,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -110,9 +119,7 @@ def test_a_user_gives_what_he_may(tmp_path: Path) -> None:
     share(old)
     for path in (new, new / "0", new / "0" / "a"):
         os.chown(path, 65534, 65534)
-    for folder in (tmp_path, *tmp_path.parents):
-        if stat.S_IMODE(folder.stat().st_mode) & 5 != 5:
-            folder.chmod(0o755)
+    open_to_all(tmp_path)
     assert as_nobody(lambda: mirror_access(old, new)) == 0
     assert stat.S_IMODE((new / "0" / "a").stat().st_mode) == 0o664
     assert (new / "0" / "a").stat().st_gid == 65534
