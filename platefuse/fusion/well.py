@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from platefuse.errors import PlateError, ViewError
+from platefuse.errors import PlateError, ViewError, some
 from platefuse.fusion.complete import is_whole
 from platefuse.fusion.fingerprint import SourceFiles, identity, same_sources
 from platefuse.fusion.image import ImageWriter
@@ -184,9 +184,10 @@ def finish_fused_plate(
     fused_wells = {w for w in plate.wells if FusedWellRecord.read(fused / w.row / w.column)}
     asked = {well.name for well in plate.wells} if wells is None else set(wells)
     done = [well for well in plate.wells if well in fused_wells or well.name in asked]
+    done_names = {well.name for well in done}
     missing = [well.name for well in done if well not in fused_wells]
     if missing:
-        raise ViewError(f"{fused}: not fused yet: {', '.join(missing)}. Run `fuse_well` for them.")
+        raise ViewError(f"{fused}: not fused yet: {some(missing)}. Run `fuse_well` for them.")
     listed = zip(list_of(plate.metadata["wells"]), plate.wells, strict=True)
     rows = _in_order(plate, "rows", "rowIndex", [well.row for well in plate.wells])
     columns = _in_order(plate, "columns", "columnIndex", [well.column for well in plate.wells])
@@ -194,7 +195,7 @@ def finish_fused_plate(
         **plate.metadata,
         **({"rows": rows} if rows else {}),
         **({"columns": columns} if columns else {}),
-        "wells": [entry for entry, well in listed if well in done],
+        "wells": [entry for entry, well in listed if well.name in done_names],
         "version": options.ngff_version,
         "name": fused.name.removesuffix(".zarr"),
         "field_count": 1,
@@ -222,8 +223,9 @@ def _in_order(plate: Plate, axis: str, key: str, own: Sequence[str]) -> list[obj
     indices = [object_of(entry).get(key) for entry in list_of(plate.metadata["wells"])]
     places = {name: i for name, i in zip(own, indices, strict=True) if isinstance(i, int)}
     pairs = set(zip(own, indices, strict=True))
+    known = {name: i for i, name in reversed(list(enumerate(names))) if isinstance(name, str)}
     one_to_one = len(pairs) == len(places) == len(set(places.values()))
-    inside = all(0 <= i < len(names) for i in places.values()) and set(places) <= set(names)
+    inside = all(0 <= i < len(names) for i in places.values()) and places.keys() <= known.keys()
     if not one_to_one or not inside or all(names[i] == name for name, i in places.items()):
         return listed  # as it should be, or nobody knows how
     logger.warning(
@@ -231,7 +233,7 @@ def _in_order(plate: Plate, axis: str, key: str, own: Sequence[str]) -> list[obj
         "the order of the wells.",
         *(plate.path, axis, key),
     )
-    at = {i: listed[names.index(name)] for name, i in places.items()}
+    at = {i: listed[known[name]] for name, i in places.items()}
     rest = (entry for entry, name in zip(listed, names, strict=True) if name not in places)
     return [at[i] if i in at else next(rest) for i in range(len(listed))]
 

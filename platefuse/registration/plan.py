@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platefuse.errors import RecordError, TableError
+from platefuse.errors import RecordError, TableError, some
 from platefuse.illumination.correction import Illumination
 from platefuse.ngff.image import (
     Image,
@@ -122,7 +122,7 @@ def _read_registered(image: WellImage, name: str) -> Table:
     if not is_node(table_path(image.live, name)):
         raise TableError(
             f"{image.live}: there is no table {name!r}, expected the registered ROIs in it; its "
-            f"tables are {sorted(table_names(image.live))}. Give the name of the registered "
+            f"tables are {some(sorted(table_names(image.live)))}. Give the name of the registered "
             "table (registration.roi_table in a config), or let a run measure the shifts "
             "(registration.measure.enabled: true)."
         )

@@ -6,7 +6,9 @@ than the default. Byte and memory orders that it does not know go through the de
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -144,8 +146,24 @@ class StoredArray:
         return self.path / self._array.metadata.encode_chunk_key(shard)
 
     def is_empty(self, index: tuple[int, ...]) -> bool:
-        """Whether a chunk is not stored and reads as zero."""
-        return self.zero_is_fill and not self.chunk_path(index).exists()
+        """Whether a chunk is not stored and reads as zero.
+
+        Raises
+        ------
+        ImageError
+            If a pipe or a device lies in its place, which would block its reader for ever.
+        """
+        path = self.chunk_path(index)
+        try:
+            mode = os.stat(path).st_mode  # noqa: PTH116  # for each chunk: a path takes longer
+        except (FileNotFoundError, NotADirectoryError):
+            return self.zero_is_fill
+        if not stat.S_ISREG(mode):
+            raise ImageError(
+                f"{path}: the chunk is a folder, a pipe or a device; expected a file. Restore it "
+                "from a copy of the plate, or move it away to go on with an empty chunk."
+            )
+        return False
 
     def decode(self, box: Box) -> Pixels:
         """Pixels of a box.

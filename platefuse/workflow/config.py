@@ -22,7 +22,7 @@ from platefuse.quality.options import QualityOptions
 from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.expected import Expected, text
 from platefuse.storage.options import check_options, checks, option
-from platefuse.workflow.config_text import repeated_keys
+from platefuse.workflow.config_text import check_size, repeated_keys
 from platefuse.workflow.sections import Fusion, Quality, Registration, Subset, Workflow
 
 if TYPE_CHECKING:
@@ -212,6 +212,7 @@ def read_config(given: Mapping[str, object], files: Iterable[str | Path] = ()) -
     ConfigError
         With a message for everything that is wrong.
     """
+    check_size(given, "The config")
     faults = [fault for file in files for fault in repeated_keys(file)]
     config = _read(Config, given, "config", faults)
     if faults:

@@ -77,7 +77,8 @@ def test_the_setgid_bit_is_not_given_to_another_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     old, new = tree(tmp_path / "old", "a", "b"), tree(tmp_path / "new", "a", "b")
-    old.chmod(0o2770), (old / "a").chmod(0o660)
+    old.chmod(0o2770)
+    (old / "a").chmod(0o660)
     if os.geteuid() == 0:
         for path in (old, old / "a", old / "b"):
             os.chown(path, -1, 4242)
