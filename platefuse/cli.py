@@ -6,12 +6,13 @@ in `platefuse.command`. Each command imports what it needs when it runs.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 
 from platefuse.command.commands import make_parser
-from platefuse.errors import PlatefuseError
+from platefuse.errors import NO_MEMORY, PlatefuseError, shortened
 
 _INTERRUPTED = 130
 
@@ -31,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         ``platefuse run`` that of Snakemake.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    for stream in (sys.stdout, sys.stderr):  # names may hold what the terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         args = make_parser().parse_args(argv)
         code = args.run(args)
@@ -38,7 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `… | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (PlatefuseError, OSError) as error:
-        print(f"platefuse: {error}", file=sys.stderr)
+        print(f"platefuse: {shortened(str(error))}", file=sys.stderr)
+        return 1
+    except MemoryError:
+        print(f"platefuse: {NO_MEMORY}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("platefuse: interrupted", file=sys.stderr)

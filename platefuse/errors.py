@@ -24,19 +24,66 @@ describes a plate, an image or a table: whoever catches one of the three catches
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 MEASURE_AGAIN = "Measure again: start Snakemake with --forcerun measure_well."
 """What to do where measured shifts do not fit what is there now: the end of many messages."""
 
+NO_MEMORY = "there is not enough memory. Give it more, or fewer threads or smaller chunks."
+"""What to do where the system gives no more memory."""
+
+_LONGEST = 1500
+_SHOWN = 20
+
+
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """A text whose lines are cut in the middle, where they are too long to be read.
+
+    Examples
+    --------
+    >>> shortened("name of a file: " + "x" * 90 + " is too long", 60)
+    'name of a file: xxxxxxxxxxxxxx … (73 letters) … xxx is too long'
+    """
+    return "\n".join(_shortened(line, longest) for line in text.split("\n"))
+
+
+def _shortened(line: str, longest: int) -> str:
+    if len(line) <= longest:
+        return line
+    head, tail = longest // 2, longest // 4
+    return f"{line[:head]} … ({len(line) - head - tail} letters) … {line[-tail:]}"
+
+
+def one_line(error: object) -> str:
+    """What an error of another library says, in one line."""
+    return _shortened(" ".join(str(error).split()), _LONGEST)
+
+
+def some(names: Iterable[object]) -> str:
+    """Names for a message: the first of them, and how many more there are.
+
+    Examples
+    --------
+    >>> some(["a", "b"]), some(range(1000))[-17:]
+    ("['a', 'b']", ' 19] and 980 more')
+    """
+    found = list(names)
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"{found[:_SHOWN]}{more}"
+
 
 class PlatefuseError(Exception):
-    """Base of all errors that platefuse raises on purpose."""
+    """Base of all errors that platefuse raises on purpose. Lines that are too long are cut."""
+
+    def __str__(self) -> str:
+        return shortened(super().__str__())
 
 
 class ConfigError(PlatefuseError, ValueError):
     """Options have values that cannot be used; `args` holds a sentence for each of them."""
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.args))
+        return shortened("\n".join(map(str, self.args)))
 
 
 class PlateError(PlatefuseError, ValueError):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, unused here: they spin as it starts
 
-from platefuse.errors import PlatefuseError
+from platefuse.errors import NO_MEMORY, PlatefuseError, shortened
 from platefuse.measuring.options import MeasureOptions, PairOptions
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path, real_plate
@@ -198,7 +198,10 @@ def run(work: Callable[[Job], Receipt]) -> None:
         logger.info("done; the receipt is %s", receipt)
     except (PlatefuseError, OSError) as error:
         logger.error("%s", error)
-        sys.exit(f"{type(error).__name__}: {error}")
+        sys.exit(f"{type(error).__name__}: {shortened(str(error))}")
+    except MemoryError:
+        logger.error("%s", NO_MEMORY)  # where does not matter
+        sys.exit(f"MemoryError: {NO_MEMORY}")
     except Exception:  # a mistake in platefuse: its traceback belongs in the log, too
         logger.exception("%s ended by an unexpected error", work.__name__)
         raise

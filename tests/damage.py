@@ -33,8 +33,8 @@ def state(folder: Path) -> dict[str, bytes | str | None]:
         name = str(path.relative_to(folder))
         if path.is_symlink():
             found[name] = str(path.readlink())
-        else:
-            found[name] = None if path.is_dir() else path.read_bytes()
+        else:  # a pipe, which is not read, counts as a folder
+            found[name] = path.read_bytes() if path.is_file() else None
     return found
 
 

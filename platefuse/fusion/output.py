@@ -19,6 +19,7 @@ from platefuse.storage.flush import watched_writes
 from platefuse.storage.made import made_alone, output_lock
 from platefuse.storage.threads import usable_cores
 from platefuse.storage.typed_json import JsonObject
+from platefuse.storage.writable import check_new, check_removable
 
 if TYPE_CHECKING:
     import dask.array
@@ -111,6 +112,7 @@ def _target(arguments: FusionArguments) -> Path:
             "beginning."
         )
     target = Path(str(url))
+    check_new(target, f"fuse: output_zarr_url {str(url)!r}", ImageError)
     if not target.name or target.name == ".." or (target.exists() and not target.is_dir()):
         raise ConfigError(f"fuse: output_zarr_url is {url!r}; expected the path of a folder.")
     try:
@@ -141,6 +143,7 @@ def _check_replaceable(target: Path, arguments: FusionArguments) -> None:
                 f"{target} exists already and holds {foreign}, which is not part of a fused image "
                 "and would be lost. Remove it or choose another output_zarr_url."
             )
+        check_removable(target, f"fuse: output_zarr_url {str(target)!r}", ImageError)
 
 
 def _foreign(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from platefuse.errors import PlateError, PlatefuseError, ViewError
+from platefuse.errors import PlateError, PlatefuseError, ViewError, some
 from platefuse.fusion.complete import is_whole
 from platefuse.fusion.fingerprint import SourceFiles, identity, same_sources
 from platefuse.fusion.image import ImageWriter
@@ -34,6 +34,7 @@ from platefuse.storage.files import make_folder, put_in_place, remove_tree, repl
 from platefuse.storage.flush import Writes, watched_writes
 from platefuse.storage.made import own_folder
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
+from platefuse.storage.writable import check_new, check_removable
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ def fuse_well(
 
 def _fuse_well(job: _Job, scatter: int, threads: int, begun: float) -> FusionReceipt:
     job.check_measured()
+    job.check_places()
     sources = job.sources(threads)  # before the parts are checked: see `docs/design`
     make_folder(job.staged.parent)
     if scatter == 1:  # parts have fixed names: the jobs that make them and gather them differ
@@ -215,9 +217,10 @@ def _finish_fused_plate(
     fused_wells = {w for w in plate.wells if FusedWellRecord.read(fused / w.row / w.column)}
     asked = {well.name for well in plate.wells} if wells is None else set(wells)
     done = [well for well in plate.wells if well in fused_wells or well.name in asked]
+    done_names = {well.name for well in done}
     missing = [well.name for well in done if well not in fused_wells]
     if missing:
-        raise ViewError(f"{fused}: not fused yet: {', '.join(missing)}. Run `fuse_well` for them.")
+        raise ViewError(f"{fused}: not fused yet: {some(missing)}. Run `fuse_well` for them.")
     listed = zip(list_of(plate.metadata["wells"]), plate.wells, strict=True)
     rows = _in_order(plate, "rows", "rowIndex", [well.row for well in plate.wells])
     columns = _in_order(plate, "columns", "columnIndex", [well.column for well in plate.wells])
@@ -225,7 +228,7 @@ def _finish_fused_plate(
         **plate.metadata,
         **({"rows": rows} if rows else {}),
         **({"columns": columns} if columns else {}),
-        "wells": [entry for entry, well in listed if well in done],
+        "wells": [entry for entry, well in listed if well.name in done_names],
         "version": options.ngff_version,
         "name": fused.name.removesuffix(".zarr"),
         "field_count": 1,
@@ -269,8 +272,9 @@ def _in_order(plate: Plate, axis: str, key: str, own: Sequence[str]) -> list[obj
     indices = [object_of(entry).get(key) for entry in list_of(plate.metadata["wells"])]
     places = {name: i for name, i in zip(own, indices, strict=True) if isinstance(i, int)}
     pairs = set(zip(own, indices, strict=True))
+    known = {name: i for i, name in reversed(list(enumerate(names))) if isinstance(name, str)}
     one_to_one = len(pairs) == len(places) == len(set(places.values()))
-    inside = all(0 <= i < len(names) for i in places.values()) and set(places) <= set(names)
+    inside = all(0 <= i < len(names) for i in places.values()) and places.keys() <= known.keys()
     if not one_to_one or not inside or all(names[i] == name for name, i in places.items()):
         return listed  # as it should be, or nobody knows how
     logger.warning(
@@ -278,7 +282,7 @@ def _in_order(plate: Plate, axis: str, key: str, own: Sequence[str]) -> list[obj
         "the order of the wells.",
         *(plate.path, axis, key),
     )
-    at = {i: listed[names.index(name)] for name, i in places.items()}
+    at = {i: listed[known[name]] for name, i in places.items()}
     rest = (entry for entry, name in zip(listed, names, strict=True) if name not in places)
     return [at[i] if i in at else next(rest) for i in range(len(listed))]
 
@@ -346,6 +350,14 @@ class _Job:
     def well(self) -> str:
         """Name of the well."""
         return f"{self.target.parent.name}/{self.target.name}"
+
+    def check_places(self) -> None:
+        """Check that the well can be written, and an old one of that name removed."""
+        what = f"{self.target} cannot be fused"
+        check_new(self.staged, what)
+        check_new(self.target, what)
+        if self.target.is_dir():
+            check_removable(self.target, what)
 
     def receipt(self, action: str) -> FusionReceipt:
         fused = f"{self.target.parent.parent.name}/{self.well}"

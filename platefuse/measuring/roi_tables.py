@@ -24,6 +24,7 @@ from platefuse.records.base import KEY
 from platefuse.records.digests import digest_json
 from platefuse.storage.files import make_folder, put_in_place, remove_tree
 from platefuse.storage.flush import watched_writes
+from platefuse.storage.permissions import mirror_access
 from platefuse.tables.backends import backend_of, find_backend
 from platefuse.tables.table import (
     Roi,
@@ -171,6 +172,7 @@ def write_registered_table(
     make_folder(staging)
     with watched_writes(staging) as writes:
         _write(new, table, rois, Format.of(image) or OLD_FORMAT, digest)
+        mirror_access(table.path, new)
         put_in_place(new, path, writes, durable=False)
     listed = table_names(image)
     write_table_list(image / "tables", listed if name in listed else [*listed, name])

@@ -271,23 +271,38 @@ def check_pixel_sizes(image: Multiscale, reference: Multiscale) -> None:
 
 
 def foreign_files(image: Image) -> list[Path]:
-    """All files in the folders of an image and its labels but levels, labels, tables, metadata."""
-    own: dict[Path, set[str]] = {image.path: {"labels", "tables", *image.folders}}
+    """All files in the folders of an image and its labels but levels, labels, tables, metadata.
+
+    What lies in the folder of a level is not looked at: see `chunk_files.stray_entries`.
+    """
+    own: dict[Path, set[str]] = {image.path: {"labels", "tables"}}
     labels = image.path / "labels"
     own[labels] = set()
-    for name, label in image.labels.items():
-        for part in [Path(name), *Path(name).parents][:-1]:
-            own.setdefault((labels / part).parent, set()).add(part.name)
-        own.setdefault(label.path, set()).update(label.folders)
+    for name in image.labels:
+        _enter(own, labels, name)
+    for part in image.parts:
+        for level in part.paths:
+            _enter(own, part.path, level)
     return [child for folder, names in own.items() for child in others(folder, names)]
+
+
+def _enter(own: dict[Path, set[str]], folder: Path, path: str) -> None:
+    """Enter a path in a folder into what each folder on the way holds."""
+    for part in Path(path).parts:
+        own.setdefault(folder, set()).add(part)
+        folder /= part
 
 
 def others(folder: Path, own: Iterable[str]) -> list[Path]:
     """All entries of a folder that are neither metadata (consolidated or not) nor in `own`."""
     if not folder.is_dir():
         return []
-    known = {*METADATA_FILES, CONSOLIDATED_FILE, *own}
-    return sorted(child for child in folder.iterdir() if child.name not in known)
+    known, own = {*METADATA_FILES, CONSOLIDATED_FILE}, set(own)
+    return sorted(
+        child
+        for child in folder.iterdir()
+        if child.name not in own and not (child.name in known and child.is_file())
+    )
 
 
 @read_once

@@ -31,7 +31,7 @@ def label_names(image: Path) -> list[str]:
     """
     folder = image / "labels"
     names = [name for name in _listed_labels(folder) if (folder / name).is_dir()]
-    return names + [name for name in _labels_below(folder) if name not in names]
+    return list(dict.fromkeys([*names, *_labels_below(folder)]))
 
 
 def absent_labels(image: Path) -> list[str]:

@@ -91,19 +91,29 @@ def safe_name(name: object, what: str) -> str:
     Raises
     ------
     PlateError
-        If it is not a string, is empty, hidden, ``.`` or ``..``, or has a separator.
+        If it is not a string, is empty, hidden, ``.`` or ``..``, has a separator, or characters
+        that no file's name can have.
     """
     if (
         not isinstance(name, str)
         or not name
         or name.startswith(".")
         or any(c in name for c in "/\\\0\n\r")
+        or not _is_path(name)
     ):
         raise PlateError(
             f"{what} is named {name!r}, which is not safe as a path. Expected one non-empty "
             "path component that does not begin with a dot and has no slash."
         )
     return name
+
+
+def _is_path(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def inside(path: Path, plate: Path) -> Path:
@@ -158,7 +168,7 @@ def check_folder(folder: Path, plate: Path) -> None:
 
 
 def check_tree(top: Path, plate: Path) -> None:
-    """Check every link in a folder that is to be copied with all that it holds.
+    """Check every entry of a folder that is to be copied with all that it holds.
 
     Links that stay inside the plate are followed, as copying does.
 
@@ -172,9 +182,10 @@ def check_tree(top: Path, plate: Path) -> None:
     Raises
     ------
     PlateError
-        If a link leads out of the plate, nowhere, or to a folder that it lies in itself.
+        If a link leads out of the plate, nowhere, or to a folder that it lies in itself; if there
+        is a pipe, a socket or a device, which cannot be copied.
     """
-    if not top.is_symlink() and not _has_links_below(top):
+    if not top.is_symlink() and (top.is_file() or _is_plain(top)):
         return  # as nearly always: one look at each folder
     pending: list[tuple[Path, tuple[Path, ...]]] = [(top, (top.parent.resolve(),))]
     while pending:
@@ -189,13 +200,24 @@ def check_tree(top: Path, plate: Path) -> None:
                 )
         if path.is_dir():
             pending += [(Path(entry.path), (*above, real)) for entry in entries(path)]
+        elif path.exists() and not path.is_file():
+            raise PlateError(
+                f"{path} is a pipe, a socket or a device, which cannot be copied into a new image. "
+                "Move it away."
+            )
 
 
-def _has_links_below(folder: Path | str) -> bool:
-    found = entries(folder)
-    return any(entry.is_symlink() for entry in found) or any(
-        _has_links_below(entry.path) for entry in found if entry.is_dir(follow_symlinks=False)
-    )
+def _is_plain(folder: Path | str) -> bool:
+    """Whether all that a folder holds, also in folders in it, are files. False for what is none."""
+    try:
+        with os.scandir(folder) as found:
+            return all(
+                entry.is_file(follow_symlinks=False)
+                or (entry.is_dir(follow_symlinks=False) and _is_plain(entry.path))
+                for entry in found
+            )
+    except OSError:
+        return False
 
 
 def entries(folder: Path | str) -> list[os.DirEntry[str]]:

@@ -6,13 +6,13 @@ plate, one for each well, none for an image.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from platefuse.errors import PlateError
-from platefuse.ngff.metadata import read_attributes
+from platefuse.errors import PlateError, some
 from platefuse.ngff.paths import (
     check_folder,
     check_tree,
@@ -24,6 +24,7 @@ from platefuse.ngff.paths import (
     staging_folder,
     staging_root,
 )
+from platefuse.ngff.sections import listed_image, section_of
 from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import JsonObject
 
@@ -146,16 +147,16 @@ class Well:
         """
         plate = real_plate(plate)
         path = inside(plate / row / column, plate)
-        found = _section(path, "well").get("images")
+        found = section_of(path, "well").get("images")
         if not isinstance(found, list):
             raise PlateError(
                 f"{path}: the well's metadata has no list `images` (got {found!r}); "
                 "OME-NGFF requires one."
             )
-        listed = tuple(_well_image(path, entry) for entry in found)
+        listed = tuple(listed_image(path, entry) for entry in found)
         names = [name for name, _ in listed]
-        if twice := sorted({n for n in names if names.count(n) > 1}):
-            raise PlateError(f"{path}: `images` lists {twice} more than once; expected once.")
+        if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+            raise PlateError(f"{path}: `images` lists {some(twice)} more than once; expected once.")
         staging_folder(plate, row, column)
         return cls(plate, row, column, listed, only)
 
@@ -219,12 +220,25 @@ class Well:
         PlateError
             If the name is unsafe, or leads out of the plate through a link.
         """
-        for image in self.listed_images:
-            if image.name == name:
-                return image
+        if name in self._by_name:
+            return self._by_name[name]
         image = WellImage(self, safe_name(name, f"{self.path}: an image"))
         image.check_inside()
         return image
+
+    @cached_property
+    def _by_name(self) -> dict[str, WellImage]:
+        return {image.name: image for image in self.listed_images}
+
+    @cached_property
+    def _by_acquisition(self) -> dict[int, list[WellImage]]:
+        """The images of each acquisition: those to process or, without any, all that there are."""
+        chosen: dict[int, list[WellImage]] = {}
+        others: dict[int, list[WellImage]] = {}
+        for images, found in ((self.images, chosen), (self.acquired_images, others)):
+            for image in images:
+                found.setdefault(image.number, []).append(image)
+        return {**others, **chosen}
 
     def check_listed(self, name: str) -> None:
         """Check that the well's metadata list an image.
@@ -252,13 +266,12 @@ class Well:
         PlateError
             If the well has no such acquisition, or more than one image would do.
         """
-        candidates = [i for i in self.images if i.number == acquisition]
-        candidates = candidates or [i for i in self.acquired_images if i.number == acquisition]
+        candidates = self._by_acquisition.get(acquisition, [])
         if not candidates:
             found = sorted({image.number for image in self.acquired_images})
             raise PlateError(
                 f"{self.path}: no image of the reference acquisition {acquisition!r} (the well's "
-                f"metadata has acquisitions {found}). Set `reference_acquisition` "
+                f"metadata has acquisitions {some(found)}). Set `reference_acquisition` "
                 "to one of them, or add `acquisition` to the entries of `well.images`."
             )
         if len(candidates) == 1:
@@ -331,7 +344,7 @@ class Plate:
             raise PlateError(
                 f"{path}: no such plate (expected the folder of an OME-Zarr plate). Check the path."
             )
-        metadata = _section(path, "plate")
+        metadata = section_of(path, "plate")
         entries = metadata.get("wells")
         if not isinstance(entries, list) or not entries:
             raise PlateError(
@@ -350,13 +363,16 @@ class Plate:
             If the plate has no such well, it cannot be used (see `Well.read`), or an image leads
             out of the plate through a link.
         """
-        if WellName(row, column) not in self.wells:
-            raise PlateError(
-                f"{self.path}: no well {row}/{column}; it has {[w.name for w in self.wells]}."
-            )
+        if WellName(row, column) not in self._names:
+            names = some(well.name for well in self.wells)
+            raise PlateError(f"{self.path}: no well {row}/{column}; it has {names}.")
         well = Well.read(self.path, row, column, self.only)
         well.check_inside()
         return well
+
+    @cached_property
+    def _names(self) -> frozenset[WellName]:
+        return frozenset(self.wells)
 
     def read_wells(self) -> list[Well]:
         """Read the metadata of all wells; see `well`."""
@@ -364,16 +380,6 @@ class Plate:
         for well in wells:
             well.check_inside()
         return wells
-
-
-def _section(group: Path, key: str) -> JsonObject:
-    section = read_attributes(group).get(key)
-    if not isinstance(section, dict):
-        raise PlateError(
-            f"{group}: not an OME-Zarr {key} (its attributes have no `{key}` section). "
-            f"Give the folder that holds the `{key}` metadata."
-        )
-    return section
 
 
 def _well_name(plate: Path, entry: object) -> WellName:
@@ -386,15 +392,3 @@ def _well_name(plate: Path, entry: object) -> WellName:
     row, column = (safe_name(part, f"{plate}: a row or column") for part in parts)
     inside(plate / row / column, plate)
     return WellName(row, column)
-
-
-def _well_image(well: Path, entry: object) -> tuple[str, int | None]:
-    if not isinstance(entry, dict):
-        raise PlateError(f"{well}: `well.images` has the entry {entry!r}; expected an object.")
-    acquisition = entry.get("acquisition")
-    if acquisition is not None and type(acquisition) is not int:  # True is no number
-        raise PlateError(
-            f"{well}: image {entry.get('path')!r} has acquisition {acquisition!r}; "
-            "expected an integer."
-        )
-    return safe_name(entry.get("path"), f"{well}: an image"), acquisition

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from platefuse.storage.once import read_once
@@ -14,7 +15,7 @@ def digest_tree(path: Path) -> str:
     """SHA-256 of names and contents of all files below a folder."""
     total = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        total.update(file.relative_to(path).as_posix().encode() + b"\0")
+        total.update(os.fsencode(file.relative_to(path)) + b"\0")
         total.update(hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()
 

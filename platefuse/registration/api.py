@@ -20,7 +20,8 @@ from platefuse.ngff.paths import real_plate
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import forget_record
 from platefuse.registration.locks import image_lock, well_lock
-from platefuse.registration.request import Interpolation, RegistrationRequest
+from platefuse.registration.places import check_places
+from platefuse.registration.request import Interpolation, RegistrationRequest, done_record
 from platefuse.registration.rois import match_rois, place_all
 from platefuse.registration.signatures import AggregationFunction, RegistrationResult, RoiTable
 from platefuse.registration.stage import register_image, shift_tasks
@@ -35,6 +36,7 @@ from platefuse.storage.files import make_folder, system_errors
 from platefuse.storage.made import made_alone, move_new, output_lock
 from platefuse.storage.progress import shown
 from platefuse.storage.threads import run_tasks, usable_cores
+from platefuse.storage.writable import check_new
 from platefuse.tables.boxes import boxes_in
 from platefuse.tables.table import Table
 
@@ -77,6 +79,7 @@ def write_registered_zarr(
         image is left.
     """
     source, target = Multiscale.read(Path(zarr_url)), Path(os.path.realpath(new_zarr_url))
+    check_new(target, f"{new_zarr_url} cannot be written", ImageError)
     _check_new(target)
     where = f"{zarr_url}: ROI_table"
     tables = [Table.of_anndata(t, where) for t in (ROI_table, ROI_table_ref)]
@@ -175,6 +178,8 @@ def apply_registration_to_image(
 
 def _apply(image: WellImage, request: RegistrationRequest, threads: int) -> None:
     """All steps for one image, under its lock; the well is read and changed under its own."""
+    if done_record(request.destination(image), request) is None and image.live.is_dir():
+        check_places(image, request, removes=True)
     with image_lock(image):
         with shown(f"registering {image.name}"):
             register_image(image, request, threads=threads, planning=well_lock(image.well))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platefuse.errors import RecordError, TableError
+from platefuse.errors import RecordError, TableError, some
 from platefuse.illumination.correction import Illumination
 from platefuse.ngff.image import (
     Image,
@@ -42,8 +42,6 @@ class RegistrationPlan:
         Where the pixels of the image go.
     label_placements : mapping of str to tuple of Placement
         Where the pixels of each label go.
-    foreign_files : tuple of Path
-        Files and folders in the image that are copied as they are.
     record : RegistrationRecord
         The record of the new image, without its tables.
     table_folders : mapping of str to Path
@@ -56,7 +54,6 @@ class RegistrationPlan:
     image: Image
     placements: tuple[Placement, ...]
     label_placements: Mapping[str, tuple[Placement, ...]]
-    foreign_files: tuple[Path, ...]
     record: RegistrationRecord
     table_folders: Mapping[str, Path]
     illumination: Illumination | None = None
@@ -96,8 +93,7 @@ def plan_registration(
     placements, label_placements = place_image(source, *tables)
     actions = table_actions(image, reference)
     check_actions(actions, image, source.spatial)
-    others = tuple(foreign_files(source))
-    for path in others:
+    for path in foreign_files(source):
         check_tree(path, image.well.plate)
     record = RegistrationRecord(
         request=request.identity,
@@ -111,7 +107,7 @@ def plan_registration(
     origins = {"image": image.live, "reference": reference.live}
     folders = {name: origins[action.origin] for name, action in actions.items()}
     return RegistrationPlan(
-        image, source, placements, label_placements, others, record, folders, illumination
+        image, source, placements, label_placements, record, folders, illumination
     )
 
 
@@ -126,7 +122,7 @@ def _read_registered(image: WellImage, name: str) -> Table:
     if not is_node(table_path(image.live, name)):
         raise TableError(
             f"{image.live}: there is no table {name!r}, expected the registered ROIs in it; its "
-            f"tables are {sorted(table_names(image.live))}. Give the name of the registered "
+            f"tables are {some(sorted(table_names(image.live)))}. Give the name of the registered "
             "table (registration.roi_table in a config), or let a run measure the shifts "
             "(registration.measure.enabled: true)."
         )

@@ -5,10 +5,11 @@ Conventions as in `platefuse.geometry`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from platefuse.errors import TableError
+from platefuse.errors import TableError, some
 from platefuse.geometry import SNAP_PX, Box, snap
 from platefuse.ngff.image import Multiscale
 from platefuse.tables.table import Roi
@@ -81,8 +82,8 @@ def match_rois(
         extra = [name for name in by_name if name not in expected]
         if missing or extra:
             raise TableError(
-                f"{where}: the ROIs differ from the reference's: missing {missing}, "
-                f"not in the reference {extra}. Both tables must name the same ROIs."
+                f"{where}: the ROIs differ from the reference's: missing {some(missing)}, "
+                f"not in the reference {some(extra)}. Both tables must name the same ROIs."
             )
         return [(by_name[roi.name], roi) for roi in reference]
     if len(acquired) != len(reference):
@@ -184,9 +185,11 @@ def _whole_depth(roi: Roi, flat_um: Mapping[str, float]) -> Roi:
 
 def _check_names_differ(rois: Sequence[Roi], table: str) -> None:
     names = [roi.name for roi in rois]
-    if len(set(names)) < len(names):  # at most thousands of rows: counting is for the message only
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise TableError(f"{table} names {twice} more than once; every ROI needs a unique name.")
+    if len(set(names)) < len(names):
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        raise TableError(
+            f"{table} names {some(twice)} more than once; every ROI needs a unique name."
+        )
 
 
 def _check_lengths(acquired: Roi, reference: Roi, axis: str, px: float, where: str) -> None:

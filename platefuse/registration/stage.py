@@ -27,14 +27,21 @@ from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import WellImage
 from platefuse.ngff.scales import write_true_scales
 from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
+from platefuse.registration.carry import (
+    carried_files,
+    check_carried,
+    check_table_files,
+    copy_carried,
+)
 from platefuse.registration.locks import image_lock
+from platefuse.registration.places import check_places
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import ORDERS, RegistrationRequest, done_record
 from platefuse.registration.rois import Placement
 from platefuse.registration.staged import StagedFrom, is_current, pixel_files, staged_record
 from platefuse.registration.swap import check_can_move, restore_backup
 from platefuse.storage.arrays import StoredArray
-from platefuse.storage.files import copy_tree, make_folder, remove_tree
+from platefuse.storage.files import make_folder, remove_tree
 from platefuse.storage.flush import watched_writes
 from platefuse.storage.locks import shared_folder
 from platefuse.storage.made import move_new, own_folder
@@ -110,6 +117,8 @@ def _register_image(
     old = staged_record(image, request)
     if old is not None and is_current(image) and _made_from(old) == _made_from(plan.record):
         return replace(receipt, action="staged before", record=old)
+    carried = _carried(plan)
+    check_places(image, request)
     for part in plan.image.parts:
         StoredArray.open(part.level_paths[0])  # raises if its codecs are unknown
     root = staging_root(image.well.plate)
@@ -119,7 +128,7 @@ def _register_image(
         if request.overwrite_input:
             check_can_move(image.live, image.staged)
         staged = own_folder(image.staged)
-        pixels = stage_image(plan, ORDERS[request.interpolation], threads, staged)
+        pixels = stage_image(plan, carried, ORDERS[request.interpolation], threads, staged)
         writes.flush(staged)  # on the disk before the record vouches for it
         source.write(image)
         record = replace(plan.record, pixel_files=pixel_files(staged))
@@ -141,13 +150,33 @@ def _made_from(record: RegistrationRecord) -> tuple[object, ...]:
     return record.request, record.digests, record.illumination
 
 
-def stage_image(plan: RegistrationPlan, order: int, threads: int, staged: Path) -> int:
+def _carried(plan: RegistrationPlan) -> list[Path]:
+    """The files of an image that are copied as they are.
+
+    Raises
+    ------
+    PlatefuseError
+        If something in the image can be neither moved nor copied.
+    """
+    image, well = plan.target, plan.target.well
+    check_carried(plan.image)
+    replaced = (name for name, origin in plan.table_folders.items() if origin != image.live)
+    reference = well.image(plan.record.reference)
+    check_table_files(image.live / "tables", reference.live / "tables", replaced)
+    return carried_files(plan.image, well.plate)
+
+
+def stage_image(
+    plan: RegistrationPlan, carried: Sequence[Path], order: int, threads: int, staged: Path
+) -> int:
     """Write a registered image with its labels to a folder, which must not exist.
 
     Parameters
     ----------
     plan : RegistrationPlan
         Where the pixels go.
+    carried : sequence of Path
+        Files and folders in the image that are copied as they are.
     order : int
         Order of the interpolation of intensities.
     threads : int
@@ -187,8 +216,7 @@ def stage_image(plan: RegistrationPlan, order: int, threads: int, staged: Path) 
         write_true_scales(label, new.path)
         tasks.append(shift_tasks(label, new, plan.label_placements[name], nearest, 0, durable=True))
     run_tasks(chain.from_iterable(tasks), threads)
-    for path in plan.foreign_files:
-        copy_tree(path, staged / path.relative_to(image.path))
+    copy_carried(carried, image.path, staged)
     return sum(math.prod(part.shapes[0]) for part in image.parts)
 
 

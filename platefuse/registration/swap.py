@@ -27,6 +27,7 @@ from platefuse.storage.files import exchange, make_folder, remove_tree
 from platefuse.storage.filesystems import LAYERED, filesystem_type, same_filesystem
 from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
+from platefuse.storage.permissions import mirror_access
 from platefuse.storage.typed_json import list_of, object_of
 from platefuse.tables.table import table_path
 
@@ -101,8 +102,8 @@ def _swap_image(
         if image.live.exists() and image.backup.exists():
             raise SwapError(
                 f"{image.backup}: there is a backup of {image.live} already, but the image is not "
-                "registered. If it is the original, restored as a copy, remove the backup; if not, "
-                "move one of the two away. Then start again: neither is lost."
+                "registered. Compare the two, move the one that is not the original to another "
+                "folder, do not delete it before you are sure, and start again."
             )
         with well_lock(image.well):
             if not image.backup.exists():  # if it does, this was decided when it was made
@@ -249,6 +250,7 @@ def _publish_image(image: WellImage, request: RegistrationRequest) -> Path:
             )
         check_staged(image, request)
         check_filesystem(image.staged, well.path)
+        mirror_access(image.live, image.staged)
         flush_folder(image.staged)  # the name of its record; all else was flushed before
         image.staged.rename(target)
         flush_folder(well.path)
@@ -292,6 +294,7 @@ def _remove_or_keep(image: WellImage, request: RegistrationRequest) -> list[str]
 def _exchange(image: WellImage) -> None:
     live, staged, backup = image.live, image.staged, image.backup
     check_filesystem(staged, live if live.exists() else live.parent)
+    mirror_access(live if live.exists() else backup, staged)
     flush_folder(staged)  # the name of its record; all else was flushed before
     if live.exists() and exchange(live, staged):
         staged.rename(backup)

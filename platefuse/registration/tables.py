@@ -14,6 +14,7 @@ from platefuse.ngff.image import Multiscale, others
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.plate import WellImage
 from platefuse.records import ImageReceipt, RegisteredTable, RegistrationRecord, digest_tree
+from platefuse.registration.carry import carry_table_files, remove_stray_files
 from platefuse.registration.locks import image_lock
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.staged import STAGE_AGAIN, StagedFrom, is_current, staged_record
@@ -293,7 +294,10 @@ def _finish_table(
     moves = action.moves and not (label is None and _has_objects(image, target, name))
     if moves:
         enclose = label_of(image.live, name) is not None
+        remove_stray_files(table_path(target, name))  # libraries warn of them, or remove them
         dropped = move_table(target, name, regions, axes, enclose=enclose, label=label)
+    if moves or action.origin == "reference":
+        carry_table_files(table_path(image.live, name), table_path(target, name))
     return RegisteredTable(
         action.origin,
         "moved" if moves else "copied",

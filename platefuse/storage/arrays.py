@@ -6,6 +6,7 @@ than the default. Byte and memory orders that it does not know go through the de
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import zarr
 
-from platefuse.errors import ImageError
+from platefuse.errors import ImageError, one_line
 from platefuse.geometry import Box, Pixels, grid_box, grid_indices
 from platefuse.storage.flush import begin_flush
 from platefuse.storage.threads import own_loop
@@ -105,8 +106,8 @@ class StoredArray:
             return cls.over(path, zarr.open_array(path, mode=mode), durable=durable)
         except (ValueError, TypeError, KeyError, OSError, ArithmeticError) as error:
             raise ImageError(
-                f"{path}: cannot be opened as a Zarr array ({error}). Check that the level "
-                "exists and that its metadata names codecs zarr-python knows."
+                f"{path}: cannot be opened as a Zarr array ({one_line(error)}). Check that the "
+                "level exists and that its metadata names codecs zarr-python knows."
             ) from error
 
     @classmethod
@@ -145,8 +146,24 @@ class StoredArray:
         return self.path / self._array.metadata.encode_chunk_key(shard)
 
     def is_empty(self, index: tuple[int, ...]) -> bool:
-        """Whether a chunk is not stored and reads as zero."""
-        return self.zero_is_fill and _mode(self.chunk_path(index)) is None
+        """Whether a chunk is not stored and reads as zero.
+
+        Raises
+        ------
+        ImageError
+            If a pipe or a device lies in its place, which would block its reader for ever.
+        """
+        path = self.chunk_path(index)
+        try:
+            mode = os.stat(path).st_mode  # noqa: PTH116  # for each chunk: a path takes longer
+        except (FileNotFoundError, NotADirectoryError):
+            return self.zero_is_fill
+        if not stat.S_ISREG(mode):
+            raise ImageError(
+                f"{path}: the chunk is a folder, a pipe or a device; expected a file. Restore it "
+                "from a copy of the plate, or move it away to go on with an empty chunk."
+            )
+        return False
 
     def decode(self, box: Box) -> Pixels:
         """Pixels of a box.
@@ -165,7 +182,7 @@ class StoredArray:
                     self.decode(grid_box(index, self.chunk, self.shape))
             raise ImageError(
                 f"{self.chunk_path(chunks[0])}: the chunk cannot be read "
-                f"({str(error) or type(error).__name__}). {self._remedy(error)}"
+                f"({one_line(error) or type(error).__name__}). {self._remedy(error)}"
             ) from error
 
     def _remedy(self, error: Exception) -> str:
@@ -176,7 +193,8 @@ class StoredArray:
         if self.shard != self.chunk:
             return "Restore the file, which holds several chunks, from a copy of the plate."
         return (
-            "Restore it from a copy of the plate, or delete the file to go on with an empty chunk."
+            "Restore it from a copy of the plate, or move the file away to go on with an empty "
+            "chunk."
         )
 
     def copy_encoded_from(self, source: object, original: Box, box: Box) -> bool:
@@ -254,8 +272,9 @@ class StoredArray:
 
     def _refused(self, box: Box, error: Exception) -> ImageError:
         return ImageError(
-            f"{self.path}: pixels {box.start} to {box.stop} cannot be written ({error}). "
-            "Check free space and permissions, then start again: what is complete is kept."
+            f"{self.path}: pixels {box.start} to {box.stop} cannot be written "
+            f"({one_line(error)}). Check free space and permissions, then start again: what is "
+            "complete is kept."
         )
 
 

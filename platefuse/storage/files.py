@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +16,14 @@ from typing import Any
 from platefuse.errors import MetadataError, PlatefuseError
 from platefuse.storage.flush import Writes, flush_folder, is_flushed_later
 from platefuse.storage.once import read_once
+from platefuse.storage.permissions import copy_access, mirror_access
 from platefuse.storage.removing import remove_tree as remove_tree
 from platefuse.storage.removing import temporary_beside
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_DEEPEST = 64
+_LARGEST = 2**30
 _NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
@@ -30,15 +34,56 @@ def read_json(file: Path) -> dict[str, Any]:
     Raises
     ------
     MetadataError
-        If the file does not hold a JSON object.
+        If the file is none (a pipe or a device would block its reader for ever), or does not hold a
+        JSON object, or one that is nested deeper than metadata are.
     """
+    data = _read_file(file)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise MetadataError(f"{file}: broken JSON ({error}). Restore the file.") from error
     if not isinstance(content, dict):
         raise MetadataError(f"{file}: expected a JSON object, got {type(content).__name__}.")
+    if data.count(b"[") + data.count(b"{") > _DEEPEST and _is_deep(content):
+        raise MetadataError(
+            f"{file}: objects and lists are nested in each other more than {_DEEPEST} times, which "
+            "no metadata are. Restore the file."
+        )
     return content
+
+
+def _read_file(file: Path) -> bytes:
+    """The content of a regular file; others are not waited for."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as opened:  # noqa: PTH123  # takes over what is open
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(file))
+        if not stat.S_ISREG(status.st_mode):
+            raise MetadataError(
+                f"{file} is a pipe, a socket or a device; expected a JSON file. Restore the file."
+            )
+        if status.st_size > _LARGEST:
+            raise MetadataError(
+                f"{file} has {status.st_size} bytes; expected a JSON file of at most {_LARGEST}. "
+                "Restore the file."
+            )
+        return opened.read()
+
+
+def _is_deep(content: object) -> bool:
+    """Whether a JSON value has more than `_DEEPEST` levels. One step for each level."""
+    level: list[Any] = [content]
+    for _ in range(_DEEPEST):
+        level = [
+            item
+            for each in level
+            for item in (each.values() if isinstance(each, dict) else each)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def find_json(file: Path) -> dict[str, Any] | None:
@@ -50,15 +95,31 @@ def find_json(file: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file in one step; see `write_text`."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    """Write a JSON file in one step; see `write_text`.
+
+    Half characters (lone surrogates), which JSON can hold and UTF-8 cannot, are escaped.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    if not is_unicode(text):
+        text = json.dumps(content, indent=2)
+    write_text(path, text + "\n")
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold a text: it has no lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file in one step: readers see the old or the new content, never a part.
 
-    The mode of the file follows the umask, as that of any new file. It is on the disk before it
-    has its name, unless its folder is watched and flushed as a whole (`watched_writes`).
+    A file that is replaced keeps its mode, group, access list and attributes, as far as the caller
+    may set them; the mode of a new one follows the umask. The file is on the disk before it has its
+    name, unless its folder is watched and flushed as a whole (`watched_writes`).
 
     Parameters
     ----------
@@ -71,6 +132,8 @@ def write_text(path: Path, text: str) -> None:
     with temporary_beside(path) as (temporary, file):
         file.write(text)
         file.flush()
+        if path.is_file() and not path.is_symlink():
+            copy_access(path, temporary)
         if not is_flushed_later(path):
             os.fsync(file.fileno())
         temporary.replace(path)  # while it is locked: else another writer might take it for dead
@@ -84,7 +147,13 @@ def make_folder(path: Path) -> None:
 def copy_tree(source: Path, target: Path) -> None:
     """Copy a file or a folder byte for byte."""
     if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
+        try:
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        except shutil.Error as error:  # a list of all that failed: the first says why
+            path, _, reason = error.args[0][0]
+            more = len(error.args[0]) - 1
+            words = f"{reason}" + (f", and {more} more files" if more else "")
+            raise OSError(f"{path} cannot be copied to {target}: {words}") from error
     else:
         shutil.copy2(source, target)
 
@@ -128,7 +197,7 @@ def put_in_place(staged: Path, target: Path, writes: Writes, *, durable: bool = 
     Where the filesystem cannot exchange folders, the old one is set aside for an instant. What is
     in `staged` is on disk before it is moved, and the move itself is on disk before the old folder
     is removed, if there is one or `durable` is asked for: nobody's work is to be lost to a power
-    cut.
+    cut. What replaces a folder gets its mode, group, access lists and attributes.
 
     Parameters
     ----------
@@ -147,6 +216,8 @@ def put_in_place(staged: Path, target: Path, writes: Writes, *, durable: bool = 
     old = replaced(target)
     make_folder(target.parent)
     durable = durable or target.exists()
+    if target.exists():
+        mirror_access(target, staged)
     if durable:
         writes.flush(staged)
     exchanged = target.exists() and exchange(staged, target)

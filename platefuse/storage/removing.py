@@ -197,7 +197,7 @@ def _lock_now(descriptor: int) -> bool:
 def _create(path: Path) -> tuple[Path, TextIO]:
     while True:
         temporary = path.with_name(f".{path.name}.{_random()}")
-        file = temporary.open("x", encoding="utf-8")
+        file = temporary.open("x", encoding="utf-8", errors="backslashreplace")
         with suppress(OSError):  # a file system without locks: nobody removes it either
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:

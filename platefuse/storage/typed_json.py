@@ -117,7 +117,7 @@ def _convert(kind: Any, value: object, where: str) -> Any:
             return content
         return {key: _convert(of, item, f"{where}.{key}") for key, item in content.items()}
     if kind is float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        if isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
             return value
         raise _unexpected(where, value, _NAMES[float])
     return _checked(kind, value, where)
@@ -135,8 +135,16 @@ def _object(kind: Any, value: JsonObject, where: str) -> object:
             raise UnexpectedJson(f"`{path}` is missing")
     try:
         return kind(**given)
-    except ValueError as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise UnexpectedJson(f"`{where}`: {error}") from error
+
+
+def _is_finite(value: float) -> bool:
+    """Whether a number is one for a float, too: JSON can hold integers of any size."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _checked(kind: type[T], value: object, where: str, name: str = "") -> T:

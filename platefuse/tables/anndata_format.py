@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import zarr
     from numpy.typing import NDArray
 
-_MAPPINGS = ("layers", "obsm", "obsp", "uns", "varm", "varp")
+MAPPINGS = ("layers", "obsm", "obsp", "uns", "varm", "varp")
 """The members of a table that hold others by name."""
 
 
@@ -124,9 +124,9 @@ def write_anndata(
         is_empty = (
             table.raw is None
             if member == "raw"
-            else member in _MAPPINGS and not len(written[member])
+            else member in MAPPINGS and not len(written[member])
         )
-        if is_empty and member not in (members or _MAPPINGS):
+        if is_empty and member not in (members or MAPPINGS):
             del written[member]
 
 
@@ -187,7 +187,7 @@ def _files(
     table.create_array("X", data=values).attrs.update(_encoding("array", "0.2.0"))
     _write_index(table, "obs", "FieldIndex", rows)
     _write_index(table, "var", "_index", columns)
-    for member in _MAPPINGS:
+    for member in MAPPINGS:
         table.create_group(member, attributes=_encoding("dict", "0.1.0"))
     return {name: buffer.to_bytes() for name, buffer in files.items()}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platefuse.errors import TableError
+from platefuse.errors import TableError, some
 from platefuse.ngff.metadata import FORMATS, V2, Format, all_attributes, is_node, replace_attributes
 from platefuse.ngff.paths import safe_name
 from platefuse.storage.once import read_once
@@ -154,7 +154,7 @@ def table_names(image: Path) -> list[str]:
     names = [name for name in _listed(folder) if (folder / name).is_dir()]
     visible = (c for c in folder.iterdir() if not c.name.startswith("."))  # others are set aside
     present = sorted(c.name for c in visible if c.is_dir() and is_node(c))
-    return names + [name for name in present if name not in names]
+    return list(dict.fromkeys([*names, *present]))
 
 
 def stale_names(image: Path) -> list[str]:
@@ -194,8 +194,8 @@ def read_table(image: Path, name: str) -> Table:
             else []
         )
         raise TableError(
-            f"{image}: no table {name!r}; the image has {have}. Check the table's name in the "
-            "config, and that the registration was computed for this acquisition."
+            f"{image}: no table {name!r}; the image has {some(have)}. Check the table's name in "
+            "the config, and that the registration was computed for this acquisition."
         )
     backend, index_key = find_backend(path), all_attributes(path).get("index_key")
     try:

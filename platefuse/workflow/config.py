@@ -20,7 +20,7 @@ from platefuse.ngff.layout import InputOptions
 from platefuse.storage.expected import Expected, text
 from platefuse.storage.options import check_options, option
 from platefuse.workflow.config_reading import read_section, settings_of
-from platefuse.workflow.config_text import repeated_keys
+from platefuse.workflow.config_text import check_size, repeated_keys
 from platefuse.workflow.own_options import has_key, located, merged, own_faults
 from platefuse.workflow.sections import Fusion, Quality, Registration, Subset, Workflow
 
@@ -239,6 +239,7 @@ def read_config(given: Mapping[str, object], files: Iterable[str | Path] = ()) -
     ConfigError
         With a message for everything that is wrong.
     """
+    check_size(given, "The config")
     faults = [fault for file in files for fault in repeated_keys(file)]
     config = read_section(Config, given, "config", faults)
     if config is not None:

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import yaml
 
-from platefuse.errors import ConfigError
+from platefuse.errors import ConfigError, one_line
+
+_MOST_BYTES = 5_000_000
+_MOST_VALUES = 100_000
+"""A config of 10,000 wells has fewer; one whose aliases hold each other has billions."""
 
 
 def read_yaml(file: Path) -> Mapping[str, object]:
@@ -19,6 +23,11 @@ def read_yaml(file: Path) -> Mapping[str, object]:
         If it cannot be read, or is not a mapping.
     """
     try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise ConfigError(
+                f"{file} has {file.stat().st_size} bytes; expected a config of at most "
+                f"{_MOST_BYTES}. Give wells in a table (wells.include)."
+            )
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError(
@@ -34,12 +43,37 @@ def read_yaml(file: Path) -> Mapping[str, object]:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(_syntax_fault(file, text, error)) from error
+    except (RecursionError, ValueError) as error:
+        raise ConfigError(f"{file} is no config: {one_line(error)}. Write it again.") from error
+    check_size(content, str(file))
     if not isinstance(content, Mapping):
         raise ConfigError(
             f"{file} holds {_short(content)}; expected a mapping of keys, for example\n"
             "plates:\n  screen: /data/screen.zarr"
         )
     return content
+
+
+def check_size(content: object, where: str) -> None:
+    """Check that a config does not grow without end by YAML aliases, nor holds itself.
+
+    Raises
+    ------
+    ConfigError
+        If it does.
+    """
+    pending, count = [content], 0
+    while pending:
+        value, count = pending.pop(), count + 1
+        if isinstance(value, Mapping):
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+        if count + len(pending) > _MOST_VALUES:
+            raise ConfigError(
+                f"{where} holds more than {_MOST_VALUES} values, or holds itself by a YAML alias "
+                "(`&name`, `*name`). Take the aliases out, or give wells in a table."
+            )
 
 
 def _syntax_fault(file: Path, text: str, error: yaml.YAMLError) -> str:

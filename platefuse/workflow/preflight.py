@@ -17,7 +17,7 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.stack import check_labels, frames_for
 from platefuse.fusion.well import NOT_OURS, check_fused_well, fused_images
 from platefuse.illumination.correction import Illumination, check_registered
-from platefuse.ngff.image import Multiscale
+from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import (
@@ -28,11 +28,14 @@ from platefuse.ngff.paths import (
 )
 from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well
 from platefuse.records import RegistrationRecord
+from platefuse.registration.carry import check_carried
+from platefuse.registration.places import check_places
 from platefuse.registration.plan import RegistrationPlan
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.swap import only_backup_left
 from platefuse.storage.filesystems import same_filesystem
 from platefuse.storage.once import reading_once
+from platefuse.storage.writable import check_new
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import WellKey
 from platefuse.workflow.sources import plan_well, reader_of_plans
@@ -47,6 +50,7 @@ def check_outputs(config: Config, plates: Mapping[str, Plate]) -> None:
         The first thing that is wrong.
     """
     for name, plate in plates.items():
+        check_new(Path(config.results, name), "config.results")
         fusion = config.by_plate[name].fusion
         if fusion.enabled:
             check_fused_plate(plate, fused_plate_path(plate.path, fusion.output))
@@ -135,9 +139,12 @@ def check_well_inputs(well: Well, config: Config) -> None:
 def _check_well_inputs(well: Well, config: Config) -> None:
     registration, fusion = config.registration, config.fusion
     if registration.writes_images:
-        check_swaps(well, registration.request)
+        check_swaps(well, registration.request, removes=not registration.keep_originals)
         if is_interrupted(well):
             return  # the well's first job restores it; until then its images cannot be read
+        for image in well.images:
+            if done_record(registration.request.destination(image), registration.request) is None:
+                check_carried(Image.read(image.live))
     check_illumination(well, config)
     if registration.measures:
         check_measurable(well, config)
@@ -219,8 +226,17 @@ def is_interrupted(well: Well) -> bool:
     return any(only_backup_left(image) for image in well.acquired_images)
 
 
-def check_swaps(well: Well, request: RegistrationRequest) -> None:
+def check_swaps(well: Well, request: RegistrationRequest, *, removes: bool = False) -> None:
     """Check that the images of a well can be replaced by their registered ones.
+
+    Parameters
+    ----------
+    well : Well
+        The well.
+    request : RegistrationRequest
+        The registration.
+    removes : bool
+        Whether the originals are removed in the end.
 
     Raises
     ------
@@ -236,8 +252,12 @@ def check_swaps(well: Well, request: RegistrationRequest) -> None:
             )
     if is_interrupted(well):
         return
-    if any(done_record(request.destination(image), request) is None for image in well.images):
+    left = [i for i in well.images if done_record(request.destination(i), request) is None]
+    if left:
         _check_swappable(well.plate)
+    for image in left:
+        if image.live.is_dir():  # else it is said that it is missing
+            check_places(image, request, removes=removes)
 
 
 def check_fused_plate(plate: Plate, fused: Path) -> None:
@@ -259,6 +279,9 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
     check_own_folders(fused)
     for well in plate.wells:
         staging_folder(fused, well.row, well.column)
+    for folder in (fused, staging_root(fused)):
+        for below in (Path(), *{Path(well.row) for well in plate.wells}):
+            check_new(folder / below, f"the fused plate {fused} cannot be written")
     if not os.path.lexists(fused):
         return
     rows = {well.row for well in plate.wells}

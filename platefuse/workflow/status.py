@@ -209,7 +209,7 @@ def plate_status(path: str | Path, fused: str | Path | None = None) -> PlateStat
     """
     plate = Plate.open(path)
     fused = fused_plate_path(plate.path, None if fused is None else str(fused))
-    absent = [well for well in plate.wells if not os.path.lexists(plate.path / well.name)]
+    absent = {w: None for w in plate.wells if not os.path.lexists(plate.path / w.name)}
     wells = tuple(well_status(plate, well, fused) for well in plate.wells if well not in absent)
     return PlateStatus(str(plate.path), str(fused), wells, tuple(well.name for well in absent))
 

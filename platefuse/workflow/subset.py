@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,12 +99,9 @@ def named_wells(
         return _in_table(listed, Path(given), where)
     chosen: set[WellKey] = set()
     faults = []
+    grids = {name: Grid.of(wells) for name, wells in listed.items()}
     for pattern in map(str, given):
-        found = {
-            (name, well.row, well.column)
-            for name, wells in listed.items()
-            for well in Grid.of(wells).matching(pattern, wells)
-        }
+        found = _matching(grids, pattern)
         if not found:
             faults.append(_unknown(f"{where} names {pattern!r}", listed))
         chosen |= found
@@ -131,13 +128,12 @@ def _in_table(listed: Mapping[str, Sequence[WellName]], file: Path, where: str) 
         )
     chosen: set[WellKey] = set()
     faults = []
+    grids = {name: Grid.of(wells) for name, wells in listed.items()}
     for number, row in enumerate(rows, 2):
-        own = {row["plate"]: listed.get(row["plate"], ())} if row.get("plate") else listed
-        found = {
-            (name, well.row, well.column)
-            for name, wells in own.items()
-            for well in Grid.of(wells).matching((row["well"] or "").strip(), wells)
-        }
+        plate = row.get("plate")
+        own = {plate: listed.get(plate, ())} if plate else listed
+        of_plate = {name: grids[name] for name in own if name in grids}
+        found = _matching(of_plate, (row["well"] or "").strip())
         if not found:
             faults.append(_unknown(f"{file}, line {number}: {row['well']!r}", own))
         chosen |= found
@@ -145,6 +141,15 @@ def _in_table(listed: Mapping[str, Sequence[WellName]], file: Path, where: str) 
         more = [f"and {len(faults) - _SHOWN} more lines"] if len(faults) > _SHOWN else []
         raise ConfigError(*faults[:_SHOWN], *more)
     return chosen
+
+
+def _matching(grids: Mapping[str, Grid], pattern: str) -> set[WellKey]:
+    """The wells of some plates that a pattern names."""
+    return {
+        (name, well.row, well.column)
+        for name, grid in grids.items()
+        for well in grid.matching(pattern)
+    }
 
 
 def _unknown(what: str, listed: Mapping[str, Sequence[WellName]]) -> str:
@@ -158,56 +163,69 @@ def _unknown(what: str, listed: Mapping[str, Sequence[WellName]]) -> str:
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows and columns of a plate in their order.
+    """The wells of a plate by the places of their rows and columns.
 
     Attributes
     ----------
-    rows, columns : tuple of str
-        Names of the rows and columns that have wells.
+    rows, columns : mapping of str to int
+        Place of each row and column that has wells, by its plain name: numbers are the same with
+        and without leading zeros.
+    wells : mapping of (int, int) to WellName
+        The wells by the places of row and column.
     """
 
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
+    rows: Mapping[str, int]
+    columns: Mapping[str, int]
+    wells: Mapping[tuple[int, int], Sequence[WellName]]
 
     @classmethod
     def of(cls, wells: Sequence[WellName]) -> Grid:
-        """The rows and columns of some wells."""
-        rows, columns = ({w.row for w in wells}, {w.column for w in wells})
-        return cls(tuple(sorted(rows, key=_order)), tuple(sorted(columns, key=_order)))
+        """The grid of some wells."""
+        rows, columns = _places({w.row for w in wells}), _places({w.column for w in wells})
+        found: dict[tuple[int, int], list[WellName]] = {}
+        for well in wells:
+            place = rows[well.row], columns[well.column]
+            found.setdefault(place, []).append(well)
+        return cls(_by_plain_name(rows), _by_plain_name(columns), found)
 
-    def matching(self, pattern: str, wells: Iterable[WellName]) -> list[WellName]:
+    def matching(self, pattern: str) -> Iterator[WellName]:
         """The wells that a pattern names; none if it names a row or column that has no well."""
         ends = [self._corner(part.strip()) for part in pattern.split(":")]
         first, last = ends[0], ends[-1]
         if len(ends) > 2 or not first or first.keys() != last.keys():
-            return []
+            return
         bounds = {axis: sorted((first[axis], last[axis])) for axis in first}
-        return [
-            well
-            for well in wells
-            if all(low <= self._place(axis, well) <= high for axis, (low, high) in bounds.items())
-        ]
+        row, last_row = bounds.get("row", (0, len(self.rows)))
+        column, last_column = bounds.get("column", (0, len(self.columns)))
+        if (row, column) == (last_row, last_column):  # one well: there may be very many of them
+            yield from self.wells.get((row, column), ())
+            return
+        for place, wells in self.wells.items():
+            if row <= place[0] <= last_row and column <= place[1] <= last_column:
+                yield from wells
 
     def _corner(self, part: str) -> dict[str, int]:
         """Places of a row, of a column, or of both; empty if the part names nothing."""
-        row, column = _find(self.rows, part), _find(self.columns, part)
+        row, column = self.rows.get(_plain(part)), self.columns.get(_plain(part))
         if row is not None:
             return {"row": row}
         if column is not None:
             return {"column": column}
         split = _WELL.fullmatch(part)
         names = (split["row"], split["column"]) if split else part.partition("/")[::2]
-        row, column = _find(self.rows, names[0]), _find(self.columns, names[1])
+        row, column = self.rows.get(_plain(names[0])), self.columns.get(_plain(names[1]))
         return {} if row is None or column is None else {"row": row, "column": column}
 
-    def _place(self, axis: str, well: WellName) -> int:
-        return self.rows.index(well.row) if axis == "row" else self.columns.index(well.column)
+
+def _places(names: Collection[str]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(sorted(names, key=_order))}
 
 
-def _find(names: Collection[str], name: str) -> int | None:
-    """The place of a name in a list; numbers are the same with and without leading zeros."""
-    plain = [_plain(own) for own in names]
-    return plain.index(_plain(name)) if name and _plain(name) in plain else None
+def _by_plain_name(places: Mapping[str, int]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, place in places.items():  # the first of several, such as 1 and 01
+        found.setdefault(_plain(name), place)
+    return found
 
 
 def _plain(name: str) -> str:

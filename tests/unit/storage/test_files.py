@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from platefuse.errors import MetadataError
 from platefuse.storage import files
 from platefuse.storage.files import (
     copy_tree,
     exchange,
     make_folder,
     put_in_place,
+    read_json,
     remove_tree,
     share_file,
     write_json,
@@ -230,3 +232,37 @@ def test_without_exchange_the_old_folder_is_set_aside_until_the_new_one_is_there
         put_in_place(tmp_path / "staged", tmp_path / "target", writes)
     assert (tmp_path / "target" / "file").read_text() == "staged"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path, make: Any) -> None:
+    make(tmp_path / ".zattrs")
+    with pytest.raises(MetadataError, match="a pipe, a socket or a device"):
+        read_json(tmp_path / ".zattrs")
+
+
+@pytest.mark.parametrize("depth", [100, 900, 100_000])
+def test_json_that_is_nested_without_end_is_refused(tmp_path: Path, depth: int) -> None:
+    (tmp_path / "a.json").write_text('{"a": ' + "[" * depth + "]" * depth + "}")
+    with pytest.raises(MetadataError):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text(json.dumps({"a": [[[]]] * 1000}))
+    assert len(read_json(tmp_path / "a.json")["a"]) == 1000
+
+
+def test_half_characters_are_written_and_read_again(tmp_path: Path) -> None:
+    content = {"name \ud800": ["µm", "\udcff"]}
+    write_json(tmp_path / "a.json", content)
+    assert read_json(tmp_path / "a.json") == content
+    write_json(tmp_path / "a.json", {"name": "µm"})
+    assert "µm" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+def test_a_tree_that_cannot_be_copied_says_the_first_reason(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "old" / name).mkdir(parents=True)
+        os.mkfifo(tmp_path / "old" / name / "pipe")
+    with pytest.raises(OSError, match="and 1 more files") as caught:
+        copy_tree(tmp_path / "old", tmp_path / "new")
+    assert "\n" not in str(caught.value)
+    assert "[(" not in str(caught.value)
