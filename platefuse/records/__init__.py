@@ -11,6 +11,7 @@ from platefuse.records.fusion import (
     FusedField,
     FusedImage,
     FusedImageRecord,
+    FusedOutputRecord,
     FusedWellRecord,
     FusionReceipt,
     PlateReceipt,
@@ -34,6 +35,7 @@ from platefuse.records.registration import (
     WellReceipt,
 )
 from platefuse.records.whole_well import ProcessedWell
+from platefuse.records.written import Written, WrittenArray
 
 __all__ = [
     "KEY",
@@ -44,6 +46,7 @@ __all__ = [
     "FusedField",
     "FusedImage",
     "FusedImageRecord",
+    "FusedOutputRecord",
     "FusedWellRecord",
     "FusionReceipt",
     "ImageReceipt",
@@ -58,6 +61,8 @@ __all__ = [
     "TableDigests",
     "Vector",
     "WellReceipt",
+    "Written",
+    "WrittenArray",
     "digest_json",
     "digest_tree",
     "forget_record",

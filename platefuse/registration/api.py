@@ -13,6 +13,7 @@ import numpy as np
 
 from platefuse.engine.downsample import aggregate
 from platefuse.errors import ConfigError, ImageError, PlateError, SwapError
+from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.create import derive_pyramid
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import real_plate
@@ -83,6 +84,7 @@ def write_registered_zarr(
     remedy = "Check the path, free space and permissions."
     with system_errors(ImageError, f"{target}: the file system refused", remedy):
         try:
+            drop_consolidated(target)
             new = derive_pyramid(source, target, num_levels, coarsening_xy)
             forget_record(target)
             with shown(f"registering {source.path.name}"):

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError, RecordError, SwapError
+from platefuse.ngff.consolidated import drop_consolidated, drop_stale
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.paths import staging_root
@@ -104,6 +105,7 @@ def discard_backup(image: WellImage, request: RegistrationRequest) -> None:
         If the image is not registered, or is not as its record has it. The backup is kept.
     """
     check_registered(image, request)
+    drop_stale(image.live)
     _remove_backup(image)
 
 
@@ -133,6 +135,7 @@ def discard_backups(
     """
     for image in well.images:
         check_registered(image, request)
+        drop_stale(image.live)
     if not keep_originals:
         for image in well.images:
             _remove_backup(image)
@@ -190,9 +193,11 @@ def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
                 "and `copy_tables` for this image first (the workflow does)."
             )
         check_filesystem(image.staged, well.path)
+        drop_consolidated(target)
         flush_filesystem(image.staged)
         image.staged.rename(target)
         flush_folder(well.path)
+    drop_stale(target)
     _list_in_well(image, target.name)
     remove_tree(image.staged)
     return target
@@ -221,6 +226,7 @@ def _remove_backup(image: WellImage) -> None:
 def _exchange(image: WellImage) -> None:
     live, staged, backup = image.live, image.staged, image.backup
     check_filesystem(staged, live if live.exists() else live.parent)
+    drop_consolidated(live)  # before the flush: on disk before the image is
     flush_filesystem(staged)
     if live.exists() and exchange(live, staged):
         staged.rename(backup)
@@ -276,6 +282,7 @@ def _list_in_well(image: WellImage, new: str) -> None:
     well = image.well
     if any(name == new for name, _ in well.read_again().listed):
         return
+    drop_consolidated(well.path / new)
     section = object_of(read_attributes(well.path)["well"])
     images = [object_of(entry) for entry in list_of(section["images"])]
     own = next(entry for entry in images if entry["path"] == image.name)

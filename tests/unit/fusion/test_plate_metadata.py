@@ -13,7 +13,7 @@ import pytest
 import platefuse
 from platefuse.errors import ConfigError
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import finish_fused_plate
+from platefuse.fusion.plate import finish_fused_plate
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
