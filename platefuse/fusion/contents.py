@@ -8,9 +8,11 @@ record and others are newer, the newer ones were changed. If all are newer, the 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +21,14 @@ from platefuse.errors import PlatefuseError
 from platefuse.ngff.metadata import (
     CONSOLIDATED_FILE,
     METADATA_FILES,
+    V3,
     ArrayMetadata,
     all_attributes,
     is_node,
 )
 from platefuse.ngff.paths import entries
-from platefuse.records import KEY, Written, WrittenArray, digest_json, digest_tree
+from platefuse.records import KEY, Written, WrittenArray, digest_json
+from platefuse.storage.files import read_json
 from platefuse.storage.stray import is_stray
 
 _CHUNK_KEY = re.compile(r"c|(c[./])?\d+([./]\d+)*")
@@ -116,7 +120,7 @@ class Contents:
             if not (path.is_dir() and self._is_expected(path, below)):
                 self.others.append(below)
             elif folder.name == "tables":
-                self.tables[below] = digest_tree(path)
+                self.tables[below] = _table_digest(path)
             else:
                 self._add(path, below)
 
@@ -213,6 +217,22 @@ def _array_digest(folder: Path) -> str | None:
         return None
     rest = {key: value for key, value in content.items() if key != "attributes"}
     return digest_json({"array": rest, "attributes": attributes})
+
+
+def _table_digest(table: Path) -> str:
+    """Digest of all files of a table, without consolidated metadata, which readers may add."""
+    total = hashlib.sha256()
+    for file in sorted(path for path in table.rglob("*") if path.is_file()):
+        if is_stray(file.name) or file.name == CONSOLIDATED_FILE:
+            continue
+        content = file.read_bytes()
+        if file.name == V3.group_file:
+            with suppress(PlatefuseError):  # damaged: its bytes
+                own = read_json(file)
+                content = digest_json({**own, "consolidated_metadata": None}).encode()
+        total.update(file.relative_to(table).as_posix().encode() + b"\0")
+        total.update(hashlib.sha256(content).digest())
+    return total.hexdigest()
 
 
 def _size_and_time(file: Path) -> tuple[int, int]:
