@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import _job
-from platefuse.fusion import well
+from platefuse.fusion import plate
 from platefuse.records import FusedPlateRecord, PlateReceipt, versions
 from platefuse.workflow.provenance import command
 
@@ -11,7 +11,7 @@ from platefuse.workflow.provenance import command
 def finish_fused_plate(job: _job.Job) -> PlateReceipt:
     """Make the fused wells a plate."""
     made = FusedPlateRecord(versions=versions(), config_digest=job.given["config_digest"])
-    receipt = well.finish_fused_plate(job.plate, job.fused, job.options, job.wells, made)
+    receipt = plate.finish_fused_plate(job.plate, job.fused, job.options, job.wells, made)
     # Not in the plate: the same plate comes from commands with other numbers of cores.
     return replace(receipt, command=command())
 

@@ -12,6 +12,7 @@ import zarr
 
 from platefuse.fusion import well as fusion
 from platefuse.fusion.options import FusionOptions
+from platefuse.fusion.plate import finish_fused_plate
 from platefuse.illumination.correction import Illumination
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path
@@ -63,7 +64,7 @@ def fuse(
             fusion.fuse_well_part(well, fused, sources.reader(well), part, scatter)
         with sources.whole_reader(well, fused) as reader:
             fusion.fuse_well(well, fused, reader, scatter=scatter)
-    fusion.finish_fused_plate(found, fused, wanted)
+    finish_fused_plate(found, fused, wanted)
     return fused
 
 
@@ -114,13 +115,15 @@ def number_fields_one_by_one(plate: ExamplePlate, image: str) -> None:
 
 
 def everything(folder: Path) -> dict[Path, Any]:
-    """Return the content of every file; records without their time."""
+    """Return the content of every file; records without their times."""
     found: dict[Path, Any] = {}
     for file in (file for file in folder.rglob("*") if file.is_file()):
         found[file.relative_to(folder)] = file.read_bytes()
         if file.name in (".zattrs", "zarr.json"):
             content = json.loads(file.read_text())
             record = content.get("platefuse", content.get("attributes", {}).get("platefuse", {}))
-            record.get("fusion", {}).pop("time", None)
+            for section in record.values():
+                section.pop("time", None)
+                section.get("written", {}).pop("newest_ns", None)
             found[file.relative_to(folder)] = content
     return found

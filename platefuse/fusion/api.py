@@ -130,7 +130,8 @@ def fuse(
     zarr_options : dict, optional
         ``ome_zarr`` (False): write an OME-Zarr image with its pyramid; ``ngff_version``
         ("0.4"); ``zarr_array_creation_kwargs``: for `zarr.create_array`; ``overwrite`` (True): an
-        existing array or image is replaced, but never a folder that holds anything else.
+        array or image that `fuse` has made is replaced, but nothing that others made, added or
+        changed.
     batch_options : dict, optional
         ``batch_func``: called as ``batch_func(fuse_block, block_ids, **batch_func_kwargs)``
         for batches of ``n_batch`` blocks; by default threads write the blocks.

@@ -3,7 +3,8 @@
 It has two parts. The *identity* of an image is cheap: digests of its metadata and of its tile
 table, and its registration. The *state* of its files needs a look at each of them: number, bytes,
 time of the last change, and a digest of their content, which is read only if the others differ. A
-plate that was copied or touched has other times and the same content.
+plate that was copied or touched has other times and the same content. Stray files of the system,
+such as ``.DS_Store``, are not looked at.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from platefuse.fusion.layers import FieldImage
 from platefuse.ngff.image import Multiscale
 from platefuse.records import KEY, digest_json, digest_tree
+from platefuse.storage.stray import is_stray
 from platefuse.storage.typed_json import JsonObject, to_json
 from platefuse.tables.table import table_path
 
@@ -116,33 +118,46 @@ class SourceFiles:
         for part in (self.level, "labels", "tables"):
             for folder, _, names in os.walk(self.image / part):
                 for name in names:
+                    if is_stray(name):
+                        continue
                     file = Path(folder) / name
                     yield file, file.stat()
 
 
-def same_sources(
-    recorded: Mapping[str, Mapping[str, object]],
-    identities: Mapping[str, Mapping[str, object]],
-    files: Mapping[str, SourceFiles],
-    threads: int,
+def same_identities(
+    recorded: Mapping[str, Mapping[str, object]], identities: Mapping[str, Mapping[str, object]]
 ) -> bool:
-    """Whether images are those that a fused well was made from.
+    """Whether images are those that a fused well was made from, without a look at their content.
 
     Parameters
     ----------
     recorded : mapping of str to mapping
         What the record of the well has for each image: its `identity` and `SourceFiles.state`.
-    identities, files : mapping of str to mapping and SourceFiles
-        The images as they are now.
+    identities : mapping of str to mapping
+        The `identity` of each image now.
+    """
+    return recorded.keys() == identities.keys() and all(
+        recorded[name].get(key) == value
+        for name, own in identities.items()
+        for key, value in own.items()
+    )
+
+
+def same_content(
+    recorded: Mapping[str, Mapping[str, object]], files: Mapping[str, SourceFiles], threads: int
+) -> bool:
+    """Whether the files of images are those that a fused well was made from.
+
+    Parameters
+    ----------
+    recorded : mapping of str to mapping
+        As for `same_identities`.
+    files : mapping of str to SourceFiles
+        The files of each image now.
     threads : int
         Number of threads for reading files, if that is needed.
     """
-    if recorded.keys() != identities.keys():
-        return False
-    for name, own in identities.items():
-        if any(recorded[name].get(key) != value for key, value in own.items()):
-            return False
-    return all(files[name].matches(recorded[name], threads) for name in identities)
+    return all(own.matches(recorded[name], threads) for name, own in files.items())
 
 
 def _checksum(file: Path) -> int:

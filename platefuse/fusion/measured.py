@@ -9,6 +9,7 @@ from pathlib import Path
 
 from platefuse.errors import MEASURE_AGAIN, RecordError
 from platefuse.ngff.image import Multiscale
+from platefuse.storage.stray import is_stray
 from platefuse.storage.typed_json import JsonObject
 
 
@@ -58,6 +59,7 @@ def pixel_state(image: Multiscale) -> JsonObject:
         Path(folder, name).stat()
         for folder, _, names in os.walk(image.level_paths[0])
         for name in names
+        if not is_stray(name)
     ]
     return {
         "files": len(found),

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platefuse.errors import ConfigError, ImageError, PlatefuseError
+from platefuse.errors import ConfigError, ImageError
 from platefuse.fusion.arguments import FusionArguments, Storage
+from platefuse.fusion.contents import Contents, named, users_work
 from platefuse.fusion.frame import Frame
 from platefuse.fusion.mosaic import ImageMetadata, Mosaic, StoredPyramid
-from platefuse.ngff.image import listed_levels, others
-from platefuse.ngff.metadata import METADATA_FILES, ArrayMetadata
+from platefuse.ngff.paths import check_outside_groups, entries
+from platefuse.records import FusedOutputRecord
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import make_folder, put_in_place, system_errors
 from platefuse.storage.flush import watched_writes
 from platefuse.storage.made import made_alone, output_lock
+from platefuse.storage.stray import is_stray
 from platefuse.storage.threads import usable_cores
 from platefuse.storage.typed_json import JsonObject
 from platefuse.storage.writable import check_new, check_removable
 
 if TYPE_CHECKING:
     import dask.array
-
-_CHUNK_KEY = re.compile(r"c|(c[./])?\d+([./]\d+)*")
 
 
 def write_output(
@@ -62,9 +60,11 @@ def write_output(
         metadata = ImageMetadata(target.name, {"omero": omero}, has_origin=True)
         make_folder(target.parent)
         with output_lock(target), made_alone(target.with_name(f".{target.name}.partial")) as staged:
-            _check_replaceable(target, arguments)
+            _check_replaceable(target)
             with watched_writes(target.parent) as writes:
                 written = _write(mosaic, staged, storage, metadata, arguments)
+                FusedOutputRecord(written=Contents.read(staged).written()).write(staged)
+                _check_replaceable(target)  # again: fusing took a while
                 put_in_place(staged, target, writes, durable=False)  # the views still exist
         paths = [target / level.path.relative_to(staged) for level in written.levels]
         return list(zip(_frames(mosaic.frame, written), map(_open_dask, paths), strict=True))
@@ -121,53 +121,38 @@ def _target(arguments: FusionArguments) -> Path:
         raise ConfigError(
             f"fuse: output_zarr_url {url!r} is a link that leads to itself."
         ) from error
-    return target
-
-
-def _check_replaceable(target: Path, arguments: FusionArguments) -> None:
-    """Check that what is in the place of the output, if anything, may be replaced.
-
-    Raises
-    ------
-    ImageError
-        If not.
-    """
     if target.exists():
         if not (arguments.zarr_options or {}).get("overwrite", True):
             raise ImageError(
                 f"{target} exists already, and zarr_options['overwrite'] is False. Remove it or "
                 "choose another output_zarr_url."
             )
-        if foreign := _foreign(target):
-            raise ImageError(
-                f"{target} exists already and holds {foreign}, which is not part of a fused image "
-                "and would be lost. Remove it or choose another output_zarr_url."
-            )
-        check_removable(target, f"fuse: output_zarr_url {str(target)!r}", ImageError)
+        check_removable(target, f"fuse: output_zarr_url {str(url)!r}", ImageError)
+    check_outside_groups(target)
+    _check_replaceable(target)
+    return target
 
 
-def _foreign(folder: Path) -> list[str]:
-    """Names in a folder that are neither a Zarr array nor levels of an image."""
-    with suppress(PlatefuseError):
-        ArrayMetadata.read(folder)
-        return _no_chunks(folder, folder)
-    with suppress(PlatefuseError):
-        levels = listed_levels(folder)  # of a damaged image, too: some may be gone
-        own = {level.relative_to(folder).parts[0] for level in levels}
-        found = [path.name for path in others(folder, own)]
-        return found + [name for level in levels for name in _no_chunks(level, folder)]
-    return [path.name for path in others(folder, ())]
+def _check_replaceable(target: Path) -> None:
+    """Check that a folder, if it exists, holds nothing but what `fuse` wrote.
 
-
-def _no_chunks(array: Path, within: Path) -> list[str]:
-    """Files in an array's folder that are neither its metadata nor, by their names, chunks."""
-    return sorted(
-        str(path.relative_to(within))
-        for path in array.rglob("*")
-        if not path.is_dir()
-        and not (path.parent == array and path.name in METADATA_FILES)
-        and not _CHUNK_KEY.fullmatch(path.relative_to(array).as_posix())
-    )
+    Raises
+    ------
+    ImageError
+        If it holds anything else.
+    """
+    if not target.exists():
+        return
+    record = FusedOutputRecord.read(target)
+    if record is not None:
+        work = users_work(target, record.written)
+    else:
+        work = sorted(entry.name for entry in entries(target) if not is_stray(entry.name))
+    if work:
+        raise ImageError(
+            f"{target} exists already and holds what `fuse` did not write and what would be lost: "
+            f"{named(work)}. Move it away, or choose another output_zarr_url."
+        )
 
 
 def _open_dask(path: Path) -> dask.array.Array:

@@ -119,6 +119,11 @@ def write_fused_tables(
     return left_out
 
 
+def carried_names(layer: Layer, tile_table: str) -> list[str]:
+    """Names of the tables of an acquisition that may be carried to a fused image."""
+    return list(_sources(layer, tile_table))
+
+
 @dataclass(frozen=True)
 class _Carried:
     """A table that is carried to the fused image.

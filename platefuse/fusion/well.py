@@ -3,45 +3,40 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from platefuse.errors import PlateError, PlatefuseError, ViewError, some
 from platefuse.fusion.complete import is_whole
-from platefuse.fusion.fingerprint import SourceFiles, identity, same_sources
+from platefuse.fusion.contents import Contents
+from platefuse.fusion.fingerprint import SourceFiles, identity, same_content, same_identities
 from platefuse.fusion.image import ImageWriter
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import FieldImage, Layer
-from platefuse.fusion.locks import fused_plate_lock, fused_well_lock
+from platefuse.fusion.locks import fused_well_lock
 from platefuse.fusion.options import FusionOptions
+from platefuse.fusion.replace import check_fused_well, check_replaceable, work_in
 from platefuse.fusion.scatter import Scatter
 from platefuse.fusion.stack import frames_for, labels_of
+from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.create import write_group
-from platefuse.ngff.paths import check_own_folders, staging_folder
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.paths import check_outside_groups, check_own_folders, staging_folder
+from platefuse.ngff.plate import Well
 from platefuse.records import (
     FusedImage,
-    FusedPlateRecord,
     FusedWellRecord,
     FusionReceipt,
-    PlateReceipt,
 )
 from platefuse.storage.files import make_folder, put_in_place, remove_tree, replaced
 from platefuse.storage.flush import Writes, watched_writes
 from platefuse.storage.made import own_folder
-from platefuse.storage.typed_json import JsonObject, list_of, object_of
+from platefuse.storage.typed_json import JsonObject
 from platefuse.storage.writable import check_new, check_removable
 
 logger = logging.getLogger(__name__)
-
-NOT_OURS = (
-    "It was not made by platefuse and would be replaced: move it away, or set `fusion.output` to "
-    "another path."
-)
 
 
 def fuse_well(
@@ -94,6 +89,7 @@ def fuse_well(
 
 
 def _fuse_well(job: _Job, scatter: int, threads: int, begun: float) -> FusionReceipt:
+    check_replaceable(job.target, *job.origin)
     job.check_measured()
     job.check_places()
     sources = job.sources(threads)  # before the parts are checked: see `docs/design`
@@ -104,6 +100,8 @@ def _fuse_well(job: _Job, scatter: int, threads: int, begun: float) -> FusionRec
         for number in range(scatter) if scatter > 1 else ():
             job.fuse_part(Scatter(job.staged, scatter, number), writes, threads)
         images = job.fuse(Scatter(job.staged, scatter), sources, threads)
+        check_replaceable(job.target, *job.origin)  # again: fusing took a while
+        drop_consolidated(job.target)
         put_in_place(job.staged, job.target, writes)
         job.remove_staged()
     seconds = round(time.perf_counter() - begun, 3)
@@ -145,6 +143,7 @@ def fuse_well_part(
     before = replace(job.receipt("fused before"), part=number, of=of)
     if job.done_before(threads) is not None:
         return before
+    check_replaceable(job.target, *job.origin)
     job.check_measured()
     root = job.staged.parents[1]
     with fused_well_lock(job.target, number), watched_writes(root) as writes:
@@ -163,128 +162,36 @@ def fused_images(
     return [(layer.name, [layer]) for layer in layers]
 
 
-def check_fused_well(well: Path) -> None:
-    """Check that a folder, if it exists, is a fused well, which may be replaced.
-
-    Raises
-    ------
-    PlateError
-        If it is anything else.
-    """
-    if os.path.lexists(well) and FusedWellRecord.read(well) is None:
-        raise PlateError(f"{well} exists and is not a fused well. {NOT_OURS}")
-
-
-def finish_fused_plate(
-    plate: Plate,
-    fused: Path,
-    options: FusionOptions,
-    wells: Sequence[str] | None = None,
-    made: FusedPlateRecord | None = None,
-) -> PlateReceipt:
-    """Write the metadata of the fused plate.
+def check_kept(well: Well, fused: Path, reader: LayerReader, *, may_change: bool) -> None:
+    """Check before the first job that fusing a well again would lose nobody's work.
 
     Parameters
     ----------
-    plate : Plate
-        The plate that was fused.
-    fused : Path
-        Folder of the fused plate.
-    options : FusionOptions
-        How it was fused.
-    wells : sequence of str, optional
-        The wells that were fused, for example ``["B/03"]``; by default all. Wells that are there
-        from other runs are listed as well.
-    made : FusedPlateRecord, optional
-        With what it was made. An equal record keeps its time.
+    well, fused, reader
+        See `fuse_well`.
+    may_change : bool
+        Whether other jobs will change the images before they are fused. Then only what they do not
+        change tells whether the well is fused again, and the job that fuses it checks the rest.
 
     Raises
     ------
-    ViewError
-        If a well has not been fused.
+    PlatefuseError
+        If the well would be fused again and holds what platefuse did not write.
     """
-    with fused_plate_lock(fused):
-        return _finish_fused_plate(plate, fused, options, wells, made)
-
-
-def _finish_fused_plate(
-    plate: Plate,
-    fused: Path,
-    options: FusionOptions,
-    wells: Sequence[str] | None,
-    made: FusedPlateRecord | None,
-) -> PlateReceipt:
-    fused_wells = {w for w in plate.wells if FusedWellRecord.read(fused / w.row / w.column)}
-    asked = {well.name for well in plate.wells} if wells is None else set(wells)
-    done = [well for well in plate.wells if well in fused_wells or well.name in asked]
-    done_names = {well.name for well in done}
-    missing = [well.name for well in done if well not in fused_wells]
-    if missing:
-        raise ViewError(f"{fused}: not fused yet: {some(missing)}. Run `fuse_well` for them.")
-    listed = zip(list_of(plate.metadata["wells"]), plate.wells, strict=True)
-    rows = _in_order(plate, "rows", "rowIndex", [well.row for well in plate.wells])
-    columns = _in_order(plate, "columns", "columnIndex", [well.column for well in plate.wells])
-    section = {
-        **plate.metadata,
-        **({"rows": rows} if rows else {}),
-        **({"columns": columns} if columns else {}),
-        "wells": [entry for entry, well in listed if well.name in done_names],
-        "version": options.ngff_version,
-        "name": fused.name.removesuffix(".zarr"),
-        "field_count": 1,
-    }
-    before = _plate_record(fused)
-    for row in {well.row for well in done}:
-        write_group(fused / row, {}, options.ngff_version)
-    write_group(fused, {"plate": section}, options.ngff_version)
-    names = tuple(well.name for well in done)
-    if made is None:
-        return PlateReceipt(fused=fused.name, wells=names)
-    is_same = before is not None and before == replace(made, time=before.time)
-    (before if before is not None and is_same else made).write(fused)
-    return PlateReceipt(
-        fused=fused.name, wells=names, versions=made.versions, config_digest=made.config_digest
-    )
-
-
-def _plate_record(fused: Path) -> FusedPlateRecord | None:
-    """The record of a fused plate that is finished again; a damaged one is replaced."""
-    try:
-        return FusedPlateRecord.read(fused)
-    except PlatefuseError:
-        return None
-
-
-def _in_order(plate: Plate, axis: str, key: str, own: Sequence[str]) -> list[object]:
-    """The list `rows` or `columns` of a plate, in the order that the wells' indices say.
-
-    Parameters
-    ----------
-    plate : Plate
-        The plate.
-    axis, key : str
-        Names of the list, and of the index of a well in it.
-    own : sequence of str
-        For each well, the name of its row or column.
-    """
-    listed = list_of(plate.metadata.get(axis))
-    names = [object_of(entry).get("name") for entry in listed]
-    indices = [object_of(entry).get(key) for entry in list_of(plate.metadata["wells"])]
-    places = {name: i for name, i in zip(own, indices, strict=True) if isinstance(i, int)}
-    pairs = set(zip(own, indices, strict=True))
-    known = {name: i for i, name in reversed(list(enumerate(names))) if isinstance(name, str)}
-    one_to_one = len(pairs) == len(places) == len(set(places.values()))
-    inside = all(0 <= i < len(names) for i in places.values()) and places.keys() <= known.keys()
-    if not one_to_one or not inside or all(names[i] == name for name, i in places.items()):
-        return listed  # as it should be, or nobody knows how
-    logger.warning(
-        "%s: `%s` are in another order than the `%s` of its wells; the fused plate has them in "
-        "the order of the wells.",
-        *(plate.path, axis, key),
-    )
-    at = {i: listed[known[name]] for name, i in places.items()}
-    rest = (entry for entry, name in zip(listed, names, strict=True) if name not in places)
-    return [at[i] if i in at else next(rest) for i in range(len(listed))]
+    job = _Job.read(well, fused, reader)
+    record = FusedWellRecord.read(job.target)
+    if record is None:
+        return
+    if may_change:
+        is_other = record.fingerprint.get("options") != asdict(job.options)
+    else:
+        is_other = not job.is_same(record)
+    if not is_other:
+        if may_change or not work_in(job.target, *job.origin, pixels=False):
+            return
+        is_other = job.done_before(1) is None
+    if is_other:
+        check_replaceable(job.target, *job.origin)
 
 
 @dataclass(frozen=True)
@@ -310,6 +217,7 @@ class _Job:
     def read(cls, well: Well, fused: Path, reader: LayerReader) -> _Job:
         layers = reader.read(well)
         target = fused / well.row / well.column
+        check_outside_groups(fused)
         check_own_folders(fused, fused / well.row, target)
         check_fused_well(target)
         return cls(layers, reader.options, target, staging_folder(fused, well.row, well.column))
@@ -363,23 +271,37 @@ class _Job:
         fused = f"{self.target.parent.parent.name}/{self.well}"
         return FusionReceipt(well=self.well, fused=fused, action=action)
 
+    @property
+    def origin(self) -> tuple[list[Layer], str]:
+        """What tells, with the fused well, what an earlier version wrote into it."""
+        return self.layers, self.options.tile_table
+
     def done_before(self, threads: int) -> FusionReceipt | None:
         """The receipt, if the fused well is complete and made from the same sources and options."""
         record = FusedWellRecord.read(self.target)
-        if record is None or not all(self._is_whole(name, record) for name, _ in self.images):
+        if record is None or not self.is_same(record):
             return None
-        recorded = record.fingerprint.get("sources")
-        if record.fingerprint.get("options") != asdict(self.options):
-            return None
-        if not isinstance(recorded, Mapping):
-            return None
-        if not same_sources(recorded, self.identities, self.files, threads):
+        recorded: Any = record.fingerprint["sources"]
+        if not same_content(recorded, self.files, threads):
             return None
         return replace(self.receipt("fused before"), images=record.images)
 
+    def is_same(self, record: FusedWellRecord) -> bool:
+        """Whether the fused well is complete, and options and sources seem to be the same.
+
+        The content of the sources is not looked at.
+        """
+        recorded = record.fingerprint.get("sources")
+        return (
+            all(self._is_whole(name, record) for name, _ in self.images)
+            and record.fingerprint.get("options") == asdict(self.options)
+            and isinstance(recorded, Mapping)
+            and same_identities(recorded, self.identities)
+        )
+
     def _is_whole(self, name: str, record: FusedWellRecord) -> bool:
         labels = [label.fused_name for label in labels_of(dict(self.images)[name])]
-        return is_whole(self.target / name, record.images.get(name), labels)
+        return is_whole(self.target / name, record.images.get(name), labels, record.written)
 
     def fuse_part(self, part: Scatter, writes: Writes, threads: int) -> bool:
         """Write a part, unless it is complete; whether it was written."""
@@ -407,7 +329,8 @@ class _Job:
         section = {"version": version, "images": entries}
         write_group(self.staged, {"well": section}, version)
         fingerprint = {"options": asdict(self.options), "sources": sources}
-        FusedWellRecord(fingerprint=fingerprint, images=images).write(self.staged)
+        written = Contents.read(self.staged).written()
+        FusedWellRecord(fingerprint=fingerprint, images=images, written=written).write(self.staged)
         return images
 
     def remove_staged(self) -> None:

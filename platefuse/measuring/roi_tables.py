@@ -18,6 +18,7 @@ from typing import Any
 
 from platefuse.errors import MEASURE_AGAIN, TableError
 from platefuse.measuring.model import PlacedField
+from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.metadata import V2 as OLD_FORMAT
 from platefuse.ngff.metadata import Format, all_attributes
 from platefuse.records.base import KEY
@@ -173,6 +174,7 @@ def write_registered_table(
     with watched_writes(staging) as writes:
         _write(new, table, rois, Format.of(image) or OLD_FORMAT, digest)
         mirror_access(table.path, new)
+        drop_consolidated(path)
         put_in_place(new, path, writes, durable=False)
     listed = table_names(image)
     write_table_list(image / "tables", listed if name in listed else [*listed, name])

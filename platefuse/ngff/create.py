@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from platefuse.errors import ConfigError
+from platefuse.ngff.consolidated import remove_consolidated
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import (
     METADATA_FILES,
@@ -55,11 +56,12 @@ def copy_metadata(source: Multiscale, target: Path) -> None:
 
 
 def copy_metadata_files(source: Path, target: Path) -> None:
-    """Copy the metadata files of one Zarr node."""
+    """Copy the metadata files of one Zarr node, without copies of what is below it."""
     make_folder(target)
     for name in METADATA_FILES:
         if (source / name).is_file():
             copy_tree(source / name, target / name)
+    remove_consolidated(target)
 
 
 def level_shapes(

@@ -78,6 +78,22 @@ def fused_plate_path(plate: str | Path, output: str | None = None) -> Path:
     return Path(output) if output else path.with_name(f"{name}_fused.zarr")
 
 
+def check_outside_groups(path: Path) -> None:
+    """Check that something new does not lie inside a plate, an image or another Zarr group.
+
+    Raises
+    ------
+    PlateError
+        If a folder above it is a Zarr group or array.
+    """
+    for parent in path.resolve().parents:
+        if is_node(parent):
+            raise PlateError(
+                f"{path} lies inside {parent}, which is a Zarr group: what is written there would "
+                "become a part of it, or replace one. Choose a path outside of it."
+            )
+
+
 def safe_name(name: object, what: str) -> str:
     """`name` if it is one path component that stays where it is put.
 

@@ -11,6 +11,7 @@ from platefuse.records.fusion import (
     FusedField,
     FusedImage,
     FusedImageRecord,
+    FusedOutputRecord,
     FusedPlateRecord,
     FusedWellRecord,
     FusionReceipt,
@@ -38,6 +39,7 @@ from platefuse.records.registration import (
 )
 from platefuse.records.versions import versions
 from platefuse.records.whole_well import ProcessedWell
+from platefuse.records.written import Written, WrittenArray
 
 __all__ = [
     "KEY",
@@ -48,6 +50,7 @@ __all__ = [
     "FusedField",
     "FusedImage",
     "FusedImageRecord",
+    "FusedOutputRecord",
     "FusedPlateRecord",
     "FusedWellRecord",
     "FusionReceipt",
@@ -66,6 +69,8 @@ __all__ = [
     "TableDigests",
     "Vector",
     "WellReceipt",
+    "Written",
+    "WrittenArray",
     "digest_json",
     "digest_tree",
     "forget_record",

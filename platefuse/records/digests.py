@@ -8,13 +8,14 @@ import os
 from pathlib import Path
 
 from platefuse.storage.once import read_once
+from platefuse.storage.stray import is_stray
 
 
 @read_once
 def digest_tree(path: Path) -> str:
-    """SHA-256 of names and contents of all files below a folder."""
+    """SHA-256 of names and contents of all files below a folder, without stray files."""
     total = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+    for file in sorted(p for p in path.rglob("*") if p.is_file() and not is_stray(p.name)):
         total.update(os.fsencode(file.relative_to(path)) + b"\0")
         total.update(hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()

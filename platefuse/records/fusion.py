@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from platefuse.records.base import Receipt, Record
 from platefuse.records.illumination import AppliedProfile
+from platefuse.records.written import Written
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class FusedImageRecord(Record):
 
     section = "fusion"
     what = "record of the fused image"
-    remedy = "Remove the fused well and fuse it again."
+    remedy = "Move the fused well away and fuse it again."
 
     sources: tuple[str, ...]
     origin_um: Mapping[str, float]
@@ -94,14 +95,35 @@ class FusedWellRecord(Record):
         What tells this fusion from any other: options, and the state of the sources. JSON values.
     images : mapping of str to FusedImage
         Its images by their path in the well.
+    written : Written, optional
+        What was written into the well; anything else in it is a user's. Records of platefuse
+        before 0.3 do not have it.
     """
 
     section = "fusion"
     what = "record of the fused well"
-    remedy = "Remove the fused well and fuse it again."
+    remedy = "Move the fused well away and fuse it again."
 
     fingerprint: Mapping[str, object] = field(metadata={"key": "wanted"})
     images: Mapping[str, FusedImage]
+    written: Written | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedOutputRecord(Record):
+    """That the function `fuse` made an image or an array.
+
+    Attributes
+    ----------
+    written : Written
+        What it wrote; anything else in the image is a user's.
+    """
+
+    section = "fuse"
+    what = "record of the fused image"
+    remedy = "Move it away, or choose another output_zarr_url."
+
+    written: Written
 
 
 @dataclass(frozen=True, kw_only=True)

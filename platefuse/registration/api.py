@@ -14,6 +14,7 @@ import numpy as np
 
 from platefuse.engine.downsample import aggregate
 from platefuse.errors import ConfigError, ImageError, PlateError, SwapError
+from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.create import derive_pyramid
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import real_plate
@@ -91,6 +92,7 @@ def write_registered_zarr(
         make_folder(target.parent)
         with output_lock(target), made_alone(target.with_name(f".{target.name}.partial")) as made:
             _check_new(target)
+            drop_consolidated(target)
             new = derive_pyramid(source, made, num_levels, coarsening_xy)
             forget_record(made)
             with shown(f"registering {source.path.name}"):

@@ -13,6 +13,7 @@ import logging
 from pathlib import Path
 
 from platefuse.errors import SwapError
+from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well, WellImage
@@ -117,6 +118,7 @@ def _original(image: WellImage) -> Path | None:
 
 def _exchange_back(image: WellImage) -> None:
     live, staged, backup = image.live, image.staged, image.backup
+    drop_consolidated(live)
     if not live.exists():
         restore_backup(image)
         return

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError, RecordError, SwapError
+from platefuse.ngff.consolidated import drop_consolidated, drop_stale
 from platefuse.ngff.image import Image
 from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.paths import staging_root
@@ -136,6 +137,7 @@ def discard_backup(
     """
     with image_lock(image):
         _check(image, request, None if kept_file(image).exists() else verify)
+        drop_stale(image.live)
         _remove_or_keep(image, request)
 
 
@@ -173,6 +175,7 @@ def discard_backups(
     for image in well.images:
         keeps = keep_originals or kept_file(image).exists()
         _check(image, request, None if keeps else verify)
+        drop_stale(image.live)
     removed: list[str] = []
     if well.staging.is_dir():
         with image_locks(well.images):
@@ -251,9 +254,11 @@ def _publish_image(image: WellImage, request: RegistrationRequest) -> Path:
         check_staged(image, request)
         check_filesystem(image.staged, well.path)
         mirror_access(image.live, image.staged)
+        drop_consolidated(target)
         flush_folder(image.staged)  # the name of its record; all else was flushed before
         image.staged.rename(target)
         flush_folder(well.path)
+    drop_stale(target)
     with well_lock(well):
         _list_in_well(image, target.name)
     remove_tree(image.staged)
@@ -295,6 +300,7 @@ def _exchange(image: WellImage) -> None:
     live, staged, backup = image.live, image.staged, image.backup
     check_filesystem(staged, live if live.exists() else live.parent)
     mirror_access(live if live.exists() else backup, staged)
+    drop_consolidated(live)
     flush_folder(staged)  # the name of its record; all else was flushed before
     if live.exists() and exchange(live, staged):
         staged.rename(backup)
@@ -384,6 +390,7 @@ def _list_in_well(image: WellImage, new: str) -> None:
     well = image.well
     if any(name == new for name, _ in well.read_again().listed):
         return
+    drop_consolidated(well.path / new)
     section = object_of(read_attributes(well.path)["well"])
     images = [object_of(entry) for entry in list_of(section["images"])]
     own = next(entry for entry in images if entry["path"] == image.name)

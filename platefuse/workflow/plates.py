@@ -15,7 +15,12 @@ from pathlib import Path
 from platefuse.errors import ConfigError, PlateError, PlatefuseError
 from platefuse.ngff.layout import choose_layout
 from platefuse.ngff.metadata import is_node
-from platefuse.ngff.paths import entries, fused_plate_path, staging_root
+from platefuse.ngff.paths import (
+    check_outside_groups,
+    entries,
+    fused_plate_path,
+    staging_root,
+)
 from platefuse.ngff.plate import Plate, Well, WellName
 from platefuse.tables.table import table_path
 from platefuse.workflow.config import Config
@@ -40,6 +45,9 @@ def open_plates(config: Config) -> dict[str, Plate]:
             faults.append(config.located(name, str(error)))
     if faults:
         raise PlateError("\n".join(faults))
+    if config.fusion.enabled:
+        for plate in plates.values():
+            check_outside_groups(fused_plate_path(plate.path, config.fusion.output))
     if faults := list(_overlaps(config, plates)):
         raise ConfigError(*faults)
     return plates

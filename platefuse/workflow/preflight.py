@@ -14,13 +14,15 @@ from platefuse.errors import ConfigError, ImageError, PlateError, PlatefuseError
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer, pixel_size
 from platefuse.fusion.options import FusionOptions
+from platefuse.fusion.replace import NOT_OURS, check_fused_well
 from platefuse.fusion.stack import check_labels, frames_for
-from platefuse.fusion.well import NOT_OURS, check_fused_well, fused_images
+from platefuse.fusion.well import check_kept, fused_images
 from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import (
+    check_outside_groups,
     check_own_folders,
     fused_plate_path,
     staging_folder,
@@ -35,10 +37,11 @@ from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.swap import only_backup_left
 from platefuse.storage.filesystems import same_filesystem
 from platefuse.storage.once import reading_once
+from platefuse.storage.stray import is_stray
 from platefuse.storage.writable import check_new
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import WellKey
-from platefuse.workflow.sources import plan_well, reader_of_plans
+from platefuse.workflow.sources import FusionSources, plan_well, reader_of_plans
 
 
 def check_outputs(config: Config, plates: Mapping[str, Plate]) -> None:
@@ -148,10 +151,45 @@ def _check_well_inputs(well: Well, config: Config) -> None:
     check_illumination(well, config)
     if registration.measures:
         check_measurable(well, config)
+        if fusion.enabled:
+            check_fused_work(well, config, may_change=True)
         return
     plans = plan_well(well, registration.request) if registration.enabled else {}
     if fusion.enabled:
         check_well_fusion(well, fusion.options, config.input, plans, is_raw=not registration.store)
+        check_fused_work(well, config, may_change=registration.writes_images and bool(plans))
+
+
+def check_fused_work(well: Well, config: Config, *, may_change: bool) -> None:
+    """Check that fusing a well again would lose nothing that users keep in the fused well.
+
+    Parameters
+    ----------
+    well : Well
+        The well.
+    config : Config
+        The config.
+    may_change : bool
+        Whether jobs of the run register its images, or measure where their fields are.
+
+    Raises
+    ------
+    PlateError
+        If it would.
+    """
+    fused = fused_plate_path(well.plate, config.fusion.output)
+    if not (fused / well.row / well.column).is_dir():
+        return
+    options, registration = config.fusion.options, config.registration
+    if may_change:
+        reader = LayerReader(options, config.input)
+    else:
+        request = registration.request if registration.enabled else None
+        illumination = illumination_of(config)
+        reader = FusionSources(
+            options, config.input, request, registration.store, illumination=illumination
+        ).reader(well)
+    check_kept(well, fused, reader, may_change=may_change)
 
 
 def illumination_of(config: Config) -> Illumination | None:
@@ -274,8 +312,9 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
     ------
     PlateError
         If it holds something else, which would be replaced; if it, or what is made beside it, is a
-        link.
+        link; or if it lies inside another Zarr group.
     """
+    check_outside_groups(fused)
     check_own_folders(fused)
     for well in plate.wells:
         staging_folder(fused, well.row, well.column)
@@ -351,4 +390,5 @@ def _check_swappable(plate: Path) -> None:
 
 
 def _visible(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    names = {path.name for path in folder.iterdir()}
+    return {name for name in names if not (name.startswith(".") or is_stray(name))}

@@ -9,6 +9,7 @@ from pathlib import Path
 from platefuse.errors import PlatefuseError
 from platefuse.fusion import well as fusion
 from platefuse.fusion.options import FusionOptions
+from platefuse.fusion.plate import finish_fused_plate
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well
@@ -128,7 +129,7 @@ def _part(root: Path, number: str) -> None:
 
 def _finish(root: Path, options: FusionOptions = FUSION) -> None:
     plate = Plate.open(root / PLATE)
-    fusion.finish_fused_plate(plate, fused_plate_path(root / PLATE), options)
+    finish_fused_plate(plate, fused_plate_path(root / PLATE), options)
 
 
 def _receipt(root: Path, image: str) -> None:

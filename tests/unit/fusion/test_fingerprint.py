@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from platefuse.fusion.fingerprint import SourceFiles, same_sources
+from platefuse.fusion.fingerprint import SourceFiles, same_content, same_identities
+from platefuse.fusion.measured import pixel_state
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.scatter import Scatter
 from platefuse.ngff.image import Multiscale
@@ -65,6 +66,28 @@ def test_a_touched_plate_is_not_fused_again(plate: Path, tmp_path: Path) -> None
     for file in plate.rglob("*"):
         file.touch()
     assert fuse(plate, fused) == "fused before"
+
+
+STRAY = (".DS_Store", "Thumbs.db", "._0", ".nfs000000000a1b2c3d00000001")
+
+
+@pytest.mark.parametrize("where", ["0/0/0", "labels", "tables/FOV_ROI_table"])
+def test_stray_files_are_no_change(plate: Path, tmp_path: Path, where: str) -> None:
+    fused = tmp_path / "fused.zarr"
+    assert fuse(plate, fused) == "fused"
+    folder = plate / WELL / "0" / where
+    for name in STRAY:
+        (folder / name).write_bytes(b"Bud1")
+    assert fuse(plate, fused) == "fused before"
+    (folder / "notes.txt").write_text("anything else is a change")
+    assert fuse(plate, fused) == "fused"
+
+
+def test_a_stray_file_does_not_change_what_was_measured(plate: Path) -> None:
+    image = Multiscale.read(plate / WELL / "0")
+    before = pixel_state(image)
+    (plate / WELL / "0" / "0" / ".DS_Store").write_bytes(b"Bud1")
+    assert pixel_state(image) == before
 
 
 @pytest.mark.parametrize("where", ["0", "labels", "tables"])
@@ -124,10 +147,12 @@ def test_sources_are_the_same_images_with_the_same_identity(plate: Path) -> None
     own = {"0": {"attributes": "a"}}
     state = {"0": {"attributes": "a", **files(plate).state(1)}}
     found = {"0": files(plate)}
-    assert same_sources(state, own, found, 1)
-    assert not same_sources({}, own, found, 1)
-    assert not same_sources(state, {"0": {"attributes": "b"}}, found, 1)
-    assert not same_sources({**state, "1": {}}, own, found, 1)
+    assert same_identities(state, own)
+    assert same_content(state, found, 1)
+    assert not same_identities({}, own)
+    assert not same_identities(state, {"0": {"attributes": "b"}})
+    assert not same_identities({**state, "1": {}}, own)
+    assert not same_content({"0": {**state["0"], "files": 0}}, found, 1)
 
 
 class TestParts:

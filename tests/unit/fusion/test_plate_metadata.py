@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import platefuse
-from platefuse.errors import ConfigError
+from platefuse.errors import ConfigError, PlateError
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import finish_fused_plate
-from platefuse.ngff.metadata import read_attributes
+from platefuse.fusion.plate import finish_fused_plate
+from platefuse.fusion.signatures import NgffVersion
+from platefuse.ngff.metadata import all_attributes, read_attributes
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
 from platefuse.workflow.config import read_config
+from platefuse.workflow.plates import open_plates
+from platefuse.workflow.preflight import check_fused_plate
 from platefuse.workflow.status import plate_status
 from tests.conftest import PlateFactory
 from tests.damage import SPEC, register
-from tests.fused import BARE, TINY, fuse, fuse_well
+from tests.fused import BARE, TINY, everything, fuse, fuse_well
 from tests.sims import KEY, make_sim
 
 
@@ -56,6 +61,80 @@ def test_columns_are_in_the_order_of_the_wells(
     written: Any = read_attributes(tmp_path / "f.zarr")["plate"]
     assert [column["name"] for column in written["columns"]] == expected
     assert bool(caplog.messages) == (expected != columns)
+
+
+class TestWhatOthersAdded:
+    """What users write into the metadata of a fused plate is kept when it is fused again."""
+
+    @pytest.fixture(params=["0.4", "0.5"])
+    def version(self, request: pytest.FixtureRequest) -> NgffVersion:
+        return cast("NgffVersion", request.param)
+
+    def test_attributes_of_plate_and_rows_are_kept(
+        self, example_plate: PlateFactory, version: NgffVersion
+    ) -> None:
+        plate = example_plate(TINY).path
+        fused = fuse(plate, ngff_version="0.4")
+        (fused / "README.txt").write_text("mine")
+        (fused / "B" / "notes.txt").write_text("mine")
+        attributes = json.loads((fused / ".zattrs").read_text())
+        section = attributes["plate"]
+        section["name"] = "Screen 7"
+        section["description"] = "mine"
+        section["acquisitions"][0]["name"] = "before treatment"
+        section["wells"][0]["note"] = "mine"
+        (fused / ".zattrs").write_text(json.dumps({**attributes, "note": "mine"}))
+        (fused / "B" / ".zattrs").write_text('{"note": "mine"}')
+        fuse(plate, ngff_version=version)
+        found = all_attributes(fused)
+        assert found["note"] == "mine"
+        assert all_attributes(fused / "B") == {"note": "mine"}
+        written: Any = read_attributes(fused)["plate"]
+        assert written == {**section, "version": version}
+        assert (fused / "README.txt").read_text() == (fused / "B/notes.txt").read_text() == "mine"
+
+    def test_wells_of_another_plate_stay_listed(
+        self, example_plate: PlateFactory, tmp_path: Path, version: NgffVersion
+    ) -> None:
+        one = example_plate(replace(BARE, wells=("B/03", "C/05"), ngff_version=version)).path
+        other = example_plate(replace(BARE, wells=("C/03",)), "other.zarr").path
+        fused = fuse(one, output=tmp_path / "f.zarr", ngff_version=version)
+        fuse(other, output=fused, ngff_version=version)
+        assert [well.name for well in Plate.open(fused).wells] == ["C/03", "B/03", "C/05"]
+        written: Any = read_attributes(fused)["plate"]
+        for entry in written["wells"]:
+            row, column = (written[k][entry[i]]["name"] for k, i in INDICES)
+            assert entry["path"] == f"{row}/{column}"
+        shutil.rmtree(fused / "B")
+        finish_fused_plate(Plate.open(other), fused, FusionOptions(ngff_version=version))
+        assert [well.name for well in Plate.open(fused).wells] == ["C/03", "C/05"]
+
+
+INDICES = (("rows", "rowIndex"), ("columns", "columnIndex"))
+
+
+@pytest.mark.parametrize("place", [".", "B/03", "B/03/0/labels"])
+def test_a_fused_plate_lies_in_no_other_group(
+    example_plate: PlateFactory, tmp_path: Path, place: str
+) -> None:
+    plate = example_plate(BARE).path
+    other = example_plate(BARE, "other.zarr").path
+    fused = other / place / "fused.zarr"
+    before = everything(tmp_path)
+    found, said = (
+        Plate.open(plate),
+        r"fused\.zarr lies inside .*other\.zarr.*, which is a Zarr group",
+    )
+    config = read_config({"plates": {"p": str(plate)}, "fusion": {"output": str(fused)}}, [])
+    for fails in (
+        lambda: fuse_well(found.read_wells()[0], fused, FusionOptions()),
+        lambda: finish_fused_plate(found, fused, FusionOptions()),
+        lambda: check_fused_plate(found, fused),
+        lambda: open_plates(config),
+    ):
+        with pytest.raises(PlateError, match=said):
+            fails()
+    assert everything(tmp_path) == before
 
 
 def test_a_link_is_followed_once(example_plate: PlateFactory, tmp_path: Path) -> None:

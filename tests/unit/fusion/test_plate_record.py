@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import finish_fused_plate
+from platefuse.fusion.plate import finish_fused_plate
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.plate import Plate
 from platefuse.records import KEY, FusedPlateRecord

@@ -16,9 +16,9 @@ from platefuse.fusion.frame import Frame
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer
 from platefuse.fusion.options import FusionOptions
+from platefuse.fusion.plate import finish_fused_plate
 from platefuse.fusion.stack import frame_of
 from platefuse.fusion.tables import write_fused_tables
-from platefuse.fusion.well import finish_fused_plate
 from platefuse.ngff.create import write_group
 from platefuse.ngff.metadata import all_attributes
 from platefuse.ngff.plate import Plate

@@ -19,7 +19,7 @@ from ome_zarr_models import v04, v05
 
 from platefuse.errors import ConfigError, PlatefuseError, ViewError
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import finish_fused_plate
+from platefuse.fusion.plate import finish_fused_plate
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import fused_plate_path

@@ -17,7 +17,8 @@ from platefuse import apply_registration_to_image
 from platefuse.errors import ConfigError, PlatefuseError
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import finish_fused_plate, fuse_well
+from platefuse.fusion.plate import finish_fused_plate
+from platefuse.fusion.well import fuse_well
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.plate import Plate, WellName
 from platefuse.records import FusionReceipt, ImageReceipt, PlateReceipt, ProcessedWell, WellReceipt

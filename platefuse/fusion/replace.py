@@ -1,0 +1,69 @@
+"""Which fused wells may be replaced: those that hold nothing but what platefuse wrote."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from platefuse.errors import PlateError
+from platefuse.fusion.assumed import assumed
+from platefuse.fusion.contents import named, users_work
+from platefuse.fusion.layers import Layer
+from platefuse.records import FusedWellRecord
+
+NOT_OURS = (
+    "It was not made by platefuse and would be replaced: move it away, or set `fusion.output` to "
+    "another path."
+)
+
+
+def check_fused_well(well: Path) -> None:
+    """Check that a folder, if it exists, is a fused well, which may be replaced.
+
+    Raises
+    ------
+    PlateError
+        If it is anything else.
+    """
+    if os.path.lexists(well) and FusedWellRecord.read(well) is None:
+        raise PlateError(f"{well} exists and is not a fused well. {NOT_OURS}")
+
+
+def check_replaceable(well: Path, layers: Sequence[Layer], tile_table: str) -> None:
+    """Check that a fused well, if there is one, holds nothing but what platefuse wrote.
+
+    Parameters
+    ----------
+    well : Path
+        The fused well.
+    layers : sequence of Layer
+        The acquisitions that it is fused from: they tell what earlier versions wrote.
+    tile_table : str
+        The table with the positions of the fields.
+
+    Raises
+    ------
+    PlateError
+        If it is no fused well, or holds anything else: with the names.
+    """
+    check_fused_well(well)
+    if work := work_in(well, layers, tile_table):
+        raise PlateError(
+            f"{well} would be fused again, and it holds what platefuse did not write and what "
+            f"would be lost: {named(work)}. Move this, or the whole fused well, to another "
+            "place, or set `fusion.output` to another path."
+        )
+
+
+def work_in(
+    well: Path, layers: Sequence[Layer], tile_table: str, *, pixels: bool = True
+) -> list[str]:
+    """What others have added to a fused well, or changed in it; see `users_work`."""
+    record = FusedWellRecord.read(well)
+    if record is None:
+        return []
+    written = record.written
+    if written is None:
+        written = assumed(well, record, layers, tile_table)
+    return users_work(well, written, pixels=pixels)
