@@ -91,17 +91,18 @@ def test_its_steps_install_platefuse(tmp_path: Path) -> None:
                 pytest.skip("no package index answers")
             assert done.returncode == 0, done.stdout + done.stderr
     shutil.rmtree(source)  # the second stage has only the environment
+    program = str(place / "bin" / "platefuse")
     said = subprocess.run(
-        [place / "bin" / "platefuse", "--version"], cwd=tmp_path, capture_output=True, text=True,
+        [program, "--version"], cwd=tmp_path, capture_output=True, text=True,
         check=True,
     ).stdout  # fmt: skip
     assert __version__ in said
-    example = [place / "bin" / "platefuse", "example", "--raw", "p.zarr", "--wells", "B/02"]
+    example = [program, "example", "--raw", "p.zarr", "--wells", "B/02"]
     subprocess.run([*example, "--grid", "1", "1"], cwd=tmp_path, check=True, capture_output=True)
     (tmp_path / "c.yaml").write_text(
         "plates: {p: p.zarr}\nregistration: {store: false, measure: {enabled: true}}\n"
     )
-    run = [place / "bin" / "platefuse", "run", "c.yaml", "--dry-run"]
-    planned = subprocess.run(run, cwd=tmp_path, check=False, capture_output=True, text=True)
+    dry = [program, "run", "c.yaml", "--dry-run"]
+    planned = subprocess.run(dry, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert planned.returncode == 0, planned.stdout + planned.stderr
     assert "process_well" in planned.stdout + planned.stderr
