@@ -1,0 +1,28 @@
+# An image with platefuse, Snakemake and the exact versions of requirements.lock.
+# docs/how-to/container.md tells how to build and use it, with Docker and with Apptainer.
+FROM python:3.11-slim AS build
+WORKDIR /src
+RUN python -m venv /opt/platefuse
+COPY requirements.lock ./
+RUN /opt/platefuse/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
+    --use-pep517 --no-compile --no-deps --require-hashes --requirement requirements.lock
+COPY LICENSE MANIFEST.in README.md Snakefile environment.yml pyproject.toml setup.py ./
+COPY platefuse platefuse
+COPY profiles profiles
+COPY scripts scripts
+COPY workflow workflow
+# setuptools is in the lock, so nothing is downloaded here.
+RUN /opt/platefuse/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
+    --no-index --no-build-isolation --no-compile --no-deps .
+# The folder cannot be written to later. Test suites are left out, one file that is no Python may be.
+RUN /opt/platefuse/bin/python -m compileall -qq -j 0 -x '/tests?/' /opt/platefuse/lib || true
+
+FROM python:3.11-slim
+COPY --from=build /opt/platefuse /opt/platefuse
+# Snakemake keeps a cache in the home folder, which has to exist for any user (docker run --user).
+ENV PATH=/opt/platefuse/bin:$PATH HOME=/tmp
+RUN useradd --no-create-home platefuse
+USER platefuse
+WORKDIR /data
+ENTRYPOINT ["platefuse"]
+CMD ["--help"]
