@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError
@@ -25,7 +26,9 @@ from platefuse.registration.swap import (
     swap_image,
 )
 from platefuse.registration.tables import copy_tables
+from platefuse.registration.verify import verify_image
 from platefuse.testing import AcquisitionSpec, PlateSpec
+from platefuse.workflow.cleaning import clean_wells
 from platefuse.workflow.sources import FusionSources
 
 TABLE = "registered_FOV_ROI_table"
@@ -91,7 +94,7 @@ def _swap(root: Path, image: str) -> None:
 
 
 def _discard(root: Path) -> None:
-    discard_backups(_well(root), IN_PLACE)
+    discard_backups(_well(root), IN_PLACE, verify=partial(verify_image, verify="sample"))
 
 
 def _keep(root: Path) -> None:
@@ -106,8 +109,15 @@ def _publish_one(root: Path, image: str) -> None:
     publish_image(_well(root).image(image), BESIDE)
 
 
-def _undo(root: Path) -> None:
+def _restore(root: Path) -> None:
     restore_well(_well(root))
+
+
+def _clean(root: Path) -> None:
+    plate = Plate.open(root / PLATE)
+    for found in clean_wells(plate, plate.read_wells(), originals=True):
+        if found.kind == "stays":  # which the command says in its last line
+            raise OSError(f"{found.path} stays: {found.why}")
 
 
 def _call(root: Path, image: str) -> None:
@@ -147,7 +157,8 @@ STEPS: dict[str, Callable[..., None]] = {
     "copy-beside": lambda root, image: _copy(root, image, BESIDE),
     "publish": _publish,
     "publish-one": _publish_one,
-    "undo": _undo,
+    "restore": _restore,
+    "clean": _clean,
     "call": _call,
     "fuse": _fuse,
     "fuse-other": lambda root: _fuse(root, OTHER_FUSION),

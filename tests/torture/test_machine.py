@@ -32,7 +32,7 @@ from tests.torture.zygote import Zygote
 COMPLETE = os.environ.get("TORTURE") == "complete"
 RUN = ("register 0", "register 1", "copy 0", "copy 1", "swap 0", "swap 1", "discard")
 BESIDE = ("register-beside 0", "register-beside 1", "copy-beside 0", "copy-beside 1", "publish")
-STEPS = st.sampled_from([*RUN, "keep", "undo", "undo", *BESIDE, *RUN])
+STEPS = st.sampled_from([*RUN, "keep", "restore", "restore", "clean", *BESIDE, *RUN])
 LAST_CALL = 240
 """About as many calls as the longest step makes; after its last one nothing is disturbed."""
 CALLS = st.one_of(st.integers(1, 14), st.integers(1, LAST_CALL))
@@ -93,7 +93,7 @@ class SwapMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.notes) < 4)
     @rule(image=st.sampled_from(IMAGES))
     def a_user_adds_a_note(self, image: str) -> None:
-        """To an original. What is added to a registered image goes with it when it is undone."""
+        """To an original: what is added to a registered image goes when that is restored."""
         attributes = self.root / image / ".zattrs"
         if attributes.exists() and '"platefuse"' not in attributes.read_text():
             self.notes.append(f"note_{len(self.notes)}.txt")
@@ -140,7 +140,7 @@ class SwapMachine(RuleBasedStateMachine):
         for note in self.notes:
             assert any(f"{image}/{note}" in now for image in IMAGES), f"{note} is not live"
         left = [path for path in now if LEFT_OVER.search(path)]
-        kept = re.compile(rf"{PLATE}\.staging(/B(/03(/\d\.original(/.*)?)?)?)?")
+        kept = re.compile(rf"{PLATE}\.staging(/B(/03(/(\d\.original(/.*)?|\.\d\.kept\.json))?)?)?")
         left += [p for p in now if p.startswith(f"{PLATE}.staging") and not kept.fullmatch(p)]
         assert not left, left[:5]
 
