@@ -16,7 +16,7 @@ import socket
 import stat
 import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -33,6 +33,7 @@ _KINDS = (
     (stat.S_ISREG, "a file with several names"),
 )
 _MOUNTS = Path("/proc/self/mountinfo")
+_LOCKS = Path("/proc/locks")
 _LOCAL_OPTIONS = {
     "nfs": {"local_lock=flock", "local_lock=all", "nolock"},
     "nfs4": {"local_lock=flock", "local_lock=all"},
@@ -77,13 +78,18 @@ class Holder:
 
     @classmethod
     def read(cls, file: int) -> Holder | None:
-        """The holder that an open lock file names; None if it names none."""
+        """The holder that an open lock file names; None if it cannot be found out.
+
+        A process that has got the lock in this instant has not written its name yet. If it runs on
+        this host, the system knows its process id.
+        """
         try:
             found = json.loads(os.pread(file, 4096, 0))
             host, program, since = (_words(found[key]) for key in ("host", "program", "since"))
             return cls(host, int(found["pid"]), program, since)
         except (ValueError, KeyError, TypeError, RecursionError):
-            return None  # it has just got the lock, or wrote no name
+            pid = _pid_of_holder(os.fstat(file).st_ino)
+            return None if pid is None else replace(cls.this_process(), pid=pid, program="new")
 
     def write(self, file: int) -> None:
         """Write the holder into an open lock file whose lock it holds."""
@@ -220,6 +226,20 @@ def _local_option(number: int) -> str | None:
             local = _LOCAL_OPTIONS.get(kind, set()) & set(options.split(","))
             if local:
                 return f"{kind}, {min(local)}"
+    return None
+
+
+def _pid_of_holder(inode: int) -> int | None:
+    """The process on this host that holds the lock of a file, by the list of the system."""
+    try:
+        locks = _LOCKS.read_text().splitlines()
+    except OSError:
+        return None  # not Linux, or hidden
+    for lock in locks:
+        fields = lock.split()
+        # 1: FLOCK ADVISORY WRITE 12345 fe:00:67890 0 EOF; waiting ones have an arrow behind "1:"
+        if fields[1:2] == ["FLOCK"] and fields[5].rpartition(":")[2] == str(inode):
+            return int(fields[4])
     return None
 
 

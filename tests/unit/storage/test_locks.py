@@ -296,6 +296,18 @@ def test_who_comes_second_is_told_who_was_first(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_who_has_got_the_lock_in_this_instant_is_known_to_the_system(tmp_path: Path) -> None:
+    """It has not written its name yet."""
+    path = tmp_path / ".0.lock"
+    with held_by_another(path) as other:
+        path.write_text("")
+        said = (
+            rf"image 0: in use by process {other.pid} \(new\) on host {socket.gethostname()} since"
+        )
+        with pytest.raises(LockError, match=said), claim(path, "image 0"):
+            pass
+
+
 def test_the_lock_of_a_killed_process_is_free_and_its_file_goes(tmp_path: Path) -> None:
     path = tmp_path / ".0.lock"
     with held_by_another(path) as other:
