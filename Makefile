@@ -47,7 +47,7 @@ VERSION_TESTS := tests/unit platefuse
 
 EXAMPLE := example/demo.zarr
 
-.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest writers readers bench accuracy lint docs config lock clean FORCE
+.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest writers readers bench accuracy torture lint docs config lock clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -99,6 +99,11 @@ bench: setup-dev ## measure speed and memory against the peers
 accuracy: bench ## measure the errors of registration against the peers
 
 SUITE = $(if $(filter accuracy,$(MAKECMDGOALS)),accuracy --repeats 1)
+
+torture: setup-dev ## try every crash point, and whole runs; ARGS="--every 50": one of fifty (docs/reliability.md)
+	@$(BIN)/python -m tests.torture --workers $(WORKERS) --write $(ARGS)
+	@TORTURE=complete $(BIN)/python -m pytest -q tests/torture/test_machine.py \
+		tests/workflow/test_kill.py tests/workflow/test_pairs.py
 
 lint: setup-dev ## check style, types and the workflow
 	$(BIN)/ruff check

@@ -9,6 +9,8 @@
     ├── TableError       ValueError ┘
     ├── RecordError      ValueError   the request contradicts what was done before
     ├── SwapError        OSError      the new image cannot replace the old one
+    ├── DiskError        OSError      what was written is not on the disk
+    ├── LockError        OSError      another process works on the same plate or image
     ├── ViewError        ValueError   the images to be fused do not fit together
     ├── MeasureError     ValueError   shifts or positions cannot be measured
     └── QualityError     ValueError   a well is flagged and must not be
@@ -59,6 +61,14 @@ class RecordError(PlatefuseError, ValueError):
 
 class SwapError(PlatefuseError, OSError):
     """The new image cannot replace the old one."""
+
+
+class DiskError(PlatefuseError, OSError):
+    """The file system could not write what it was given."""
+
+
+class LockError(PlatefuseError, OSError):
+    """Another process works on the same plate or image, or its lock cannot be used."""
 
 
 class ViewError(PlatefuseError, ValueError):

@@ -20,7 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, unused here: they
 from platefuse.errors import PlatefuseError
 from platefuse.measuring.options import MeasureOptions, PairOptions
 from platefuse.ngff.layout import InputOptions
-from platefuse.ngff.paths import fused_plate_path
+from platefuse.ngff.paths import fused_plate_path, real_plate
 from platefuse.ngff.plate import Plate, Well, WellImage
 from platefuse.records import Receipt
 from platefuse.registration.request import RegistrationRequest
@@ -31,6 +31,7 @@ reuse_blocks()  # at import: the scripts import what starts threads afterwards
 if TYPE_CHECKING:
     from platefuse.fusion.options import FusionOptions
     from platefuse.illumination.correction import Illumination
+    from platefuse.registration.verify import Verify
     from platefuse.workflow.sources import FusionSources
 
 logger = logging.getLogger("platefuse")
@@ -96,12 +97,20 @@ class Job:
     @property
     def keep_originals(self) -> bool:
         """Whether the originals are kept."""
-        return bool(self.given["keep_originals"])
+        if "keep_originals" in self.given:
+            return bool(self.given["keep_originals"])
+        return bool(self.config["keep_originals"][self.given["plate"]])
+
+    @property
+    def verify(self) -> Verify:
+        """What of a registered image is compared with its original."""
+        verify: Verify = self.config["verify"][self.given["plate"]]
+        return verify
 
     @property
     def fused(self) -> Path:
         """Folder of the fused plate."""
-        return fused_plate_path(self.given["plate"], self.given["output"])
+        return fused_plate_path(real_plate(Path(self.given["plate"])), self.given["output"])
 
     @property
     def options(self) -> FusionOptions:

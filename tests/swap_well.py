@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from platefuse.ngff.plate import Well
+from platefuse.ngff.plate import Well, WellImage
+from platefuse.records import PixelFiles, digest_tree
 from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.staged import StagedFrom
 from tests.records import COPIED, registration_record
 
 REQUEST = RegistrationRequest("registered_FOV_ROI_table")
@@ -23,7 +26,9 @@ def make_image(path: Path, content: str, request: RegistrationRequest | None = N
     (path / ".zattrs").write_text(json.dumps({"multiscales": [entry]}))
     if request is not None:
         (path / "tables" / "t").mkdir(parents=True)
-        registration_record(identity=request.identity, tables={"t": COPIED}).write(path)
+        copied = replace(COPIED, sha256=digest_tree(path / "tables" / "t"))
+        record = registration_record(identity=request.identity, tables={"t": copied})
+        replace(record, pixel_files=PixelFiles(1, len(content))).write(path)
 
 
 def make_well(root: Path, images: tuple[str, ...] = ("0",)) -> Well:
@@ -50,3 +55,12 @@ def put(well: Well, live: str, staged: str, backup: str) -> None:
     for path, what in places.items():
         if what != "absent":
             make_image(path, what, REQUEST if what == "new" else None)
+    if staged == "new":
+        StagedFrom.of(well.image("0"), tables=True).write(well.image("0"))
+
+
+def stage(image: WellImage, request: RegistrationRequest = REQUEST) -> None:
+    """An image and its staged image, of this registration."""
+    make_image(image.live, "old")
+    make_image(image.staged, "new", request)
+    StagedFrom.of(image, tables=True).write(image)

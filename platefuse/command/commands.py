@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from textwrap import fill
 
 from platefuse import __version__
-from platefuse.command import check, completion, example, init, report, run, status, undo
+from platefuse.command import (
+    check,
+    clean,
+    completion,
+    example,
+    init,
+    report,
+    restore,
+    run,
+    status,
+)
 
 _DESCRIPTION = """\
 Register and fuse the acquisitions of multiplexed OME-Zarr plates.
@@ -93,16 +103,28 @@ COMMANDS = (
         status.add_arguments,
     ),
     Command(
-        "undo",
+        "restore",
         "put kept originals back in the place of registered images",
         "Put the originals that registration.keep_originals: true has kept back in their place, "
-        "and remove the registered images. With a config the receipts of the wells are removed as "
-        "well, so that the next run registers them again. Nothing is changed if an original is "
-        "missing. May be stopped at any moment and typed again.",
-        "  platefuse undo my_screen.yaml\n"
-        "  platefuse undo my_screen.yaml B/03 B/04\n"
-        "  platefuse undo /data/screen.zarr",
-        undo.add_arguments,
+        "and remove the registered images. `platefuse status` shows it, and the next run does "
+        "these wells again. Nothing is changed if an original is missing. May be stopped at any "
+        "moment and typed again.",
+        "  platefuse restore /data/screen.zarr\n"
+        "  platefuse restore /data/screen.zarr --well B03 B04\n"
+        "  platefuse restore my_screen.yaml",
+        restore.add_arguments,
+    ),
+    Command(
+        "clean",
+        "remove what killed runs have left, and, if asked to, kept originals",
+        "Remove what is left over beside a plate, in it, and in its fused plate: staged images "
+        "whose registered image is in its place, temporary files, what was set aside to be "
+        "removed, parts of fused wells that are complete, empty folders and locks. Nothing is "
+        "removed of which this is not proved; it is listed. May be stopped and typed again.",
+        "  platefuse clean /data/screen.zarr --dry-run      list it, remove nothing\n"
+        "  platefuse clean /data/screen.zarr\n"
+        "  platefuse clean /data/screen.zarr --originals    the kept originals, too",
+        clean.add_arguments,
     ),
     Command(
         "report",

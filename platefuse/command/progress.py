@@ -14,7 +14,7 @@ EVENTS = "PLATEFUSE_EVENTS"
 
 MEASURING = "measure_well"
 WHOLE = "process_well"
-"""The rule of jobs that do all steps of a well."""
+"""The rule of jobs that do all steps of a well. Plates of other steps have one that ends so."""
 
 LAST_STEPS = ("check_well", "fuse_well", "publish_registered", "discard_backups")
 """Rules with which a well may end if each step is a job, the last first."""
@@ -50,7 +50,9 @@ class Job:
         """A job from its event."""
         wildcards = event["wildcards"]
         well = "/".join(filter(None, [wildcards.get("row"), wildcards.get("column")]))
-        return cls(event["rule"], wildcards.get("plate", ""), well, tuple(event["log"]))
+        return cls(
+            _plain_rule(event["rule"]), wildcards.get("plate", ""), well, tuple(event["log"])
+        )
 
     @property
     def subject(self) -> str:
@@ -86,6 +88,8 @@ class Progress:
 
     Attributes
     ----------
+    ends : mapping of str to str
+        The last step of a well of each plate. Of other plates it is the last that is planned.
     planned : Counter
         Number of jobs of each rule that the run has to do.
     finished : Counter
@@ -100,6 +104,7 @@ class Progress:
         Whether there was nothing to do.
     """
 
+    ends: Mapping[str, str] = field(default_factory=dict)
     planned: Counter[str] = field(default_factory=Counter)
     finished: Counter[str] = field(default_factory=Counter)
     wells: dict[tuple[str, str], None] = field(default_factory=dict)
@@ -109,6 +114,7 @@ class Progress:
     is_up_to_date: bool = False
     _jobs: dict[int, Job] = field(default_factory=dict)
     _failed: dict[int, Failure] = field(default_factory=dict)
+    _not_last: Counter[str] = field(default_factory=Counter)
 
     def take(self, event: Mapping[str, Any]) -> str | None:
         """Count an event.
@@ -121,7 +127,10 @@ class Progress:
         """
         match event["event"]:
             case "run":
-                self.planned = Counter({r: n for r, n in event["jobs"].items() if r != "total"})
+                self.planned = Counter()
+                for rule, jobs in event["jobs"].items():
+                    if rule != "total":
+                        self.planned[_plain_rule(rule)] += jobs
             case "up_to_date":
                 self.is_up_to_date = True
             case "job":
@@ -129,7 +138,7 @@ class Progress:
             case "finished":
                 return self._finish(event["id"])
             case "failed":
-                return self._fail(event["id"], event["rule"])
+                return self._fail(event["id"], _plain_rule(event["rule"]))
             case "warning":
                 self.warnings.append(event["message"].removeprefix("Warning: "))
                 return "warning"
@@ -158,6 +167,9 @@ class Progress:
         self.finished[job.rule] += 1
         if job.rule not in self.last:
             return None
+        if job.rule not in (WHOLE, self.ends.get(job.plate, job.rule)):
+            self._not_last[job.rule] += 1
+            return None
         self.wells[job.plate, job.well] = None
         return "well"
 
@@ -172,8 +184,10 @@ class Progress:
 
         A run that continues one of the other kind of jobs may have both.
         """
-        step = next((rule for rule in LAST_STEPS if self.planned[rule]), None)
-        return tuple(rule for rule in (WHOLE, step) if rule and self.planned[rule])
+        steps = set(self.ends.values()) or set(LAST_STEPS)
+        planned = [rule for rule in LAST_STEPS if rule in steps and self.planned[rule]]
+        ends = planned if self.ends else planned[:1]
+        return tuple(rule for rule in (WHOLE, *ends) if self.planned[rule])
 
     @property
     def phase(self) -> tuple[str, ...]:
@@ -190,17 +204,21 @@ class Progress:
     @property
     def done(self) -> int:
         """Number of jobs of `phase` that are done."""
-        return sum(self.finished[rule] for rule in self.phase)
+        return sum(self.finished[rule] - self._not_last[rule] for rule in self.phase)
 
     @property
     def to_do(self) -> int:
         """Number of all jobs of `phase`."""
-        return sum(self.planned[rule] for rule in self.phase)
+        return sum(self.planned[rule] - self._not_last[rule] for rule in self.phase)
 
     @property
     def total(self) -> int:
-        """Number of wells that this run has to do."""
-        return sum(self.planned[rule] for rule in self.last)
+        """Number of wells that this run has to do.
+
+        Where wells of some plates end with a step after which others go on, it is too high until
+        these have done that step: Snakemake does not tell how many of its jobs are for which plate.
+        """
+        return sum(self.planned[rule] - self._not_last[rule] for rule in self.last)
 
     def failures(self) -> list[Failure]:
         """The jobs that failed, one for each well or plate: the one whose log says why."""
@@ -214,6 +232,11 @@ class Progress:
     def failure(self, number: int) -> Failure:
         """Why one job failed."""
         return self._failed[number]
+
+
+def _plain_rule(name: str) -> str:
+    """The rule of a job; one name for all rules that do all steps of a well."""
+    return WHOLE if name.endswith(WHOLE) else name
 
 
 def failure_of(job: Job) -> Failure:

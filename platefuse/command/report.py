@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the reports."""
     from platefuse.ngff.paths import fused_plate_path
-    from platefuse.workflow.config import read_config, settings_of
+    from platefuse.workflow.config import read_config
+    from platefuse.workflow.config_reading import settings_of
     from platefuse.workflow.config_text import read_yaml
     from platefuse.workflow.plates import open_plates
     from platefuse.workflow.receipts import FIELDS
@@ -29,16 +30,21 @@ def run(args: argparse.Namespace) -> None:
     from platefuse.workflow.verdicts import REPORT, flagged_warning
 
     config = read_config(read_yaml(args.config), [args.config])
+    # A plate whose wells are not checked has no report, unless none is: then the error says so.
+    checked = [name for name, own in config.by_plate.items() if own.checks_wells]
     for name, plate in open_plates(config).items():
+        own = config.by_plate[name]
+        if checked and name not in checked:
+            continue
         results, folder = Path(config.results, name), Path(args.output or config.results, name)
         receipt = report_plate(
             name,
             plate,
-            fused_plate_path(plate.path, config.fusion.output),
+            fused_plate_path(plate.path, own.fusion.output),
             results,
-            config.quality.options,
-            settings_of(config),
-            places=str(results / FIELDS) if config.registration.measures else None,
+            own.quality.options,
+            settings_of(own),
+            places=str(results / FIELDS) if own.registration.measures else None,
             folder=folder,
         )
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.verdicts.items())

@@ -48,6 +48,8 @@ def status_table(status: PlateStatus) -> list[str]:
     axes = "zyx" if along_z else "yx"
     rows = [["well", "image", "acquisition", "state", "backup", "fused"]]
     rows[0] += [f"shift {axis} (px)" for axis in axes]
+    if restored := any(image.restored for image in status.images):
+        rows[0].append("restored")
     for well in status.wells:
         if well.problem is not None:
             rows.append([well.well, "", "", f"unreadable: {well.problem}"])
@@ -58,7 +60,8 @@ def status_table(status: PlateStatus) -> list[str]:
                 rows.append([*row, f"{image.state}: {image.problem}"])
                 continue
             row += [image.state, "kept" if image.backup else "–", "yes" if image.fused else "–"]
-            rows.append([*row, *(shift_text(image.shifts, axis) for axis in axes)])
+            row += [shift_text(image.shifts, axis) for axis in axes]
+            rows.append([*row, image.restored or "–"] if restored else row)
     return aligned(rows)
 
 
@@ -71,7 +74,8 @@ def together(images: Sequence[ImageStatus]) -> Iterator[ImageStatus]:
     for image in images:
         is_one = image.acquisition is None and len(images) < _MANY
         alone = image.image if image.problem is not None or image.backup or is_one else ""
-        key = (alone, image.acquisition, image.state, image.fused, image.shifts is None)
+        state = (image.state, image.fused, image.shifts is None, image.restored)
+        key = (alone, image.acquisition, *state)
         groups.setdefault(key, []).append(image)
     for first, *more in groups.values():
         shifts = first.shifts
@@ -88,6 +92,8 @@ def status_summary(status: PlateStatus) -> str:
     text = f"{len(status.images)} images in {len(status.wells)} wells: {states or 'none'}. "
     text += f"{sum(well.fused for well in status.wells)} wells fused in {status.fused_plate}. "
     text += f"{sum(image.backup is not None for image in status.images)} backups."
+    if restored := sum(image.restored is not None for image in status.images):
+        text += f" {restored} originals were put back."
     if status.absent:
         text += f" {len(status.absent)} wells are listed and absent."
     unreadable = sum(well.problem is not None for well in status.wells)

@@ -14,7 +14,7 @@ from platefuse.quality.model import ReportedPlate
 from platefuse.workflow.bad_wells import SKIPPED, read_list
 from platefuse.workflow.config import Config
 from platefuse.workflow.plates import Wells, open_plates
-from platefuse.workflow.verdicts import REPORT, flagged_warning, read_verdicts
+from platefuse.workflow.verdicts import REPORT, flagged_warning, kept_originals_line, read_verdicts
 
 _SHOWN = 10
 
@@ -37,6 +37,8 @@ class PlateResult:
         Folder of its results.
     fused, report : Path or None
         The fused plate and the report, if they exist.
+    originals : str
+        How many originals are kept; empty if none is.
     """
 
     name: str
@@ -47,6 +49,7 @@ class PlateResult:
     results: Path
     fused: Path | None
     report: Path | None
+    originals: str = ""
 
 
 def plate_results(config: Config) -> list[PlateResult]:
@@ -64,7 +67,8 @@ def plate_results(config: Config) -> list[PlateResult]:
     for name, plate in plates.items():
         folder = Path(config.results, name)
         skipped = len(read_list(folder / SKIPPED)) if config.on_bad_well == "skip" else 0
-        fused = fused_plate_path(plate.path, config.fusion.output)
+        fusion = config.by_plate[name].fusion
+        fused = fused_plate_path(plate.path, fusion.output)
         results.append(
             PlateResult(
                 name,
@@ -73,8 +77,9 @@ def plate_results(config: Config) -> list[PlateResult]:
                 skipped,
                 read_verdicts(config, name),
                 folder,
-                fused if config.fusion.enabled and fused.is_dir() else None,
+                fused if fusion.enabled and fused.is_dir() else None,
                 folder / REPORT if (folder / REPORT).is_file() else None,
+                kept_originals_line(Path(config.paths[name])),
             )
         )
     return results
@@ -104,8 +109,8 @@ def summary(
         Whether the user stopped it.
     """
     failures = progress.failures()
-    left = progress.total - len(progress.wells)
     present = sum(plate.present for plate in plates)
+    left = min(progress.total - len(progress.wells), present)
     took = timedelta(seconds=round(seconds))
     new = len(progress.wells)
     before = f"{new} of them in this run ({took})" if new else f"none of them in this run ({took})"
@@ -150,6 +155,8 @@ def _plate_lines(
         yield f"  fused plate: {plate.fused}"
     if plate.report:
         yield f"  report:      {plate.report}"
+    if plate.originals:
+        yield f"  originals:   {plate.originals}"
 
 
 def _failure_lines(failure: Failure) -> Iterator[str]:

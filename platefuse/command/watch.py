@@ -16,11 +16,14 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from platefuse.command.caches import cache_variables
 from platefuse.command.progress import EVENTS, Failure, Progress
 from platefuse.command.summary import plate_results, summary
 from platefuse.errors import PlatefuseError
 from platefuse.storage.progress import Bar, is_terminal
 from platefuse.workflow.config import Config
+from platefuse.workflow.provenance import COMMAND
+from platefuse.workflow.well_steps import ends_of
 
 SNAKEMAKE_LOG = "snakemake.log"
 """Name, in the folder of logs, of what Snakemake and its jobs wrote to stderr."""
@@ -43,11 +46,14 @@ class Run:
 
     config: Config
     again: str
-    progress: Progress = field(default_factory=Progress)
+    progress: Progress = field(init=False)
     interrupted: bool = False
     seconds: float = 0.0
     _bar: Bar = field(default_factory=lambda: Bar(sys.stderr, ""))
     _output: Transcript = field(default_factory=lambda: Transcript())
+
+    def __post_init__(self) -> None:
+        self.progress = Progress(ends_of(self.config))
 
     def execute(self, command: Sequence[str], folder: Path) -> int:
         """Run a command in a folder, and show the events that it writes until it ends.
@@ -66,7 +72,12 @@ class Run:
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=[writing],
-            env={**os.environ, EVENTS: str(writing)},
+            env={
+                **os.environ,
+                **cache_variables(Path.cwd()),
+                EVENTS: str(writing),
+                COMMAND: self.again,
+            },
             process_group=0,
         )
         os.close(writing)

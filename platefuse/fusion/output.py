@@ -13,7 +13,9 @@ from platefuse.fusion.mosaic import ImageMetadata, Mosaic, StoredPyramid
 from platefuse.ngff.paths import check_outside_groups, entries
 from platefuse.records import FusedOutputRecord
 from platefuse.storage.arrays import StoredArray
-from platefuse.storage.files import put_in_place, remove_tree, system_errors
+from platefuse.storage.files import make_folder, put_in_place, system_errors
+from platefuse.storage.flush import watched_writes
+from platefuse.storage.made import made_alone, output_lock
 from platefuse.storage.stray import is_stray
 from platefuse.storage.threads import usable_cores
 from platefuse.storage.typed_json import JsonObject
@@ -48,22 +50,21 @@ def write_output(
     Raises
     ------
     PlatefuseError
-        If there can be no such array, or the output exists and must not be overwritten.
+        If there can be no such array, or the output exists and must not be overwritten; if another
+        process writes it.
     """
     what = f"fuse: output_zarr_url {str(arguments.output_zarr_url)!r} cannot be written"
     with system_errors(ImageError, what, "Check path, free space and permissions."):
         target = _target(arguments)
-        staged = target.with_name(f".{target.name}.partial")
-        remove_tree(staged)
         metadata = ImageMetadata(target.name, {"omero": omero}, has_origin=True)
-        try:
-            written = _write(mosaic, staged, storage, metadata, arguments)
-            FusedOutputRecord(written=Contents.read(staged).written()).write(staged)
-            _check_replaceable(target)  # again: fusing took a while
-            put_in_place(staged, target, durable=False)  # the views still exist
-        except BaseException:  # also an interrupt leaves nothing half written
-            remove_tree(staged)
-            raise
+        make_folder(target.parent)
+        with output_lock(target), made_alone(target.with_name(f".{target.name}.partial")) as staged:
+            _check_replaceable(target, arguments)
+            with watched_writes(target.parent) as writes:
+                written = _write(mosaic, staged, storage, metadata, arguments)
+                FusedOutputRecord(written=Contents.read(staged).written()).write(staged)
+                _check_replaceable(target, arguments)  # again: fusing took a while
+                put_in_place(staged, target, writes, durable=False)  # the views still exist
         paths = [target / level.path.relative_to(staged) for level in written.levels]
         return list(zip(_frames(mosaic.frame, written), map(_open_dask, paths), strict=True))
 
@@ -101,7 +102,7 @@ def _target(arguments: FusionArguments) -> Path:
     Raises
     ------
     PlatefuseError
-        If it cannot be one, or exists and must not be replaced.
+        If it cannot be one.
     """
     url = arguments.output_zarr_url
     if str(url).startswith("~"):
@@ -118,26 +119,25 @@ def _target(arguments: FusionArguments) -> Path:
         raise ConfigError(
             f"fuse: output_zarr_url {url!r} is a link that leads to itself."
         ) from error
-    if target.exists() and not (arguments.zarr_options or {}).get("overwrite", True):
-        raise ImageError(
-            f"{target} exists already, and zarr_options['overwrite'] is False. Remove it or "
-            "choose another output_zarr_url."
-        )
     check_outside_groups(target)
-    _check_replaceable(target)
     return target
 
 
-def _check_replaceable(target: Path) -> None:
-    """Check that a folder, if it exists, holds nothing but what `fuse` wrote.
+def _check_replaceable(target: Path, arguments: FusionArguments) -> None:
+    """Check that a folder, if it exists, may be replaced and holds nothing but what `fuse` wrote.
 
     Raises
     ------
     ImageError
-        If it holds anything else.
+        If not.
     """
     if not target.exists():
         return
+    if not (arguments.zarr_options or {}).get("overwrite", True):
+        raise ImageError(
+            f"{target} exists already, and zarr_options['overwrite'] is False. Remove it or "
+            "choose another output_zarr_url."
+        )
     record = FusedOutputRecord.read(target)
     if record is not None:
         work = users_work(target, record.written)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from platefuse.errors import ViewError
+from platefuse.errors import PlatefuseError, ViewError
+from platefuse.fusion.locks import fused_plate_lock
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.metadata import Format, all_attributes, find_attributes, is_node
 from platefuse.ngff.paths import check_outside_groups
 from platefuse.ngff.plate import Plate
-from platefuse.records import FusedWellRecord, PlateReceipt
+from platefuse.records import KEY, FusedPlateRecord, FusedWellRecord, PlateReceipt
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
 
 logger = logging.getLogger(__name__)
@@ -22,7 +24,11 @@ _STRUCTURE = ("rows", "columns", "wells", "acquisitions", "version", "field_coun
 
 
 def finish_fused_plate(
-    plate: Plate, fused: Path, options: FusionOptions, wells: Sequence[str] | None = None
+    plate: Plate,
+    fused: Path,
+    options: FusionOptions,
+    wells: Sequence[str] | None = None,
+    made: FusedPlateRecord | None = None,
 ) -> PlateReceipt:
     """Write the metadata of the fused plate; what others added to it is kept.
 
@@ -37,6 +43,8 @@ def finish_fused_plate(
     wells : sequence of str, optional
         The wells that were fused, for example ``["B/03"]``; by default all. Wells that are there
         from other runs are listed as well.
+    made : FusedPlateRecord, optional
+        With what it was made. An equal record keeps its time.
 
     Raises
     ------
@@ -46,6 +54,17 @@ def finish_fused_plate(
         If the fused plate lies inside another Zarr group.
     """
     check_outside_groups(fused)
+    with fused_plate_lock(fused):
+        return _finish_fused_plate(plate, fused, options, wells, made)
+
+
+def _finish_fused_plate(
+    plate: Plate,
+    fused: Path,
+    options: FusionOptions,
+    wells: Sequence[str] | None,
+    made: FusedPlateRecord | None,
+) -> PlateReceipt:
     fused_wells = {w for w in plate.wells if FusedWellRecord.read(fused / w.row / w.column)}
     asked = {well.name for well in plate.wells} if wells is None else set(wells)
     done = [well for well in plate.wells if well in fused_wells or well.name in asked]
@@ -70,8 +89,24 @@ def finish_fused_plate(
     for row in {well.row for well in done}:
         if Format.of(fused / row) is not kind or not (fused / row / kind.group_file).is_file():
             kind.write_group(fused / row, all_attributes(fused / row))
+    before = _plate_record(fused)
     _write(fused, section, options.ngff_version)
-    return PlateReceipt(fused=fused.name, wells=tuple(well.name for well in done))
+    names = tuple(well.name for well in done)
+    if made is None:
+        return PlateReceipt(fused=fused.name, wells=names)
+    is_same = before is not None and before == replace(made, time=before.time)
+    (before if before is not None and is_same else made).write(fused)
+    return PlateReceipt(
+        fused=fused.name, wells=names, versions=made.versions, config_digest=made.config_digest
+    )
+
+
+def _plate_record(fused: Path) -> FusedPlateRecord | None:
+    """The record of a fused plate that is finished again; a damaged one is replaced."""
+    try:
+        return FusedPlateRecord.read(fused)
+    except PlatefuseError:
+        return None
 
 
 def _write(fused: Path, section: JsonObject, version: str) -> None:
@@ -82,7 +117,7 @@ def _write(fused: Path, section: JsonObject, version: str) -> None:
     attributes = kind.ngff_attributes({"plate": _merged(fused, section, own)}, version)
     if "ome" in attributes:
         attributes["ome"] = {**object_of(old.get("ome")), **object_of(attributes["ome"])}
-    kept = {key: value for key, value in old.items() if key not in ("ome", "plate")}
+    kept = {key: value for key, value in old.items() if key not in ("ome", "plate", KEY)}
     kind.write_group(fused, {**attributes, **kept})
 
 

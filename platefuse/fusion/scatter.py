@@ -6,6 +6,8 @@ their chunks in one folder and adds the levels above.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -61,9 +63,19 @@ class Scatter:
             finish_levels(target.levels, target, self.parts, threads=threads)
 
     def remove_parts(self) -> None:
-        """Remove all parts, also those of another number of jobs."""
-        for folder in self.staged.parent.glob(f"{self.staged.name}.part*"):
+        """Remove all parts, also those of another number of jobs, and what a kill left of them."""
+        for folder in self.part_folders():
             remove_tree(folder)
+
+    def part_folders(self) -> list[Path]:
+        """The folders of all parts that there are, or of which something was set aside.
+
+        A part has a file that no well has; without it, it is empty: it has just been begun.
+        """
+        own = re.compile(rf"\.?({re.escape(self.staged.name)}\.part[0-9]+)(\.removed)?")
+        named = [own.fullmatch(name) for name in sorted(_names(self.staged.parent))]
+        folders = dict.fromkeys(self.staged.with_name(match[1]) for match in named if match)
+        return [folder for folder in folders if _is_part(folder)]
 
     def begin(self) -> None:
         """Begin this job's part: an empty folder with a file that has the time of now."""
@@ -101,6 +113,17 @@ class Scatter:
             return False
         begun_ns = content.get("begun_ns")
         return isinstance(begun_ns, int) and changed_ns() < begun_ns
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+
+def _is_part(folder: Path) -> bool:
+    if not folder.is_dir():
+        return not os.path.lexists(folder)  # it was set aside
+    names = _names(folder)
+    return _BEGUN in names or not names
 
 
 def _gather(part: Path, array: Path) -> None:

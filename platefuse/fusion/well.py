@@ -16,21 +16,23 @@ from platefuse.fusion.fingerprint import SourceFiles, identity, same_content, sa
 from platefuse.fusion.image import ImageWriter
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import FieldImage, Layer
+from platefuse.fusion.locks import fused_well_lock
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.replace import check_fused_well, check_replaceable, work_in
 from platefuse.fusion.scatter import Scatter
 from platefuse.fusion.stack import frames_for, labels_of
 from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.create import write_group
-from platefuse.ngff.paths import check_outside_groups, staging_folder, staging_root
+from platefuse.ngff.paths import check_outside_groups, check_own_folders, staging_folder
 from platefuse.ngff.plate import Well
 from platefuse.records import (
     FusedImage,
     FusedWellRecord,
     FusionReceipt,
 )
-from platefuse.storage.files import put_in_place, remove_tree
-from platefuse.storage.locks import shared_folder, tidy_shared_folder
+from platefuse.storage.files import make_folder, put_in_place, remove_tree, replaced
+from platefuse.storage.flush import Writes, watched_writes
+from platefuse.storage.made import own_folder
 from platefuse.storage.typed_json import JsonObject
 
 logger = logging.getLogger(__name__)
@@ -69,25 +71,36 @@ def fuse_well(
     Raises
     ------
     PlatefuseError
-        If the images or their tables cannot be used. The fused plate is not changed.
+        If the images or their tables cannot be used, or another process fuses the well. The fused
+        plate is not changed.
     """
     begun = time.perf_counter()
     job = _Job.read(well, fused, reader)
     done = job.done_before(threads)
-    if done is not None:
-        job.remove_staged()
-        tidy_shared_folder(staging_root(fused))
-        return done
+    if done is not None and not job.staged.parents[1].is_dir():
+        return done  # nothing to do, also on a protected disk
+    with fused_well_lock(job.target):
+        done = done or job.done_before(threads)
+        if done is not None:
+            job.remove_staged()
+            return done
+        return _fuse_well(job, scatter, threads, begun)
+
+
+def _fuse_well(job: _Job, scatter: int, threads: int, begun: float) -> FusionReceipt:
     check_replaceable(job.target, *job.origin)
     job.check_measured()
     sources = job.sources(threads)  # before the parts are checked: see `docs/design`
-    with shared_folder(staging_root(fused)):
+    make_folder(job.staged.parent)
+    if scatter == 1:  # parts have fixed names: the jobs that make them and gather them differ
+        job = replace(job, staged=own_folder(job.staged))
+    with watched_writes(job.staged.parents[1]) as writes:
         for number in range(scatter) if scatter > 1 else ():
-            job.fuse_part(Scatter(job.staged, scatter, number), threads)
+            job.fuse_part(Scatter(job.staged, scatter, number), writes, threads)
         images = job.fuse(Scatter(job.staged, scatter), sources, threads)
         check_replaceable(job.target, *job.origin)  # again: fusing took a while
         drop_consolidated(job.target)
-        put_in_place(job.staged, job.target)
+        put_in_place(job.staged, job.target, writes)
         job.remove_staged()
     seconds = round(time.perf_counter() - begun, 3)
     logger.info("%s: fused %s in %.1f s", job.target, ", ".join(images), seconds)
@@ -120,7 +133,8 @@ def fuse_well_part(
     Raises
     ------
     PlatefuseError
-        If the images or their tables cannot be used.
+        If the images or their tables cannot be used, or another process fuses the part, or the
+        well.
     """
     begun = time.perf_counter()
     job = _Job.read(well, fused, reader)
@@ -129,8 +143,9 @@ def fuse_well_part(
         return before
     check_replaceable(job.target, *job.origin)
     job.check_measured()
-    with shared_folder(staging_root(fused)):
-        if not job.fuse_part(Scatter(job.staged, of, number), threads):
+    root = job.staged.parents[1]
+    with fused_well_lock(job.target, number), watched_writes(root) as writes:
+        if not job.fuse_part(Scatter(job.staged, of, number), writes, threads):
             return before
     seconds = round(time.perf_counter() - begun, 3)
     return replace(job.receipt("fused"), part=number, of=of, seconds=seconds)
@@ -200,6 +215,7 @@ class _Job:
     def read(cls, well: Well, fused: Path, reader: LayerReader) -> _Job:
         layers = reader.read(well)
         target = fused / well.row / well.column
+        check_own_folders(fused, fused / well.row, target)
         check_outside_groups(fused)
         check_fused_well(target)
         return cls(layers, reader.options, target, staging_folder(fused, well.row, well.column))
@@ -277,7 +293,7 @@ class _Job:
         labels = [label.fused_name for label in labels_of(dict(self.images)[name])]
         return is_whole(self.target / name, record.images.get(name), labels, record.written)
 
-    def fuse_part(self, part: Scatter, threads: int) -> bool:
+    def fuse_part(self, part: Scatter, writes: Writes, threads: int) -> bool:
         """Write a part, unless it is complete; whether it was written."""
         assert part.number is not None
         made_from = {"options": asdict(self.options), "sources": self.identities}
@@ -285,6 +301,7 @@ class _Job:
             return False
         part.begin()
         self._write(part, threads)
+        writes.flush(part.target)  # on the disk before the mark vouches for it
         part.mark_complete(made_from)
         return True
 
@@ -309,6 +326,7 @@ class _Job:
     def remove_staged(self) -> None:
         """Remove all staged folders of the well, of this run or of one that was killed."""
         remove_tree(self.staged)
+        remove_tree(replaced(self.target))  # the well that is in its place is complete
         Scatter(self.staged).remove_parts()
 
     def _changed_ns(self) -> int:

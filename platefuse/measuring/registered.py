@@ -12,11 +12,11 @@ from platefuse.measuring.roi_tables import (
     write_registered_table,
 )
 from platefuse.ngff.image import Multiscale
-from platefuse.ngff.paths import staging_folder, staging_root
+from platefuse.ngff.paths import staging_folder
 from platefuse.ngff.plate import Plate, Well, WellImage
+from platefuse.registration.locks import image_lock
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.storage.files import remove_tree
-from platefuse.storage.locks import shared_folder
 from platefuse.tables.table import Roi, read_table, table_path
 
 Places = Mapping[tuple[str, str], Mapping[str, PlacedField]]
@@ -106,7 +106,7 @@ def _translations(
 def _write(image: WellImage, rois: Sequence[Roi], name: str, tile_table: str) -> bool:
     well = image.well
     folder = staging_folder(well.plate, well.row, well.column) / f"{image.name}.measured"
-    with shared_folder(staging_root(well.plate)):
+    with image_lock(image):
         try:
             return write_registered_table(
                 image.live, name, tile_table, rois, "measured", staging=folder

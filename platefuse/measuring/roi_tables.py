@@ -23,7 +23,8 @@ from platefuse.ngff.metadata import V2 as OLD_FORMAT
 from platefuse.ngff.metadata import Format, all_attributes
 from platefuse.records.base import KEY
 from platefuse.records.digests import digest_json
-from platefuse.storage.files import put_in_place, remove_tree
+from platefuse.storage.files import make_folder, put_in_place, remove_tree
+from platefuse.storage.flush import watched_writes
 from platefuse.tables.backends import backend_of, find_backend
 from platefuse.tables.table import (
     Roi,
@@ -168,9 +169,11 @@ def write_registered_table(
         )
     new = staging / name
     remove_tree(new)
-    _write(new, table, rois, Format.of(image) or OLD_FORMAT, digest)
-    drop_consolidated(path)
-    put_in_place(new, path, durable=False)
+    make_folder(staging)
+    with watched_writes(staging) as writes:
+        _write(new, table, rois, Format.of(image) or OLD_FORMAT, digest)
+        drop_consolidated(path)
+        put_in_place(new, path, writes, durable=False)
     listed = table_names(image)
     write_table_list(image / "tables", listed if name in listed else [*listed, name])
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,23 +31,44 @@ def staging_folder(plate: Path, row: str, column: str) -> Path:
     Raises
     ------
     PlateError
-        If a file lies in its place, or a link leads out of the plate's staging folder.
+        If a link, or anything else that is no folder, lies in its place or above it.
     """
     root = staging_root(plate)
     folder = root / row / column
-    for part in (root, root / row, folder):
-        if part.is_file():
-            raise PlateError(
-                f"{part} is a file, and has the name of the folder where new images are made "
-                "before they are live. Move it away or give it another name."
-            )
-    is_link = folder.is_symlink() or folder.parent.is_symlink()
-    if is_link and not folder.resolve().is_relative_to(root.resolve()):
-        raise PlateError(
-            f"{folder} leads out of the staging folder {root} through a link. What lies there "
-            "is replaced and removed; take the link away."
-        )
+    check_own_folders(root, root / row, folder)
     return folder
+
+
+def check_own_folders(*folders: Path) -> None:
+    """Check that what platefuse replaces and removes are folders, and none a link; or missing.
+
+    Parameters
+    ----------
+    *folders : Path
+        The folders, each in the one before.
+
+    Raises
+    ------
+    PlateError
+        If one is a link, or no folder.
+    """
+    for folder in folders:
+        try:
+            mode = folder.lstat().st_mode
+        except FileNotFoundError:
+            return  # and so nothing is in it
+        if stat.S_ISLNK(mode):
+            raise PlateError(
+                f"{folder} is a link to {os.readlink(folder)}. platefuse replaces and removes what "  # noqa: PTH115
+                "lies there, and does so in no folder that it reaches by a link. Take the link "
+                "away; what it leads to may be given as a path in its own right."
+            )
+        if not stat.S_ISDIR(mode):
+            what = "a file" if stat.S_ISREG(mode) else "no folder"
+            raise PlateError(
+                f"{folder} is {what}, and has the name of a folder that platefuse makes. Move it "
+                "away or give it another name."
+            )
 
 
 def fused_plate_path(plate: str | Path, output: str | None = None) -> Path:

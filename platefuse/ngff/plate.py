@@ -65,6 +65,11 @@ class WellImage:
         return self.well.staging / self.name
 
     @property
+    def staged_from(self) -> Path:
+        """The file that tells what the new image was made from, while it is staged."""
+        return self.well.staging / f".{self.name}.from.json"
+
+    @property
     def backup(self) -> Path:
         """Where the old image is kept after the swap."""
         return self.well.staging / f"{self.name}{BACKUP_SUFFIX}"
@@ -139,6 +144,7 @@ class Well:
             If the metadata is missing, broken, or names an image unsafely or twice; if the staging
             folder cannot be used.
         """
+        plate = real_plate(plate)
         path = inside(plate / row / column, plate)
         found = _section(path, "well").get("images")
         if not isinstance(found, list):

@@ -261,6 +261,8 @@ class PlateReport:
     folder : str
         The folder with the pictures: ``<results>/<plate>``, which has a folder ``row/column`` for
         each well. Relative to the report.
+    command : str
+        The command of the run; empty if it is not known.
     """
 
     plate: str
@@ -273,6 +275,7 @@ class PlateReport:
     versions: Mapping[str, str]
     digests: Mapping[str, str] = field(default_factory=dict)
     folder: str = "."
+    command: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

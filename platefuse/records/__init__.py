@@ -12,11 +12,13 @@ from platefuse.records.fusion import (
     FusedImage,
     FusedImageRecord,
     FusedOutputRecord,
+    FusedPlateRecord,
     FusedWellRecord,
     FusionReceipt,
     PlateReceipt,
 )
 from platefuse.records.illumination import AppliedProfile
+from platefuse.records.originals import KeptOriginal, RestoredOriginal
 from platefuse.records.places import (
     FieldKey,
     FieldPlace,
@@ -27,6 +29,7 @@ from platefuse.records.places import (
 )
 from platefuse.records.registration import (
     ImageReceipt,
+    PixelFiles,
     RegisteredRoi,
     RegisteredTable,
     RegistrationIdentity,
@@ -34,6 +37,7 @@ from platefuse.records.registration import (
     TableDigests,
     WellReceipt,
 )
+from platefuse.records.versions import versions
 from platefuse.records.whole_well import ProcessedWell
 from platefuse.records.written import Written, WrittenArray
 
@@ -47,9 +51,12 @@ __all__ = [
     "FusedImage",
     "FusedImageRecord",
     "FusedOutputRecord",
+    "FusedPlateRecord",
     "FusedWellRecord",
     "FusionReceipt",
     "ImageReceipt",
+    "KeptOriginal",
+    "PixelFiles",
     "PlateReceipt",
     "ProcessedWell",
     "Receipt",
@@ -58,6 +65,7 @@ __all__ = [
     "RegisteredTable",
     "RegistrationIdentity",
     "RegistrationRecord",
+    "RestoredOriginal",
     "TableDigests",
     "Vector",
     "WellReceipt",
@@ -67,5 +75,6 @@ __all__ = [
     "digest_tree",
     "forget_record",
     "read_places",
+    "versions",
     "write_places",
 ]

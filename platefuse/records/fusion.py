@@ -127,6 +127,26 @@ class FusedOutputRecord(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FusedPlateRecord(Record):
+    """With what a fused plate was made; the newest run that finished it has the word.
+
+    Attributes
+    ----------
+    versions : mapping of str to str
+        Versions of platefuse and of the libraries on which the result depends.
+    config_digest : str
+        SHA-256 of the options that decide the result, see `platefuse.workflow.provenance`.
+    """
+
+    section = "fusion"
+    what = "record of the fused plate"
+    remedy = "Fuse the plate again: its wells are kept."
+
+    versions: Mapping[str, str]
+    config_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FusionReceipt(Receipt):
     """What a job fused.
 
@@ -165,7 +185,14 @@ class PlateReceipt(Receipt):
         Name of the fused plate.
     wells : tuple of str
         Names of its wells.
+    versions, config_digest : optional
+        As in `FusedPlateRecord`.
+    command : str, optional
+        The command of the run, with its paths as they were typed.
     """
 
     fused: str
     wells: tuple[str, ...]
+    versions: Mapping[str, str] | None = None
+    config_digest: str | None = None
+    command: str | None = None

@@ -84,6 +84,20 @@ class RegisteredRoi:
 
 
 @dataclass(frozen=True)
+class PixelFiles:
+    """The chunk files of an image and its labels, all levels.
+
+    Attributes
+    ----------
+    files, bytes : int
+        Their number and size.
+    """
+
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class RegisteredTable:
     """What was done to one table of a registered image.
 
@@ -125,6 +139,8 @@ class RegistrationRecord(Record):
         The flat-field correction of its channels; None: they were not corrected.
     labels_left_out : mapping of str to str, optional
         Labels that the image does not have, and why.
+    pixel_files : PixelFiles, optional
+        Its chunk files. None in records of platefuse 0.1.0.
     tables : mapping of str to RegisteredTable, optional
         What was done to each table. None until the tables are copied.
     tables_left_out : mapping of str to str, optional
@@ -145,6 +161,7 @@ class RegistrationRecord(Record):
     rois: tuple[RegisteredRoi, ...]
     illumination: Mapping[str, AppliedProfile] | None = None
     labels_left_out: Mapping[str, str] | None = None
+    pixel_files: PixelFiles | None = None
     tables: Mapping[str, RegisteredTable] | None = None
     tables_left_out: Mapping[str, str] | None = None
 
@@ -206,9 +223,12 @@ class WellReceipt(Receipt):
     images : tuple of str
         Paths of the images in the well.
     backups_kept : tuple of str, optional
-        Folders of the original images that were kept.
+        Folders of the original images that are kept, because this run or one before was told to.
+    backups_removed : tuple of str, optional
+        Folders of the original images that the job has removed.
     """
 
     well: str
     images: tuple[str, ...]
     backups_kept: tuple[str, ...] | None = None
+    backups_removed: tuple[str, ...] | None = None

@@ -7,6 +7,7 @@ Zurich), with the differences that `docs/design` records.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.create import derive_pyramid
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import real_plate
-from platefuse.ngff.plate import Well
+from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import forget_record
+from platefuse.registration.locks import image_lock, well_lock
 from platefuse.registration.request import Interpolation, RegistrationRequest
 from platefuse.registration.rois import match_rois, place_all
 from platefuse.registration.signatures import AggregationFunction, RegistrationResult, RoiTable
@@ -27,10 +29,11 @@ from platefuse.registration.swap import (
     discard_backup,
     publish_image,
     swap_image,
-    well_lock,
 )
 from platefuse.registration.tables import copy_tables
-from platefuse.storage.files import remove_tree, system_errors
+from platefuse.registration.verify import verify_image
+from platefuse.storage.files import make_folder, system_errors
+from platefuse.storage.made import made_alone, move_new, output_lock
 from platefuse.storage.progress import shown
 from platefuse.storage.threads import run_tasks, usable_cores
 from platefuse.tables.boxes import boxes_in
@@ -71,11 +74,11 @@ def write_registered_zarr(
     Raises
     ------
     PlatefuseError
-        If the image or the tables cannot be used. No new image is left.
+        If the image or the tables cannot be used, or another process writes the new image. No new
+        image is left.
     """
-    source, target = Multiscale.read(Path(zarr_url)), Path(new_zarr_url)
-    if target.exists():
-        raise ImageError(f"{target} exists already; give the path of a new image or remove it.")
+    source, target = Multiscale.read(Path(zarr_url)), Path(os.path.realpath(new_zarr_url))
+    _check_new(target)
     where = f"{zarr_url}: ROI_table"
     tables = [Table.of_anndata(t, where) for t in (ROI_table, ROI_table_ref)]
     axes = "".join(axis for axis in source.spatial if axis not in source.flat_axes)
@@ -83,16 +86,21 @@ def write_registered_zarr(
     placements = place_all(pairs, source, where=where)
     remedy = "Check the path, free space and permissions."
     with system_errors(ImageError, f"{target}: the file system refused", remedy):
-        try:
+        make_folder(target.parent)
+        with output_lock(target), made_alone(target.with_name(f".{target.name}.partial")) as made:
+            _check_new(target)
             drop_consolidated(target)
-            new = derive_pyramid(source, target, num_levels, coarsening_xy)
-            forget_record(target)
+            new = derive_pyramid(source, made, num_levels, coarsening_xy)
+            forget_record(made)
             with shown(f"registering {source.path.name}"):
                 tasks = shift_tasks(source, new, placements, aggregate(aggregation_function), 0)
                 run_tasks(tasks, threads=usable_cores())
-        except BaseException:  # the user's function may raise anything, also an interrupt
-            remove_tree(target)
-            raise
+            move_new(made, target)
+
+
+def _check_new(target: Path) -> None:
+    if os.path.lexists(target):
+        raise ImageError(f"{target} exists already; give the path of a new image or remove it.")
 
 
 def apply_registration_to_image(
@@ -110,9 +118,10 @@ def apply_registration_to_image(
     the registered ROIs; copies the tables; replaces the old image by the new one, or puts the new
     one next to it. Does for one image what the workflow does in four rules.
 
-    Several processes may call it for all images of a well at the same time: the calls take a lock
-    for the well (``flock`` on a file in the plate's staging folder) while they change it. For an
-    image that is registered already it does nothing.
+    Several processes may call it for different images of a well at the same time: they wait for
+    each other while they change the well. A second call for the same image stops at once. Both is
+    done by locks (``flock`` on files in the plate's staging folder). For an image that is
+    registered already it does nothing.
 
     Parameters
     ----------
@@ -138,14 +147,16 @@ def apply_registration_to_image(
     Raises
     ------
     PlatefuseError
-        If the input cannot be used. The plate is unchanged.
+        If the input cannot be used, or another process works on the image. The plate is unchanged.
 
     Notes
     -----
     Follows the task of the same name of fractal-tasks-core 1.6.
     """
     zarr_url = os.fspath(zarr_url)
-    path = Path(os.path.normpath(Path.cwd() / zarr_url))  # one name, and so one lock, for a well
+    path = Path.cwd() / zarr_url
+    if ".." in path.parts:  # with links on the way, only the system knows where that leads
+        path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
         raise PlateError(
             f"{zarr_url}: there is no well {path.parent}; expected plate/row/column/image."
@@ -157,18 +168,25 @@ def apply_registration_to_image(
     request = _request(registered_roi_table, reference_acquisition, interpolation, overwrite_input)
     remedy = "No image is lost: check free space and permissions, then call again to go on."
     with system_errors(SwapError, f"{path}: the file system refused", remedy):
+        _apply(image, request, threads or usable_cores())
+    if overwrite_input:
+        return {"image_list_updates": [{"zarr_url": zarr_url}]}
+    new = Path(zarr_url).with_name(image.registered.name)
+    return {"image_list_updates": [{"zarr_url": str(new), "origin": zarr_url}]}
+
+
+def _apply(image: WellImage, request: RegistrationRequest, threads: int) -> None:
+    """All steps for one image, under its lock; the well is read and changed under its own."""
+    with image_lock(image):
         with shown(f"registering {image.name}"):
-            register_image(
-                image, request, threads=threads or usable_cores(), planning=well_lock(well)
-            )
-        with well_lock(well):
+            register_image(image, request, threads=threads, planning=well_lock(image.well))
+        with well_lock(image.well):
             copy_tables(image, request)
-            if not overwrite_input:
-                new = Path(zarr_url).with_name(publish_image(image, request).name)
-                return {"image_list_updates": [{"zarr_url": str(new), "origin": zarr_url}]}
-            swap_image(image, request)
-            discard_backup(image, request)
-    return {"image_list_updates": [{"zarr_url": zarr_url}]}
+            if request.overwrite_input:
+                swap_image(image, request)
+                discard_backup(image, request, verify=partial(verify_image, verify="sample"))
+            else:
+                publish_image(image, request)
 
 
 def _request(

@@ -93,7 +93,7 @@ def plan_registration(
     if illumination is not None:
         illumination.check_image(source)
     tables = [_read_registered(each, request.roi_table) for each in (image, reference)]
-    placements, label_placements = _place(source, *tables)
+    placements, label_placements = place_image(source, *tables)
     actions = table_actions(image, reference)
     check_actions(actions, image, source.spatial)
     others = tuple(foreign_files(source))
@@ -147,7 +147,7 @@ def _check_original(image: WellImage, reference: WellImage, request: Registratio
         )
 
 
-def _place(
+def place_image(
     image: Image, acquired: Table, reference: Table
 ) -> tuple[tuple[Placement, ...], dict[str, tuple[Placement, ...]]]:
     """Place the ROIs of two tables on the pixel grids of an image and of each of its labels."""

@@ -13,7 +13,8 @@ from platefuse.storage.expected import whole
 from platefuse.storage.options import check_options, option
 
 Interpolation = Literal["nearest", "linear", "cubic"]
-ORDERS: dict[Interpolation, Literal[0, 1, 3]] = {"nearest": 0, "linear": 1, "cubic": 3}
+Order = Literal[0, 1, 3]
+ORDERS: dict[Interpolation, Order] = {"nearest": 0, "linear": 1, "cubic": 3}
 """Interpolation order by name."""
 
 Acquisition = Annotated[int, whole(0)]

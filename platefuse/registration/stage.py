@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 from platefuse.engine.compose import Paint
 from platefuse.engine.downsample import Downsample, mean, nearest
@@ -26,13 +27,17 @@ from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import WellImage
 from platefuse.ngff.scales import write_true_scales
 from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
+from platefuse.registration.locks import image_lock
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import ORDERS, RegistrationRequest, done_record
 from platefuse.registration.rois import Placement
-from platefuse.registration.swap import restore_backup
+from platefuse.registration.staged import StagedFrom, is_current, pixel_files, staged_record
+from platefuse.registration.swap import check_can_move, restore_backup
 from platefuse.storage.arrays import StoredArray
-from platefuse.storage.files import copy_tree, remove_tree
+from platefuse.storage.files import copy_tree, make_folder, remove_tree
+from platefuse.storage.flush import watched_writes
 from platefuse.storage.locks import shared_folder
+from platefuse.storage.made import move_new, own_folder
 from platefuse.storage.threads import Task, run_tasks
 
 logger = logging.getLogger(__name__)
@@ -71,27 +76,56 @@ def register_image(
     Raises
     ------
     PlatefuseError
-        If the input cannot be used. The plate has not been changed.
+        If the input cannot be used, or another process works on the image. The plate has not been
+        changed.
     """
+    done = done_record(request.destination(image), request)
+    if done is not None:  # nothing to do, also on a protected disk
+        check_registered(request.destination(image), done, illumination)
+        return ImageReceipt(
+            well=image.well.name, image=image.name, action="registered before", record=done
+        )
+    with image_lock(image):
+        return _register_image(image, request, illumination, threads, planning)
+
+
+def _register_image(
+    image: WellImage,
+    request: RegistrationRequest,
+    illumination: Illumination | None,
+    threads: int,
+    planning: AbstractContextManager[None] | None,
+) -> ImageReceipt:
     begun = time.perf_counter()
     receipt = ImageReceipt(well=image.well.name, image=image.name, action="registered before")
     with planning or nullcontext():
         for acquired in image.well.acquired_images:
             restore_backup(acquired)
+        source = StagedFrom.of(image)  # before anything of it is read
         done = done_record(request.destination(image), request)
         if done is not None:
             check_registered(request.destination(image), done, illumination)
             return replace(receipt, record=done)
         plan = plan_registration(image, request, illumination)
-    old = RegistrationRecord.read(image.staged)
-    if old is not None and _made_from(old) == _made_from(plan.record):
+    old = staged_record(image, request)
+    if old is not None and is_current(image) and _made_from(old) == _made_from(plan.record):
         return replace(receipt, action="staged before", record=old)
     for part in plan.image.parts:
         StoredArray.open(part.level_paths[0])  # raises if its codecs are unknown
-    with shared_folder(staging_root(image.well.plate)):
+    root = staging_root(image.well.plate)
+    with shared_folder(root), watched_writes(root) as writes:
         remove_tree(image.staged)
-        pixels = stage_image(plan, ORDERS[request.interpolation], threads)
-        plan.record.write(image.staged)
+        make_folder(image.staged.parent)
+        if request.overwrite_input:
+            check_can_move(image.live, image.staged)
+        staged = own_folder(image.staged)
+        pixels = stage_image(plan, ORDERS[request.interpolation], threads, staged)
+        writes.flush(staged)  # on the disk before the record vouches for it
+        source.write(image)
+        record = replace(plan.record, pixel_files=pixel_files(staged))
+        record.write(staged)
+        if staged != image.staged:
+            move_new(staged, image.staged)
     logger.info(
         "%s: staged %d ROIs onto image %s",
         image.live,
@@ -99,7 +133,7 @@ def register_image(
         plan.record.reference,
     )
     seconds = round(time.perf_counter() - begun, 3)
-    return replace(receipt, action="staged", record=plan.record, pixels=pixels, seconds=seconds)
+    return replace(receipt, action="staged", record=record, pixels=pixels, seconds=seconds)
 
 
 def _made_from(record: RegistrationRecord) -> tuple[object, ...]:
@@ -107,8 +141,8 @@ def _made_from(record: RegistrationRecord) -> tuple[object, ...]:
     return record.request, record.digests, record.illumination
 
 
-def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
-    """Write a registered image with its labels to its staging folder, which must not exist.
+def stage_image(plan: RegistrationPlan, order: int, threads: int, staged: Path) -> int:
+    """Write a registered image with its labels to a folder, which must not exist.
 
     Parameters
     ----------
@@ -118,13 +152,15 @@ def stage_image(plan: RegistrationPlan, order: int, threads: int) -> int:
         Order of the interpolation of intensities.
     threads : int
         Number of threads.
+    staged : Path
+        The folder.
 
     Returns
     -------
     int
         Number of pixels of level 0, of the image and its labels.
     """
-    image, staged = plan.image, plan.target.staged
+    image = plan.image
     copy_metadata(image, staged)
     write_true_scales(image, staged)
     forget_record(staged)
@@ -184,12 +220,12 @@ def shift_tasks(
         Whether chunks are flushed to disk while others are written.
     """
     source = Source(StoredArray.open(image.level_paths[0]), flat_field)
-    views = [_view(source, p, order) for p in placements if not p.dst.empty]
+    views = [view_of(source, p, order) for p in placements if not p.dst.empty]
     levels = [StoredArray.open(path, mode="r+", durable=durable) for path in new.level_paths]
     return view_tasks(views, Target(levels, new.factors, downsample), Paint("last"))
 
 
-def _view(source: Source, placement: Placement, order: int) -> ShiftedView:
+def view_of(source: Source, placement: Placement, order: int) -> ShiftedView:
     """The view of a placement. It covers everything on axes that are not in space: the first."""
     box, shift_px = placement.src, tuple(map(float, placement.offset_px))
     if order:

@@ -8,31 +8,33 @@ image or the whole new one, and a second call completes what the first began.
 
 from __future__ import annotations
 
+import errno
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError, RecordError, SwapError
 from platefuse.ngff.consolidated import drop_consolidated, drop_stale
-from platefuse.ngff.image import Image, Multiscale
+from platefuse.ngff.image import Image
 from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well, WellImage
-from platefuse.records import ImageReceipt, WellReceipt
+from platefuse.records import ImageReceipt, RegistrationRecord, WellReceipt
+from platefuse.registration.locks import image_lock, image_locks, well_lock
+from platefuse.registration.originals import forget_restored, kept_file, mark_original
 from platefuse.registration.request import RegistrationRequest, done_record
-from platefuse.storage.files import (
-    exchange,
-    flush_filesystem,
-    flush_folder,
-    remove_tree,
-    same_filesystem,
-)
-from platefuse.storage.locks import exclusive_lock, shared_folder, tidy_shared_folder
+from platefuse.registration.staged import check_staged
+from platefuse.storage.files import exchange, make_folder, remove_tree
+from platefuse.storage.filesystems import LAYERED, filesystem_type, same_filesystem
+from platefuse.storage.flush import flush_folder
+from platefuse.storage.locks import tidy_shared_folder
 from platefuse.storage.typed_json import list_of, object_of
 from platefuse.tables.table import table_path
 
 logger = logging.getLogger(__name__)
+
+Check = Callable[[WellImage, RegistrationRecord], None]
+"""Compares a live registered image with its original; raises if they do not agree."""
 
 
 def only_backup_left(image: WellImage) -> bool:
@@ -43,15 +45,18 @@ def only_backup_left(image: WellImage) -> bool:
 def restore_backup(image: WellImage) -> None:
     """Rename the backup of an image to the live image if that does not exist.
 
-    Not to be called while another job swaps the image.
+    Waits while another process swaps the image.
     """
     if only_backup_left(image):
-        with suppress(FileNotFoundError):  # another job of the well has just restored it
-            image.backup.rename(image.live)
-            logger.warning("%s: restored from %s", image.live, image.backup)
+        with well_lock(image.well):
+            if only_backup_left(image):  # not restored or swapped by another job meanwhile
+                image.backup.rename(image.live)
+                logger.warning("%s: restored from %s", image.live, image.backup)
 
 
-def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
+def swap_image(
+    image: WellImage, request: RegistrationRequest, *, keep_original: bool = False
+) -> ImageReceipt:
     """Put the staged image in the place of the live one; the old image becomes the backup.
 
     Parameters
@@ -60,6 +65,8 @@ def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
         The image.
     request : RegistrationRequest
         The registration. An image that was registered by another one is never changed.
+    keep_original : bool
+        Whether the backup is to be kept; see `discard_backups`.
 
     Returns
     -------
@@ -69,48 +76,76 @@ def swap_image(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
     Raises
     ------
     PlatefuseError
-        If there is no complete staged image, or the two are on different filesystems. The live
-        image is unchanged.
+        If there is no complete staged image, or the two are on different filesystems; if another
+        process works on the image. The live image is unchanged.
     """
+    done = done_record(image.live, request)
+    if done is not None and not image.staged.exists():  # nothing to do, also on a protected disk
+        return ImageReceipt(
+            well=image.well.name, image=image.name, action="swapped before", record=done
+        )
+    with image_lock(image):
+        return _swap_image(image, request, keep_original=keep_original)
+
+
+def _swap_image(
+    image: WellImage, request: RegistrationRequest, *, keep_original: bool
+) -> ImageReceipt:
     done = done_record(image.live, request)
     action = "swapped before"
     if done is None:
-        done, action = done_record(image.staged, request), "swapped"
-        if done is None:
+        try:
+            done, action = check_staged(image, request), "swapped"
+        except PlatefuseError:
             restore_backup(image)
-            raise RecordError(
-                f"{image.live}: no complete staged image at {image.staged}. Run `register_image` "
-                "and `copy_tables` for this image first (the workflow does)."
-            )
+            raise
         if image.live.exists() and image.backup.exists():
             raise SwapError(
                 f"{image.backup}: there is a backup of {image.live} already, but the image is not "
                 "registered. If it is the original, restored as a copy, remove the backup; if not, "
                 "move one of the two away. Then start again: neither is lost."
             )
-        with shared_folder(staging_root(image.well.plate)):
+        with well_lock(image.well):
+            if not image.backup.exists():  # if it does, this was decided when it was made
+                mark_original(image, keep=keep_original)
             _exchange(image)
         logger.info("%s: swapped; the original is %s", image.live, image.backup)
     if image.staged.exists():
         _keep_or_remove_staged(image, request)
+    image.staged_from.unlink(missing_ok=True)
     return ImageReceipt(well=image.well.name, image=image.name, action=action, record=done)
 
 
-def discard_backup(image: WellImage, request: RegistrationRequest) -> None:
-    """Check a live registered image, then remove its backup.
+def discard_backup(
+    image: WellImage, request: RegistrationRequest, *, verify: Check | None = None
+) -> None:
+    """Check a live registered image, then remove its backup, unless a run was told to keep it.
+
+    Parameters
+    ----------
+    image, request
+        See `swap_image`.
+    verify : callable, optional
+        Called with the image and its record, compares the image with its original; see
+        `platefuse.registration.verify`.
 
     Raises
     ------
     PlatefuseError
         If the image is not registered, or is not as its record has it. The backup is kept.
     """
-    check_registered(image, request)
-    drop_stale(image.live)
-    _remove_backup(image)
+    with image_lock(image):
+        _check(image, request, None if kept_file(image).exists() else verify)
+        drop_stale(image.live)
+        _remove_or_keep(image, request)
 
 
 def discard_backups(
-    well: Well, request: RegistrationRequest, *, keep_originals: bool = False
+    well: Well,
+    request: RegistrationRequest,
+    *,
+    keep_originals: bool = False,
+    verify: Check | None = None,
 ) -> WellReceipt:
     """Check every live image of a well, and then remove the backups.
 
@@ -121,12 +156,15 @@ def discard_backups(
     request : RegistrationRequest
         The registration.
     keep_originals : bool
-        Whether the backups are kept, as ``<plate>.staging/<row>/<column>/<image>.original``.
+        Whether the backups are kept, as ``<plate>.staging/<row>/<column>/<image>.original``. Those
+        that were kept once are kept by all later calls: `clean_plate` removes them.
+    verify : callable, optional
+        See `discard_backup`.
 
     Returns
     -------
     WellReceipt
-        The images, and the backups that are left.
+        The images, the backups that are left, and those that were removed.
 
     Raises
     ------
@@ -134,19 +172,39 @@ def discard_backups(
         If an image is not registered, or is not as its record has it. All backups are kept.
     """
     for image in well.images:
-        check_registered(image, request)
+        keeps = keep_originals or kept_file(image).exists()
+        _check(image, request, None if keeps else verify)
         drop_stale(image.live)
-    if not keep_originals:
-        for image in well.images:
-            _remove_backup(image)
-    kept = tuple(str(image.backup) for image in well.images if image.backup.exists())
+    removed: list[str] = []
+    if well.staging.is_dir():
+        with image_locks(well.images):
+            for image in well.images:
+                if keep_originals and image.backup.exists():
+                    mark_original(image, keep=True)
+                removed += _remove_or_keep(image, request)
+    kept = [str(image.backup) for image in well.images if image.backup.exists()]
     tidy_shared_folder(staging_root(well.plate))
-    names = tuple(image.name for image in well.images)
-    return WellReceipt(well=well.name, images=names, backups_kept=kept)
+    logger.info("%s: %d originals were removed, %d are kept", well.name, len(removed), len(kept))
+    if kept and not keep_originals:
+        logger.info(
+            "%s: kept because a run before was told to. `platefuse clean --originals` removes them",
+            well.name,
+        )
+    return WellReceipt(
+        well=well.name,
+        images=tuple(image.name for image in well.images),
+        backups_kept=tuple(kept),
+        backups_removed=tuple(removed),
+    )
 
 
-def check_registered(image: WellImage, request: RegistrationRequest) -> None:
+def check_registered(image: WellImage, request: RegistrationRequest) -> RegistrationRecord:
     """Check that a live image is complete: its record, levels, labels, and the record's tables.
+
+    Returns
+    -------
+    RegistrationRecord
+        Its record.
 
     Raises
     ------
@@ -163,12 +221,11 @@ def check_registered(image: WellImage, request: RegistrationRequest) -> None:
     for name in record.tables:
         if not table_path(image.live, name).is_dir():
             raise RecordError(f"{image.live}: the table {name!r} of its record does not exist.")
+    return record
 
 
 def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
     """Move a staged image next to the original, and list it in the well's metadata.
-
-    One caller at a time for each well: the metadata of the well is read and written.
 
     Returns
     -------
@@ -178,8 +235,14 @@ def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
     Raises
     ------
     PlatefuseError
-        If there is no complete staged image, or something else has the new name.
+        If there is no complete staged image, or something else has the new name; if another
+        process works on the image.
     """
+    with image_lock(image):
+        return _publish_image(image, request)
+
+
+def _publish_image(image: WellImage, request: RegistrationRequest) -> Path:
     target, well = request.destination(image), image.well
     if done_record(target, request) is None:
         if target.exists():
@@ -187,19 +250,17 @@ def publish_image(image: WellImage, request: RegistrationRequest) -> Path:
                 f"{target} exists and was not written by platefuse. Move it away, or let the new "
                 "image replace the original (`overwrite_input`)."
             )
-        if done_record(image.staged, request) is None:
-            raise RecordError(
-                f"{image.live}: no complete staged image at {image.staged}. Run `register_image` "
-                "and `copy_tables` for this image first (the workflow does)."
-            )
+        check_staged(image, request)
         check_filesystem(image.staged, well.path)
         drop_consolidated(target)
-        flush_filesystem(image.staged)
+        flush_folder(image.staged)  # the name of its record; all else was flushed before
         image.staged.rename(target)
         flush_folder(well.path)
-    drop_stale(target)
-    _list_in_well(image, target.name)
+    with well_lock(well):
+        drop_stale(target)
+        _list_in_well(image, target.name)
     remove_tree(image.staged)
+    image.staged_from.unlink(missing_ok=True)
     return target
 
 
@@ -210,24 +271,34 @@ def publish_registered(well: Well, request: RegistrationRequest) -> WellReceipt:
     return WellReceipt(well=well.name, images=tuple(path.name for path in paths))
 
 
-@contextmanager
-def well_lock(well: Well) -> Iterator[None]:
-    """Hold the well's lock: a ``flock`` on a file in the plate's staging folder."""
-    root = staging_root(well.plate)
-    with shared_folder(root), exclusive_lock(root / f".{well.row}_{well.column}.lock"):
-        yield
+def _check(image: WellImage, request: RegistrationRequest, verify: Check | None) -> None:
+    record = check_registered(image, request)
+    if verify is not None and image.backup.is_dir():
+        verify(image, record)
 
 
-def _remove_backup(image: WellImage) -> None:
+def _remove_or_keep(image: WellImage, request: RegistrationRequest) -> list[str]:
+    """Remove the backup of a checked image, if it is not kept; the backup that was removed."""
+    forget_restored(image)  # it is registered again
+    if image.staged.exists():
+        _keep_or_remove_staged(image, request)
+    remove_tree(image.staged)  # also what a kill has left of it
+    image.staged_from.unlink(missing_ok=True)
+    if not image.backup.exists():
+        mark_original(image, keep=False)  # perhaps somebody has moved it away
+        remove_tree(image.backup)
+        return []
+    if kept_file(image).exists():
+        return []
     remove_tree(image.backup)
-    remove_tree(image.staged)
+    return [str(image.backup)]
 
 
 def _exchange(image: WellImage) -> None:
     live, staged, backup = image.live, image.staged, image.backup
     check_filesystem(staged, live if live.exists() else live.parent)
-    drop_consolidated(live)  # before the flush: on disk before the image is
-    flush_filesystem(staged)
+    drop_consolidated(live)
+    flush_folder(staged)  # the name of its record; all else was flushed before
     if live.exists() and exchange(live, staged):
         staged.rename(backup)
     else:
@@ -241,6 +312,7 @@ def _exchange(image: WellImage) -> None:
         staged.rename(live)
     flush_folder(live.parent)
     flush_folder(backup.parent)
+    image.staged_from.unlink(missing_ok=True)
 
 
 def _keep_or_remove_staged(image: WellImage, request: RegistrationRequest) -> None:
@@ -248,19 +320,22 @@ def _keep_or_remove_staged(image: WellImage, request: RegistrationRequest) -> No
 
     It is the original if a run was killed between the exchange and the renaming to the backup.
     """
-    is_new = done_record(image.staged, request) is not None
-    if not is_new and not image.backup.exists() and _is_image(image.staged):
+    if not image.backup.exists() and not has_record(image.staged):
         image.staged.rename(image.backup)
+        flush_folder(image.backup.parent)
     else:
         remove_tree(image.staged)
 
 
-def _is_image(folder: Path) -> bool:
+def has_record(folder: Path) -> bool:
+    """Whether a folder is a registered image; an original cannot be one, whatever is wrong with it.
+
+    What cannot be read is kept as if it were an original.
+    """
     try:
-        Multiscale.read(folder)
-    except PlatefuseError:
+        return RegistrationRecord.read(folder) is not None
+    except (OSError, PlatefuseError):
         return False
-    return True
 
 
 def check_filesystem(staged: Path, live: Path) -> None:
@@ -276,6 +351,36 @@ def check_filesystem(staged: Path, live: Path) -> None:
             f"{staged} and {live} are on different filesystems, so one cannot replace the other in "
             "one step. Put the plate and the folder next to it on one filesystem."
         )
+
+
+def check_can_move(live: Path, staged: Path) -> None:
+    """Check that the file system can move an image, before its new one is made. Nothing is moved.
+
+    A file system of layers cannot move a folder of a lower layer (EXDEV). A folder is never put in
+    the place of one that is not empty, so this is tried, and the reason of the refusal tells.
+
+    Raises
+    ------
+    SwapError
+        If the image could not be moved.
+    """
+    if filesystem_type(live) not in LAYERED:
+        return
+    probe = staged.with_name(f".{staged.name}.probe")
+    make_folder(probe / "not empty")
+    try:
+        live.rename(probe)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return
+        raise SwapError(
+            f"{live}: the file system cannot move this image to {staged.parent} "
+            f"({error.strerror}), so no new image can take its place. Copy the plate to a folder "
+            "of another file system, or set registration.store to false to fuse it without "
+            "changing it."
+        ) from error
+    finally:
+        remove_tree(probe)
 
 
 def _list_in_well(image: WellImage, new: str) -> None:

@@ -14,8 +14,11 @@ from platefuse.ngff.image import Multiscale, others
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.plate import WellImage
 from platefuse.records import ImageReceipt, RegisteredTable, RegistrationRecord, digest_tree
+from platefuse.registration.locks import image_lock
 from platefuse.registration.request import RegistrationRequest, done_record
+from platefuse.registration.staged import STAGE_AGAIN, StagedFrom, is_current, staged_record
 from platefuse.storage.files import copy_tree, remove_tree
+from platefuse.storage.flush import watched_writes
 from platefuse.tables.masks import ids_of
 from platefuse.tables.move import MovedRegion, check_boxes, label_of, move_table
 from platefuse.tables.table import (
@@ -145,19 +148,33 @@ def copy_tables(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
     Raises
     ------
     PlatefuseError
-        If the image is neither staged nor registered, or a listed table is missing.
+        If the image is neither staged nor registered, or a listed table is missing; if another
+        process works on the image.
     """
+    if done_record(request.destination(image), request) is not None:
+        return _copy_tables(image, request)  # nothing to do, also on a protected disk
+    with image_lock(image):
+        return _copy_tables(image, request)
+
+
+def _copy_tables(image: WellImage, request: RegistrationRequest) -> ImageReceipt:
     well, name = image.well.name, image.name
     done = done_record(request.destination(image), request)
     if done is not None:
         return ImageReceipt(well=well, image=name, action="registered before", tables=done.tables)
-    record = RegistrationRecord.read(image.staged)
-    if record is None or record.request != request.identity:
+    record = staged_record(image, request)
+    if record is None or not is_current(image):
         raise RecordError(
             f"{image.live}: there is no staged image of this registration ({request.identity}) at "
-            f"{image.staged}. Run `register_image` for this image first (the workflow does)."
+            f"{image.staged}, made from the image as it is now. Run `register_image` for this "
+            f"image first (the workflow does). {STAGE_AGAIN}"
         )
-    tables, left_out = write_tables(image, record, image.staged)
+    source = StagedFrom.of(image, tables=True)  # before the tables are read
+    with watched_writes(image.staged) as writes:
+        tables, left_out = write_tables(image, record, image.staged)
+        new = image.staged / "tables"
+        writes.flush(new if new.is_dir() else image.staged)
+    source.write(image)
     replace(record, tables=tables, tables_left_out=left_out or None).write(image.staged)
     return ImageReceipt(
         well=well, image=name, action="carried", tables=tables, tables_left_out=left_out or None

@@ -7,6 +7,7 @@ than the default. Byte and memory orders that it does not know go through the de
 from __future__ import annotations
 
 import shutil
+import stat
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ import zarr
 
 from platefuse.errors import ImageError
 from platefuse.geometry import Box, Pixels, grid_box, grid_indices
-from platefuse.storage.files import begin_flush
+from platefuse.storage.flush import begin_flush
 from platefuse.storage.threads import own_loop
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class StoredArray:
 
     def is_empty(self, index: tuple[int, ...]) -> bool:
         """Whether a chunk is not stored and reads as zero."""
-        return self.zero_is_fill and not self.chunk_path(index).exists()
+        return self.zero_is_fill and _mode(self.chunk_path(index)) is None
 
     def decode(self, box: Box) -> Pixels:
         """Pixels of a box.
@@ -205,10 +206,15 @@ class StoredArray:
         index, target = source._unit(original), self._unit(box)
         if index is None or target is None:
             return False
-        path = self._file(target)
+        path, stored = self._file(target), source._file(index)
+        mode = _mode(stored)
+        if mode is None:
+            return True  # there is nothing to copy
+        if stat.S_ISLNK(mode):
+            return False  # it may lead to anything: only what can be decoded is copied
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source._file(index), path)
+            shutil.copyfile(stored, path)
             self._complete(target)
         except FileNotFoundError:  # not stored: there is nothing to copy
             return True
@@ -251,6 +257,26 @@ class StoredArray:
             f"{self.path}: pixels {box.start} to {box.stop} cannot be written ({error}). "
             "Check free space and permissions, then start again: what is complete is kept."
         )
+
+
+def _mode(chunk: Path) -> int | None:
+    """The kind of file that is there for a chunk; None if there is none.
+
+    Raises
+    ------
+    ImageError
+        If a link leads nowhere: the chunk is lost, and not empty.
+    """
+    try:
+        mode = chunk.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISLNK(mode) and not chunk.exists():
+        raise ImageError(
+            f"{chunk} is a link to {chunk.readlink()}, which is not there, so the chunk is lost. "
+            "Restore what it leads to, or delete the link to go on with an empty chunk."
+        )
+    return mode
 
 
 def _open(path: Path, mode: Literal["r", "r+"], durable: bool) -> StoredArray:

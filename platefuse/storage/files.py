@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from platefuse.errors import MetadataError, PlatefuseError
+from platefuse.storage.flush import Writes, flush_folder, is_flushed_later
 from platefuse.storage.once import read_once
+from platefuse.storage.removing import remove_tree as remove_tree
+from platefuse.storage.removing import temporary_beside
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -54,7 +57,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file in one step: readers see the old or the new content, never a part.
 
-    The mode of the file follows the umask, as that of any new file.
+    The mode of the file follows the umask, as that of any new file. It is on the disk before it
+    has its name, unless its folder is watched and flushed as a whole (`watched_writes`).
 
     Parameters
     ----------
@@ -64,37 +68,17 @@ def write_text(path: Path, text: str) -> None:
         The content.
     """
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
+    with temporary_beside(path) as (temporary, file):
+        file.write(text)
+        file.flush()
+        if not is_flushed_later(path):
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:  # also an interrupt leaves no temporary file
-        temporary.unlink(missing_ok=True)
-        raise
+        temporary.replace(path)  # while it is locked: else another writer might take it for dead
 
 
 def make_folder(path: Path) -> None:
     """Make a folder and its parents; nothing happens if it exists."""
     path.mkdir(parents=True, exist_ok=True)
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a folder in two steps, so that a half-removed one never has its own name."""
-    doomed = path.with_name(f".{path.name}.removed")
-    _remove(doomed)
-    if os.path.lexists(path):
-        path.rename(doomed)
-        _remove(doomed)
-
-
-def _remove(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path)
 
 
 def copy_tree(source: Path, target: Path) -> None:
@@ -138,71 +122,49 @@ def exchange(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number), str(one), None, str(other))
 
 
-def put_in_place(staged: Path, target: Path, *, durable: bool = True) -> None:
+def put_in_place(staged: Path, target: Path, writes: Writes, *, durable: bool = True) -> None:
     """Put a complete new folder where it belongs, in one step; one that is there is replaced.
 
     Where the filesystem cannot exchange folders, the old one is set aside for an instant. What is
-    in `staged` is on disk before it is moved, and the move itself is on disk at the end, if it
-    replaces something or `durable` is asked for: nobody's work is to be lost to a power cut. The
-    whole filesystem is flushed.
+    in `staged` is on disk before it is moved, and the move itself is on disk before the old folder
+    is removed, if there is one or `durable` is asked for: nobody's work is to be lost to a power
+    cut.
+
+    Parameters
+    ----------
+    staged, target : Path
+        The new folder, and its place.
+    writes : Writes
+        The watch that began before the new folder was written.
+    durable : bool
+        Whether a folder that replaces nothing is flushed, too.
+
+    Raises
+    ------
+    DiskError
+        If the new folder could not be written to disk. Nothing has been replaced.
     """
-    old = target.with_name(f".{target.name}.replaced")
+    old = replaced(target)
     make_folder(target.parent)
     durable = durable or target.exists()
     if durable:
-        flush_filesystem(staged)
-    if not target.exists():
+        writes.flush(staged)
+    exchanged = target.exists() and exchange(staged, target)
+    if not exchanged:
+        if target.exists():
+            remove_tree(old)
+            target.rename(old)
         staged.rename(target)
-    elif exchange(staged, target):
-        remove_tree(staged)
-    else:
-        remove_tree(old)
-        target.rename(old)
-        staged.rename(target)
-    remove_tree(old)
     if durable:
         flush_folder(target.parent)
+    if exchanged:
+        remove_tree(staged)
+    remove_tree(old)
 
 
-def flush_filesystem(path: Path) -> None:
-    """Flush the whole filesystem that holds `path` to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-        if syncfs is None or syncfs(descriptor) != 0:
-            os.sync()
-    finally:
-        os.close(descriptor)
-
-
-def begin_flush(path: Path) -> None:
-    """Have a file that is complete written to disk in the background; it need not be there.
-
-    Without it the system waits until much is to be written, and so does the flush at the end.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    try:
-        # the advice that starts writing at once; pages still to be written stay in memory
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(descriptor)
-
-
-def flush_folder(path: Path) -> None:
-    """Flush the entries of one folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def same_filesystem(one: Path, other: Path) -> bool:
-    """Whether two existing paths are on one device."""
-    return one.stat().st_dev == other.stat().st_dev
+def replaced(target: Path) -> Path:
+    """The name of a folder that is replaced, until it is removed."""
+    return target.with_name(f".{target.name}.replaced")
 
 
 @contextmanager

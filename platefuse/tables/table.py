@@ -152,7 +152,8 @@ def table_names(image: Path) -> list[str]:
     if not folder.is_dir():
         return []
     names = [name for name in _listed(folder) if (folder / name).is_dir()]
-    present = sorted(c.name for c in folder.iterdir() if c.is_dir() and is_node(c))
+    visible = (c for c in folder.iterdir() if not c.name.startswith("."))  # others are set aside
+    present = sorted(c.name for c in visible if c.is_dir() and is_node(c))
     return names + [name for name in present if name not in names]
 
 

@@ -8,27 +8,21 @@ nothing that works on pixels.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar, get_type_hints
+from typing import Annotated, Literal
 
 from platefuse.errors import ConfigError
-from platefuse.fusion.options import FusionOptions
 from platefuse.illumination.option import ILLUMINATION
-from platefuse.measuring.options import MeasureOptions
 from platefuse.ngff.layout import InputOptions
-from platefuse.quality.options import QualityOptions
-from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.expected import Expected, text
-from platefuse.storage.options import check_options, checks, option
+from platefuse.storage.options import check_options, option
+from platefuse.workflow.config_reading import read_section, settings_of
 from platefuse.workflow.config_text import repeated_keys
+from platefuse.workflow.own_options import has_key, located, merged, own_faults
 from platefuse.workflow.sections import Fusion, Quality, Registration, Subset, Workflow
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-Section = TypeVar("Section", bound="DataclassInstance")
 
 _NAME = r"^(?!(logs|benchmarks)$)[A-Za-z0-9][A-Za-z0-9_.+=-]*$"
 _NAME_WORDS = (
@@ -38,13 +32,13 @@ _NAME_WORDS = (
 
 
 class _Plates(Expected):
-    """Paths of plates by their names."""
+    """Paths of plates by their names; or a path with options, which `Config.by_plate` checks."""
 
     def faults(self, name: str, value: object) -> Iterator[str]:
         if not isinstance(value, Mapping) or not value:
             yield from super().faults(name, value)
             return
-        for plate, path in value.items():
+        for plate, given in value.items():
             if not isinstance(plate, str):
                 yield (
                     f"{name} has the name {plate!r}, which YAML does not read as text. Write it in "
@@ -52,11 +46,17 @@ class _Plates(Expected):
                 )
             elif not re.search(_NAME, plate):
                 yield f"{name} has the name {plate!r}; expected {_NAME_WORDS}."
-            yield from _PATH.faults(f"{name}.{plate}", path)
+            if isinstance(given, Mapping):
+                yield from _PATH.faults(f"{name}.{plate}.path", given.get("path"))
+            else:
+                yield from _ENTRY.faults(f"{name}.{plate}", given)
 
 
 _PATH = text(
     "the path of a plate, for example example/demo.zarr, without ~ at its beginning", r"^(?!~)."
+)
+_ENTRY = text(
+    f"{_PATH.words}, or a mapping of path and options for this plate", _PATH.schema["pattern"]
 )
 _PLATES = _Plates(
     "the name and path of at least one plate, for example {demo: example/demo.zarr}",
@@ -95,10 +95,11 @@ _RESULTS = text(
 class Config:
     """The plates to register and fuse, and how. config/README.md is the manual of these keys."""
 
-    plates: Annotated[Mapping[str, str], _PLATES] = option(
+    plates: Annotated[Mapping[str, str | Mapping[str, object]], _PLATES] = option(
         {},
-        "The plates; `name: path` of an OME-Zarr HCS plate (NGFF 0.4 or 0.5). A relative path "
-        "starts at the working directory.",
+        "The plates; `name: path` of an OME-Zarr HCS plate (NGFF 0.4 or 0.5), or `name: {path: …}` "
+        "with options of this plate over the common ones. A relative path starts at the working "
+        "directory.",
         comment="name: path of an OME-Zarr HCS plate (0.4 or 0.5)",
     )
     results: Annotated[str, _RESULTS] = option(
@@ -132,6 +133,52 @@ class Config:
 
     def __post_init__(self) -> None:
         check_options(self, "config")
+
+    @cached_property
+    def by_plate(self) -> Mapping[str, Config]:
+        """The config of each plate alone: its own options over the common ones.
+
+        Raises
+        ------
+        ConfigError
+            With a message for every option of a plate that is wrong.
+        """
+        found: dict[str, Config] = {}
+        faults: list[str] = []
+        for plate, path in self.paths.items():
+            own = self.own(plate)
+            if not own:
+                found[plate] = replace(self, plates={plate: path})
+                continue
+            if misplaced := list(own_faults(Config, plate, own)):
+                faults += misplaced
+                continue
+            given = merged(Config, {**settings_of(self), "plates": {plate: path}}, own)
+            wrong: list[str] = []
+            config = read_section(Config, given, "config", wrong)
+            faults += [located(fault, plate, own) for fault in wrong]
+            if config is not None:
+                found[plate] = config
+        if faults:
+            raise ConfigError(*faults)
+        return found
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Path of each plate."""
+        return {
+            plate: str(given["path"] if isinstance(given, Mapping) else given)
+            for plate, given in self.plates.items()
+        }
+
+    def own(self, plate: str) -> dict[str, object]:
+        """The options of a plate as the config gives them over the common ones."""
+        given = self.plates[plate]
+        return {k: v for k, v in given.items() if k != "path"} if isinstance(given, Mapping) else {}
+
+    def located(self, plate: str, text: str) -> str:
+        """A message about a plate, in which its own options have their place in the config."""
+        return located(text, plate, self.own(plate))
 
     @property
     def checks_wells(self) -> bool:
@@ -169,32 +216,12 @@ class Config:
                 "registered images are shifted, not turned. Set store: false, or model: "
                 "translation."
             )
-        if self.fusion.output is not None and len(self.plates) > 1:
+        sharing = [name for name in self.plates if not has_key(self.own(name), "fusion.output")]
+        if self.fusion.output is not None and len(sharing) > 1:
             yield (
                 f"config.fusion.output names one plate, {self.fusion.output!r}, for the "
-                f"{len(self.plates)} under plates. Set it to null: each gets its own."
+                f"{len(sharing)} under plates. Set it to null: each gets its own."
             )
-
-
-INLINE = (RegistrationRequest, MeasureOptions, FusionOptions, QualityOptions)
-"""Classes whose options are keys of the section that holds them."""
-
-Key: TypeAlias = "tuple[Field[object], Expected] | type[DataclassInstance]"
-"""A key of the config: field and check of an option, or the class of a section."""
-
-
-def settings_of(section: DataclassInstance) -> dict[str, object]:
-    """A config or a section of it as a file would give it, with every default; JSON values."""
-    settings: dict[str, object] = {}
-    for own in fields(section):
-        value = getattr(section, own.name)
-        if isinstance(value, INLINE):
-            settings |= settings_of(value)
-        elif is_dataclass(value) and not isinstance(value, type):
-            settings[own.name] = settings_of(value)
-        else:
-            settings[own.name] = value
-    return settings
 
 
 def read_config(given: Mapping[str, object], files: Iterable[str | Path] = ()) -> Config:
@@ -213,58 +240,13 @@ def read_config(given: Mapping[str, object], files: Iterable[str | Path] = ()) -
         With a message for everything that is wrong.
     """
     faults = [fault for file in files for fault in repeated_keys(file)]
-    config = _read(Config, given, "config", faults)
+    config = read_section(Config, given, "config", faults)
+    if config is not None:
+        try:
+            _ = config.by_plate  # checks the options of single plates
+        except ConfigError as error:
+            faults += error.args
     if faults:
         raise ConfigError(*faults)
     assert config is not None
     return config
-
-
-def keys(kind: type[DataclassInstance]) -> dict[str, Key]:
-    """What every key of a section is."""
-    found: dict[str, Key] = {}
-    options, hints = dict(checks(kind)), get_type_hints(kind)
-    for own in fields(kind):
-        if hints[own.name] in INLINE:
-            found |= keys(hints[own.name])
-        else:
-            found[own.name] = options.get(own.name) or hints[own.name]
-    return found
-
-
-def _read(kind: type[Section], given: object, name: str, faults: list[str]) -> Section | None:
-    """A section from its keys; None if something is wrong, which is added to `faults`."""
-    known = list(keys(kind))
-    if not isinstance(given, Mapping):
-        faults.append(f"{name} is {given!r}; expected a mapping of some of the keys {known}.")
-        return None
-    if unknown := [key for key in given if key not in known]:
-        faults.append(f"{name} has unknown keys {unknown}; known are {', '.join(known)}.")
-    parts, hints = dict[str, object](), get_type_hints(kind)
-    for own in fields(kind):
-        inner = hints[own.name]
-        before = len(faults)
-        if inner in INLINE:
-            inside = {key: value for key, value in given.items() if key in keys(inner)}
-            part = _made(inner, inside, faults)
-        elif isinstance(inner, type) and is_dataclass(inner):
-            part = _read(inner, given.get(own.name, {}), f"{name}.{own.name}", faults)
-        elif own.name in given:
-            part = given[own.name]
-        else:
-            continue
-        if len(faults) == before:  # else its default takes its place, and the search goes on
-            parts[own.name] = part
-    return _made(kind, parts, faults)
-
-
-def _made(
-    kind: Callable[..., Section], given: Mapping[str, object], faults: list[str]
-) -> Section | None:
-    """An instance with these fields; None, and more `faults`, if they are wrong."""
-    try:
-        return kind(**given)
-    except ConfigError as error:
-        prefix = "" if kind is Config else "config."
-        faults += [f"{prefix}{fault}" for fault in error.args]
-        return None

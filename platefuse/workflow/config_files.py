@@ -18,7 +18,10 @@ import yaml
 from platefuse.quality.tables import DICTIONARY
 from platefuse.storage.expected import Expected
 from platefuse.storage.options import Requires, default_of
-from platefuse.workflow.config import Config, Key, keys
+from platefuse.storage.typed_json import object_of
+from platefuse.workflow.config import Config
+from platefuse.workflow.config_reading import Key, keys
+from platefuse.workflow.own_options import COMMON, own_keys
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -46,7 +49,11 @@ class _Plain(yaml.SafeDumper):
 def schema_text() -> str:
     """The JSON schema of the config, as YAML."""
     dialect = "https://json-schema.org/draft/2020-12/schema"
-    schema = {"$schema": dialect, "title": "platefuse config", **_section_schema(Config)}
+    config = _section_schema(Config)
+    schema = {"$schema": dialect, "title": "platefuse config", **config}
+    properties = object_of(config["properties"])
+    plates = object_of(properties["plates"])
+    plates["additionalProperties"] = _plate_schema(object_of(plates["additionalProperties"]))
     text = yaml.dump(schema, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)
     return f"# {_MADE}\n{text}"
 
@@ -75,6 +82,26 @@ def figures_text(page: str) -> str:
         lines += [f"| `{column}` | {words} |" for column, words in columns.items()]
         lines.append("")
     return before + BEGIN_COLUMNS + "\n".join(lines) + END_COLUMNS + after
+
+
+def _plate_schema(path: Mapping[str, object]) -> dict[str, object]:
+    """An entry of `plates`: a path, or a mapping of it and of options over the common ones."""
+    own: dict[str, dict[str, object]] = {
+        name: {"$ref": f"#/properties/{name}"} for name in own_keys(Config)
+    }
+    for key in COMMON:
+        section, _, name = key.partition(".")
+        if name:
+            own[section]["properties"] = {name: False}
+    words = "A path, with options of this plate over the common ones."
+    mapping = {
+        "description": words,
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["path"],
+        "properties": {"path": path, **own},
+    }
+    return {"anyOf": [path, mapping]}
 
 
 def _section_schema(kind: type[DataclassInstance]) -> dict[str, object]:

@@ -71,7 +71,7 @@ def rooms(config: Config, plates: Mapping[str, Plate], wells: Mapping[WellKey, W
     by_disk: dict[int, list[tuple[Path, float, str]]] = defaultdict(list)
     for name, plate in plates.items():
         own = [wells[key] for key in wells if key[0] == name]
-        for target, needed, what in _parts(config, plate, own):
+        for target, needed, what in _parts(config.by_plate[name], plate, own):
             folder = next(p for p in (target, *target.absolute().parents) if p.exists())
             by_disk[folder.stat().st_dev].append((folder, needed, what))
     return [

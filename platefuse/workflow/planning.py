@@ -6,11 +6,10 @@ and keeps those that are left out in a file, which the processes of the jobs rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from platefuse.errors import PlateError
+from platefuse.errors import ConfigError, PlateError, PlatefuseError
 from platefuse.ngff.plate import Plate, Well
 from platefuse.ngff.positions import read_position_table
 from platefuse.workflow.bad_wells import BAD, SKIPPED, BadWell, describe, read_list, write_list
@@ -18,13 +17,37 @@ from platefuse.workflow.config import Config, read_config
 from platefuse.workflow.config_text import read_yaml
 from platefuse.workflow.plates import Findings, Wells, find_bad_wells, open_plates
 from platefuse.workflow.receipts import WellKey
+from platefuse.workflow.restored import follow_restored
 from platefuse.workflow.warnings import some_of
 
 _IMAGES_OF_DRY_RUNS = 200
 """So many images are checked in a dry run: it takes about 5 s."""
 
+_WITHOUT_PLATES = (
+    ("--lint", "--lint"),
+    ("--unlock", "--unl"),
+    ("--cleanup-metadata", "--cleanup-m"),
+    ("--cm", "--cm"),
+)
+"""Options of Snakemake that read no plate, and what each may be shortened to."""
+
 _REMEDY = "Repair these wells, or set on_bad_well: skip to process the others."
 _REMEDY_ALL = "No well of the plate is left: repair them, or take the plate out of the config."
+
+
+def needs_no_plates(words: Sequence[str]) -> bool:
+    """Whether a command line of Snakemake asks for something that reads no plate.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The command line. Options may be abbreviated, as Snakemake has it.
+    """
+    return any(_is_option(word, *option) for word in words for option in _WITHOUT_PLATES)
+
+
+def _is_option(word: str, name: str, shortest: str) -> bool:
+    return name.startswith(word) and word.startswith(shortest)
 
 
 def wells_of_job(config: Config, plates: Mapping[str, Plate]) -> Wells:
@@ -59,8 +82,10 @@ def wells_of_run(config: Config, plates: Mapping[str, Plate], *, is_dry: bool) -
         run is dry and small: nothing else would check the rest.
     """
     _check_files(config)
+    if not is_dry:
+        follow_restored(config, plates)
     wells = Wells(config, plates)
-    found = find_bad_wells(wells, None if config.on_bad_well == "stop" else _check_of(config))
+    found = find_bad_wells(wells, None if config.on_bad_well == "stop" else _check())
     good = _good_wells(config, plates, wells, found, is_dry=is_dry)
     if is_dry and not list(dry_run_notes(config, good)):
         list(check_run(config, plates, good, is_dry=True))
@@ -110,7 +135,7 @@ def check_run(
     check_outputs(config, plates)
     check_channels(config, wells)
     if config.on_bad_well == "stop":
-        found = find_bad_wells(wells, _check_of(config))
+        found = find_bad_wells(wells, _check())
         wells = _good_wells(config, plates, wells, found, is_dry=is_dry)
     yield from check_room(rooms(config, plates, wells))
     yield from warnings_of(config, plates, wells)
@@ -138,10 +163,10 @@ def check_config(file: Path) -> Iterator[str]:
     _check_files(config)
     wells = Wells(config, plates)
     check_channels(config, wells)
-    found = find_bad_wells(wells, _check_of(config))
+    found = find_bad_wells(wells, _check())
     good = wells.without(found.bad, found.odd)
     for name, plate in plates.items():
-        yield from describe_plate(name, plate, good, config)
+        yield from describe_plate(name, plate, good, config.by_plate[name])
     room = rooms(config, plates, good)
     for one in room:
         yield f"  room: {one.words}"
@@ -214,6 +239,15 @@ def _good_wells(
 
 def _check_files(config: Config) -> None:
     """Check the user's files beside the plates: a fault is said once, not for every well."""
+    for plate, own in config.by_plate.items():
+        try:
+            _check_files_of(own)
+        except PlatefuseError as error:
+            raise ConfigError(*(config.located(plate, str(e)) for e in error.args)) from error
+
+
+def _check_files_of(config: Config) -> None:
+    """As `_check_files`, for the config of one plate."""
     if config.input.positions is not None:
         read_position_table(Path(config.input.positions))
     if config.illumination is not None:
@@ -224,11 +258,11 @@ def _check_files(config: Config) -> None:
         illumination.check_files()
 
 
-def _check_of(config: Config) -> Callable[[Well], None]:
+def _check() -> Callable[[Well, Config], None]:
     """The check of all that the jobs of a well will read. Its import takes time."""
     from platefuse.workflow.preflight import check_well_inputs
 
-    return partial(check_well_inputs, config=config)
+    return check_well_inputs
 
 
 def _of_plate(bad: Mapping[WellKey, str], name: str) -> list[BadWell]:

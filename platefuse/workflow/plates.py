@@ -25,7 +25,7 @@ from platefuse.ngff.plate import Plate, Well, WellName
 from platefuse.tables.table import table_path
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import NAME, WellKey
-from platefuse.workflow.subset import select_wells
+from platefuse.workflow.subset import chosen_wells
 from platefuse.workflow.warnings import collected_warnings
 
 
@@ -38,11 +38,11 @@ def open_plates(config: Config) -> dict[str, Plate]:
         With a message for every plate that cannot be processed, or for all folders that overlap.
     """
     plates, faults = {}, []
-    for name, path in config.plates.items():
+    for name, path in config.paths.items():
         try:
-            plates[name] = Plate.open(path, config.images)
+            plates[name] = Plate.open(path, config.by_plate[name].images)
         except PlatefuseError as error:
-            faults.append(str(error))
+            faults.append(config.located(name, str(error)))
     if faults:
         raise PlateError("\n".join(faults))
     if config.fusion.enabled:
@@ -84,10 +84,10 @@ class Wells(Mapping[WellKey, Well]):
         left_out: Collection[WellKey] = (),
         odd: Sequence[str] = (),
     ) -> None:
-        self._config, self._plates, self.left_out, self.odd = config, plates, left_out, odd
+        self.config, self._plates, self.left_out, self.odd = config, plates, left_out, odd
         listed = [(name, w.row, w.column) for name, plate in plates.items() for w in plate.wells]
         wells = {name: plate.wells for name, plate in plates.items()}
-        self.chosen = select_wells(wells, config.wells.include, config.wells.exclude)
+        self.chosen = chosen_wells(config, wells)
         present = {
             (name, well.row, well.column)
             for name, plate in plates.items()
@@ -111,7 +111,7 @@ class Wells(Mapping[WellKey, Well]):
         if key not in self._read:
             plate, row, column = key
             well = self._plates[plate].well(row, column)
-            check_well(well, self._config)
+            check_well(well, self.config.by_plate[plate])
             self._read[key] = well
         return self._read[key]
 
@@ -127,7 +127,7 @@ class Wells(Mapping[WellKey, Well]):
 
     def without(self, left_out: Collection[WellKey], odd: Sequence[str]) -> Wells:
         """The same wells but for some, with warnings; what was read is not read again."""
-        wells = Wells(self._config, self._plates, left_out, odd)
+        wells = Wells(self.config, self._plates, left_out, odd)
         wells._read = self._read
         return wells
 
@@ -148,7 +148,7 @@ class Findings:
     odd: Sequence[str]
 
 
-def find_bad_wells(wells: Wells, check: Callable[[Well], None] | None = None) -> Findings:
+def find_bad_wells(wells: Wells, check: Callable[[Well, Config], None] | None = None) -> Findings:
     """Find the wells that cannot be processed.
 
     Parameters
@@ -156,8 +156,8 @@ def find_bad_wells(wells: Wells, check: Callable[[Well], None] | None = None) ->
     wells : Wells
         The wells of a run.
     check : callable, optional
-        Raises a `PlatefuseError` for a well that cannot be processed; by default only the metadata
-        of the wells are checked.
+        Raises a `PlatefuseError` for a well that cannot be processed with the config of its plate;
+        by default only the metadata of the wells are checked.
     """
     bad: dict[WellKey, str] = {}
     with collected_warnings() as odd:
@@ -165,9 +165,9 @@ def find_bad_wells(wells: Wells, check: Callable[[Well], None] | None = None) ->
             try:
                 well = wells[key]
                 if check is not None:
-                    check(well)
+                    check(well, wells.config.by_plate[key[0]])
             except PlatefuseError as error:
-                bad[key] = str(error)
+                bad[key] = wells.config.located(key[0], str(error))
     return Findings(bad, odd)
 
 
@@ -252,7 +252,8 @@ def _folders(config: Config, plates: Mapping[str, Plate]) -> Iterator[tuple[str,
         key = f"config.plates.{name}"
         yield key, plate.path
         yield f"the staging of {key}", staging_root(plate.path)
-        if config.fusion.enabled:
-            fused = fused_plate_path(plate.path, config.fusion.output)
+        fusion = config.by_plate[name].fusion
+        if fusion.enabled:
+            fused = fused_plate_path(plate.path, fusion.output)
             yield f"the fused plate of {key} (config.fusion.output)", fused
             yield f"the staging of the fused plate of {key}", staging_root(fused)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from platefuse.errors import ImageError, PlateError, PlatefuseError, SwapError
+from platefuse.errors import ConfigError, ImageError, PlateError, PlatefuseError, SwapError
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer, pixel_size
 from platefuse.fusion.options import FusionOptions
@@ -21,13 +21,19 @@ from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import is_node
-from platefuse.ngff.paths import check_outside_groups, fused_plate_path, staging_root
+from platefuse.ngff.paths import (
+    check_outside_groups,
+    check_own_folders,
+    fused_plate_path,
+    staging_folder,
+    staging_root,
+)
 from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration.plan import RegistrationPlan
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.swap import only_backup_left
-from platefuse.storage.files import same_filesystem
+from platefuse.storage.filesystems import same_filesystem
 from platefuse.storage.once import reading_once
 from platefuse.storage.stray import is_stray
 from platefuse.workflow.config import Config
@@ -43,22 +49,40 @@ def check_outputs(config: Config, plates: Mapping[str, Plate]) -> None:
     PlatefuseError
         The first thing that is wrong.
     """
-    for plate in plates.values():
-        if config.fusion.enabled:
-            check_fused_plate(plate, fused_plate_path(plate.path, config.fusion.output))
+    for name, plate in plates.items():
+        fusion = config.by_plate[name].fusion
+        if fusion.enabled:
+            check_fused_plate(plate, fused_plate_path(plate.path, fusion.output))
 
 
 def check_channels(config: Config, wells: Mapping[WellKey, Well]) -> None:
     """Check that some image of the run has each channel that is to be corrected.
+
+    Plates with one correction are looked at together: it may be of channels that only some have.
 
     Raises
     ------
     ConfigError
         If not.
     """
-    illumination = illumination_of(config)
-    if illumination is not None:
-        illumination.check_channels(_readable_images(wells))
+    together: list[tuple[Illumination, list[str]]] = []
+    for plate, own in config.by_plate.items():
+        illumination = illumination_of(own)
+        if illumination is None:
+            continue
+        for other, plates in together:
+            if other == illumination:
+                plates.append(plate)
+                break
+        else:
+            together.append((illumination, [plate]))
+    for illumination, plates in together:
+        own_wells = {key: wells[key] for key in wells if key[0] in plates}
+        try:
+            illumination.check_channels(_readable_images(own_wells))
+        except ConfigError as error:
+            faults = (config.located(plates[0], fault) for fault in error.args)
+            raise ConfigError(*faults) from error
 
 
 def _readable_images(wells: Mapping[WellKey, Well]) -> Iterator[Multiscale]:
@@ -267,9 +291,13 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
     Raises
     ------
     PlateError
-        If it holds something else, which would be replaced, or lies inside another Zarr group.
+        If it holds something else, which would be replaced; if it lies inside another Zarr group;
+        if it, or what is made beside it, is a link.
     """
+    check_own_folders(fused)
     check_outside_groups(fused)
+    for well in plate.wells:
+        staging_folder(fused, well.row, well.column)
     if not os.path.lexists(fused):
         return
     rows = {well.row for well in plate.wells}
@@ -279,6 +307,7 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
     elif not fused.is_dir() or _visible(fused) - rows:
         raise PlateError(f"{fused} is not a fused plate. {NOT_OURS}")
     for row, column in sorted(wells):
+        check_own_folders(fused / row, fused / row / column)
         check_fused_well(fused / row / column)
 
 

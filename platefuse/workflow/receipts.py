@@ -5,7 +5,7 @@ The content of a receipt is defined in `platefuse.records`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,9 +78,10 @@ class Receipts:
 
     def registered_well(self, wildcards: WellWildcards) -> list[str]:
         """What fusion waits for: the images that are registered in the plate, if any are."""
-        if not self.config.registration.writes_images:
+        registration = self.config.by_plate[wildcards.plate].registration
+        if not registration.writes_images:
             return []
-        if self.config.registration.request.overwrite_input:
+        if registration.request.overwrite_input:
             return self.swapped_images(wildcards)
         return [self._of_well(key_of(wildcards), "publish_registered")]
 
@@ -91,26 +92,25 @@ class Receipts:
 
     def solved_tables(self, wildcards: WellWildcards) -> list[str]:
         """What registration waits for: its tables, if they are measured."""
-        if not self.config.registration.measures:
+        if not self.config.by_plate[wildcards.plate].registration.measures:
             return []
         return [f"{self.config.results}/{wildcards.plate}/solve_plate.json"]
 
     def solved_places(self, wildcards: WellWildcards) -> list[str]:
         """The places at which fields are fused, if they are measured."""
-        if not self.config.registration.measures:
+        if not self.config.by_plate[wildcards.plate].registration.measures:
             return []
         return [f"{self.config.results}/{wildcards.plate}/{FIELDS}"]
 
     def positions(self, wildcards: WellWildcards) -> list[str]:
         """The user's table of positions; nothing if there is none."""
-        table = self.config.input.positions
+        table = self.config.by_plate[wildcards.plate].input.positions
         return [] if table is None else [table]
 
     def profiles(self, wildcards: WellWildcards) -> list[str]:
         """The user's flat-field profiles; nothing if raw pixels are not corrected."""
-        files = [
-            own for channel in (self.config.illumination or {}).values() for own in channel.values()
-        ]
+        channels = self.config.by_plate[wildcards.plate].illumination or {}
+        files = [own for channel in channels.values() for own in channel.values()]
         return sorted({path for path in files if isinstance(path, str)})
 
     def fused_parts(self, wildcards: WellWildcards) -> list[str]:
@@ -140,17 +140,22 @@ class Receipts:
         receipts = [
             self._of_well(key, step)
             for key in self.wells
-            for step in ((PROCESS,) if key in self._whole_wells else self._last_steps)
+            for step in ((PROCESS,) if key in self._whole_wells else self._last_steps[key[0]])
             if step not in ("fuse_well", "check_well")  # the plate waits for them
         ]
-        if self.config.fusion.enabled:
-            plates: Iterable[str] = dict.fromkeys(plate for plate, _, _ in self.wells)
-            rules = ["finish_fused_plate"]
-            if self.config.checks_wells:
-                stops = self.config.quality.options.on_flag == "stop"
-                rules.append("accept_plate" if stops else "report_plate")
-            receipts += [f"{self.config.results}/{p}/{rule}.json" for rule in rules for p in plates]
-        return receipts
+        plates = dict.fromkeys(plate for plate, _, _ in self.wells)
+        last = [(rule, p) for p in plates for rule in self._last_of_plate(p)]
+        last.sort(key=lambda own: own[0] != "finish_fused_plate")  # for all plates, then the rest
+        return receipts + [f"{self.config.results}/{plate}/{rule}.json" for rule, plate in last]
+
+    def _last_of_plate(self, plate: str) -> Iterator[str]:
+        """The steps of a plate with which a run ends."""
+        config = self.config.by_plate[plate]
+        if config.fusion.enabled:
+            yield "finish_fused_plate"
+        if config.checks_wells:
+            stops = config.quality.options.on_flag == "stop"
+            yield "accept_plate" if stops else "report_plate"
 
     @cached_property
     def _whole_wells(self) -> frozenset[WellKey]:
@@ -166,11 +171,12 @@ class Receipts:
             return True
         if self.jobs == "step":
             return False
-        return not all(Path(self._of_well(key, step)).exists() for step in self._last_steps)
+        return not all(Path(self._of_well(key, step)).exists() for step in self._last_steps[key[0]])
 
     @cached_property
-    def _last_steps(self) -> tuple[str, ...]:
-        return last_steps_of(self.config)
+    def _last_steps(self) -> Mapping[str, tuple[str, ...]]:
+        """The last steps of the wells of each plate."""
+        return {plate: last_steps_of(own) for plate, own in self.config.by_plate.items()}
 
     def _of_images(self, wildcards: WellWildcards, rule: str) -> list[str]:
         key = key_of(wildcards)

@@ -6,11 +6,9 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from platefuse import __version__
 from platefuse.errors import QualityError
 from platefuse.ngff.plate import Plate
 from platefuse.quality.judge import judge
@@ -24,13 +22,14 @@ from platefuse.quality.model import (
 )
 from platefuse.quality.options import QualityOptions
 from platefuse.quality.tables import Tables
-from platefuse.records import FieldKey, read_places
+from platefuse.records import FieldKey, PlateReceipt, read_places, versions
 from platefuse.report.figures import write_plate_svgs
 from platefuse.report.page import render
 from platefuse.storage.files import write_text
 from platefuse.storage.typed_json import list_of, object_of
 from platefuse.workflow.bad_wells import SKIPPED, read_reasons
 from platefuse.workflow.plates import present_wells
+from platefuse.workflow.provenance import command, result_digest
 from platefuse.workflow.verdicts import REPORT
 
 CHECKED = "check_well.json"
@@ -39,7 +38,8 @@ CHECKED = "check_well.json"
 FIGURES = "figures"
 """Name of the folder with the heat maps of the plate."""
 
-_LIBRARIES = ("numpy", "scipy", "zarr", "zarrs", "numcodecs", "anndata", "snakemake")
+FINISHED = "finish_fused_plate.json"
+"""Name of the receipt of a fused plate."""
 
 
 def report_plate(
@@ -147,8 +147,12 @@ def plate_report(
         wells=tuple(wells),
         left_out=left_out,
         settings=settings,
-        versions=dict(_versions()),
-        digests={"config": hashlib.sha256(text.encode()).hexdigest()},
+        versions=versions(),
+        digests={
+            "config": hashlib.sha256(text.encode()).hexdigest(),
+            "options that decide the result": result_digest(settings),
+        },
+        command=_command(results / FINISHED),
         folder=os.path.relpath(results, folder),
     )
 
@@ -167,10 +171,8 @@ def _summed_up(name: str, wells: Sequence[JudgedWell]) -> ReportedPlate:
     )
 
 
-def _versions() -> Iterator[tuple[str, str]]:
-    yield "platefuse", __version__
-    for library in _LIBRARIES:
-        try:
-            yield library, version(library)
-        except PackageNotFoundError:  # the job of a site that has no Snakemake on its nodes
-            continue
+def _command(receipt: Path) -> str:
+    """The command of this run, or of the one that finished the plate; empty if neither is known."""
+    if found := command():
+        return found
+    return (PlateReceipt.read(receipt).command or "") if receipt.exists() else ""

@@ -148,7 +148,8 @@ class JobResources:
 
         Content-based weights filter the tiles as floats.
         """
-        options, size = self.config.fusion.options, self._size(wildcards)
+        options = self.config.by_plate[wildcards.plate].fusion.options
+        size = self._size(wildcards)
         tile = prod({**options.output_chunksize, **(options.shards or {})}.values()) * size.pixel
         per_tile = 100 if options.weights == "content_based" else 24
         return _memory_mb(max(24 * size.chunk, per_tile * tile), threads, attempt)

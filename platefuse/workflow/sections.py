@@ -15,6 +15,8 @@ from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.expected import Expected, text, whole
 from platefuse.storage.options import check_options, option
 
+Verify = Literal["sample", "full", "none"]
+
 _OUTPUT = text(
     "the path of a folder on this machine, without ~ at its beginning", r"^(?!~)(?!.*://)"
 ).nullable("null")
@@ -107,7 +109,13 @@ class Registration:
     keep_originals: bool = option(
         False,
         "Whether the originals are kept under <plate>.staging; false: they are removed when the "
-        "well has been checked.",
+        "well has been checked, but for those that a run before was to keep.",
+    )
+    verify: Verify = option(
+        "sample",
+        "What of a registered image is compared with its original before that is removed: all its "
+        "chunk files are counted, and `sample` compares one block of 64 × 64 pixels of each array "
+        "and each 64 chunks, `full` all pixels of level 0; `none`: nothing.",
     )
     measure: Measure = field(default_factory=Measure)
 

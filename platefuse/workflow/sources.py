@@ -14,19 +14,19 @@ from platefuse.errors import RecordError, TableError
 from platefuse.fusion.fields import Place
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import SourceImage
+from platefuse.fusion.locks import fused_well_lock
 from platefuse.fusion.measured import MeasuredPixels
 from platefuse.fusion.options import FusionOptions
 from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.measuring.receipt import MeasuredFrom
 from platefuse.ngff.layout import InputOptions
-from platefuse.ngff.paths import staging_folder, staging_root
+from platefuse.ngff.paths import staging_folder
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import read_places
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.tables import write_tables
 from platefuse.storage.files import remove_tree
-from platefuse.storage.locks import shared_folder
 from platefuse.storage.once import reading_once
 from platefuse.workflow.receipts import measured_receipt
 
@@ -246,7 +246,7 @@ def registered_tables(
     """
     staged = staging_folder(fused, well.row, well.column)
     folder = staged.with_name(f"{staged.name}.tables")
-    with shared_folder(staging_root(fused)):
+    with fused_well_lock(fused / well.row / well.column):
         remove_tree(folder)
         try:
             left_out = {

@@ -19,6 +19,7 @@ from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well, WellImage, WellName
 from platefuse.records import FusedImageRecord, FusedWellRecord, Record, RegistrationRecord
+from platefuse.registration.originals import restored_original
 from platefuse.storage.typed_json import object_of
 
 R = TypeVar("R", bound=Record)
@@ -104,6 +105,10 @@ class ImageStatus:
         What is wrong, if it is unreadable.
     fused : bool
         Whether the fused plate has an image that was made from it.
+    restored : str or None
+        When its original was put back (UTC), if it was and the image is not registered again.
+    restored_from : str or None
+        The registration of the image that was there before.
     """
 
     image: str
@@ -114,6 +119,8 @@ class ImageStatus:
     shifts: ShiftRange | None = None
     problem: str | None = None
     fused: bool = False
+    restored: str | None = None
+    restored_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -265,6 +272,7 @@ def _image_status(image: WellImage) -> ImageStatus:
         state = "raw"
     if live.is_dir():
         read_attributes(live)  # raises if this is no image
+    note = restored_original(image) if live.is_dir() and name != image.name else None
     return ImageStatus(
         image.name,
         image.acquisition,
@@ -272,6 +280,8 @@ def _image_status(image: WellImage) -> ImageStatus:
         registered_image=name,
         backup=_backup(image, registered_in_place=name == image.name),
         shifts=None if record is None else ShiftRange.of_record(record),
+        restored=None if note is None else note.time,
+        restored_from=None if note is None or note.record is None else str(note.record.request),
     )
 
 

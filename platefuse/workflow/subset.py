@@ -10,10 +10,38 @@ from pathlib import Path
 
 from platefuse.errors import ConfigError
 from platefuse.ngff.plate import WellName
+from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import WellKey
 
 _WELL = re.compile(r"(?P<row>[A-Za-z]+)/?(?P<column>[0-9]+)")
 _SHOWN = 5
+
+
+def chosen_wells(config: Config, listed: Mapping[str, Sequence[WellName]]) -> set[WellKey]:
+    """The wells that a config names: those of the plates that share its `wells`, and of each other.
+
+    Parameters
+    ----------
+    config : Config
+        The config.
+    listed : mapping of str to sequence of WellName
+        All wells of each plate.
+
+    Raises
+    ------
+    ConfigError
+        As `select_wells`.
+    """
+    sharing = {name: own for name, own in listed.items() if "wells" not in config.own(name)}
+    common = (config.wells.include, config.wells.exclude) if sharing else (None, None)
+    chosen = select_wells(sharing, *common)
+    for name in listed.keys() - sharing:
+        wells = config.by_plate[name].wells
+        try:
+            chosen |= select_wells({name: listed[name]}, wells.include, wells.exclude)
+        except ConfigError as error:
+            raise ConfigError(*(config.located(name, fault) for fault in error.args)) from error
+    return chosen
 
 
 def select_wells(

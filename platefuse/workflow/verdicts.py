@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from platefuse.errors import QualityError
-from platefuse.ngff.paths import fused_plate_path
+from platefuse.ngff.paths import fused_plate_path, real_plate
 from platefuse.quality.model import ReportedPlate
+from platefuse.registration.originals import kept_originals
 from platefuse.workflow.config import Config
 
 REPORT = "report.html"
@@ -19,7 +20,8 @@ _NAMED = 8
 def read_verdicts(config: Config, plate: str) -> ReportedPlate | None:
     """The verdicts on a plate of a run; None if its wells are not judged, or not yet."""
     receipt = Path(config.results, plate, "report_plate.json")
-    return ReportedPlate.read(receipt) if config.checks_wells and receipt.exists() else None
+    is_there = config.by_plate[plate].checks_wells and receipt.exists()
+    return ReportedPlate.read(receipt) if is_there else None
 
 
 def flagged_warnings(config: Config) -> Iterator[str]:
@@ -32,14 +34,24 @@ def flagged_warnings(config: Config) -> Iterator[str]:
 
 def where_results_are(config: Config) -> Iterator[str]:
     """A sentence for each plate of a run: where its fused plate and its report are."""
-    for name, path in config.plates.items():
-        places = []
-        if config.fusion.enabled:
-            places.append(f"the fused plate is {fused_plate_path(path, config.fusion.output)}")
-        if config.checks_wells:
+    for name, path in config.paths.items():
+        places, own = [], config.by_plate[name]
+        if own.fusion.enabled:
+            places.append(f"the fused plate is {fused_plate_path(path, own.fusion.output)}")
+        if own.checks_wells:
             places.append(f"the report is {Path(config.results, name, REPORT)}")
         if places:
             yield f"plate {name}: {', and '.join(places)}."
+        if kept := kept_originals_line(Path(path)):
+            yield f"plate {name}: {kept}."
+
+
+def kept_originals_line(plate: Path) -> str:
+    """How many originals of a plate are kept, and what to do; empty if none is."""
+    kept = kept_originals(real_plate(plate))
+    if not kept:
+        return ""
+    return f"{kept} originals are kept; `platefuse clean --originals {plate}` removes them"
 
 
 def flagged_warning(receipt: ReportedPlate, report: Path) -> str:

@@ -7,9 +7,11 @@ all steps of a well, in the same order and with the same functions.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +52,54 @@ def last_steps_of(config: Config) -> tuple[str, ...]:
     """The steps of a well for which a plate or the run waits: it is done when these are."""
     ends = ("discard_backups", "publish_registered", "fuse_well", "check_well")
     return tuple(step for step in steps_of(config) if step in ends)
+
+
+def ends_of(config: Config) -> dict[str, str]:
+    """The step that is the last of a well, for each plate."""
+    ends = ("check_well", "fuse_well")  # the backups may go at the same time
+    return {
+        plate: next((end for end in ends if end in steps), steps[-1])
+        for plate, own in config.by_plate.items()
+        if (steps := last_steps_of(own))
+    }
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Plates whose wells end with the same steps.
+
+    Attributes
+    ----------
+    rule : str
+        Name of the rule that does all steps of such a well.
+    last_steps : tuple of str
+        The steps that a well ends with.
+    plates : list of str
+        The plates, by their names in the config.
+    """
+
+    rule: str
+    last_steps: tuple[str, ...]
+    plates: list[str]
+
+    @property
+    def pattern(self) -> str:
+        """The plates as a regular expression."""
+        return "|".join(map(re.escape, self.plates))
+
+
+def kinds_of(config: Config) -> list[Kind]:
+    """The kinds of plates in a run. The first has the rule `PROCESS`, others one that ends so.
+
+    Each needs its own rule: the outputs of a Snakemake rule cannot depend on the plate.
+    """
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for plate, own in config.by_plate.items():
+        kinds.setdefault(last_steps_of(own), []).append(plate)
+    return [
+        Kind(PROCESS if number == 1 else f"kind{number}_{PROCESS}", steps, plates)
+        for number, (steps, plates) in enumerate(kinds.items(), 1)
+    ]
 
 
 def jobs_of(

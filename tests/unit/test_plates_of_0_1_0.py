@@ -77,6 +77,10 @@ def test_status_reports_what_it_reported_then(
     for well in status["wells"]:  # 0.1.0 did not tell which images of a well are fused
         fused = [image.pop("fused") for image in well["images"]]
         assert fused == [well["fused"]] * len(fused)
+        notes = {
+            image.pop(key) for image in well["images"] for key in ("restored", "restored_from")
+        }
+        assert notes <= {None}
     assert status.pop("absent") == []
     assert status == status_then(plate)
 
@@ -96,6 +100,7 @@ class TestRegisteredInPlace:
             again = content(swap_image(well.image(image), IN_PLACE))
             assert (again["action"], again["record"]) == ("swapped before", swapped["record"])
         discarded = content(discard_backups(well, IN_PLACE))
+        assert discarded.pop("backups_removed") == []
         assert discarded.items() <= receipt(plate, "B/03/discard_backups").items()
         assert fingerprint(tmp_path) == before
 

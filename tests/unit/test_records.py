@@ -347,6 +347,16 @@ RECEIPTS: list[tuple[Receipt, list[str]]] = [
         ["well", "fused", "part", "of", "action", "seconds"],
     ),
     (PlateReceipt(fused="f.zarr", wells=("B/03",)), ["fused", "wells"]),
+    (
+        PlateReceipt(
+            fused="f.zarr",
+            wells=("B/03",),
+            versions={"platefuse": "1"},
+            config_digest="0a",
+            command="snakemake --cores 2",
+        ),
+        ["fused", "wells", "versions", "config_digest", "command"],
+    ),
 ]
 
 

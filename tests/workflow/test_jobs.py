@@ -60,7 +60,7 @@ def without_times(file: Path) -> object:
 
     def cleaned(value: object) -> object:
         if isinstance(value, dict):
-            own = {k: v for k, v in value.items() if k not in ("time", "seconds")}
+            own = {k: v for k, v in value.items() if k not in ("time", "seconds", "command")}
             # When the source was changed, which the copies of a test do not have in common.
             return {k: cleaned(v) for k, v in own.items() if k != "changed_ns"}
         return [cleaned(part) for part in value] if isinstance(value, list) else value

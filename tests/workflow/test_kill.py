@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -12,15 +13,21 @@ import pytest
 
 from tests.workflow.conftest import Folder
 
-KILLS = 10
+KILLS = 50 if os.environ.get("TORTURE") == "complete" else 10
 
 
 @pytest.mark.slow
-def test_killed_ten_times_a_run_ends_exact(fresh: Folder) -> None:
+def test_killed_many_times_a_run_ends_exact(fresh: Folder, unrun: Folder) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")  # noqa: T201  (to repeat a failure)
     moments = random.Random(seed)
-    for _ in range(KILLS):
+    for number in range(KILLS):
+        if number % 10 == 0 and number:  # it is done by then: from the start
+            fresh.succeed()
+            fresh.assert_exact()
+            for path in (fresh.plate, fresh.fused, fresh.results):
+                shutil.rmtree(path)
+            shutil.copytree(unrun.plate, fresh.plate)
         kill(fresh, jobs=moments.randrange(4), seconds=moments.uniform(0, 1))
         fresh.succeed("--unlock")
     fresh.succeed()

@@ -179,6 +179,20 @@ def test_the_clone_is_linted_without_a_plate(tmp_path: Path) -> None:
     assert "Congratulations" in folder.succeed("--lint")
 
 
+@pytest.mark.parametrize("words", [("--unlock",), ("--unl",), ("--cleanup-metadata", "a.json")])
+def test_locks_and_metadata_are_removed_without_a_plate(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    folder = Folder(tmp_path, None)  # type: ignore[arg-type]
+    folder.configure(plates={"tiny": "away.zarr"}, on_bad_well="skip", input={"positions": "x.tsv"})
+    output = folder.snakemake(*words).stdout
+    assert "away.zarr" not in output
+    expected = (
+        "Unlocked working directory" if "--unl" in words[0] else "Failed to clean up metadata"
+    )
+    assert expected in output
+
+
 def test_slurm_is_found_as_typed_in_a_clone() -> None:
     assert (CLONE / "slurm" / "config.yaml").samefile(CLONE / "profiles" / "slurm" / "config.yaml")
 

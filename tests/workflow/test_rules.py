@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,18 @@ import pytest
 from tests.workflow.conftest import CLONE
 
 SCRIPTS = sorted((CLONE / "scripts").glob("[!_]*.py"))
+LOOP = re.compile(r"^for .*:\n((?:    .*\n|\n)+)", re.MULTILINE)
 RULE = re.compile(r"^rule (\w+):\n((?:    .*\n|\n)+)", re.MULTILINE)
 ORDER = [
-    "input", "output", "log", "benchmark", "priority", "localrule", "conda", "threads",
-    "resources", "params", "message", "script",
+    "name", "input", "output", "wildcard_constraints", "log", "benchmark", "priority", "localrule",
+    "conda", "threads", "resources", "params", "message", "script",
 ]  # fmt: skip
 
 
 def rules() -> dict[str, str]:
     texts = [file.read_text() for file in sorted((CLONE / "workflow" / "rules").glob("*.smk"))]
-    return {name: body for text in texts for name, body in RULE.findall(text)}
+    plain = [LOOP.sub(lambda loop: textwrap.dedent(loop[1]), text) for text in texts]
+    return {name: body for text in plain for name, body in RULE.findall(text)}
 
 
 def directives(body: str) -> dict[str, str]:
@@ -44,7 +47,13 @@ def test_the_rules_are_those_of_the_design() -> None:
 def test_a_rule_is_a_form_filled_in_one_order(name: str) -> None:
     filled = directives(rules()[name])
     assert [key for key in ORDER if key in filled] == list(filled)
-    may_lack = {"input", "localrule", *(["params"] if name == "accept_plate" else [])}
+    may_lack = {
+        "name",
+        "wildcard_constraints",
+        "input",
+        "localrule",
+        *(["params"] if name == "accept_plate" else []),
+    }
     assert set(ORDER) - set(filled) <= may_lack
     assert '"../../environment.yml"' in filled["conda"]
     assert f'"../../scripts/{name}.py"' in filled["script"]

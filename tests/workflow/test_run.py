@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,17 +136,28 @@ def test_images_beside_the_originals(fresh: Folder) -> None:
     assert NOTHING in fresh.succeed()
 
 
-def test_originals_can_be_kept_and_let_go(fresh: Folder) -> None:
+def test_kept_originals_go_only_when_somebody_says_so(fresh: Folder) -> None:
     fresh.configure(registration={"keep_originals": True}, fusion={"enabled": False})
     before = fingerprint(fresh.plate)
-    fresh.succeed()
+    assert "the originals that no run keeps (keep_originals: True)" in fresh.succeed()
     staging = fresh.path / "tiny.zarr.staging"
-    kept = fingerprint(staging)
+    kept = {name: state for name, state in fingerprint(staging).items() if ".original/" in name}
     assert kept == {name: before[backed_up(name)] for name in kept}
     assert len(kept) > 100
-    fresh.configure(fusion={"enabled": False})
-    fresh.succeed()
-    assert not staging.exists()
+    fresh.configure(fusion={"method": "max"})
+    output = fresh.succeed()
+    assert "the originals that no run keeps (keep_originals: False)" in output
+    assert "4 originals are kept" in output
+    now = fingerprint(staging)
+    assert kept.items() <= now.items()
+    assert len(now) == len(kept) + 4  # and their marks
+    receipt = json.loads((fresh.results / "B" / "02" / "discard_backups.json").read_text())
+    assert (len(receipt["backups_kept"]), receipt["backups_removed"]) == (2, [])
+    command = [sys.executable, "-m", "platefuse.cli", "clean", "--originals", "tiny.zarr"]
+    subprocess.run(
+        command, cwd=fresh.path, env={**os.environ, "PYTHONPATH": str(CLONE)}, check=True
+    )
+    fresh.assert_exact()
 
 
 def backed_up(name: str) -> str:

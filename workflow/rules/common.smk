@@ -4,7 +4,6 @@ This is run again in every process of a run. What it calls is in `platefuse/work
 """
 
 import sys
-from dataclasses import asdict
 
 from snakemake.exceptions import WorkflowError
 
@@ -12,12 +11,21 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(workflow.basedir))
 
 from platefuse.errors import PlatefuseError
-from platefuse.workflow.config import read_config, settings_of
-from platefuse.workflow.planning import dry_run_notes, wells_of_job, wells_of_run
+from platefuse.workflow.config import read_config
+from platefuse.workflow.params import Params
+from platefuse.workflow.planning import (
+    dry_run_notes,
+    needs_no_plates,
+    wells_of_job,
+    wells_of_run,
+)
 from platefuse.workflow.plates import open_plates
+from platefuse.workflow.provenance import remember_command
 from platefuse.workflow.receipts import NAME, Receipts
+from platefuse.workflow.restored import restored_notes
 from platefuse.workflow.resources import JobResources
-from platefuse.workflow.well_steps import jobs_of, last_steps_of, steps_of
+from platefuse.workflow.run_lock import RunLock
+from platefuse.workflow.well_steps import jobs_of, kinds_of
 
 
 wildcard_constraints:
@@ -33,12 +41,16 @@ IS_DRY = workflow.output_settings.dryrun
 
 try:
     CONFIG = read_config(config, workflow.configfiles)
-    # `snakemake --lint` looks at the rules alone; it works where no plate is.
-    PLATES = {} if "--lint" in sys.argv else open_plates(CONFIG)
-    if workflow.is_main_process:
+    # `--lint` looks at the rules alone, `--unlock` at the locks: they work where no plate is.
+    IS_WITHOUT_PLATES = needs_no_plates(sys.argv)
+    PLATES = {} if IS_WITHOUT_PLATES else open_plates(CONFIG)
+    if workflow.is_main_process and not IS_WITHOUT_PLATES:
+        remember_command(sys.argv)
         WELLS = wells_of_run(CONFIG, PLATES, is_dry=IS_DRY)
-        for note in dry_run_notes(CONFIG, WELLS) if IS_DRY else ():
-            logger.warning(note)
+        if IS_DRY:
+            notes = (*dry_run_notes(CONFIG, WELLS), *restored_notes(CONFIG, PLATES))
+            for note in notes:
+                logger.warning(note)
     else:
         WELLS = wells_of_job(CONFIG, PLATES)
 except PlatefuseError as error:
@@ -52,22 +64,15 @@ pathvars:
     benchmarks=f"{CONFIG.results}/benchmarks",
 
 
-# measure_well reads it from here: a param would make it run again when the option changes.
+# Scripts read these from here: a param would make a job run again when the option changes.
 config["on_bad_well"] = CONFIG.on_bad_well
-
-REQUEST = asdict(CONFIG.registration.request)
-FUSION_OPTIONS = asdict(CONFIG.fusion.options)
-INPUT_OPTIONS = asdict(CONFIG.input)
-ILLUMINATION = CONFIG.illumination and {
-    "given": CONFIG.illumination,
-    "tile_table": CONFIG.fusion.options.tile_table,
+BY_PATH = {
+    CONFIG.paths[name]: own.registration for name, own in CONFIG.by_plate.items()
 }
-MEASURE_OPTIONS = asdict(CONFIG.registration.measure.options)
-PAIR_OPTIONS = asdict(CONFIG.registration.measure.options.of_pairs)
+config["verify"] = {path: own.verify for path, own in BY_PATH.items()}
+config["keep_originals"] = {path: own.keep_originals for path, own in BY_PATH.items()}
 
-SETTINGS = settings_of(CONFIG)
-QUALITY_OPTIONS = asdict(CONFIG.quality.options)
-
+PARAMS = Params(CONFIG)
 RESOURCES = JobResources(CONFIG, WELLS)
 THREADS = RESOURCES.threads
 WELL_THREADS = RESOURCES.well_threads
@@ -75,9 +80,8 @@ WELL_THREADS = RESOURCES.well_threads
 # would tell it, too, but it is not known before the rules are read, nor in a dry run.
 ON_NODES = workflow.resource_settings.default_resources is not None
 JOBS = jobs_of(CONFIG, len(WELLS), RESOURCES.image_bytes, on_nodes=ON_NODES)
+RUN_LOCK = RunLock(CONFIG, PLATES)
 RECEIPTS = Receipts(CONFIG, WELLS, JOBS)
-WELL_STEPS = steps_of(CONFIG)
-LAST_STEPS = last_steps_of(CONFIG)
 
 # Input functions
 copied_tables = RECEIPTS.copied_tables
@@ -104,7 +108,7 @@ well_runtime = RESOURCES.well_runtime_min
 
 
 def plate_path(wildcards):
-    return CONFIG.plates[wildcards.plate]
+    return CONFIG.paths[wildcards.plate]
 
 
 def place_table(wildcards):
@@ -120,6 +124,7 @@ onstart:
     from platefuse.workflow.planning import check_run
 
     try:
+        RUN_LOCK.hold()
         for warning in check_run(CONFIG, PLATES, WELLS):
             logger.warning(f"Warning: {warning}")
     except PlatefuseError as error:
@@ -134,3 +139,8 @@ onsuccess:
         logger.warning(f"Warning: {warning}")
     for line in where_results_are(CONFIG):
         logger.info(line)
+    RUN_LOCK.release()
+
+
+onerror:
+    RUN_LOCK.release()

@@ -22,15 +22,15 @@ rule fuse_part:
         runtime=job_runtime,
     params:
         plate=plate_path,
-        images=CONFIG.images,
-        output=CONFIG.fusion.output,
-        options=FUSION_OPTIONS,
-        read_as=INPUT_OPTIONS,
-        request=REQUEST if CONFIG.registration.enabled else None,
-        store=CONFIG.registration.store,
+        images=PARAMS["images"],
+        output=PARAMS["output"],
+        options=PARAMS["options"],
+        read_as=PARAMS["read_as"],
+        request=PARAMS["request"],
+        store=PARAMS["store"],
         places=place_table,
-        illumination=ILLUMINATION,
-        scatter=CONFIG.fusion.scatter,
+        illumination=PARAMS["illumination"],
+        scatter=PARAMS["scatter"],
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: fusing part {wildcards.part}"
     script:
@@ -66,15 +66,15 @@ rule fuse_well:
         runtime=job_runtime,
     params:
         plate=plate_path,
-        images=CONFIG.images,
-        output=CONFIG.fusion.output,
-        options=FUSION_OPTIONS,
-        read_as=INPUT_OPTIONS,
-        request=REQUEST if CONFIG.registration.enabled else None,
-        store=CONFIG.registration.store,
+        images=PARAMS["images"],
+        output=PARAMS["output"],
+        options=PARAMS["options"],
+        read_as=PARAMS["read_as"],
+        request=PARAMS["request"],
+        store=PARAMS["store"],
         places=place_table,
-        illumination=ILLUMINATION,
-        scatter=CONFIG.fusion.scatter,
+        illumination=PARAMS["illumination"],
+        scatter=PARAMS["scatter"],
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: fusing"
     script:
@@ -106,10 +106,11 @@ rule finish_fused_plate:
         runtime=10,
     params:
         plate=plate_path,
-        images=CONFIG.images,
-        output=CONFIG.fusion.output,
-        options=FUSION_OPTIONS,
+        images=PARAMS["images"],
+        output=PARAMS["output"],
+        options=PARAMS["options"],
         wells=well_names,
+        config_digest=PARAMS["config_digest"],
     message:
         "{wildcards.plate}: writing the fused plate's metadata"
     script:

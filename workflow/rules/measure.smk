@@ -19,11 +19,11 @@ rule measure_well:
         runtime=job_runtime,
     params:
         plate=plate_path,
-        images=CONFIG.images,
-        tile_table=CONFIG.fusion.options.tile_table,
-        read_as=INPUT_OPTIONS,
-        reference=CONFIG.registration.request.reference_acquisition,
-        measure=PAIR_OPTIONS,
+        images=PARAMS["images"],
+        tile_table=PARAMS["tile_table"],
+        read_as=PARAMS["read_as"],
+        reference=PARAMS["reference"],
+        measure=PARAMS["pairs"],
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: measuring"
     script:
@@ -56,11 +56,11 @@ rule solve_plate:
     params:
         plate=plate_path,
         name="{plate}",
-        images=CONFIG.images,
-        tile_table=CONFIG.fusion.options.tile_table,
-        request=REQUEST,
-        store=CONFIG.registration.store,
-        measure=MEASURE_OPTIONS,
+        images=PARAMS["images"],
+        tile_table=PARAMS["tile_table"],
+        request=PARAMS["request"],
+        store=PARAMS["store"],
+        measure=PARAMS["measure"],
     message:
         "{wildcards.plate}: solving the places of all fields"
     script:

@@ -20,16 +20,16 @@ rule check_well:
         runtime=job_runtime,
     params:
         plate=plate_path,
-        images=CONFIG.images,
-        output=CONFIG.fusion.output,
-        options=FUSION_OPTIONS,
-        read_as=INPUT_OPTIONS,
-        request=REQUEST if CONFIG.registration.enabled else None,
-        store=CONFIG.registration.store,
+        images=PARAMS["images"],
+        output=PARAMS["output"],
+        options=PARAMS["options"],
+        read_as=PARAMS["read_as"],
+        request=PARAMS["request"],
+        store=PARAMS["store"],
         places=place_table,
-        illumination=ILLUMINATION,
-        reference=CONFIG.registration.request.reference_acquisition,
-        channel=CONFIG.checked_channel,
+        illumination=PARAMS["illumination"],
+        reference=PARAMS["reference"],
+        channel=PARAMS["channel"],
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: checking"
     script:
@@ -73,11 +73,11 @@ rule report_plate:
     params:
         plate=plate_path,
         name="{plate}",
-        images=CONFIG.images,
-        output=CONFIG.fusion.output,
+        images=PARAMS["images"],
+        output=PARAMS["output"],
         places=place_table,
-        quality=QUALITY_OPTIONS,
-        settings=SETTINGS,
+        quality=PARAMS["quality"],
+        settings=PARAMS["settings"],
     message:
         "{wildcards.plate}: writing the report"
     script:

@@ -20,9 +20,9 @@ rule register_image:
         runtime=job_runtime,
     params:
         plate=plate_path,
-        images=CONFIG.images,
-        request=REQUEST,
-        illumination=ILLUMINATION,
+        images=PARAMS["images"],
+        request=PARAMS["request"],
+        illumination=PARAMS["illumination"],
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: registering image {wildcards.image}"
     script:

@@ -16,8 +16,8 @@ rule swap_image:
         runtime=10,
     params:
         plate=plate_path,
-        images=CONFIG.images,
-        request=REQUEST,
+        images=PARAMS["images"],
+        request=PARAMS["request"],
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: swapping image {wildcards.image}"
     script:
@@ -48,11 +48,11 @@ rule discard_backups:
         runtime=10,
     params:
         plate=plate_path,
-        images=CONFIG.images,
-        request=REQUEST,
-        keep_originals=CONFIG.registration.keep_originals,
+        images=PARAMS["images"],
+        request=PARAMS["request"],
+        keep_originals=PARAMS["keep_originals"],
     message:
-        "{wildcards.plate} {wildcards.row}/{wildcards.column}: checking the registered images, removing the backups"
+        "{wildcards.plate} {wildcards.row}/{wildcards.column}: checking the registered images, removing the originals that no run keeps (keep_originals: {params.keep_originals})"
     script:
         "../../scripts/discard_backups.py"
 
@@ -83,8 +83,8 @@ rule publish_registered:
         runtime=10,
     params:
         plate=plate_path,
-        images=CONFIG.images,
-        request=REQUEST,
+        images=PARAMS["images"],
+        request=PARAMS["request"],
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: adding the registered images next to the originals"
     script:

@@ -16,8 +16,8 @@ rule copy_tables:
         runtime=10,
     params:
         plate=plate_path,
-        images=CONFIG.images,
-        request=REQUEST,
+        images=PARAMS["images"],
+        request=PARAMS["request"],
     message:
         "{wildcards.plate} {wildcards.row}/{wildcards.column}: copying tables of image {wildcards.image}"
     script:

@@ -32,6 +32,7 @@ from platefuse.engine.downsample import mean
 from platefuse.errors import ConfigError, ImageError, PlatefuseError
 from platefuse.fusion.signatures import BatchOptions, NgffVersion, ZarrOptions
 from platefuse.geometry import Box
+from platefuse.storage.flush import Writes
 from platefuse.testing import make_plate
 from tests.fused import BARE, WELL, everything
 from tests.sims import KEY, cut
@@ -422,13 +423,14 @@ def test_a_new_output_is_not_flushed_and_one_that_replaces_another_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    for name in ("arrays.begin_flush", "files.flush_filesystem", "files.flush_folder"):
+    for name in ("arrays.begin_flush", "files.flush_folder"):
         monkeypatch.setattr(f"platefuse.storage.{name}", lambda path, name=name: asked.append(name))
+    monkeypatch.setattr(Writes, "flush", lambda _, path: asked.append("flush"))
     path = str(tmp_path / "fused.zarr")
     fuse(sims(), transform_key=KEY, output_zarr_url=path, zarr_options={"ome_zarr": True})
     assert asked == []
     fuse(sims(), transform_key=KEY, output_zarr_url=path, zarr_options={"ome_zarr": True})
-    assert asked == ["files.flush_filesystem", "files.flush_folder"]
+    assert asked == ["flush", "files.flush_folder"]
 
 
 def test_a_batch_asks_only_the_views_that_touch_its_block(

@@ -21,10 +21,10 @@ from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
 from platefuse.registration import swap
 from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.restore import restore_well
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import discard_backups, publish_registered, swap_image
 from platefuse.registration.tables import copy_tables
-from platefuse.registration.undo import undo_well
 from platefuse.tables.table import read_table
 from tests.conftest import PlateFactory
 from tests.fused import FIELDS, SMALL_CHUNKS, TINY, WELL, fuse
@@ -106,7 +106,7 @@ def test_registration_in_place_and_its_undoing(
     register(plate)  # nothing is done, and nothing is removed
     assert all(map(has_consolidated, groups_in(plate)))
     for well in Plate.open(plate).read_wells():
-        undo_well(well)
+        restore_well(well)
     assert_true(plate)
 
 

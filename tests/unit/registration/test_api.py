@@ -279,7 +279,7 @@ def test_a_staged_image_has_no_record_before_it_is_complete(
     monkeypatch.setattr(stage, "run_tasks", killed)
     plan = plan_registration(well.image("1"), replace(REQUEST, overwrite_input=False))
     with pytest.raises(KeyboardInterrupt):
-        stage.stage_image(plan, 0, 1)
+        stage.stage_image(plan, 0, 1, well.staging / "1")
     assert found == [None]
 
 

@@ -349,7 +349,7 @@ def test_a_file_where_new_images_are_made(plate_04: ExamplePlate, part: str) -> 
     file = plate_04.path.with_name("plate.zarr.staging") / part
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("mine")
-    said = f"{file} is a file, and has the name of the folder where new images are made"
+    said = f"{file} is a file, and has the name of a folder that platefuse makes"
     refused(plate_04.path, said, "Move it away")
     with pytest.raises(PlatefuseError, match="is a file"):
         check_plate(Plate.open(plate_04.path), RegistrationRequest(TABLE))

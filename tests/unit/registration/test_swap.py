@@ -19,6 +19,8 @@ from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well
 from platefuse.records import RegistrationRecord, forget_record
 from platefuse.registration import swap
+from platefuse.registration.locks import well_lock
+from platefuse.registration.originals import mark_original
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.swap import (
     check_registered,
@@ -27,13 +29,12 @@ from platefuse.registration.swap import (
     publish_image,
     publish_registered,
     swap_image,
-    well_lock,
 )
-from platefuse.storage.files import flush_folder
+from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
 from tests.dying import die_at_calls
 from tests.records import registration_record
-from tests.swap_well import REQUEST, content, make_image, make_well, put, tree
+from tests.swap_well import REQUEST, content, make_image, make_well, put, stage, tree
 
 BESIDE = RegistrationRequest("registered_FOV_ROI_table", overwrite_input=False)
 OTHER = RegistrationRequest("registered_well_ROI_table")
@@ -107,14 +108,14 @@ def test_swap_leaves_each_folder_as_the_table_of_states_has_it(
     assert found == [live, staged, backup]
 
 
-def test_staged_folder_that_is_no_image_does_not_become_the_backup(tmp_path: Path) -> None:
+def test_an_original_that_cannot_be_read_is_kept(tmp_path: Path) -> None:
     well = make_well(tmp_path)
     put(well, "new", "old", "absent")
     image = well.image("0")
-    (image.staged / ".zattrs").unlink()
+    (image.staged / ".zattrs").write_text("{")
     assert swap_image(image, REQUEST).action == "swapped before"
     assert not image.staged.exists()
-    assert not image.backup.exists()
+    assert (image.backup / ".zattrs").read_text() == "{"
 
 
 @pytest.mark.parametrize(("live", "backup"), list(itertools.product([True, False], repeat=2)))
@@ -203,8 +204,11 @@ def test_an_image_that_another_request_made_is_never_touched(
     make_image(well.path / "0", "live", OTHER if place == "live" else None)
     make_image(well.staging / "0", "staged", OTHER if place == "staged" else REQUEST)
     before = tree(tmp_path)
+    said = "registered already, by roi_table='registered_well"
+    if place == "staged":
+        said = "no complete staged image"
     for request in (REQUEST, RegistrationRequest(REQUEST.roi_table, 1)):
-        with pytest.raises(RecordError, match="registered already, by roi_table='registered_well"):
+        with pytest.raises(RecordError, match=said):
             swap_image(well.image("0"), request)
     assert tree(tmp_path) == before
     assert content(well.path / "0") == "live"
@@ -241,8 +245,7 @@ def test_two_filesystems_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         swap_image(well.image("0"), REQUEST)
     assert content(well.path / "0") == "old"
     staged_beside = make_well(tmp_path / "second")
-    make_image(staged_beside.path / "0", "old")
-    make_image(staged_beside.staging / "0", "new", BESIDE)
+    stage(staged_beside.image("0"), BESIDE)
     with pytest.raises(SwapError, match="different filesystems"):
         publish_image(staged_beside.image("0"), BESIDE)
 
@@ -278,8 +281,7 @@ def test_backups_stay_if_a_live_image_is_not_as_its_record_says(
 ) -> None:
     well = make_well(tmp_path, ("0", "1"))
     for image in ("0", "1"):
-        make_image(well.path / image, "old")
-        make_image(well.staging / image, "new", REQUEST)
+        stage(well.image(image))
         swap_image(well.image(image), REQUEST)
     spoil(well.path / "1")
     with pytest.raises(PlatefuseError, match="B/03/1"):
@@ -299,8 +301,7 @@ def test_backups_go_when_all_images_are_checked_unless_they_are_kept(
 ) -> None:
     well = make_well(tmp_path, ("0", "1"))
     for image in ("0", "1"):
-        make_image(well.path / image, "old")
-        make_image(well.staging / image, "new", REQUEST)
+        stage(well.image(image))
         swap_image(well.image(image), REQUEST)
     for _ in range(2):
         receipt = discard_backups(well, REQUEST, keep_originals=keep)
@@ -315,8 +316,7 @@ def test_backups_go_when_all_images_are_checked_unless_they_are_kept(
 def test_published_images_stand_beside_the_originals_and_in_the_well(tmp_path: Path) -> None:
     well = make_well(tmp_path, ("0", "1"))
     for image in ("0", "1"):
-        make_image(well.path / image, "old")
-        make_image(well.staging / image, "new", BESIDE)
+        stage(well.image(image), BESIDE)
     for _ in range(2):
         receipt = publish_registered(well.read_again(), BESIDE)
         assert receipt.images == ("0_registered", "1_registered")
@@ -395,6 +395,7 @@ def test_a_swap_is_a_user_of_the_staging_folder(
 
 WORK = """
 from platefuse.registration import swap
+from platefuse.registration.originals import mark_original
 from platefuse.registration.request import RegistrationRequest
 
 request = RegistrationRequest("registered_FOV_ROI_table")
@@ -404,7 +405,7 @@ def work(well):
     swap.swap_image(well.image("0"), request)
     swap.discard_backups(well, request)
 """
-CALLS = ("renameat2", "rename", "fsync", "syncfs", "unlinkat", "rmdir")
+CALLS = ("renameat2", "rename", "fsync", "unlinkat", "rmdir")
 
 
 @pytest.mark.strace
@@ -426,7 +427,7 @@ def test_a_kill_at_any_call_leaves_old_or_new_and_a_second_run_completes(
         "rename_2",
         "fsync_1",
         "fsync_2",
-        "syncfs_1",
+        "fsync_3",
         "unlinkat_1",
         "unlinkat_5",
     }
@@ -458,3 +459,87 @@ def test_a_record_says_what_was_swapped(tmp_path: Path) -> None:
     record = RegistrationRecord.read(well.path / "0")
     assert record is not None
     assert record.request == REQUEST.identity
+
+
+def swapped(well: Well, *, keep: bool) -> None:
+    for image in well.images:
+        stage(image)
+        swap_image(image, REQUEST, keep_original=keep)
+
+
+@pytest.mark.parametrize("told_at", ["swap", "end"])
+def test_what_a_run_was_told_to_keep_no_other_run_removes(
+    tmp_path: Path, told_at: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    well = make_well(tmp_path, ("0", "1"))
+    swapped(well, keep=told_at == "swap")  # killed before the end, if it is told here only
+    if told_at == "end":
+        discard_backups(well, REQUEST, keep_originals=True)
+    for _ in range(2):
+        with caplog.at_level(logging.INFO):
+            receipt = discard_backups(well, REQUEST)
+        assert receipt.backups_kept == tuple(str(image.backup) for image in well.images)
+        assert receipt.backups_removed == ()
+        swap_image(well.image("1"), REQUEST)
+        discard_backup(well.image("1"), REQUEST)
+    assert "B/03: 0 originals were removed, 2 are kept" in caplog.text
+    assert "`platefuse clean --originals` removes them" in caplog.text
+    assert [content(image.backup) for image in well.images] == ["old", "old"]
+
+
+def test_what_is_removed_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    well = make_well(tmp_path, ("0", "1"))
+    swapped(well, keep=False)
+    shutil.rmtree(well.image("1").backup)
+    with caplog.at_level(logging.INFO):
+        receipt = discard_backups(well, REQUEST)
+    assert receipt.backups_removed == (str(well.image("0").backup),)
+    assert receipt.backups_kept == ()
+    assert "B/03: 1 originals were removed, 0 are kept" in caplog.text
+    assert discard_backups(well, REQUEST).backups_removed == ()
+
+
+def test_a_mark_of_a_run_that_swapped_nothing_binds_nobody(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    put(well, "old", "new", "absent")
+    mark_original(well.image("0"), keep=True)  # killed before the exchange
+    swap_image(well.image("0"), REQUEST)
+    assert discard_backups(well, REQUEST).backups_kept == ()
+    assert not staging_root(well.plate).exists()
+
+
+def test_the_mark_of_a_run_that_was_killed_in_the_gap_counts(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    put(well, "absent", "new", "old")
+    mark_original(well.image("0"), keep=True)
+    swap_image(well.image("0"), REQUEST)
+    assert len(discard_backups(well, REQUEST).backups_kept or ()) == 1
+
+
+def test_a_mark_without_an_original_goes(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    swapped(well, keep=True)
+    shutil.rmtree(well.image("0").backup)
+    discard_backups(well, REQUEST)
+    assert not staging_root(well.plate).exists()
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_rest_of_a_killed_removal_goes_with_the_next_run(tmp_path: Path, keep: bool) -> None:
+    well = make_well(tmp_path)
+    swapped(well, keep=keep)
+    for name in (".0.removed", *(() if keep else (".0.original.removed",))):
+        make_image(well.staging / name, "half removed")
+    discard_backups(well, REQUEST)
+    left = {p.name for p in well.staging.iterdir()} if well.staging.exists() else set()
+    assert left == ({".0.kept.json", "0.original"} if keep else set())
+
+
+def test_an_original_that_is_still_staged_is_kept_too(tmp_path: Path) -> None:
+    """A run was killed between the exchange and the renaming of the original."""
+    well = make_well(tmp_path)
+    put(well, "new", "old", "absent")
+    mark_original(well.image("0"), keep=True)
+    for _ in range(2):
+        assert len(discard_backups(well, REQUEST).backups_kept or ()) == 1
+        assert content(well.image("0").backup) == "old"

@@ -18,6 +18,7 @@ from platefuse.ngff.metadata import Format, all_attributes, replace_attributes
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import RegisteredTable, RegistrationIdentity, RegistrationRecord
 from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.staged import StagedFrom, pixel_files
 from platefuse.registration.tables import (
     TableAction,
     check_actions,
@@ -260,6 +261,13 @@ def write_image(folder: Path, pixel_size: tuple[float, float]) -> None:
     (folder / "0" / ".zarray").write_text(json.dumps(array))
 
 
+def stage(image: WellImage, record: RegistrationRecord, size_um: tuple[float, float]) -> None:
+    """A staged image that has no tables yet."""
+    write_image(image.staged, size_um)
+    replace(record, pixel_files=pixel_files(image.staged)).write(image.staged)
+    StagedFrom.of(image).write(image)
+
+
 def test_boxes_move_as_the_record_has_the_pixels_and_the_record_has_what_was_done(
     images: tuple[WellImage, WellImage],
 ) -> None:
@@ -267,9 +275,10 @@ def test_boxes_move_as_the_record_has_the_pixels_and_the_record_has_what_was_don
     image, reference = images
     write_image(image.live, (2.0, 0.5))
     nothing = roi("FOV_2", (0.0, 0.0), (0, 20), (20, 0))
-    registration_record(
+    record = registration_record(
         roi("FOV_1", (3.4, -2.6), (3, 0), (10, 12)), nothing, axes="yx", identity=IDENTITY
-    ).write(image.staged)
+    )
+    stage(image, record, (2.0, 0.5))
     rows = "a,0,4,2,1,2,1\nb,0,30,2,1,2,1\n"  # y from 4 µm, x from 2 µm; the other is outside
     write_csv(image, "mine", BOXES_CSV + rows, type="masking_roi_table")
     write_csv(image, "measured", "FieldIndex,area\na,1\n", type="feature_table")
@@ -279,11 +288,13 @@ def test_boxes_move_as_the_record_has_the_pixels_and_the_record_has_what_was_don
     assert table.names == ("a",)
     assert table.column("y_micrometer") == (4 + 3 * 2.0,)
     assert table.column("x_micrometer") == (2 - 3 * 0.5,)
-    record = RegistrationRecord.read(image.staged)
-    assert record is not None
-    assert record.complete
-    assert receipt.tables == record.tables
-    done = {name: (t.origin, t.action, t.rows_dropped) for name, t in (record.tables or {}).items()}
+    done_record = RegistrationRecord.read(image.staged)
+    assert done_record is not None
+    assert done_record.complete
+    assert receipt.tables == done_record.tables
+    done = {
+        name: (t.origin, t.action, t.rows_dropped) for name, t in (done_record.tables or {}).items()
+    }
     assert done == {
         "mine": ("image", "moved", 1),
         "measured": ("image", "copied", None),
@@ -294,12 +305,13 @@ def test_boxes_move_as_the_record_has_the_pixels_and_the_record_has_what_was_don
 def test_boxes_of_no_label_go_with_one_field_only(images: tuple[WellImage, WellImage]) -> None:
     image, _ = images
     write_image(image.live, (2.0, 0.5))
-    registration_record(
+    record = registration_record(
         roi("FOV_1", (0.0, 0.0), (0, 0), (10, 20)),
         roi("FOV_2", (1.0, 0.0), (11, 0), (9, 20)),
         axes="yx",
         identity=IDENTITY,
-    ).write(image.staged)
+    )
+    stage(image, record, (2.0, 0.5))
     rows = "a,0,16,2,1,10,1\n"  # y from 16 to 26 µm; the second field begins at 20 µm
     write_csv(image, "mine", BOXES_CSV + rows, type="roi_table")
     copy_tables(image, RegistrationRequest(IDENTITY.roi_table))
@@ -313,7 +325,7 @@ def test_record_and_receipt_name_the_tables_that_are_left_out(
 ) -> None:
     image, _ = images
     write_image(image.live, (2.0, 0.5))
-    registration_record(axes="yx", identity=IDENTITY).write(image.staged)
+    stage(image, registration_record(axes="yx", identity=IDENTITY), (2.0, 0.5))
     write_csv(image, "odd", "", type="masking_roi_table", backend="sqlite")
     receipt = copy_tables(image, RegistrationRequest(IDENTITY.roi_table))
     record = RegistrationRecord.read(image.staged)

@@ -14,15 +14,13 @@ from platefuse.storage import files
 from platefuse.storage.files import (
     copy_tree,
     exchange,
-    flush_filesystem,
-    flush_folder,
     make_folder,
     put_in_place,
     remove_tree,
-    same_filesystem,
     share_file,
     write_json,
 )
+from platefuse.storage.flush import Writes, watched_writes
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -112,7 +110,7 @@ def test_a_tree_has_lost_its_name_before_its_first_file_goes(
     tree = folder(tmp_path / "image", a="1", b="2")
     seen = []
 
-    def look(path: Any) -> None:
+    def look(path: Any, **how: Any) -> None:
         seen.append((Path(path).name, tree.exists(), content(Path(path))))
 
     monkeypatch.setattr(shutil, "rmtree", look)
@@ -176,15 +174,6 @@ def test_other_refusals_are_errors(tmp_path: Path) -> None:
         exchange(folder(tmp_path / "one"), tmp_path / "missing")
 
 
-def test_flushing_leaves_everything_as_it_is(tmp_path: Path) -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    tree = folder(tmp_path / "image", a="1")
-    flush_folder(tree)
-    flush_filesystem(tree)
-    assert content(tree) == {"a": "1"}
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
-
-
 @pytest.mark.parametrize("durable", [False, True])
 @pytest.mark.parametrize("replaces", [False, True])
 def test_what_replaces_something_is_on_disk_before_it_is_moved(
@@ -194,19 +183,19 @@ def test_what_replaces_something_is_on_disk_before_it_is_moved(
     if replaces:
         folder(target, a="old")
     flushed = []
-    for name in ("flush_filesystem", "flush_folder"):
-        monkeypatch.setattr(
-            f"platefuse.storage.files.{name}", lambda path: flushed.append(content(path))
-        )
-    put_in_place(staged, target, durable=durable)
-    assert flushed == ([{"a": "new"}, {"target/a": "new"}] if durable or replaces else [])
+    monkeypatch.setattr(Writes, "flush", lambda _, path: flushed.append(content(path)))
+    monkeypatch.setattr(files, "flush_folder", lambda path: flushed.append(content(path)))
+    with watched_writes(tmp_path) as writes:
+        put_in_place(staged, target, writes, durable=durable)
+    moved = {"target/a": "new"}
+    if replaces:  # the old one is still there, wherever it was moved to
+        (at_the_end,) = flushed[1:]
+        assert flushed[0] == {"a": "new"}
+        assert at_the_end.items() >= moved.items()
+    else:
+        assert flushed == ([{"a": "new"}, moved] if durable else [])
     assert content(target) == {"a": "new"}
     assert not staged.exists()
-
-
-def test_filesystems_are_told_apart_by_their_device(tmp_path: Path) -> None:
-    assert same_filesystem(tmp_path, folder(tmp_path / "a"))
-    assert not same_filesystem(tmp_path, Path("/proc"))
 
 
 def test_a_folder_that_can_never_be_made_is_an_error() -> None:
@@ -237,6 +226,7 @@ def test_without_exchange_the_old_folder_is_set_aside_until_the_new_one_is_there
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)
     monkeypatch.setattr(files, "exchange", lambda one, other: False)
-    put_in_place(tmp_path / "staged", tmp_path / "target")
+    with watched_writes(tmp_path) as writes:
+        put_in_place(tmp_path / "staged", tmp_path / "target", writes)
     assert (tmp_path / "target" / "file").read_text() == "staged"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]

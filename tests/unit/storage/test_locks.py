@@ -2,20 +2,26 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 import pytest
 
-from platefuse.storage import locks
+from platefuse.errors import LockError
+from platefuse.storage import lock_files, locks
 from platefuse.storage.files import make_folder, remove_tree
-from platefuse.storage.locks import exclusive_lock, shared_folder, tidy_shared_folder
+from platefuse.storage.locks import claim, exclusive_lock, shared_folder, tidy_shared_folder
 
 ROOT = Path(__file__).parents[3]
 USER = """
@@ -47,7 +53,8 @@ def test_the_last_user_removes_what_is_empty(tmp_path: Path) -> None:
         with exclusive_lock(folder / ".B_03.lock"), shared_folder(folder):
             pass
         assert (folder / "B" / "03").is_dir()
-        assert (folder / ".B_03.lock").is_file()
+        assert not (folder / ".B_03.lock").exists()
+        (folder / ".B_03.lock").touch()  # as a killed holder leaves it
     assert list((tmp_path / "above").iterdir()) == []
 
 
@@ -108,13 +115,21 @@ def refuse(number: int) -> Callable[..., None]:
 
 
 def test_without_locks_the_folder_is_used_and_nothing_is_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(fcntl, "flock", refuse(errno.ENOLCK))
+    monkeypatch.setattr(lock_files, "_reach", {})
     with shared_folder(tmp_path / "shared"):
         make_folder(tmp_path / "shared" / "B" / "03")
     assert (tmp_path / "shared" / "B" / "03").is_dir()
-    with pytest.raises(OSError, match="No locks"), exclusive_lock(tmp_path / "lock"):
+    for _ in range(2):
+        with exclusive_lock(tmp_path / "lock"), claim(tmp_path / "claim", "the image 0"):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["shared"]
+    assert len(caplog.messages) == 1
+    assert f"{tmp_path}: this file system has no locks (No locks available)" in caplog.text
+    monkeypatch.setattr(fcntl, "flock", refuse(errno.EIO))
+    with pytest.raises(OSError, match="Input/output"), claim(tmp_path / "claim", "the image 0"):
         pass
 
 
@@ -237,3 +252,137 @@ def test_threads_are_users_as_processes_are(tmp_path: Path) -> None:
         thread.join()
     assert errors == []
     assert not folder.exists()
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from platefuse.storage.locks import claim
+
+with claim(Path(sys.argv[1]), "it", shared=sys.argv[2] == "shared"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_by_another(path: Path, how: str = "alone") -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", HOLDER, str(path), how]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        yield other
+        if other.poll() is None:
+            other.communicate()
+
+
+def test_who_comes_second_is_told_who_was_first(tmp_path: Path) -> None:
+    path = tmp_path / ".0.lock"
+    with held_by_another(path) as other:
+        begun = datetime.now().astimezone()
+        with pytest.raises(LockError) as raised, claim(path, "image 0"):
+            pass
+    words = re.fullmatch(
+        r"image 0: in use by process (\d+) \((.+)\) on host (\S+) since (.+)\. Nothing was "
+        r"changed\. Wait until that ends, or end it, then start again\.",
+        str(raised.value),
+    )
+    assert words is not None
+    assert words.groups()[:3] == (str(other.pid), "-c", socket.gethostname())
+    assert abs((begun - datetime.fromisoformat(words[4])).total_seconds()) < 60
+    with claim(path, "image 0"):
+        assert path.is_file()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_of_a_killed_process_is_free_and_its_file_goes(tmp_path: Path) -> None:
+    path = tmp_path / ".0.lock"
+    with held_by_another(path) as other:
+        other.kill()
+        other.wait()
+        assert str(other.pid) in path.read_text()
+        with claim(path, "image 0"):
+            assert json.loads(path.read_text())["pid"] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_shared_by_some_it_is_nobodys_alone(tmp_path: Path) -> None:
+    path = tmp_path / ".0.lock"
+    with held_by_another(path, "shared") as other:
+        with claim(path, "well", shared=True):
+            pass
+        assert path.exists()
+        with pytest.raises(LockError, match="well: in use by process"), claim(path, "well"):
+            pass
+        other.communicate()
+        with claim(path, "well"), pytest.raises(LockError, match=str(os.getpid())):
+            in_thread(lambda: claim(path, "well", shared=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+def in_thread(lock: Callable[[], AbstractContextManager[None]]) -> None:
+    def work() -> None:
+        with lock():
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
+
+
+def test_a_thread_may_take_its_lock_again_another_may_not(tmp_path: Path) -> None:
+    path = tmp_path / ".0.lock"
+    with claim(path, "image 0"):
+        with claim(path, "image 0"), exclusive_lock(path):
+            assert path.exists()
+        assert path.exists()
+        with pytest.raises(LockError, match=str(os.getpid())):
+            in_thread(lambda: claim(path, "image 0"))
+    in_thread(lambda: claim(path, "image 0"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_that_of_the_file_by_whatever_name_its_folder_is_reached(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    (tmp_path / "link").symlink_to("a")
+    with (
+        held_by_another(tmp_path / "a" / "b" / ".0.lock"),
+        pytest.raises(LockError, match="in use"),
+        claim(tmp_path / "link" / "b" / ".0.lock", "image 0"),
+    ):
+        pass
+
+
+def test_a_file_that_was_removed_by_hand_is_not_that_of_the_next_holder(tmp_path: Path) -> None:
+    path = tmp_path / ".0.lock"
+    with ExitStack() as first:
+        first.enter_context(claim(path, "image 0"))
+        path.unlink()
+        with held_by_another(path) as other:
+            first.close()
+            assert str(other.pid) in path.read_text()
+            with pytest.raises(LockError, match=str(other.pid)), claim(path, "image 0"):
+                pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_take_one_lock_one_after_the_other(tmp_path: Path) -> None:
+    """Each removes the file at the end, while others wait for the lock on it."""
+    script = """
+import sys
+from pathlib import Path
+from platefuse.storage.locks import exclusive_lock
+
+path, counter = Path(sys.argv[1]), Path(sys.argv[2])
+for _ in range(100):
+    with exclusive_lock(path):
+        counter.write_text(str(int(counter.read_text()) + 1))
+"""
+    make_folder(tmp_path / "locks")
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    command = [sys.executable, "-c", script, str(tmp_path / "locks" / ".lock"), str(counter)]
+    users = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(4)]
+    assert [user.communicate()[1] for user in users] == [b""] * 4
+    assert counter.read_text() == "400"
+    assert list((tmp_path / "locks").iterdir()) == []

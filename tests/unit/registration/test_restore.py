@@ -11,9 +11,13 @@ import pytest
 from platefuse.errors import PlatefuseError, SwapError
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well
-from platefuse.registration import undo
-from platefuse.registration.swap import discard_backups, swap_image
-from platefuse.registration.undo import undo_well
+from platefuse.records import RegistrationRecord
+from platefuse.registration import restore
+from platefuse.registration.originals import restored_file, restored_original
+from platefuse.registration.restore import restore_well
+from platefuse.registration.staged import StagedFrom
+from platefuse.registration.swap import discard_backups, restore_backup, swap_image
+from platefuse.storage.files import remove_tree
 from tests.dying import die_at_calls
 from tests.swap_well import REQUEST, content, make_image, make_well, put, tree
 
@@ -25,7 +29,7 @@ STATES = list(itertools.product(("absent", "old", "new"), repeat=3))
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """With the exchange, and on a filesystem that has none."""
     if request.param == "renames":
-        monkeypatch.setattr(undo, "exchange", lambda one, other: False)
+        monkeypatch.setattr(restore, "exchange", lambda one, other: False)
     return str(request.param)
 
 
@@ -44,7 +48,7 @@ def test_from_every_state_the_original_is_put_back_or_nothing_is_changed(
     before = places(well)
     done = None
     with contextlib.suppress(PlatefuseError):
-        done = undo_well(well)
+        done = restore_well(well)
     is_exchanged = live == "new" and staged == "old" and backup == "absent"
     has_original = backup == "old" or is_exchanged
     if live == "old":
@@ -61,22 +65,37 @@ def test_from_every_state_the_original_is_put_back_or_nothing_is_changed(
     if "old" in before:  # an original is never lost
         assert "old" in places(well)
     if done is not None:
-        assert undo_well(well) == []
+        assert restore_well(well) == []
 
 
-def test_a_swap_and_its_undo_leave_the_well_as_it_was(tmp_path: Path, way: str) -> None:
+def test_a_swap_and_its_way_back_leave_the_well_as_it_was(tmp_path: Path, way: str) -> None:
     well = make_well(tmp_path, ("0", "1"))
     for name in "01":
         make_image(well.path / name, f"old {name}")
-    before = tree(tmp_path)
+    before = tree(well.plate)
     for name in "01":
         make_image(well.staging / name, f"new {name}", REQUEST)
+        StagedFrom.of(well.image(name), tables=True).write(well.image(name))
         swap_image(well.image(name), REQUEST)
     discard_backups(well, REQUEST, keep_originals=True)
     assert [content(well.path / name) for name in "01"] == ["new 0", "new 1"]
-    assert undo_well(well) == ["0", "1"]
-    assert [content(well.path / name) for name in "01"] == ["old 0", "old 1"]
-    assert tree(tmp_path) == before
+    record = RegistrationRecord.read(well.path / "1")
+    assert restore_well(well) == ["0", "1"]
+    for _ in range(2):
+        assert [content(well.path / name) for name in "01"] == ["old 0", "old 1"]
+        assert restored(well) == {"0", "1"}
+        note = restored_original(well.image("1"))
+        assert note is not None
+        assert (note.well, note.image, note.record) == ("B/03", "1", record)
+        assert tree(well.plate) == before
+        assert [path.name for path in well.staging.iterdir() if "kept" in path.name] == []
+        assert restore_well(well) == []
+
+
+def restored(well: Well) -> set[str]:
+    """The images of which it is written that they were restored; nothing else is in staging."""
+    files = {restored_file(image).name: image.name for image in well.images}
+    return {files[path.name] for path in well.staging.iterdir()}
 
 
 def test_one_missing_original_leaves_the_whole_well(tmp_path: Path, way: str) -> None:
@@ -86,7 +105,7 @@ def test_one_missing_original_leaves_the_whole_well(tmp_path: Path, way: str) ->
     make_image(well.image("0").backup, "old 0")
     before = tree(tmp_path)
     with pytest.raises(SwapError, match=r"03/1: the image is registered, .* was not kept"):
-        undo_well(well)
+        restore_well(well)
     assert tree(tmp_path) == before
 
 
@@ -95,7 +114,7 @@ def test_an_original_that_cannot_be_read_is_not_put_back(tmp_path: Path, way: st
     put(well, "new", "absent", "old")
     (well.image("0").backup / ".zattrs").write_text("{")
     with pytest.raises(PlatefuseError, match="broken JSON"):
-        undo_well(well)
+        restore_well(well)
     assert content(well.path / "0") == "new"
 
 
@@ -103,30 +122,30 @@ def test_a_well_that_is_not_registered_is_left_alone(tmp_path: Path) -> None:
     well = make_well(tmp_path)
     put(well, "old", "absent", "absent")
     before = tree(tmp_path)
-    assert undo_well(well) == []
+    assert restore_well(well) == []
     assert tree(tmp_path) == before
     assert not staging_root(well.plate).exists()
 
 
 WORK = """
-from platefuse.registration import undo
+from platefuse.registration import restore
 
-undo.exchange = undo.exchange if {exchanges} else lambda one, other: False
+restore.exchange = restore.exchange if {exchanges} else lambda one, other: False
 
 def work(well):
-    undo.undo_well(well)
+    restore.restore_well(well)
 """
 CALLS = ("renameat2", "rename", "fsync", "unlinkat", "rmdir")
 
 
 @pytest.mark.strace
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-@pytest.mark.parametrize("onward", [False, True], ids=["undone again", "run again"])
+@pytest.mark.parametrize("onward", [False, True], ids=["restored again", "run again"])
 @pytest.mark.parametrize("chosen", ["exchange", "renames"])
 def test_a_kill_at_any_call_can_be_completed_in_both_directions(
     tmp_path: Path, chosen: str, onward: bool
 ) -> None:
-    names = [f"{call}_{number}" for call in CALLS for number in range(1, 10)]
+    names = [f"{call}_{number}" for call in CALLS for number in range(1, 16)]
     for name in names:
         well = make_well(tmp_path / name, ("0", "1"))
         for image in "01":
@@ -153,18 +172,24 @@ def test_a_kill_at_any_call_can_be_completed_in_both_directions(
         if onward:
             run_on(well)
         else:
-            undo_well(well)
+            restore_well(well)
             assert [content(well.path / image) for image in "01"] == ["old 0", "old 1"]
-            assert not staging_root(well.plate).exists()
+            assert restored(well) == {"0", "1"}
     assert (None in seen) == (chosen == "renames")
 
 
 def run_on(well: Well) -> None:
-    """What the workflow does: it writes the staged images that are missing, and swaps all."""
+    """What the workflow does: it makes the images that are not registered anew, and swaps all."""
     for image in "01":
-        if "old" in (content(well.path / image) or "") and not (well.staging / image).exists():
-            make_image(well.staging / image, f"new {image}", REQUEST)
-        swap_image(well.image(image), REQUEST)
+        own = well.image(image)
+        restore_backup(own)
+        if "old" in (content(own.live) or ""):
+            remove_tree(own.staged)
+            make_image(own.staged, f"new {image}", REQUEST)
+            StagedFrom.of(own, tables=True).write(own)
+        swap_image(own, REQUEST)
         assert content(well.path / image) == f"new {image}"
     discard_backups(well, REQUEST, keep_originals=True)
     assert [content(well.image(image).backup) for image in "01"] == ["old 0", "old 1"]
+    expected = {".0.kept.json", ".1.kept.json", "0.original", "1.original"}
+    assert {path.name for path in well.staging.iterdir()} == expected

@@ -18,16 +18,20 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import RegistrationRecord
-from platefuse.registration.swap import check_filesystem, restore_backup, well_lock
-from platefuse.storage.files import exchange, flush_folder, remove_tree
+from platefuse.registration.locks import image_locks, well_lock
+from platefuse.registration.originals import mark_original, note_restored
+from platefuse.registration.swap import check_filesystem, restore_backup
+from platefuse.storage.files import exchange, remove_tree
+from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
 
 logger = logging.getLogger(__name__)
 
 
-def undo_well(well: Well) -> list[str]:
+def restore_well(well: Well) -> list[str]:
     """Put the originals of a well back, and remove the registered images.
 
+    When, and in the place of which record, is written beside each: see `restored_original`.
     No other program may write to the plate meanwhile. Fused images stay as they are.
 
     Parameters
@@ -47,18 +51,23 @@ def undo_well(well: Well) -> list[str]:
     PlatefuseError
         If an image or a record cannot be read. The well is unchanged.
     """
-    with well_lock(well):
-        images = [image for image in well.images if check_undo(image)]
+    with image_locks(well.images), well_lock(well):
+        images = [image for image in well.images if check_restore(image)]
+        for image in images:  # before anything is done: the record goes with its image
+            note_restored(image, _record(image.live) or _record(image.staged))
         for image in images:  # all before the first is removed: so a run can go either way
             _exchange_back(image)
         for image in well.images:
             if not image.staged.exists() or _is_registered(image.staged):
                 remove_tree(image.staged)  # or what a kill left of it
+                image.staged_from.unlink(missing_ok=True)
+            if not image.backup.exists():
+                mark_original(image, keep=False)  # it is live
     tidy_shared_folder(staging_root(well.plate))
     return [image.name for image in images]
 
 
-def check_undo(image: WellImage) -> bool:
+def check_restore(image: WellImage) -> bool:
     """Whether the original of an image is to be put back. Nothing is changed.
 
     Raises
@@ -132,4 +141,8 @@ def _exchange_back(image: WellImage) -> None:
 
 
 def _is_registered(folder: Path) -> bool:
-    return folder.is_dir() and RegistrationRecord.read(folder) is not None
+    return _record(folder) is not None
+
+
+def _record(folder: Path) -> RegistrationRecord | None:
+    return RegistrationRecord.read(folder) if folder.is_dir() else None

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from platefuse.command.caches import cache_variables
+from platefuse.command.watch import Run
+from platefuse.workflow.config import read_config
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_a_home_that_can_be_used_is_used(home: Path, tmp_path: Path) -> None:
+    home.mkdir()
+    assert cache_variables(tmp_path) == {}
+    assert (home / ".cache" / "snakemake").is_dir()
+
+
+def test_without_a_home_the_cache_is_in_the_work_folder(home: Path, tmp_path: Path) -> None:
+    home.touch()  # so that nobody, root neither, can make a folder in it
+    expected = {"XDG_CACHE_HOME": str(tmp_path / ".snakemake" / "cache")}
+    assert cache_variables(tmp_path) == expected
+
+
+def test_a_cache_that_cannot_be_written_is_not_used(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert cache_variables(tmp_path)
+
+
+def test_a_user_without_a_home_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", unknown)
+    assert cache_variables(tmp_path)
+
+
+def test_a_folder_that_the_user_chose_is_kept(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "chosen"))
+    assert cache_variables(tmp_path) == {}
+
+
+def test_snakemake_gets_the_variables(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.touch()
+    monkeypatch.chdir(tmp_path)
+    script = "import os, pathlib; pathlib.Path('seen').write_text(os.environ['XDG_CACHE_HOME'])"
+    running = Run(read_config({"plates": {"p": "p.zarr"}}), "platefuse run c.yaml")
+    assert running.execute([sys.executable, "-c", script], tmp_path) == 0
+    assert Path("seen").read_text() == str(tmp_path / ".snakemake" / "cache")
