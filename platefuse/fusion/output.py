@@ -60,11 +60,11 @@ def write_output(
         metadata = ImageMetadata(target.name, {"omero": omero}, has_origin=True)
         make_folder(target.parent)
         with output_lock(target), made_alone(target.with_name(f".{target.name}.partial")) as staged:
-            _check_replaceable(target)
+            _check_replaceable(target, arguments)
             with watched_writes(target.parent) as writes:
                 written = _write(mosaic, staged, storage, metadata, arguments)
                 FusedOutputRecord(written=Contents.read(staged).written()).write(staged)
-                _check_replaceable(target)  # again: fusing took a while
+                _check_replaceable(target, arguments)  # again: fusing took a while
                 put_in_place(staged, target, writes, durable=False)  # the views still exist
         paths = [target / level.path.relative_to(staged) for level in written.levels]
         return list(zip(_frames(mosaic.frame, written), map(_open_dask, paths), strict=True))
@@ -122,27 +122,26 @@ def _target(arguments: FusionArguments) -> Path:
             f"fuse: output_zarr_url {url!r} is a link that leads to itself."
         ) from error
     if target.exists():
-        if not (arguments.zarr_options or {}).get("overwrite", True):
-            raise ImageError(
-                f"{target} exists already, and zarr_options['overwrite'] is False. Remove it or "
-                "choose another output_zarr_url."
-            )
         check_removable(target, f"fuse: output_zarr_url {str(url)!r}", ImageError)
     check_outside_groups(target)
-    _check_replaceable(target)
     return target
 
 
-def _check_replaceable(target: Path) -> None:
-    """Check that a folder, if it exists, holds nothing but what `fuse` wrote.
+def _check_replaceable(target: Path, arguments: FusionArguments) -> None:
+    """Check that a folder, if it exists, may be replaced and holds nothing but what `fuse` wrote.
 
     Raises
     ------
     ImageError
-        If it holds anything else.
+        If not.
     """
     if not target.exists():
         return
+    if not (arguments.zarr_options or {}).get("overwrite", True):
+        raise ImageError(
+            f"{target} exists already, and zarr_options['overwrite'] is False. Remove it or "
+            "choose another output_zarr_url."
+        )
     record = FusedOutputRecord.read(target)
     if record is not None:
         work = users_work(target, record.written)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.metadata import Format, all_attributes, find_attributes, is_node
 from platefuse.ngff.paths import check_outside_groups
 from platefuse.ngff.plate import Plate, WellName
-from platefuse.records import FusedPlateRecord, FusedWellRecord, PlateReceipt
+from platefuse.records import KEY, FusedPlateRecord, FusedWellRecord, PlateReceipt
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
 
 logger = logging.getLogger(__name__)
@@ -56,23 +55,24 @@ def finish_fused_plate(
     """
     check_outside_groups(fused)
     with fused_plate_lock(fused):
+        before = _record_of(fused)
         done = _write_metadata(plate, fused, options, wells)
         names = tuple(well.name for well in done)
         if made is None:
             return PlateReceipt(fused=fused.name, wells=names)
-        _write_record(fused, made)
+        is_same = before is not None and before == replace(made, time=before.time)
+        (before if before is not None and is_same else made).write(fused)
     return PlateReceipt(
         fused=fused.name, wells=names, versions=made.versions, config_digest=made.config_digest
     )
 
 
-def _write_record(fused: Path, made: FusedPlateRecord) -> None:
-    """Write with what the plate was made, unless it says so already; a damaged one is replaced."""
-    before = None
-    with suppress(PlatefuseError):
-        before = FusedPlateRecord.read(fused)
-    if before is None or before != replace(made, time=before.time):
-        made.write(fused)
+def _record_of(fused: Path) -> FusedPlateRecord | None:
+    """The record of a fused plate that is finished again; a damaged one is replaced."""
+    try:
+        return FusedPlateRecord.read(fused)
+    except PlatefuseError:
+        return None
 
 
 def _write_metadata(
@@ -116,7 +116,7 @@ def _write(fused: Path, section: JsonObject, version: str) -> None:
     attributes = kind.ngff_attributes({"plate": _merged(fused, section, own)}, version)
     if "ome" in attributes:
         attributes["ome"] = {**object_of(old.get("ome")), **object_of(attributes["ome"])}
-    kept = {key: value for key, value in old.items() if key not in ("ome", "plate")}
+    kept = {key: value for key, value in old.items() if key not in ("ome", "plate", KEY)}
     kind.write_group(fused, {**attributes, **kept})
 
 

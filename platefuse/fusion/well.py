@@ -217,8 +217,8 @@ class _Job:
     def read(cls, well: Well, fused: Path, reader: LayerReader) -> _Job:
         layers = reader.read(well)
         target = fused / well.row / well.column
-        check_outside_groups(fused)
         check_own_folders(fused, fused / well.row, target)
+        check_outside_groups(fused)
         check_fused_well(target)
         return cls(layers, reader.options, target, staging_folder(fused, well.row, well.column))
 

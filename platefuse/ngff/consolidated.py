@@ -14,6 +14,7 @@ from pathlib import Path
 from platefuse.errors import MetadataError
 from platefuse.ngff.metadata import CONSOLIDATED_FILE, V3, all_attributes, is_consolidated
 from platefuse.storage.files import find_json, read_json, write_json
+from platefuse.storage.flush import flush_folder
 from platefuse.storage.typed_json import JsonObject, object_of
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def drop_consolidated(node: Path) -> None:
     for group in node.absolute().parents:
         if has_consolidated(group):
             remove_consolidated(group)
+            flush_folder(group)  # on disk before the change is
             logger.warning(
                 "%s: its consolidated metadata are removed, because they do not tell of what is "
                 "written below it. If you need them, call zarr.consolidate_metadata again.",

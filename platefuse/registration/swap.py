@@ -260,6 +260,7 @@ def _publish_image(image: WellImage, request: RegistrationRequest) -> Path:
         flush_folder(well.path)
     drop_stale(target)
     with well_lock(well):
+        drop_stale(target)
         _list_in_well(image, target.name)
     remove_tree(image.staged)
     image.staged_from.unlink(missing_ok=True)

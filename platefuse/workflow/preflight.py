@@ -311,11 +311,11 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
     Raises
     ------
     PlateError
-        If it holds something else, which would be replaced; if it, or what is made beside it, is a
-        link; or if it lies inside another Zarr group.
+        If it holds something else, which would be replaced; if it lies inside another Zarr group;
+        if it, or what is made beside it, is a link.
     """
-    check_outside_groups(fused)
     check_own_folders(fused)
+    check_outside_groups(fused)
     for well in plate.wells:
         staging_folder(fused, well.row, well.column)
     for folder in (fused, staging_root(fused)):

@@ -12,7 +12,7 @@ Tree = Mapping[str, str]
 """For each path below a folder: its kind, its mode and a digest of its bytes."""
 
 # What no two runs have in common. Digits of a time are not counted, nor are its bytes.
-_TIMES = re.compile(rb'"(time|seconds|changed_ns|begun_ns)": ("[^"]*"|[\d.e+-]+|null)')
+_TIMES = re.compile(rb'"(time|seconds|changed_ns|begun_ns|newest_ns)": ("[^"]*"|[\d.e+-]+|null)')
 _RANDOM = re.compile(r"(?<![0-9a-f])[0-9a-f]{8,}(?![0-9a-f])")
 
 
