@@ -36,6 +36,7 @@ from platefuse.records.registration import (
     TableDigests,
     WellReceipt,
 )
+from platefuse.records.usage import JobUsage
 from platefuse.records.versions import versions
 from platefuse.records.whole_well import ProcessedWell
 
@@ -52,6 +53,7 @@ __all__ = [
     "FusedWellRecord",
     "FusionReceipt",
     "ImageReceipt",
+    "JobUsage",
     "KeptOriginal",
     "PixelFiles",
     "PlateReceipt",
