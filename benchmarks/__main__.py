@@ -15,12 +15,13 @@ from benchmarks.memory import run_memory
 from benchmarks.plate import run_plate
 from benchmarks.registration import run_registration
 from benchmarks.report import load_warning, measured_on, write_section
+from benchmarks.resources import run_resources
 from benchmarks.tables import Section
 from benchmarks.well import run_well
 
 SUITES = ("registration", "fusion", "well", "plate", "memory", "dryrun")
-ALONE = ("accuracy",)
-"""Suites that are run by their name only: what they find does not depend on the machine."""
+ALONE = ("accuracy", "resources")
+"""Suites that are run by their name only: what they find hardly depends on the machine."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,6 +50,7 @@ def _suites(options: argparse.Namespace) -> dict[str, Callable[[], Section]]:
         "plate": lambda: run_plate(rounds=rounds, small=small),
         "memory": lambda: run_memory(rounds=rounds, small=small),
         "dryrun": lambda: run_dryrun(rounds=rounds, small=small),
+        "resources": lambda: run_resources(small=small),
         "accuracy": lambda: run_accuracy(
             rounds=rounds, small=small, peers=peers, only=options.case
         ),

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from platefuse.measuring.options import MeasureOptions, PairOptions
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path, real_plate
 from platefuse.ngff.plate import Plate, Well, WellImage
-from platefuse.records import Receipt
+from platefuse.records import JobUsage, Receipt
 from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.memory import reuse_blocks
 
@@ -193,9 +194,14 @@ def run(work: Callable[[Job], Receipt]) -> None:
     )
     logger.info("%s with %d threads and %s", work.__name__, job.threads, job.given)
     receipt = snakemake.output.get("receipt", snakemake.output[0])
+    asked = snakemake.resources
     try:
-        work(job).write(receipt)
-        logger.info("done; the receipt is %s", receipt)
+        done = work(job)
+        used = JobUsage.of_this_process(
+            job.threads, asked_mb=asked.get("mem_mb"), asked_minutes=asked.get("runtime")
+        )
+        replace(done, used=used).write(receipt)
+        logger.info("done with %s; the receipt is %s", used, receipt)
     except (PlatefuseError, OSError) as error:
         logger.error("%s", error)
         sys.exit(f"{type(error).__name__}: {shortened(str(error))}")

@@ -209,18 +209,6 @@ class Image(Multiscale):
         return (self, *self.labels.values())
 
 
-def read_finest_level(image: Path) -> ArrayMetadata:
-    """Metadata of an image's finest level, at the cost of two small files.
-
-    Raises
-    ------
-    ImageError
-        If there is no image or no such array.
-    """
-    entry = first_entry(image, read_attributes(image))
-    return ArrayMetadata.read(image / dataset_path(image, datasets_of(image, entry)[0]))
-
-
 def listed_levels(image: Path) -> list[Path]:
     """The folders of the levels that an image lists, whether or not there are arrays in them.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from platefuse.fusion.fields import Field, registered_rois
 from platefuse.fusion.layers import FieldImage
 from platefuse.geometry import Box
 from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, fields_in
+from platefuse.measuring.levels import Levels
 from platefuse.quality.planes import Look
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def light_of(
     which a pixel is saturated.
     """
     fields = fields_in([look.layer], well, [look.channel], counter)
-    pixels = {(f.field.key.image, f.field.key.field): _coarse(f) for f in fields}
+    pixels = {(f.field.key.image, f.field.key.field): coarse_pixels(f) for f in fields}
     tiles = {
         p.name: _Tile.of(p, *found) for p in placed if (found := pixels.get(p.name)) is not None
     }
@@ -221,14 +222,17 @@ class _Tile:
         return float(np.abs(one[valid] - two[valid]).mean()) / mean if mean > 0 else None
 
 
-def _coarse(field: FieldPixels) -> tuple[NDArray[np.float32], float]:
+def coarse_pixels(field: FieldPixels) -> tuple[NDArray[np.float32], float]:
     """The middle plane of a field at a coarse level, and how much smaller it is."""
     fitting = [k for k, crop in enumerate(field.levels) if min(crop.shape[-2:]) >= _COARSE_PX]
     crop = field.levels[max(fitting, default=0)]
-    key = () if len(crop.shape) == 2 else ((crop.shape[0] - 1) // 2,)
-    pixels: NDArray[Any] = crop[(*key, slice(None), slice(None))]
-    factor = field.levels[0].shape[-1] / crop.shape[-1]
-    return np.nan_to_num(pixels.astype(np.float32)), factor
+    # A field that was moved need not begin at a whole pixel of a coarser level. Averaged then: all
+    # fields of an acquisition are compared, and at full resolution their sum has no limit.
+    level = Levels((crop,), "field")
+    factor = max(1, min(level.shape) // _COARSE_PX)
+    pixels = level.read(Box.of_shape(level.shape), (level.planes - 1) // 2, factor)
+    whole = factor * field.levels[0].shape[-1] / crop.shape[-1]
+    return np.nan_to_num(pixels.astype(np.float32)), whole
 
 
 def gradient_of(pixels: NDArray[np.float32]) -> float | None:

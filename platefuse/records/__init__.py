@@ -37,6 +37,7 @@ from platefuse.records.registration import (
     TableDigests,
     WellReceipt,
 )
+from platefuse.records.usage import JobUsage
 from platefuse.records.versions import versions
 from platefuse.records.whole_well import ProcessedWell
 from platefuse.records.written import Written, WrittenArray
@@ -55,6 +56,7 @@ __all__ = [
     "FusedWellRecord",
     "FusionReceipt",
     "ImageReceipt",
+    "JobUsage",
     "KeptOriginal",
     "PixelFiles",
     "PlateReceipt",

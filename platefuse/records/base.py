@@ -16,6 +16,7 @@ from platefuse.ngff.metadata import (
     is_consolidated,
     replace_attributes,
 )
+from platefuse.records.usage import JobUsage
 from platefuse.storage.files import read_json, write_json
 from platefuse.storage.typed_json import JsonObject, UnexpectedJson, from_json, object_to_json
 
@@ -107,8 +108,18 @@ class Record(_Stamped):
         replace_attributes(group, {**all_attributes(group), **record})
 
 
+@dataclass(frozen=True, kw_only=True)
 class Receipt(_Stamped):
-    """A receipt: the JSON file of a finished job."""
+    """A receipt: the JSON file of a finished job.
+
+    Attributes
+    ----------
+    used : JobUsage, optional
+        What the job used. None in receipts of older versions, and in those of the single steps of
+        a job that does several: its own receipt says what all of them used.
+    """
+
+    used: JobUsage | None = None
 
     @classmethod
     def read(cls, path: str | Path) -> Self:

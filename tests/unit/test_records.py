@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +21,7 @@ from platefuse.records import (
     FusedWellRecord,
     FusionReceipt,
     ImageReceipt,
+    JobUsage,
     PlateReceipt,
     Receipt,
     Record,
@@ -371,6 +374,41 @@ def test_a_receipt_comes_back_and_begins_with_version_and_time(
     assert list(content) == ["platefuse_version", "time", *keys]
     assert content["platefuse_version"] == __version__
     assert datetime.fromisoformat(content["time"]).tzinfo is not None
+
+
+def test_a_receipt_says_what_its_job_used(tmp_path: Path) -> None:
+    used = JobUsage(memory_mb=90.5, seconds=2.0, cpu_seconds=3.5, threads=2, asked_mb=120)
+    receipt = WellReceipt(well="B/03", images=("0",), used=used)
+    receipt.write(tmp_path / "r.json")
+    assert WellReceipt.read(tmp_path / "r.json") == receipt
+    assert json.loads((tmp_path / "r.json").read_text())["used"] == {
+        "memory_mb": 90.5,
+        "seconds": 2.0,
+        "cpu_seconds": 3.5,
+        "threads": 2,
+        "asked_mb": 120,
+    }
+
+
+def test_a_receipt_of_an_older_version_does_not_say_it(tmp_path: Path) -> None:
+    WellReceipt(well="B/03", images=("0",)).write(tmp_path / "r.json")
+    assert "used" not in json.loads((tmp_path / "r.json").read_text())
+    assert WellReceipt.read(tmp_path / "r.json").used is None
+
+
+def test_usage_is_that_of_the_process_and_not_of_the_one_that_started_it() -> None:
+    """A process that holds 200 MB starts another, which holds 100 MB for a moment."""
+    inner = "import json; from dataclasses import asdict; "
+    inner += "from platefuse.records import JobUsage; held = bytearray(10**8); del held; "
+    inner += "used = JobUsage.of_this_process(3, asked_mb=5, asked_minutes=2); "
+    inner += "print(json.dumps(asdict(used)))"
+    outer = "import subprocess, sys; held = bytearray(2 * 10**8); "
+    outer += f"print(subprocess.check_output([sys.executable, '-c', {inner!r}], text=True))"
+    printed = subprocess.check_output([sys.executable, "-c", outer], text=True)
+    used = json.loads(printed)
+    assert 100 < used["memory_mb"] < 200
+    assert used["seconds"] > 0 < used["cpu_seconds"]
+    assert (used["threads"], used["asked_mb"], used["asked_seconds"]) == (3, 5, 120)
 
 
 def test_damaged_receipt_is_an_error(tmp_path: Path) -> None:

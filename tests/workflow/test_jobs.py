@@ -31,7 +31,7 @@ MEASURE_ONLY = {"registration": {"store": False, "measure": {"enabled": True}}}
 
 
 def content(folder: Folder) -> dict[str, object]:
-    """Every file of the plates and every receipt, without times and durations."""
+    """Every file of the plates and every receipt, without times, durations and what jobs used."""
     return {
         str(file.relative_to(folder.path)): without_times(file)
         for name in ("*.zarr", "results")
@@ -60,7 +60,8 @@ def without_times(file: Path) -> object:
 
     def cleaned(value: object) -> object:
         if isinstance(value, dict):
-            own = {k: v for k, v in value.items() if k not in ("time", "seconds", "command")}
+            left_out = ("time", "seconds", "command", "used")
+            own = {k: v for k, v in value.items() if k not in left_out}
             # When the source was changed, which the copies of a test do not have in common.
             return {k: cleaned(v) for k, v in own.items() if k != "changed_ns"}
         return [cleaned(part) for part in value] if isinstance(value, list) else value

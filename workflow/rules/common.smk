@@ -12,6 +12,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from platefuse.errors import PlatefuseError
 from platefuse.workflow.config import read_config
+from platefuse.workflow.memory import SNAKEMAKE_MB
 from platefuse.workflow.params import Params
 from platefuse.workflow.planning import (
     dry_run_notes,
@@ -73,12 +74,12 @@ config["verify"] = {path: own.verify for path, own in BY_PATH.items()}
 config["keep_originals"] = {path: own.keep_originals for path, own in BY_PATH.items()}
 
 PARAMS = Params(CONFIG)
-RESOURCES = JobResources(CONFIG, WELLS)
-THREADS = RESOURCES.threads
-WELL_THREADS = RESOURCES.well_threads
 # A profile of a cluster gives default resources, and a run on one machine needs none. The executor
 # would tell it, too, but it is not known before the rules are read, nor in a dry run.
 ON_NODES = workflow.resource_settings.default_resources is not None
+RESOURCES = JobResources(CONFIG, WELLS, beside_mb=SNAKEMAKE_MB if ON_NODES else 0)
+THREADS = RESOURCES.threads
+WELL_THREADS = RESOURCES.well_threads
 JOBS = jobs_of(CONFIG, len(WELLS), RESOURCES.image_bytes, on_nodes=ON_NODES)
 RUN_LOCK = RunLock(CONFIG, PLATES)
 RECEIPTS = Receipts(CONFIG, WELLS, JOBS)
@@ -99,12 +100,21 @@ final_receipts = RECEIPTS.final
 
 # Resource functions
 job_priority = RESOURCES.priority
-job_mem_mb = RESOURCES.memory_mb
-fusion_mem_mb = RESOURCES.fusion_memory_mb
-measure_mem_mb = RESOURCES.measuring_memory_mb
+metadata_mem_mb = RESOURCES.metadata_mb
+tables_mem_mb = RESOURCES.tables_mb
+finish_mem_mb = RESOURCES.finishing_mb
+register_mem_mb = RESOURCES.registering_mb
+fusion_mem_mb = RESOURCES.fusing_mb
+fuse_well_mem_mb = RESOURCES.finishing_well_mb
+measure_mem_mb = RESOURCES.measuring_mb
+check_mem_mb = RESOURCES.checking_mb
+process_mem_mb = RESOURCES.processing_mb
+solve_mem_mb = RESOURCES.solving_mb
+report_mem_mb = RESOURCES.reporting_mb
 job_disk_mb = RESOURCES.disk_mb
 job_runtime = RESOURCES.runtime_min
 well_runtime = RESOURCES.well_runtime_min
+plate_runtime = RESOURCES.plate_runtime_min
 
 
 def plate_path(wildcards):

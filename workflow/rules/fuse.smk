@@ -61,7 +61,7 @@ rule fuse_well:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=fusion_mem_mb,
+        mem_mb=fuse_well_mem_mb,
         disk_mb=job_disk_mb,
         runtime=job_runtime,
     params:
@@ -102,7 +102,7 @@ rule finish_fused_plate:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=1000,
+        mem_mb=finish_mem_mb,
         runtime=10,
     params:
         plate=plate_path,

@@ -51,8 +51,8 @@ rule solve_plate:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=solve_mem_mb,
+        runtime=plate_runtime,
     params:
         plate=plate_path,
         name="{plate}",

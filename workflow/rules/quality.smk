@@ -16,7 +16,7 @@ rule check_well:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=measure_mem_mb,
+        mem_mb=check_mem_mb,
         runtime=job_runtime,
     params:
         plate=plate_path,
@@ -68,8 +68,8 @@ rule report_plate:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=report_mem_mb,
+        runtime=plate_runtime,
     params:
         plate=plate_path,
         name="{plate}",
@@ -101,7 +101,7 @@ rule accept_plate:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=500,
+        mem_mb=metadata_mem_mb,
         runtime=10,
     message:
         "{wildcards.plate}: looking for flagged wells"

@@ -15,7 +15,7 @@ rule register_image:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=job_mem_mb,
+        mem_mb=register_mem_mb,
         disk_mb=job_disk_mb,
         runtime=job_runtime,
     params:

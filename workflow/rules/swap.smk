@@ -12,7 +12,7 @@ rule swap_image:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=1000,
+        mem_mb=metadata_mem_mb,
         runtime=10,
     params:
         plate=plate_path,
@@ -44,7 +44,7 @@ rule discard_backups:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=1000,
+        mem_mb=metadata_mem_mb,
         runtime=10,
     params:
         plate=plate_path,
@@ -79,7 +79,7 @@ rule publish_registered:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=1000,
+        mem_mb=metadata_mem_mb,
         runtime=10,
     params:
         plate=plate_path,

@@ -12,7 +12,7 @@ rule copy_tables:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=1000,
+        mem_mb=tables_mem_mb,
         runtime=10,
     params:
         plate=plate_path,

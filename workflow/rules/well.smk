@@ -37,7 +37,7 @@ for kind in kinds_of(CONFIG):
             "../../environment.yml"
         threads: WELL_THREADS
         resources:
-            mem_mb=fusion_mem_mb,
+            mem_mb=process_mem_mb,
             disk_mb=job_disk_mb,
             runtime=well_runtime,
         params:

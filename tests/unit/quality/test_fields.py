@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import zarr
 
 from platefuse.fusion.options import FusionOptions
+from platefuse.measuring.field_pixels import FieldPixels
+from platefuse.measuring.model import StageField
 from platefuse.ngff.plate import Plate
-from platefuse.quality.fields import gradient_of
+from platefuse.quality.fields import coarse_pixels, gradient_of
 from platefuse.quality.model import CheckedWell
 from platefuse.quality.well import check_well
+from platefuse.records import FieldKey
 from platefuse.registration.request import RegistrationRequest
 from platefuse.testing import PlateSpec
 from platefuse.workflow.sources import FusionSources
@@ -40,6 +44,21 @@ def brighten(plate: Path, spec: PlateSpec, column: int, factor: float) -> None:
         width = spec.field_shape[1] >> level
         pixels[..., column * width : (column + 1) * width] *= factor
         array[...] = np.clip(pixels, 0, 65535).astype(np.uint16)
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+def test_a_field_without_coarse_levels_is_averaged(planes: int) -> None:
+    """As a registered field, which begins between pixels of the coarse levels."""
+    pixels = np.arange(planes * 520 * 780, dtype=np.uint32).reshape(planes, 520, 780)
+    key = FieldKey("B/02", 0, "0", "1")
+    stage = StageField(key, (0.0, 0.0, 0.0), (planes, 520, 780), (1.0, 1.0, 1.0))
+    levels: Any = (pixels,)
+    coarse, factor = coarse_pixels(FieldPixels(stage, levels))
+    middle = pixels[(planes - 1) // 2].astype(float)
+    expected = middle.reshape(260, 2, 390, 2).mean(axis=(1, 3))
+    assert factor == 2
+    assert coarse.shape == (260, 390)
+    assert coarse == pytest.approx(expected, rel=1e-6)
 
 
 def test_equal_neighbours_have_no_seam(example_plate: PlateFactory, tmp_path: Path) -> None:

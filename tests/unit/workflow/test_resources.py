@@ -12,11 +12,21 @@ import pytest
 from platefuse.ngff.plate import Plate, Well
 from platefuse.testing import PlateSpec, make_plate
 from platefuse.workflow.config import Config, read_config
+from platefuse.workflow.memory import (
+    AFTER_OTHERS,
+    FINISHED_PLATE_MB,
+    MB,
+    METADATA_MB,
+    SPARE,
+    TABLE_MODULES,
+    TABLES_MB,
+    TILE,
+)
 from platefuse.workflow.receipts import WellKey
-from platefuse.workflow.resources import GIB, MIB, STEPS, JobResources, Size, image_size
+from platefuse.workflow.resources import GIB, MIB, STEPS, JobResources
 from tests.checks import wells_of
 
-SPEC = PlateSpec(wells=("B/02", "B/03"), pixels=False, tables=())
+SPEC = PlateSpec(wells=("B/02", "B/03"), pixels=False, tables=(), labels=())
 
 
 class Job:
@@ -42,36 +52,13 @@ def resized(well: Well, image: str, **changes: Any) -> None:
 
 @pytest.fixture
 def wells(tmp_path: Path) -> dict[WellKey, Well]:
-    """Wells with an image of 4 MiB in chunks of 1 MiB, and one of 2 MiB in one chunk."""
+    """Wells with an image of 16 MiB in chunks of 4 MiB, and one of 8 MiB in one chunk."""
     make_plate(tmp_path / "p.zarr", replace(SPEC, acquisitions=SPEC.acquisitions[:2]))
     plate = Plate.open(tmp_path / "p.zarr")
     for well in plate.read_wells():
-        resized(well, "0", shape=[1, 1, 1024, 2048], chunks=[1, 1, 512, 1024], dtype="<u2")
-        resized(well, "1", shape=[1, 1, 1024, 2048], chunks=[1, 1, 1024, 2048], dtype="|u1")
+        resized(well, "0", shape=[1, 1, 2048, 4096], chunks=[1, 1, 1024, 2048], dtype="<u2")
+        resized(well, "1", shape=[1, 1, 2048, 4096], chunks=[1, 1, 2048, 4096], dtype="|u1")
     return wells_of({"one": plate})
-
-
-@pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_size_of_an_image(tmp_path: Path, version: str) -> None:
-    shards = (1, 1, 64, 64) if version == "0.5" else ()
-    spec = replace(SPEC, chunks=(1, 1, 32, 64), shards=shards, ngff_version=version)
-    make_plate(tmp_path / "p.zarr", spec)
-    pixels = (2 if spec.channels else 1) * 1000
-    size = image_size(tmp_path / "p.zarr" / "B" / "02" / "0")
-    # A shard is decoded as a whole, so it counts as the chunk.
-    assert (size.chunk, size.pixel) == (2 * 64 * (64 if shards else 32), 2)
-    assert size.total % 2 == 0
-    assert size.total > pixels
-
-
-@pytest.mark.parametrize("damage", [{"dtype": "object"}, {"shape": None}, {"chunks": "x"}])
-def test_an_image_that_cannot_be_read_counts_as_empty(
-    wells: dict[WellKey, Well], damage: dict[str, Any]
-) -> None:
-    well = next(iter(wells.values()))
-    resized(well, "0", **damage)
-    assert image_size(well.path / "0") == Size()
-    assert image_size(well.path / "no image") == Size()
 
 
 def test_a_link_out_of_the_plate_is_not_followed(wells: dict[WellKey, Well]) -> None:
@@ -109,35 +96,88 @@ def test_threads_without_a_plate() -> None:
     assert JobResources(config(), {}).threads == JobResources(config(), {}).well_threads == 1
 
 
-def test_memory_follows_the_largest_chunk(wells: dict[WellKey, Well]) -> None:
+def test_memory_of_registration_follows_the_largest_chunk(wells: dict[WellKey, Well]) -> None:
     resources = JobResources(config(), wells)
-    assert resources.memory_mb(Job(image="0"), 1, 1) == 800 + 24
-    assert resources.memory_mb(Job(image="1"), 1, 1) == 800 + 48
-    assert resources.memory_mb(Job(), threads=3, attempt=2) == 2 * (800 + 3 * 48)
+    one, two = (resources.registering_mb(Job(image=image), 1, 1) for image in "01")
+    assert one < two
+    assert resources.registering_mb(Job(), 1, 1) >= two
+    three = resources.registering_mb(Job(image="1"), threads=3, attempt=1)
+    assert three - two == pytest.approx(2 * SPARE * TILE * 8 * MIB / MB, abs=1)
+    assert resources.registering_mb(Job(image="1"), threads=3, attempt=2) == 2 * three
+
+
+def test_memory_of_labels_counts(tmp_path: Path) -> None:
+    make_plate(tmp_path / "p.zarr", replace(SPEC, labels=("nuclei",)))
+    wells = wells_of({"one": Plate.open(tmp_path / "p.zarr")})
+    label = wells["one", "B", "03"].path / "0" / "labels" / "nuclei" / "0" / ".zarray"
+    changes = {"shape": [1, 2048, 2048], "chunks": [1, 2048, 2048]}
+    label.write_text(json.dumps({**json.loads(label.read_text()), **changes}))
+    resources, other = JobResources(config(), wells), Job(image="0")
+    other.column = "03"
+    assert (
+        resources.registering_mb(other, 1, 1) > resources.registering_mb(Job(image="0"), 1, 1) + 50
+    )
+    assert resources.fusing_mb(other, 1, 1) > resources.fusing_mb(Job(), 1, 1)
 
 
 @pytest.mark.parametrize(
-    ("fusion", "megabytes"),
+    ("less", "more"),
     [
-        ({"output_chunksize": {"y": 16, "x": 16}}, 48),  # the chunk of 2 MiB is larger
-        ({"output_chunksize": {"z": 2, "y": 1024, "x": 1024}}, 24 * 4),
-        ({"ngff_version": "0.5", "shards": {"y": 4096, "x": 2048}}, 24 * 16),
-        ({"output_chunksize": {"y": 1024, "x": 1024}, "weights": "content_based"}, 100 * 2),
+        ({"output_chunksize": {"y": 16, "x": 16}}, {"output_chunksize": {"y": 2048, "x": 2048}}),
+        ({"output_chunksize": {"z": 1}}, {"output_chunksize": {"z": 4}}),
+        ({"ngff_version": "0.5"}, {"ngff_version": "0.5", "shards": {"y": 4096, "x": 2048}}),
+        ({}, {"weights": "content_based"}),
     ],
     ids=str,
 )
 def test_memory_of_fusion_follows_the_tiles(
-    wells: dict[WellKey, Well], fusion: dict[str, Any], megabytes: int
+    wells: dict[WellKey, Well], less: dict[str, Any], more: dict[str, Any]
 ) -> None:
-    resources = JobResources(config(fusion=fusion), wells)
-    assert resources.fusion_memory_mb(Job(), 1, 1) == 800 + megabytes
-    assert resources.fusion_memory_mb(Job(), 2, 3) == 3 * (800 + 2 * megabytes)
+    few, many = (JobResources(config(fusion=fusion), wells) for fusion in (less, more))
+    assert few.fusing_mb(Job(), 1, 1) < many.fusing_mb(Job(), 1, 1) < many.fusing_mb(Job(), 2, 1)
+    assert many.fusing_mb(Job(), 2, 3) == 3 * many.fusing_mb(Job(), 2, 1)
+
+
+def test_a_job_of_all_steps_asks_for_the_largest_of_those_that_it_does(
+    wells: dict[WellKey, Well],
+) -> None:
+    whole = JobResources(config(), wells)
+    steps = [whole.registering_mb, whole.fusing_mb, whole.checking_mb]
+    most = max(step(Job(), 2, 1) for step in steps)
+    assert most <= whole.processing_mb(Job(), 2, 1) <= most + AFTER_OTHERS / MB + 1
+    assert most > whole.registering_mb(Job(), 2, 1)
+    alone = JobResources(config(fusion={"enabled": False}), wells)
+    without = alone.processing_mb(Job(), 2, 1) - alone.registering_mb(Job(), 2, 1)
+    assert without == pytest.approx(AFTER_OTHERS / MB, abs=1)
+
+
+def test_jobs_of_a_plate_follow_its_fields(wells: dict[WellKey, Well]) -> None:
+    well = wells["one", "B", "02"]
+    one = JobResources(config(), wells)
+    many = JobResources(config(), {("one", "C", str(n)): well for n in range(2999)})
+    assert many.solving_mb(Job(), 1) > one.solving_mb(Job(), 1) + 50
+    assert many.reporting_mb(Job(), 1) > one.reporting_mb(Job(), 1) + 50
+    assert many.plate_runtime_min(Job(), 1) >= one.plate_runtime_min(Job(), 1) + 2999 * 2 / 1000 - 1
+    raw = JobResources(config(registration={"store": False}), wells)
+    assert raw.solving_mb(Job(), 1) < one.solving_mb(Job(), 1)  # it writes no tables
+
+
+def test_on_a_cluster_each_job_has_snakemake_beside_it(wells: dict[WellKey, Well]) -> None:
+    alone, beside = (JobResources(config(), wells, beside_mb=mb) for mb in (0, 400))
+    assert beside.metadata_mb(Job(), 1) == alone.metadata_mb(Job(), 1) + 400
+    assert beside.measuring_mb(Job(), 1, 2) == alone.measuring_mb(Job(), 1, 2) + 2 * 400
+
+
+def test_no_job_asks_for_less_than_the_interpreter_takes() -> None:
+    plain = JobResources(config(), {})
+    assert plain.metadata_mb(Job(), 1) == METADATA_MB
+    assert METADATA_MB < TABLES_MB < FINISHED_PLATE_MB
 
 
 def test_disk_and_time_follow_the_pixels(wells: dict[WellKey, Well]) -> None:
     resources = JobResources(config(), wells)
-    assert resources.disk_mb(Job()) == round(1.4 * 6) + 1
-    assert resources.disk_mb(Job(image="1")) == round(1.4 * 2) + 1
+    assert resources.disk_mb(Job()) == round(1.4 * 24) + 1
+    assert resources.disk_mb(Job(image="1")) == round(1.4 * 8) + 1
     assert resources.runtime_min(Job(), threads=1, attempt=1) == 10
     assert resources.well_runtime_min(Job(), threads=1, attempt=1) == 20
     resized(wells["one", "B", "03"], "0", shape=[1, 1, 2**12, 2**20], dtype="|u1")
@@ -145,3 +185,25 @@ def test_disk_and_time_follow_the_pixels(wells: dict[WellKey, Well]) -> None:
     far.column = "03"
     assert resources.runtime_min(far, threads=2, attempt=3) == 3 * (10 + 10 * 4 / 2)
     assert 4 * GIB == 4096 * MIB
+
+
+def test_tables_that_move_take_the_modules_that_move_them(tmp_path: Path) -> None:
+    asked = {}
+    for name in ("FOV_ROI_table", "condition"):
+        make_plate(tmp_path / f"{name}.zarr", replace(SPEC, tables=(name,)))
+        resources = JobResources(config(), wells_of({"one": Plate.open(tmp_path / f"{name}.zarr")}))
+        asked[name] = (
+            resources.tables_mb(Job(image="0"), 1),
+            resources.finishing_well_mb(Job(), 1, 1),
+            resources.processing_mb(Job(), 1, 1),
+        )
+    without, moved = asked.values()
+    more = [a - b for a, b in zip(moved, without, strict=True)]
+    assert more == pytest.approx([TABLE_MODULES / MB] * 3, abs=1)
+
+
+def test_a_well_that_is_gathered_from_parts_takes_less(wells: dict[WellKey, Well]) -> None:
+    alone, parts = (JobResources(config(fusion={"scatter": n}), wells) for n in (1, 2))
+    assert alone.finishing_well_mb(Job(), 2, 1) == alone.fusing_mb(Job(), 2, 1)
+    assert parts.finishing_well_mb(Job(), 2, 1) < parts.fusing_mb(Job(), 2, 1)
+    assert parts.finishing_well_mb(Job(), 2, 3) == 3 * parts.finishing_well_mb(Job(), 2, 1)
