@@ -133,14 +133,9 @@ def _register_image(
         source.write(image)
         record = replace(plan.record, pixel_files=pixel_files(staged))
         record.write(staged)
-        if staged != image.staged:
-            move_new(staged, image.staged)
-    logger.info(
-        "%s: staged %d ROIs onto image %s",
-        image.live,
-        len(plan.placements),
-        plan.record.reference,
-    )
+        move_new(staged, image.staged)
+    reference, rois = plan.record.reference, len(plan.placements)
+    logger.info("%s: staged %d ROIs onto image %s", image.live, rois, reference)
     seconds = round(time.perf_counter() - begun, 3)
     return replace(receipt, action="staged", record=record, pixels=pixels, seconds=seconds)
 

@@ -157,7 +157,7 @@ class StoredArray:
         try:
             mode = os.stat(path).st_mode  # noqa: PTH116  # for each chunk: a path takes longer
         except (FileNotFoundError, NotADirectoryError):
-            return self.zero_is_fill
+            return _mode(path) is None and self.zero_is_fill
         if not stat.S_ISREG(mode):
             raise ImageError(
                 f"{path}: the chunk is a folder, a pipe or a device; expected a file. Restore it "

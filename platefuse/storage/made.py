@@ -69,13 +69,15 @@ def made_alone(place: Path) -> Iterator[Path]:
 
 
 def move_new(made: Path, place: Path) -> None:
-    """Move a folder that is complete to its place, where nothing may be.
+    """Move a folder that is complete to its place, where nothing may be, unless it is there.
 
     Raises
     ------
     LockError
         If there is something, which another process has put there. It is left as it is.
     """
+    if made == place:
+        return
     try:
         made.rename(place)
     except OSError as error:
