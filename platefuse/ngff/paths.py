@@ -55,7 +55,7 @@ def check_own_folders(*folders: Path) -> None:
     for folder in folders:
         try:
             mode = folder.lstat().st_mode
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return  # and so nothing is in it
         if stat.S_ISLNK(mode):
             raise PlateError(

@@ -300,7 +300,10 @@ def _remove_or_keep(image: WellImage, request: RegistrationRequest) -> list[str]
 def _exchange(image: WellImage) -> None:
     live, staged, backup = image.live, image.staged, image.backup
     check_filesystem(staged, live if live.exists() else live.parent)
-    mirror_access(live if live.exists() else backup, staged)
+    for old in (live, backup):
+        if old.exists():  # neither is there if both were lost: the staged image is all that is left
+            mirror_access(old, staged)
+            break
     drop_consolidated(live)
     flush_folder(staged)  # the name of its record; all else was flushed before
     if live.exists() and exchange(live, staged):
