@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
+from platefuse.errors import SwapError
 from platefuse.ngff.paths import staging_folder
 from platefuse.ngff.plate import WellImage
 from platefuse.registration.request import RegistrationRequest
+from platefuse.storage.files import make_folder, remove_tree
+from platefuse.storage.filesystems import LAYERED, filesystem_type, same_filesystem
 from platefuse.storage.writable import check_new, check_removable, check_writable
 
 
@@ -37,3 +43,48 @@ def check_places(image: WellImage, request: RegistrationRequest, *, removes: boo
     check_writable(well.path, what)
     if removes and request.overwrite_input:
         check_removable(image.live, what)
+
+
+def check_filesystem(staged: Path, live: Path) -> None:
+    """Check that one folder can replace another in one step.
+
+    Raises
+    ------
+    SwapError
+        If they are on different filesystems.
+    """
+    if not same_filesystem(staged, live):
+        raise SwapError(
+            f"{staged} and {live} are on different filesystems, so one cannot replace the other in "
+            "one step. Put the plate and the folder next to it on one filesystem."
+        )
+
+
+def check_can_move(live: Path, staged: Path) -> None:
+    """Check that the file system can move an image, before its new one is made. Nothing is moved.
+
+    A file system of layers cannot move a folder of a lower layer (EXDEV). A folder is never put in
+    the place of one that is not empty, so this is tried, and the reason of the refusal tells.
+
+    Raises
+    ------
+    SwapError
+        If the image could not be moved.
+    """
+    if filesystem_type(live) not in LAYERED:
+        return
+    probe = staged.with_name(f".{staged.name}.probe")
+    make_folder(probe / "not empty")
+    try:
+        live.rename(probe)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return
+        raise SwapError(
+            f"{live}: the file system cannot move this image to {staged.parent} "
+            f"({error.strerror}), so no new image can take its place. Copy the plate to a folder "
+            "of another file system, or set registration.store to false to fuse it without "
+            "changing it."
+        ) from error
+    finally:
+        remove_tree(probe)

@@ -20,7 +20,8 @@ from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import RegistrationRecord
 from platefuse.registration.locks import image_locks, well_lock
 from platefuse.registration.originals import mark_original, note_restored
-from platefuse.registration.swap import check_filesystem, restore_backup
+from platefuse.registration.places import check_filesystem
+from platefuse.registration.swap import restore_backup
 from platefuse.storage.files import exchange, remove_tree
 from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import tidy_shared_folder

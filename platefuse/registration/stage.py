@@ -34,12 +34,12 @@ from platefuse.registration.carry import (
     copy_carried,
 )
 from platefuse.registration.locks import image_lock
-from platefuse.registration.places import check_places
+from platefuse.registration.places import check_can_move, check_places
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import ORDERS, RegistrationRequest, done_record
 from platefuse.registration.rois import Placement
 from platefuse.registration.staged import StagedFrom, is_current, pixel_files, staged_record
-from platefuse.registration.swap import check_can_move, restore_backup
+from platefuse.registration.swap import restore_backup
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import make_folder, remove_tree
 from platefuse.storage.flush import watched_writes

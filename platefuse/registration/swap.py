@@ -8,7 +8,6 @@ image or the whole new one, and a second call completes what the first began.
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -22,10 +21,10 @@ from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import ImageReceipt, RegistrationRecord, WellReceipt
 from platefuse.registration.locks import image_lock, image_locks, well_lock
 from platefuse.registration.originals import forget_restored, kept_file, mark_original
+from platefuse.registration.places import check_filesystem
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.staged import check_staged
-from platefuse.storage.files import exchange, make_folder, remove_tree
-from platefuse.storage.filesystems import LAYERED, filesystem_type, same_filesystem
+from platefuse.storage.files import exchange, remove_tree
 from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
 from platefuse.storage.permissions import mirror_access
@@ -343,51 +342,6 @@ def has_record(folder: Path) -> bool:
         return RegistrationRecord.read(folder) is not None
     except (OSError, PlatefuseError):
         return False
-
-
-def check_filesystem(staged: Path, live: Path) -> None:
-    """Check that one folder can replace another in one step.
-
-    Raises
-    ------
-    SwapError
-        If they are on different filesystems.
-    """
-    if not same_filesystem(staged, live):
-        raise SwapError(
-            f"{staged} and {live} are on different filesystems, so one cannot replace the other in "
-            "one step. Put the plate and the folder next to it on one filesystem."
-        )
-
-
-def check_can_move(live: Path, staged: Path) -> None:
-    """Check that the file system can move an image, before its new one is made. Nothing is moved.
-
-    A file system of layers cannot move a folder of a lower layer (EXDEV). A folder is never put in
-    the place of one that is not empty, so this is tried, and the reason of the refusal tells.
-
-    Raises
-    ------
-    SwapError
-        If the image could not be moved.
-    """
-    if filesystem_type(live) not in LAYERED:
-        return
-    probe = staged.with_name(f".{staged.name}.probe")
-    make_folder(probe / "not empty")
-    try:
-        live.rename(probe)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            return
-        raise SwapError(
-            f"{live}: the file system cannot move this image to {staged.parent} "
-            f"({error.strerror}), so no new image can take its place. Copy the plate to a folder "
-            "of another file system, or set registration.store to false to fuse it without "
-            "changing it."
-        ) from error
-    finally:
-        remove_tree(probe)
 
 
 def _list_in_well(image: WellImage, new: str) -> None:

@@ -15,10 +15,11 @@ from platefuse.errors import DiskError, PlatefuseError, RecordError, SwapError
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import RegistrationRecord
 from platefuse.registration import stage, tables
+from platefuse.registration.places import check_can_move
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.staged import FolderState, StagedFrom, staged_record
-from platefuse.registration.swap import check_can_move, swap_image
+from platefuse.registration.swap import swap_image
 from platefuse.registration.tables import copy_tables
 from platefuse.storage.filesystems import filesystem_type
 from platefuse.storage.flush import Writes

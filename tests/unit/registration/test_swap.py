@@ -18,7 +18,7 @@ from platefuse.errors import PlatefuseError, RecordError, SwapError
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well
 from platefuse.records import RegistrationRecord, forget_record
-from platefuse.registration import swap
+from platefuse.registration import places, swap
 from platefuse.registration.locks import well_lock
 from platefuse.registration.originals import mark_original
 from platefuse.registration.request import RegistrationRequest
@@ -238,7 +238,7 @@ def test_a_failed_exchange_is_an_error_and_the_image_is_as_it_was(
 
 
 def test_two_filesystems_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(swap, "same_filesystem", lambda one, other: False)
+    monkeypatch.setattr(places, "same_filesystem", lambda one, other: False)
     well = make_well(tmp_path)
     put(well, "old", "new", "absent")
     with pytest.raises(SwapError, match="different filesystems"):
@@ -394,7 +394,7 @@ def test_a_swap_is_a_user_of_the_staging_folder(
 
 
 WORK = """
-from platefuse.registration import swap
+from platefuse.registration import places, swap
 from platefuse.registration.originals import mark_original
 from platefuse.registration.request import RegistrationRequest
 

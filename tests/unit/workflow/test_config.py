@@ -59,7 +59,8 @@ def test_the_core_has_the_same_defaults() -> None:
     expected = defaults(SCHEMA["properties"]["registration"])
     request = dataclasses.asdict(RegistrationRequest(expected["roi_table"]))
     assert request == {name: expected[name] for name in request}
-    assert set(expected) - set(request) == {"enabled", "store", "keep_originals", "measure"}
+    rest = {"enabled", "store", "keep_originals", "verify", "measure"}
+    assert set(expected) - set(request) == rest
 
 
 @pytest.mark.parametrize("key", KEYS)
