@@ -58,8 +58,8 @@ _FILTERED_PIXEL = 310
 each view of the tile as floats."""
 
 _VERIFIED_TILE = {"sample": 2.0, "full": 5.5}
-"""What a thread holds for each byte of a chunk that is verified: the chunk, the original's, and what
-is made of these."""
+"""What a thread holds for each byte of a chunk that is verified: it, the original's, and what is
+made of these."""
 
 _LEAST_TILES = 7 * MB
 """What a thread holds of small tiles: they are larger than a chunk where tiles of levels nest."""
