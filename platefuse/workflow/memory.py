@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 MB = 10**6
 
@@ -56,6 +57,10 @@ _FILTERED_PIXEL = 310
 """What a thread holds for each pixel of a tile with content-based weights: these are filters of
 each view of the tile as floats."""
 
+_VERIFIED_TILE = {"sample": 2.0, "full": 5.5}
+"""What a thread holds for each byte of a chunk that is verified: it, the original's, and what is
+made of these."""
+
 _LEAST_TILES = 7 * MB
 """What a thread holds of small tiles: they are larger than a chunk where tiles of levels nest."""
 
@@ -101,6 +106,13 @@ def registering(threads: int, chunk: float, plane: float) -> float:
     """
     slivers = min(_SLIVERS, _THIN_SHARE * plane)
     return _REGISTERING + slivers + threads * max(TILE * chunk, _LEAST_TILES)
+
+
+def verifying(threads: int, chunk: float, verify: Literal["sample", "full", "none"]) -> float:
+    """Memory of a job that compares registered images with their originals."""
+    if verify == "none":
+        return METADATA_MB * MB
+    return _REGISTERING + threads * max(_VERIFIED_TILE[verify] * chunk, _LEAST_TILES)
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,10 @@ class JobResources:
         """Memory of a job that registers an image, or all images of a well in turn."""
         return self._asked(memory.SPARE * self._registering(wildcards, threads), attempt)
 
+    def verifying_mb(self, wildcards: JobWildcards, threads: int, attempt: int) -> int:
+        """Memory of a job that compares the registered images of a well with their originals."""
+        return self._asked(memory.SPARE * self._verifying(wildcards, threads), attempt)
+
     def fusing_mb(self, wildcards: JobWildcards, threads: int, attempt: int) -> int:
         """Memory of a job that fuses a part of a well, without tables."""
         return self._asked(memory.SPARE * self._fusing(wildcards, threads), attempt)
@@ -159,6 +163,7 @@ class JobResources:
         """Memory of a job that does all steps of a well: that of the largest of them."""
         of_steps = {
             "register_image": self._registering,
+            "discard_backups": self._verifying,
             "fuse_well": self._fusing,
             "check_well": self._checking,
         }
@@ -179,6 +184,10 @@ class JobResources:
     def _registering(self, wildcards: JobWildcards, threads: int) -> float:
         both = Size.joined([self._size(wildcards), self._labels(wildcards)])
         return memory.registering(threads, both.chunk, both.plane)
+
+    def _verifying(self, wildcards: JobWildcards, threads: int) -> float:
+        chunk = max(self._size(wildcards).chunk, self._labels(wildcards).chunk)
+        return memory.verifying(threads, chunk, self._config(wildcards).registration.verify)
 
     def _fusing(self, wildcards: JobWildcards, threads: int) -> float:
         return self._fused(wildcards).memory(threads)

@@ -104,6 +104,7 @@ metadata_mem_mb = RESOURCES.metadata_mb
 tables_mem_mb = RESOURCES.tables_mb
 finish_mem_mb = RESOURCES.finishing_mb
 register_mem_mb = RESOURCES.registering_mb
+verify_mem_mb = RESOURCES.verifying_mb
 fusion_mem_mb = RESOURCES.fusing_mb
 fuse_well_mem_mb = RESOURCES.finishing_well_mb
 measure_mem_mb = RESOURCES.measuring_mb

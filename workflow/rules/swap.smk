@@ -44,7 +44,7 @@ rule discard_backups:
         "../../environment.yml"
     threads: THREADS
     resources:
-        mem_mb=metadata_mem_mb,
+        mem_mb=verify_mem_mb,
         runtime=10,
     params:
         plate=plate_path,

@@ -202,6 +202,14 @@ def test_tables_that_move_take_the_modules_that_move_them(tmp_path: Path) -> Non
     assert more == pytest.approx([TABLE_MODULES / MB] * 3, abs=1)
 
 
+def test_verifying_more_takes_more(wells: dict[WellKey, Well]) -> None:
+    asked = [
+        JobResources(config(registration={"verify": verify}), wells).verifying_mb(Job(), 2, 1)
+        for verify in ("none", "sample", "full")
+    ]
+    assert METADATA_MB <= asked[0] < asked[1] < asked[2]
+
+
 def test_a_well_that_is_gathered_from_parts_takes_less(wells: dict[WellKey, Well]) -> None:
     alone, parts = (JobResources(config(fusion={"scatter": n}), wells) for n in (1, 2))
     assert alone.finishing_well_mb(Job(), 2, 1) == alone.fusing_mb(Job(), 2, 1)
