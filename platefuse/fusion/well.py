@@ -33,6 +33,7 @@ from platefuse.records import (
 from platefuse.storage.files import make_folder, put_in_place, remove_tree, replaced
 from platefuse.storage.flush import Writes, watched_writes
 from platefuse.storage.made import own_folder
+from platefuse.storage.removing import all_aside
 from platefuse.storage.typed_json import JsonObject
 from platefuse.storage.writable import check_new, check_removable
 
@@ -78,7 +79,7 @@ def fuse_well(
     begun = time.perf_counter()
     job = _Job.read(well, fused, reader)
     done = job.done_before(threads)
-    if done is not None and not job.staged.parents[1].is_dir():
+    if done is not None and not job.has_leftovers:
         return done  # nothing to do, also on a protected disk
     with fused_well_lock(job.target):
         done = done or job.done_before(threads)
@@ -332,6 +333,11 @@ class _Job:
         written = Contents.read(self.staged).written()
         FusedWellRecord(fingerprint=fingerprint, images=images, written=written).write(self.staged)
         return images
+
+    @property
+    def has_leftovers(self) -> bool:
+        """Whether a run before may have left something beside the fused well."""
+        return self.staged.parents[1].is_dir() or bool(all_aside(replaced(self.target)))
 
     def remove_staged(self) -> None:
         """Remove all staged folders of the well, of this run or of one that was killed."""

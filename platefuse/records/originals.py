@@ -20,10 +20,14 @@ class KeptOriginal(Receipt):
     ----------
     well, image : str
         Name of the well, for example ``"B/03"``, and path of the image in it.
+    registered : str, optional
+        Digest of the files of the registered image when the well was done; see `FolderState`. What
+        somebody adds to it or changes afterwards is not lost when the original is put back.
     """
 
     well: str
     image: str
+    registered: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

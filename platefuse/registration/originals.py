@@ -9,6 +9,7 @@ from pathlib import Path
 from platefuse.ngff.paths import entries, staging_root
 from platefuse.ngff.plate import WellImage
 from platefuse.records import KeptOriginal, RegistrationRecord, RestoredOriginal
+from platefuse.registration.staged import FolderState
 from platefuse.storage.flush import flush_folder
 from platefuse.storage.removing import remove_dead
 
@@ -35,6 +36,28 @@ def mark_original(image: WellImage, *, keep: bool) -> None:
     else:
         file.unlink(missing_ok=True)
     flush_folder(file.parent)
+
+
+def note_registered(image: WellImage) -> None:
+    """Write down the files of a live registered image whose original is kept, unless it is known.
+
+    It is then known whether somebody has changed them: see `was_changed`.
+    """
+    if _known_state(image) is None:
+        state = FolderState.of(image.live).digest
+        note = KeptOriginal(well=image.well.name, image=image.name, registered=state)
+        note.write(kept_file(image))
+
+
+def was_changed(image: WellImage, registered: Path) -> bool:
+    """Whether files of a registered image were added or changed after its well was done."""
+    known = _known_state(image)
+    return known is not None and FolderState.of(registered).digest != known
+
+
+def _known_state(image: WellImage) -> str | None:
+    file = kept_file(image)
+    return KeptOriginal.read(file).registered if file.exists() else None
 
 
 def note_restored(image: WellImage, record: RegistrationRecord | None) -> None:

@@ -10,6 +10,8 @@ is in the staging folder).
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from platefuse.errors import SwapError
@@ -19,7 +21,7 @@ from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import RegistrationRecord
 from platefuse.registration.locks import image_locks, well_lock
-from platefuse.registration.originals import mark_original, note_restored
+from platefuse.registration.originals import mark_original, note_restored, was_changed
 from platefuse.registration.places import check_filesystem
 from platefuse.registration.swap import restore_backup
 from platefuse.storage.files import exchange, remove_tree
@@ -32,7 +34,8 @@ logger = logging.getLogger(__name__)
 def restore_well(well: Well) -> list[str]:
     """Put the originals of a well back, and remove the registered images.
 
-    When, and in the place of which record, is written beside each: see `restored_original`.
+    When, and in the place of which record, is written beside each: see `restored_original`. A
+    registered image that somebody has changed is set aside, as ``<image>.changed``.
     No other program may write to the plate meanwhile. Fused images stay as they are.
 
     Parameters
@@ -60,12 +63,36 @@ def restore_well(well: Well) -> list[str]:
             _exchange_back(image)
         for image in well.images:
             if not image.staged.exists() or _is_registered(image.staged):
-                remove_tree(image.staged)  # or what a kill left of it
+                _remove_registered(image)
                 image.staged_from.unlink(missing_ok=True)
             if not image.backup.exists():
                 mark_original(image, keep=False)  # it is live
     tidy_shared_folder(staging_root(well.plate))
     return [image.name for image in images]
+
+
+def _remove_registered(image: WellImage) -> None:
+    """Remove the registered image, now in the place of the staged one, or what a kill left of it.
+
+    If somebody has added something to it, or changed it, it is set aside instead.
+    """
+    if image.staged.exists() and was_changed(image, image.staged):
+        aside = next(path for path in _names(image) if not path.exists())
+        image.staged.rename(aside)
+        logger.warning(
+            "%s: the registered image was changed after its well was done (a label, a table, a "
+            "note). It is not removed: it is %s. Take out what you need, then remove it.",
+            image.live,
+            aside,
+        )
+    remove_tree(image.staged)
+
+
+def _names(image: WellImage) -> Iterator[Path]:
+    """Names for a changed registered image beside its original."""
+    name = f"{image.name}.changed"
+    yield image.well.staging / name
+    yield from (image.well.staging / f"{name}{number}" for number in count(2))
 
 
 def check_restore(image: WellImage) -> bool:

@@ -21,6 +21,7 @@ from platefuse.ngff.plate import WellImage
 from platefuse.records import PixelFiles, RegistrationRecord, digest_tree
 from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.files import read_json, write_json
+from platefuse.storage.stray import is_stray
 from platefuse.storage.typed_json import UnexpectedJson, from_json, object_to_json
 from platefuse.tables.table import table_path
 
@@ -184,7 +185,10 @@ def _check_unchanged(image: WellImage, before: StagedFrom) -> None:
 
 
 def _walk(folder: Path, without: str | None = None) -> Iterator[tuple[str, os.stat_result]]:
-    """Files and links below a folder: their names, relative to it, and what the disk says."""
+    """Files and links below a folder: their names, relative to it, and what the disk says.
+
+    Without those that systems leave when somebody looks at a folder (`is_stray`).
+    """
     pending = [("", os.fspath(folder))]
     while pending:
         prefix, path = pending.pop()
@@ -198,5 +202,5 @@ def _walk(folder: Path, without: str | None = None) -> Iterator[tuple[str, os.st
             status = entry.stat(follow_symlinks=False)
             if stat.S_ISDIR(status.st_mode):
                 pending.append((f"{prefix}{entry.name}/", entry.path))
-            else:
+            elif not is_stray(entry.name):
                 yield prefix + entry.name, status

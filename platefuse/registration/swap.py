@@ -20,7 +20,12 @@ from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import ImageReceipt, RegistrationRecord, WellReceipt
 from platefuse.registration.locks import image_lock, image_locks, well_lock
-from platefuse.registration.originals import forget_restored, kept_file, mark_original
+from platefuse.registration.originals import (
+    forget_restored,
+    kept_file,
+    mark_original,
+    note_registered,
+)
 from platefuse.registration.places import check_filesystem
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.staged import check_staged
@@ -291,6 +296,7 @@ def _remove_or_keep(image: WellImage, request: RegistrationRequest) -> list[str]
         remove_tree(image.backup)
         return []
     if kept_file(image).exists():
+        note_registered(image)
         return []
     remove_tree(image.backup)
     return [str(image.backup)]

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,40 @@ def restored(well: Well) -> set[str]:
     """The images of which it is written that they were restored; nothing else is in staging."""
     files = {restored_file(image).name: image.name for image in well.images}
     return {files[path.name] for path in well.staging.iterdir()}
+
+
+def add_label(image: Path) -> None:
+    (image / "labels" / "mine" / "0").mkdir(parents=True)
+    (image / "labels" / "mine" / "0" / "0.0").write_text("a day's work")
+
+
+def change_pixels(image: Path) -> None:
+    chunk = next(path for path in image.rglob("*") if path.is_file() and path.name == "0")
+    chunk.write_text("NEW")
+
+
+@pytest.mark.parametrize("change", [add_label, change_pixels])
+def test_what_was_added_to_a_registered_image_is_not_lost_with_it(
+    tmp_path: Path, way: str, change: Callable[[Path], None]
+) -> None:
+    well = make_well(tmp_path)
+    image = well.image("0")
+    for number in ("", "2"):
+        if not number:
+            make_image(image.live, "old")
+        make_image(image.staged, "new", REQUEST)
+        StagedFrom.of(image, tables=True).write(image)
+        swap_image(image, REQUEST, keep_original=True)
+        discard_backups(well, REQUEST, keep_originals=True)
+        change(image.live)
+        discard_backups(well, REQUEST, keep_originals=True)  # another run changes nothing of it
+        (image.live / ".DS_Store").write_text("of no interest")
+        changed = tree(image.live)
+        assert restore_well(well) == ["0"]
+        assert content(image.live) == "old"
+        assert tree(well.staging / f"0.changed{number}") == changed
+    assert restore_well(well) == []
+    assert (well.staging / "0.changed").is_dir()
 
 
 def test_one_missing_original_leaves_the_whole_well(tmp_path: Path, way: str) -> None:
