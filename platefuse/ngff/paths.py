@@ -8,6 +8,7 @@ from pathlib import Path
 
 from platefuse.errors import MetadataError, PlateError
 from platefuse.ngff.metadata import find_attributes, is_node
+from platefuse.storage.files import entries
 
 
 def real_plate(plate: Path) -> Path:
@@ -174,15 +175,6 @@ def _has_links_below(folder: Path | str) -> bool:
     return any(entry.is_symlink() for entry in found) or any(
         _has_links_below(entry.path) for entry in found if entry.is_dir(follow_symlinks=False)
     )
-
-
-def entries(folder: Path | str) -> list[os.DirEntry[str]]:
-    """What lies in a folder, without a look at each; nothing if there is no such folder."""
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except OSError:  # perhaps moved away by a swap in this instant
-        return []
 
 
 def groups_below(labels: Path) -> list[Path]:

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ _RENAME_EXCHANGE = 2
 _NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
-@read_once
 def read_json(file: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
@@ -28,9 +27,26 @@ def read_json(file: Path) -> dict[str, Any]:
     ------
     MetadataError
         If the file does not hold a JSON object.
+    OSError
+        If it cannot be read.
     """
+    return _object(file, read_bytes(os.fspath(file)))
+
+
+@read_once
+def find_json(folder: Path, name: str) -> dict[str, Any] | None:
+    """As `read_json`, of a file in a folder, but None if there is no such file."""
+    path = f"{folder}/{name}"  # a plan asks for thousands: a path takes as long as the file
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return _object(path, read_bytes(path))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def _object(file: str | Path, data: bytes) -> dict[str, Any]:
+    """The JSON object in the content of a file."""
+    try:
+        content = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise MetadataError(f"{file}: broken JSON ({error}). Restore the file.") from error
     if not isinstance(content, dict):
@@ -38,12 +54,25 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def find_json(file: Path) -> dict[str, Any] | None:
-    """As `read_json`, but None if there is no such file."""
+@read_once
+def read_bytes(file: str) -> bytes:
+    """The content of a small file, which several readers of a well's metadata need."""
+    with open(file, "rb", buffering=0) as stream:  # noqa: PTH123  (paths take longer)
+        return stream.readall()
+
+
+def entries(folder: Path | str) -> Sequence[os.DirEntry[str]]:
+    """What lies in a folder, without a look at each; nothing if there is no such folder."""
+    return _entries(os.fspath(folder))
+
+
+@read_once
+def _entries(folder: str) -> Sequence[os.DirEntry[str]]:
     try:
-        return read_json(file)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
+        with os.scandir(folder) as found:
+            return tuple(found)
+    except OSError:  # perhaps moved away by a swap in this instant
+        return ()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
