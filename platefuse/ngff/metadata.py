@@ -396,10 +396,3 @@ def update_attributes(group: Path, attributes: Mapping[str, object]) -> None:
 def is_node(folder: Path) -> bool:
     """Whether a folder has a metadata file of a Zarr group or array."""
     return Format.of(folder) is not None
-
-
-def is_array_file(file: Path) -> bool:
-    """Whether a file is the metadata of a Zarr array."""
-    if file.name == V2.array_file:
-        return True
-    return file.name == V3.array_file and read_json(file).get("node_type") == "array"
