@@ -17,7 +17,7 @@ from tests.fields_plate import FieldsPlate
 
 ACQUISITIONS = tuple(AcquisitionSpec(k, shift_px=(3.0 * k, 0.0)) for k in range(3))
 MOSAIC = PlateSpec(wells=("B/02", "B/03"), acquisitions=ACQUISITIONS, field_shape=(54, 64))
-FIELDS: dict[int | None, int] = {0: 4, 1: 4}
+FIELDS: dict[int | None, int] = {0: 2, 1: 2}
 MEASURE = {"store": False, "measure": {"enabled": True}}
 
 _opened: list[str] | None = None
@@ -51,14 +51,14 @@ def write_config(folder: Path, plate: Path, **more: object) -> Path:
     return file
 
 
-def make(folder: Path, layout: str, version: str) -> tuple[Path, Path]:
-    """A plate of two wells with labels and tables, and a config for it."""
+def make(folder: Path, layout: str, version: str, *, carried: bool = True) -> tuple[Path, Path]:
+    """A plate of two wells, with labels and tables or without, and a config for it."""
     if layout == "mosaic":
         plate = folder / "plate.zarr"
         make_plate(plate, PlateSpec(**{**vars(MOSAIC), "ngff_version": version}))
         return plate, write_config(folder, plate)
     wells = {"B/02": FIELDS, "B/03": FIELDS}
-    spec = FieldsPlate(wells, labels=True, tables="anndata", version=version)
+    spec = FieldsPlate(wells, labels=carried, tables="anndata" * carried, version=version)
     plate = spec.write(folder / "plate.zarr")
     return plate, write_config(folder, plate, registration=MEASURE)
 
@@ -86,17 +86,17 @@ def test_check_reads_each_file_of_a_plate_once(layout: str, version: str, tmp_pa
 def test_an_array_unlike_all_others_is_found(
     key: str, value: object, words: str, tmp_path: Path
 ) -> None:
-    plate, config = make(tmp_path, "fields", "0.4")
-    file = plate / "B/03/2/0/.zarray"
+    plate, config = make(tmp_path, "fields", "0.4", carried=False)
+    file = plate / "B/03/1/0/.zarray"
     write_json(file, {**read_json(file), key: value})
     with pytest.raises(PlatefuseError, match=words) as caught:
         list(check_config(config))
     assert "1 of 2 wells" in str(caught.value)
-    assert "/B/03/2" in str(caught.value)
+    assert "/B/03/1" in str(caught.value)
 
 
 def test_attributes_of_an_array_that_zarr_cannot_read_are_found(tmp_path: Path) -> None:
-    plate, config = make(tmp_path, "fields", "0.4")
-    (plate / "B/03/2/0/.zattrs").write_text("{")
+    plate, config = make(tmp_path, "fields", "0.4", carried=False)
+    (plate / "B/03/1/0/.zattrs").write_text("{")
     with pytest.raises(PlatefuseError, match="broken JSON"):
         list(check_config(config))
