@@ -112,7 +112,8 @@ def check_well_inputs(well: Well, config: Config) -> WellFacts | None:
     Returns
     -------
     WellFacts or None
-        What was found out; None while the swap of an image is interrupted.
+        What was found out; None while the swap of an image is interrupted, or if the images have no
+        common layout before they are registered.
 
     Raises
     ------
@@ -125,7 +126,11 @@ def check_well_inputs(well: Well, config: Config) -> WellFacts | None:
             if is_interrupted(well):
                 return None  # the first job restores it; until then its images cannot be read
         _check_well_inputs(well, config)
-        return WellFacts(_layout(well, config), is_registered(well, config))
+        # The images as they are now need not agree on a layout: registration gives all of them the
+        # tables of the reference.
+        with suppress(PlatefuseError):
+            return WellFacts(_layout(well, config), is_registered(well, config))
+        return None
 
 
 def _check_well_inputs(well: Well, config: Config) -> None:

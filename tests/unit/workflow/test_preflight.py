@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -10,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from platefuse.errors import PlatefuseError
+from platefuse.ngff.plate import Plate
 from platefuse.storage.files import read_json, write_json
 from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
+from platefuse.workflow.config import read_config
+from platefuse.workflow.config_text import read_yaml
 from platefuse.workflow.planning import check_config
+from platefuse.workflow.preflight import check_well_inputs
 from tests.fields_plate import FieldsPlate
 
 ACQUISITIONS = tuple(AcquisitionSpec(k, shift_px=(3.0 * k, 0.0)) for k in range(3))
@@ -100,3 +105,11 @@ def test_attributes_of_an_array_that_zarr_cannot_read_are_found(tmp_path: Path) 
     (plate / "B/03/1/0/.zattrs").write_text("{")
     with pytest.raises(PlatefuseError, match="broken JSON"):
         list(check_config(config))
+
+
+def test_a_tile_table_in_the_reference_alone_stops_no_run(tmp_path: Path) -> None:
+    plate, file = make(tmp_path, "mosaic", "0.4")
+    for image in "12":
+        shutil.rmtree(plate / "B/02" / image / "tables/FOV_ROI_table")
+    config = read_config(read_yaml(file), [file])
+    assert check_well_inputs(Plate.open(plate).well("B", "02"), config) is None
