@@ -26,9 +26,8 @@ from platefuse.ngff.metadata import (
     all_attributes,
     is_node,
 )
-from platefuse.ngff.paths import entries
 from platefuse.records import KEY, Written, WrittenArray, digest_json
-from platefuse.storage.files import read_json
+from platefuse.storage.files import entries, read_json
 from platefuse.storage.stray import is_stray
 
 _CHUNK_KEY = re.compile(r"c|(c[./])?\d+([./]\d+)*")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +32,7 @@ from platefuse.ngff.channels import channel_count
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.records import AppliedProfile, RegistrationRecord
 from platefuse.storage.arrays import ExpandedArray, StoredArray
+from platefuse.storage.dtypes import checked_dtype
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +106,9 @@ class FieldImage:
     @cached_property
     def dtype(self) -> np.dtype[np.generic]:
         """Data type of its pixels, in the byte order of this machine."""
-        return StoredArray.open(self.image.level_paths[0]).dtype.newbyteorder("=")
+        level = self.image.levels[0]
+        kind = checked_dtype(self.image.level_paths[0], level.content)
+        return kind.newbyteorder("=")
 
     @property
     def channels(self) -> int:
@@ -201,14 +205,17 @@ class FieldImage:
         """
         if image is self.image and self.source.illumination is not None:
             return image
-        whole = [field.box(image, self.image) for field in self.fields]
+        spacing = [spacing_um[a] for a in image.spatial]
         for level in range(1, len(image.paths)):
             coarse = image.from_level(level)
             size = list(coarse.pixel_size_um.values())
+            if not all(
+                math.isclose(*pair, rel_tol=1e-6) for pair in zip(size, spacing, strict=True)
+            ):
+                continue
             exact = np.array(size) / list(image.pixel_size_um.values())
             ratio = np.rint(exact).astype(int).tolist()
-            if not np.allclose(size, [spacing_um[a] for a in image.spatial], rtol=1e-6):
-                continue
+            whole = [field.box(image, self.image) for field in self.fields]
             boxes = [field.box(coarse, self.image) for field in self.fields]
             fits = all(box.scaled(ratio) == own for box, own in zip(boxes, whole, strict=True))
             if fits and np.allclose(exact, ratio, rtol=1e-3):

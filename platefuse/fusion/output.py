@@ -10,10 +10,10 @@ from platefuse.fusion.arguments import FusionArguments, Storage
 from platefuse.fusion.contents import Contents, named, users_work
 from platefuse.fusion.frame import Frame
 from platefuse.fusion.mosaic import ImageMetadata, Mosaic, StoredPyramid
-from platefuse.ngff.paths import check_outside_groups, entries
+from platefuse.ngff.paths import check_outside_groups
 from platefuse.records import FusedOutputRecord
 from platefuse.storage.arrays import StoredArray
-from platefuse.storage.files import make_folder, put_in_place, system_errors
+from platefuse.storage.files import entries, make_folder, put_in_place, system_errors
 from platefuse.storage.flush import watched_writes
 from platefuse.storage.made import made_alone, output_lock
 from platefuse.storage.stray import is_stray

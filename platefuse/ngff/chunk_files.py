@@ -9,7 +9,7 @@ from pathlib import Path
 
 from platefuse.errors import ImageError
 from platefuse.ngff.metadata import CONSOLIDATED_FILE, METADATA_FILES, ArrayMetadata
-from platefuse.ngff.paths import entries
+from platefuse.storage.files import entries
 from platefuse.storage.typed_json import object_of
 
 _KNOWN = frozenset((*METADATA_FILES, CONSOLIDATED_FILE))

@@ -68,8 +68,8 @@ def _attributes_in(group: Path, node: Path) -> JsonObject | None:
     """The attributes of a node as the consolidated metadata of a group above it have them."""
     name = node.relative_to(group).as_posix()
     try:
-        old = object_of((find_json(group / CONSOLIDATED_FILE) or {}).get("metadata"))
-        new = object_of((find_json(group / V3.group_file) or {}).get("consolidated_metadata"))
+        old = object_of((find_json(group, CONSOLIDATED_FILE) or {}).get("metadata"))
+        new = object_of((find_json(group, V3.group_file) or {}).get("consolidated_metadata"))
     except MetadataError:
         return None
     if old:

@@ -9,6 +9,7 @@ from pathlib import Path
 from platefuse.errors import ImageError, MetadataError
 from platefuse.ngff.metadata import find_attributes, read_attributes
 from platefuse.ngff.paths import safe_name
+from platefuse.storage.files import entries
 from platefuse.storage.once import read_once
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ def label_names(image: Path) -> list[str]:
     return list(dict.fromkeys([*names, *_labels_below(folder)]))
 
 
+@read_once
 def absent_labels(image: Path) -> list[str]:
     """Names in the list of an image's labels without a label.
 
@@ -46,7 +48,10 @@ def absent_labels(image: Path) -> list[str]:
     return [name for name in _listed_labels(folder) if not (folder / name).is_dir()]
 
 
+@read_once
 def _listed_labels(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
     listed = (find_attributes(folder) or {}).get("labels", [])
     if not isinstance(listed, list):
         raise ImageError(f"{folder}: the list `labels` is {listed!r}; expected a list of names.")
@@ -61,7 +66,7 @@ def _label_name(name: object, folder: Path) -> str:
 def _labels_below(folder: Path, prefix: str = "") -> list[str]:
     """Names of all labels in a folder and in groups in it, sorted."""
     found = []
-    for child in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for child in sorted(Path(entry.path) for entry in entries(folder)):
         if child.is_dir() and _is_image(child):
             found.append(f"{prefix}{child.name}")
         elif child.is_dir() and (child / ".zgroup").is_file() | (child / "zarr.json").is_file():

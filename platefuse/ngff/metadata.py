@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 
 from platefuse.errors import ImageError, MetadataError
 from platefuse.storage.files import find_json, make_folder, read_json, write_json
+from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import JsonObject, from_json, list_of, object_of
 
 METADATA_FILES = (".zgroup", ".zarray", ".zattrs", "zarr.json")
@@ -49,8 +50,11 @@ class Format(ABC):
     _foreign_files: ClassVar[tuple[str, ...]]
 
     @staticmethod
+    @read_once
     def of(folder: Path) -> Format | None:
         """The format of the group or array in a folder; None if there is no metadata file."""
+        if not folder.is_dir():
+            return None
         if (folder / "zarr.json").is_file():
             return V3
         return V2 if any((folder / name).is_file() for name in METADATA_FILES[:3]) else None
@@ -68,7 +72,7 @@ class Format(ABC):
         MetadataError
             If they are not a JSON object.
         """
-        content = find_json(group / self._attributes_file)
+        content = find_json(group, self._attributes_file)
         return None if content is None else self._attributes_of(group, content)
 
     def attributes_path(self, group: Path) -> Path:
@@ -260,7 +264,7 @@ class ArrayMetadata:
             If there is no array, or its metadata is broken.
         """
         for kind in (V3, V2):
-            content = find_json(array / kind.array_file)
+            content = find_json(array, kind.array_file)
             shape = None if content is None else content.get("shape")
             if content is not None and isinstance(shape, list):
                 return cls(kind, tuple(shape), content)
@@ -327,10 +331,11 @@ class ArrayMetadata:
 
 def is_consolidated(group: Path) -> bool:
     """Whether a group of Zarr v3 holds a copy of all metadata below it."""
-    content = find_json(group / V3.group_file)
+    content = find_json(group, V3.group_file)
     return content is not None and "consolidated_metadata" in content
 
 
+@read_once
 def all_attributes(group: Path) -> JsonObject:
     """All attributes of a Zarr group; empty if it has no file for them.
 
@@ -348,6 +353,7 @@ def replace_attributes(group: Path, attributes: Mapping[str, object]) -> None:
     (Format.of(group) or V2).replace_attributes(group, attributes)
 
 
+@read_once
 def find_attributes(group: Path) -> JsonObject | None:
     """As `read_attributes`, but None if the group has no file for attributes."""
     attributes = V3.attributes(group)
@@ -390,10 +396,3 @@ def update_attributes(group: Path, attributes: Mapping[str, object]) -> None:
 def is_node(folder: Path) -> bool:
     """Whether a folder has a metadata file of a Zarr group or array."""
     return Format.of(folder) is not None
-
-
-def is_array_file(file: Path) -> bool:
-    """Whether a file is the metadata of a Zarr array."""
-    if file.name == V2.array_file:
-        return True
-    return file.name == V3.array_file and read_json(file).get("node_type") == "array"

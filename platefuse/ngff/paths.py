@@ -9,6 +9,7 @@ from pathlib import Path
 
 from platefuse.errors import MetadataError, PlateError
 from platefuse.ngff.metadata import find_attributes, is_node
+from platefuse.storage.files import entries
 
 
 def real_plate(plate: Path) -> Path:
@@ -234,15 +235,6 @@ def _is_plain(folder: Path | str) -> bool:
             )
     except OSError:
         return False
-
-
-def entries(folder: Path | str) -> list[os.DirEntry[str]]:
-    """What lies in a folder, without a look at each; nothing if there is no such folder."""
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except OSError:  # perhaps moved away by a swap in this instant
-        return []
 
 
 def groups_below(labels: Path) -> list[Path]:

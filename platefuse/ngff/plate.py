@@ -16,7 +16,6 @@ from platefuse.errors import PlateError, some
 from platefuse.ngff.paths import (
     check_folder,
     check_tree,
-    entries,
     groups_below,
     inside,
     real_plate,
@@ -25,6 +24,7 @@ from platefuse.ngff.paths import (
     staging_root,
 )
 from platefuse.ngff.sections import listed_image, section_of
+from platefuse.storage.files import entries
 from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import JsonObject
 
@@ -55,7 +55,7 @@ class WellImage:
         """Number of its acquisition; 0 where the metadata does not say."""
         return self.acquisition or 0
 
-    @property
+    @cached_property
     def live(self) -> Path:
         """Where the image is in the plate."""
         return self.well.path / self.name
@@ -75,7 +75,7 @@ class WellImage:
         """Where the old image is kept after the swap."""
         return self.well.staging / f"{self.name}{BACKUP_SUFFIX}"
 
-    @property
+    @cached_property
     def registered(self) -> Path:
         """Where the registered image is if the original stays: next to it in the plate."""
         return self.well.path / f"{self.name}{REGISTERED_SUFFIX}"
@@ -179,12 +179,12 @@ class Well:
         """Row and column as OME-NGFF writes them, for example ``"B/03"``."""
         return f"{self.row}/{self.column}"
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """The well's folder."""
         return self.plate / self.row / self.column
 
-    @property
+    @cached_property
     def staging(self) -> Path:
         """The folder, outside the plate, for images of this well that are not live."""
         return staging_root(self.plate) / self.row / self.column
@@ -345,14 +345,14 @@ class Plate:
                 f"{path}: no such plate (expected the folder of an OME-Zarr plate). Check the path."
             )
         metadata = section_of(path, "plate")
-        entries = metadata.get("wells")
-        if not isinstance(entries, list) or not entries:
+        listed = metadata.get("wells")
+        if not isinstance(listed, list) or not listed:
             raise PlateError(
-                f"{path}: the plate's metadata lists no wells (`plate.wells` is {entries!r}); "
+                f"{path}: the plate's metadata lists no wells (`plate.wells` is {listed!r}); "
                 "expected a list of {'path': 'row/column'}."
             )
         only = None if images is None else tuple(images)
-        return cls(path, tuple(_well_name(path, entry) for entry in entries), metadata, only)
+        return cls(path, tuple(_well_name(path, entry) for entry in listed), metadata, only)
 
     def well(self, row: str, column: str) -> Well:
         """Read the metadata of one well.

@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from platefuse.ngff.paths import entries, staging_root
+from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import WellImage
 from platefuse.records import KeptOriginal, RegistrationRecord, RestoredOriginal
 from platefuse.registration.staged import FolderState
+from platefuse.storage.files import entries
 from platefuse.storage.flush import flush_folder
 from platefuse.storage.removing import remove_dead
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -63,6 +64,18 @@ _NOT_OF_CHUNKS = (
 _CONFIGURING = Lock()  # zarr's config is global: threads that interleave would leave ours set
 
 
+@contextmanager
+def cannot_open(path: Path) -> Iterator[None]:
+    """Raise what zarr and its codecs raise for the metadata of an array as an error of ours."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, OSError, ArithmeticError) as error:
+        raise ImageError(
+            f"{path}: cannot be opened as a Zarr array ({one_line(error)}). Check that the level "
+            "exists and that its metadata names codecs zarr-python knows."
+        ) from error
+
+
 class StoredArray:
     """A Zarr array on disk.
 
@@ -102,13 +115,8 @@ class StoredArray:
         ImageError
             If there is none, or its metadata or codecs cannot be used.
         """
-        try:
+        with cannot_open(path):
             return cls.over(path, zarr.open_array(path, mode=mode), durable=durable)
-        except (ValueError, TypeError, KeyError, OSError, ArithmeticError) as error:
-            raise ImageError(
-                f"{path}: cannot be opened as a Zarr array ({one_line(error)}). Check that the "
-                "level exists and that its metadata names codecs zarr-python knows."
-            ) from error
 
     @classmethod
     def over(cls, path: Path, array: AnyArray, *, durable: bool = False) -> StoredArray:

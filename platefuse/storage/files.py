@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ _LARGEST = 2**30
 _NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
-@read_once
 def read_json(file: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
@@ -36,8 +35,29 @@ def read_json(file: Path) -> dict[str, Any]:
     MetadataError
         If the file is none (a pipe or a device would block its reader for ever), or does not hold a
         JSON object, or one that is nested deeper than metadata are.
+    OSError
+        If it cannot be read.
     """
-    data = _read_file(file)
+    return _object(file, read_bytes(os.fspath(file)))
+
+
+@read_once
+def find_json(folder: Path, name: str) -> dict[str, Any] | None:
+    """As `read_json`, of a file in a folder, but None if there is no such file."""
+    path = f"{folder}/{name}"  # a plan asks for thousands: a path takes as long as the file
+    try:
+        return _object(path, read_bytes(path))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def _object(file: str | Path, data: bytes) -> dict[str, Any]:
+    """The JSON object in the content of a file."""
+    if len(data) > _LARGEST:
+        raise MetadataError(
+            f"{file} has {len(data)} bytes; expected a JSON file of at most {_LARGEST}. "
+            "Restore the file."
+        )
     try:
         content = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
@@ -50,25 +70,6 @@ def read_json(file: Path) -> dict[str, Any]:
             "no metadata are. Restore the file."
         )
     return content
-
-
-def _read_file(file: Path) -> bytes:
-    """The content of a regular file; others are not waited for."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as opened:  # noqa: PTH123  # takes over what is open
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(file))
-        if not stat.S_ISREG(status.st_mode):
-            raise MetadataError(
-                f"{file} is a pipe, a socket or a device; expected a JSON file. Restore the file."
-            )
-        if status.st_size > _LARGEST:
-            raise MetadataError(
-                f"{file} has {status.st_size} bytes; expected a JSON file of at most {_LARGEST}. "
-                "Restore the file."
-            )
-        return opened.read()
 
 
 def _is_deep(content: object) -> bool:
@@ -86,12 +87,41 @@ def _is_deep(content: object) -> bool:
     return True
 
 
-def find_json(file: Path) -> dict[str, Any] | None:
-    """As `read_json`, but None if there is no such file."""
+@read_once
+def read_bytes(file: str) -> bytes:
+    """The content of a small file, which several readers of a well's metadata need.
+
+    Raises
+    ------
+    MetadataError
+        If the file is a pipe or a device, which would block its reader for ever.
+    OSError
+        If it cannot be read.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as stream:  # noqa: PTH123  # takes over what is open
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), file)
+        if not stat.S_ISREG(mode):
+            raise MetadataError(
+                f"{file} is a pipe, a socket or a device; expected a file. Restore the file."
+            )
+        return stream.readall()
+
+
+def entries(folder: Path | str) -> Sequence[os.DirEntry[str]]:
+    """What lies in a folder, without a look at each; nothing if there is no such folder."""
+    return _entries(os.fspath(folder))
+
+
+@read_once
+def _entries(folder: str) -> Sequence[os.DirEntry[str]]:
     try:
-        return read_json(file)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
+        with os.scandir(folder) as found:
+            return tuple(found)
+    except OSError:  # perhaps moved away by a swap in this instant
+        return ()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -20,7 +20,13 @@ _results: ContextVar[dict[tuple[object, ...], object] | None] = ContextVar("resu
 
 @contextmanager
 def reading_once() -> Iterator[None]:
-    """Keep the results of all functions with the decorator `read_once` until the block ends."""
+    """Keep the results of all functions with the decorator `read_once` until the block ends.
+
+    A block in another one keeps them until the outer one ends.
+    """
+    if _results.get() is not None:
+        yield
+        return
     token = _results.set({})
     try:
         yield
@@ -53,7 +59,7 @@ def read_once(function: Callable[P, R]) -> Callable[P, R]:
         results = _results.get()
         if results is None:
             return function(*args, **kwargs)
-        key = (function, args, tuple(sorted(kwargs.items())))
+        key = (function, args, tuple(sorted(kwargs.items())) if kwargs else ())
         if key not in results:
             results[key] = function(*args, **kwargs)
         found: R = results[key]  # type: ignore[assignment]  # of this function

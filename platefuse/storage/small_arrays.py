@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platefuse.storage.files import find_json
+from platefuse.storage.files import find_json, read_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ async def _read_by_zarr(path: Path) -> NDArray[Any]:
 
 def is_array(path: Path) -> bool:
     """Whether the folder holds an array of either Zarr format."""
-    content = find_json(path / "zarr.json")
+    content = find_json(path, "zarr.json")
     if content is not None:
         return content.get("node_type") == "array"
     return (path / ".zarray").is_file()
@@ -69,10 +69,10 @@ def read_one_chunk(path: Path) -> NDArray[Any] | None:
         The array's folder.
     """
     try:
-        content = find_json(path / "zarr.json")
+        content = find_json(path, "zarr.json")
         if content is not None:
             return _read_v3(path, content)
-        content = find_json(path / ".zarray")
+        content = find_json(path, ".zarray")
         return None if content is None else _read_v2(path, content)
     except (OSError, LookupError, TypeError, ValueError, RuntimeError):
         return None  # zarr says what is wrong with it
@@ -89,8 +89,8 @@ def _read_v2(path: Path, array: Mapping[str, Any]) -> NDArray[Any] | None:
     filters = array["filters"] or []
     if is_text != (filters == [{"id": "vlen-utf8"}]) or (filters and not is_text):
         return None
-    file = path / array.get("dimension_separator", ".").join("0" * len(shape))
-    data: Any = file.read_bytes()
+    file = array.get("dimension_separator", ".").join("0" * len(shape))
+    data: Any = read_bytes(f"{path}/{file}")
     if array["compressor"] is not None:
         data = get_codec(dict(array["compressor"])).decode(data)
     values = get_codec(filters[0]).decode(data) if is_text else np.frombuffer(data, array["dtype"])
@@ -110,7 +110,7 @@ def _read_v3(path: Path, array: Mapping[str, Any]) -> NDArray[Any] | None:
     if not _is_one_chunk(shape, chunk) or first["name"] != ("vlen-utf8" if is_text else "bytes"):
         return None
     separator = keys.get("configuration", {}).get("separator", "/")
-    data: Any = (path / separator.join(["c", *"0" * len(shape)])).read_bytes()
+    data: Any = read_bytes(f"{path}/{separator.join(['c', *'0' * len(shape)])}")
     for codec in reversed(others):
         data = get_codec({"id": _CODECS_V3[codec["name"]]}).decode(data)
     if is_text:

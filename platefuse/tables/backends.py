@@ -16,13 +16,13 @@ from platefuse.errors import TableError
 from platefuse.ngff.metadata import (
     CONSOLIDATED_FILE,
     METADATA_FILES,
+    V2,
     V3,
     Format,
     all_attributes,
-    is_array_file,
     replace_attributes,
 )
-from platefuse.storage.files import copy_tree, write_json
+from platefuse.storage.files import copy_tree, read_json, write_json
 from platefuse.tables.anndata_format import read_column, read_numbers, read_texts, write_anndata
 from platefuse.tables.rows import Content, changed_column, changed_rows, split_rows
 
@@ -333,7 +333,7 @@ def copy_table(source: Path, target: Path, version: str) -> str | None:
 
 def _convert_files(source: Path, target: Path, kind: Format) -> str | None:
     """As `Backend.convert`, for a table that has files and no arrays, whatever its backend."""
-    if any(map(is_array_file, source.rglob("*"))):
+    if any(map(_is_array_file, source.rglob("*"))):
         backend = all_attributes(source).get("backend")
         return f"its backend {backend!r} is unknown, and it is of another Zarr format"
     _convert_groups(source, target, kind)
@@ -348,3 +348,10 @@ def _convert_groups(source: Path, target: Path, kind: Format) -> None:
             _convert_groups(child, target / child.name, kind)
         elif child.name not in (*METADATA_FILES, CONSOLIDATED_FILE):
             copy_tree(child, target / child.name)
+
+
+def _is_array_file(file: Path) -> bool:
+    """Whether a file is the metadata of a Zarr array."""
+    if file.name == V2.array_file:
+        return True
+    return file.name == V3.array_file and read_json(file).get("node_type") == "array"

@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from platefuse.ngff.metadata import is_node
-from platefuse.ngff.paths import entries, staging_folder, staging_root
+from platefuse.ngff.paths import staging_folder, staging_root
 from platefuse.ngff.plate import Plate, Well, WellName
 from platefuse.records import RegistrationRecord
 from platefuse.registration.locks import well_lock
 from platefuse.registration.verify import verify_image
+from platefuse.storage.files import entries
 from platefuse.storage.locks import shared_folder, tidy_shared_folder
 from platefuse.workflow.leftovers import Found, in_fused_staging, in_plate, in_staging
 

@@ -16,6 +16,7 @@ from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import FusedWellRecord, RegistrationRecord
 from platefuse.workflow.config import Config
+from platefuse.workflow.plates import WellFacts
 from platefuse.workflow.receipts import WellKey
 
 _SAMPLE = 3
@@ -56,7 +57,12 @@ class Room:
         )
 
 
-def rooms(config: Config, plates: Mapping[str, Plate], wells: Mapping[WellKey, Well]) -> list[Room]:
+def rooms(
+    config: Config,
+    plates: Mapping[str, Plate],
+    wells: Mapping[WellKey, Well],
+    facts: Mapping[WellKey, WellFacts] | None = None,
+) -> list[Room]:
     """The room that is needed on each disk for the wells that are not done yet.
 
     Parameters
@@ -67,10 +73,12 @@ def rooms(config: Config, plates: Mapping[str, Plate], wells: Mapping[WellKey, W
         Its plates.
     wells : mapping of WellKey to Well
         The wells of the run.
+    facts : mapping of WellKey to WellFacts, optional
+        What is known of them; a well that is missing is looked at.
     """
     by_disk: dict[int, list[tuple[Path, float, str]]] = defaultdict(list)
     for name, plate in plates.items():
-        own = [wells[key] for key in wells if key[0] == name]
+        own = {well: (facts or {}).get(key) for key, well in wells.items() if key[0] == name}
         for target, needed, what in _parts(config.by_plate[name], plate, own):
             folder = next(p for p in (target, *target.absolute().parents) if p.exists())
             by_disk[folder.stat().st_dev].append((folder, needed, what))
@@ -111,12 +119,16 @@ def check_room(found: Sequence[Room]) -> Iterator[str]:
 
 
 def _parts(
-    config: Config, plate: Plate, wells: Sequence[Well]
+    config: Config, plate: Plate, wells: Mapping[Well, WellFacts | None]
 ) -> Iterator[tuple[Path, float, str]]:
     """Each folder that is written to, how many bytes, and what they are."""
     registration, fusion = config.registration, config.fusion
     if registration.writes_images:
-        left = [well for well in wells if not _is_registered(well, config)]
+        left = [
+            well
+            for well, known in wells.items()
+            if not (is_registered(well, config) if known is None else known.is_registered)
+        ]
         kept = registration.keep_originals or not registration.request.overwrite_input
         # Without originals that are kept, only the wells that are in work are there twice.
         yield (
@@ -164,7 +176,7 @@ def _coarser(config: Config, wells: Sequence[Well]) -> float:
     return prod(size[axis] / spacing.get(axis, size[axis]) for axis in size)
 
 
-def _is_registered(well: Well, config: Config) -> bool:
+def is_registered(well: Well, config: Config) -> bool:
     """Whether the last image of a well is registered, and with it probably all."""
     try:
         image = config.registration.request.destination(well.images[-1])

@@ -15,13 +15,13 @@ from typing import Literal
 
 from platefuse.fusion.scatter import Scatter
 from platefuse.ngff.metadata import CONSOLIDATED_FILE, METADATA_FILES, all_attributes
-from platefuse.ngff.paths import entries, groups_below
+from platefuse.ngff.paths import groups_below
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import KEY, FusedWellRecord, RegistrationRecord
 from platefuse.registration.originals import kept_file, restored_file
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.swap import check_registered
-from platefuse.storage.files import replaced
+from platefuse.storage.files import entries, replaced
 from platefuse.storage.removing import (
     all_aside,
     is_dead,

@@ -15,7 +15,7 @@ from platefuse.ngff.positions import read_position_table
 from platefuse.workflow.bad_wells import BAD, SKIPPED, BadWell, describe, read_list, write_list
 from platefuse.workflow.config import Config, read_config
 from platefuse.workflow.config_text import read_yaml
-from platefuse.workflow.plates import Findings, Wells, find_bad_wells, open_plates
+from platefuse.workflow.plates import Findings, WellFacts, Wells, find_bad_wells, open_plates
 from platefuse.workflow.receipts import WellKey
 from platefuse.workflow.restored import follow_restored
 from platefuse.workflow.warnings import some_of
@@ -134,10 +134,11 @@ def check_run(
 
     check_outputs(config, plates)
     check_channels(config, wells)
+    facts: Mapping[WellKey, WellFacts] = {}
     if config.on_bad_well == "stop":
         found = find_bad_wells(wells, _check())
-        wells = _good_wells(config, plates, wells, found, is_dry=is_dry)
-    yield from check_room(rooms(config, plates, wells))
+        wells, facts = _good_wells(config, plates, wells, found, is_dry=is_dry), found.facts
+    yield from check_room(rooms(config, plates, wells, facts))
     yield from warnings_of(config, plates, wells)
     yield from some_of(wells.odd)
 
@@ -166,8 +167,8 @@ def check_config(file: Path) -> Iterator[str]:
     found = find_bad_wells(wells, _check())
     good = wells.without(found.bad, found.odd)
     for name, plate in plates.items():
-        yield from describe_plate(name, plate, good, config.by_plate[name])
-    room = rooms(config, plates, good)
+        yield from describe_plate(name, plate, good, config.by_plate[name], found.facts)
+    room = rooms(config, plates, good, found.facts)
     for one in room:
         yield f"  room: {one.words}"
     for warning in (*warnings_of(config, plates, wells), *some_of(found.odd)):
@@ -258,7 +259,7 @@ def _check_files_of(config: Config) -> None:
         illumination.check_files()
 
 
-def _check() -> Callable[[Well, Config], None]:
+def _check() -> Callable[[Well, Config], WellFacts | None]:
     """The check of all that the jobs of a well will read. Its import takes time."""
     from platefuse.workflow.preflight import check_well_inputs
 

@@ -13,15 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from platefuse.errors import ConfigError, PlateError, PlatefuseError
-from platefuse.ngff.layout import choose_layout
+from platefuse.ngff.layout import WellLayout, choose_layout
 from platefuse.ngff.metadata import is_node
-from platefuse.ngff.paths import (
-    check_outside_groups,
-    entries,
-    fused_plate_path,
-    staging_root,
-)
+from platefuse.ngff.paths import check_outside_groups, fused_plate_path, staging_root
 from platefuse.ngff.plate import Plate, Well, WellName
+from platefuse.storage.files import entries
+from platefuse.storage.once import reading_once
 from platefuse.tables.table import table_path
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import NAME, WellKey
@@ -142,13 +139,34 @@ class Findings:
         The wells that cannot be processed, each with the reason.
     odd : sequence of str
         Warnings.
+    facts : mapping of WellKey to WellFacts
+        What the check tells of the others.
     """
 
     bad: Mapping[WellKey, str]
     odd: Sequence[str]
+    facts: Mapping[WellKey, WellFacts]
 
 
-def find_bad_wells(wells: Wells, check: Callable[[Well, Config], None] | None = None) -> Findings:
+@dataclass(frozen=True)
+class WellFacts:
+    """What is known of a well after its check, so that nothing is read again.
+
+    Attributes
+    ----------
+    layout : WellLayout
+        Its layout.
+    is_registered : bool
+        Whether the last image of the well is registered, and with it probably all.
+    """
+
+    layout: WellLayout
+    is_registered: bool
+
+
+def find_bad_wells(
+    wells: Wells, check: Callable[[Well, Config], WellFacts | None] | None = None
+) -> Findings:
     """Find the wells that cannot be processed.
 
     Parameters
@@ -160,15 +178,18 @@ def find_bad_wells(wells: Wells, check: Callable[[Well, Config], None] | None = 
         by default only the metadata of the wells are checked.
     """
     bad: dict[WellKey, str] = {}
+    facts: dict[WellKey, WellFacts] = {}
     with collected_warnings() as odd:
         for key in wells:
             try:
-                well = wells[key]
-                if check is not None:
-                    check(well, wells.config.by_plate[key[0]])
+                with reading_once():
+                    well = wells[key]
+                    found = None if check is None else check(well, wells.config.by_plate[key[0]])
+                if found is not None:
+                    facts[key] = found
             except PlatefuseError as error:
                 bad[key] = wells.config.located(key[0], str(error))
-    return Findings(bad, odd)
+    return Findings(bad, odd, facts)
 
 
 def check_well(well: Well, config: Config) -> None:

@@ -19,7 +19,7 @@ from platefuse.fusion.stack import check_labels, frames_for
 from platefuse.fusion.well import check_kept, fused_images
 from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.ngff.image import Image, Multiscale
-from platefuse.ngff.layout import InputOptions
+from platefuse.ngff.layout import InputOptions, WellLayout
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import (
     check_outside_groups,
@@ -40,6 +40,8 @@ from platefuse.storage.once import reading_once
 from platefuse.storage.stray import is_stray
 from platefuse.storage.writable import check_new
 from platefuse.workflow.config import Config
+from platefuse.workflow.disk import is_registered
+from platefuse.workflow.plates import WellFacts
 from platefuse.workflow.receipts import WellKey
 from platefuse.workflow.sources import FusionSources, plan_well, reader_of_plans
 
@@ -98,15 +100,18 @@ def _readable_images(wells: Mapping[WellKey, Well]) -> Iterator[Multiscale]:
 
 
 def describe_plate(
-    name: str, plate: Plate, wells: Mapping[WellKey, Well], config: Config
+    name: str,
+    plate: Plate,
+    wells: Mapping[WellKey, Well],
+    config: Config,
+    facts: Mapping[WellKey, WellFacts],
 ) -> Iterator[str]:
     """Lines that tell what a plate was taken for, and what a run would do to it."""
-    own = [well for key, well in wells.items() if key[0] == name]
+    own = {key: well for key, well in wells.items() if key[0] == name}
     yield f"plate {name}: {plate.path}, {len(own)} of {len(plate.wells)} wells can be processed"
-    reader = LayerReader(config.fusion.options, config.input)
     layouts: dict[str, list[Well]] = {}
-    for well in own:
-        layout = reader.layout(well)
+    for key, well in own.items():
+        layout = facts[key].layout if key in facts else _layout(well, config)
         layouts.setdefault(f"layout {layout.name}: {layout.why}", []).append(well)
     for words, found in layouts.items():
         counts = sorted({len(well.images) for well in found})
@@ -127,8 +132,18 @@ def describe_plate(
         yield f"  fuse ({config.fusion.options.layout}) into {target}"
 
 
-def check_well_inputs(well: Well, config: Config) -> None:
+def _layout(well: Well, config: Config) -> WellLayout:
+    return LayerReader(config.fusion.options, config.input).layout(well)
+
+
+def check_well_inputs(well: Well, config: Config) -> WellFacts | None:
     """Check everything that the jobs of a well will read.
+
+    Returns
+    -------
+    WellFacts or None
+        What was found out; None while the swap of an image is interrupted, or if the images have no
+        common layout before they are registered.
 
     Raises
     ------
@@ -136,18 +151,25 @@ def check_well_inputs(well: Well, config: Config) -> None:
         The first thing that is wrong.
     """
     with reading_once():
+        if config.registration.writes_images:
+            registration = config.registration
+            request = registration.request
+            check_swaps(well, request, removes=not registration.keep_originals)
+            if is_interrupted(well):
+                return None  # the first job restores it; until then its images cannot be read
+            for image in well.images:
+                if done_record(request.destination(image), request) is None:
+                    check_carried(Image.read(image.live))
         _check_well_inputs(well, config)
+        # The images as they are now need not agree on a layout: registration gives all of them the
+        # tables of the reference.
+        with suppress(PlatefuseError):
+            return WellFacts(_layout(well, config), is_registered(well, config))
+        return None
 
 
 def _check_well_inputs(well: Well, config: Config) -> None:
     registration, fusion = config.registration, config.fusion
-    if registration.writes_images:
-        check_swaps(well, registration.request, removes=not registration.keep_originals)
-        if is_interrupted(well):
-            return  # the well's first job restores it; until then its images cannot be read
-        for image in well.images:
-            if done_record(registration.request.destination(image), registration.request) is None:
-                check_carried(Image.read(image.live))
     check_illumination(well, config)
     if registration.measures:
         check_measurable(well, config)
@@ -229,14 +251,15 @@ def check_measurable(well: Well, config: Config) -> None:
     """
     from platefuse.measuring.field_pixels import choose_channel
     from platefuse.measuring.registered import check_tables
-    from platefuse.measuring.well import check_reference, is_registered
+    from platefuse.measuring.well import check_reference
+    from platefuse.measuring.well import is_registered as check_registration
 
     registration, options = config.registration, config.fusion.options
     layers = LayerReader(options, config.input).read(well)
     check_reference(well, layers, registration.request.reference_acquisition)
     choose_channel(layers, registration.measure.options.channel)
     check_common_pixel(layers)
-    is_registered(well, layers)
+    check_registration(well, layers)
     if registration.store:
         check_tables(well, registration.request)
     _check_fused(fused_images(layers, options), options)

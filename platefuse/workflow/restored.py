@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError
-from platefuse.ngff.paths import entries
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration.originals import restored_original, restored_wells
+from platefuse.storage.files import entries
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import WellKey
 from platefuse.workflow.well_steps import IMAGE_STEPS, PROCESS

@@ -120,7 +120,11 @@ def test_a_folder_that_cannot_be_removed(plate: ExamplePlate, protected: str) ->
         return lambda: check_places(image, REQUEST, removes=removes)
 
     def found() -> None:
-        for check in (checked(True), lambda: check_well_inputs(image.well, config)):
+        checks: list[Callable[[], object]] = [
+            checked(True),
+            lambda: check_well_inputs(image.well, config),
+        ]
+        for check in checks:
             try:
                 check()
             except PlatefuseError as error:

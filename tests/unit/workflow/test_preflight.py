@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from platefuse.errors import PlatefuseError
+from platefuse.ngff.plate import Plate
+from platefuse.storage.files import read_json, write_json
+from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
+from platefuse.workflow.config import read_config
+from platefuse.workflow.config_text import read_yaml
+from platefuse.workflow.planning import check_config
+from platefuse.workflow.preflight import check_well_inputs
+from tests.fields_plate import FieldsPlate
+
+ACQUISITIONS = tuple(AcquisitionSpec(k, shift_px=(3.0 * k, 0.0)) for k in range(3))
+MOSAIC = PlateSpec(wells=("B/02", "B/03"), acquisitions=ACQUISITIONS, field_shape=(54, 64))
+FIELDS: dict[int | None, int] = {0: 2, 1: 2}
+MEASURE = {"store": False, "measure": {"enabled": True}}
+
+_opened: list[str] | None = None
+_hooked: list[bool] = []
+
+
+def _note(event: str, args: tuple[object, ...]) -> None:
+    if event == "open" and _opened is not None and isinstance(args[0], str | os.PathLike):
+        _opened.append(os.fspath(args[0]))
+
+
+@contextmanager
+def files_opened(below: Path) -> Iterator[Counter[str]]:
+    """How often each file below a folder is opened, also one that is not there."""
+    global _opened
+    if not _hooked:  # a hook cannot be removed again
+        sys.addaudithook(_note)
+        _hooked.append(True)
+    counts: Counter[str] = Counter()
+    _opened = []
+    try:
+        yield counts
+    finally:
+        counts.update(path for path in _opened if path.startswith(f"{below}/"))
+        _opened = None
+
+
+def write_config(folder: Path, plate: Path, **more: object) -> Path:
+    file = folder / "config.yaml"
+    write_json(file, {"plates": {"p": str(plate)}, "results": str(folder / "results"), **more})
+    return file
+
+
+def make(folder: Path, layout: str, version: str, *, carried: bool = True) -> tuple[Path, Path]:
+    """A plate of two wells, with labels and tables or without, and a config for it."""
+    if layout == "mosaic":
+        plate = folder / "plate.zarr"
+        make_plate(plate, PlateSpec(**{**vars(MOSAIC), "ngff_version": version}))
+        return plate, write_config(folder, plate)
+    wells = {"B/02": FIELDS, "B/03": FIELDS}
+    spec = FieldsPlate(wells, labels=carried, tables="anndata" * carried, version=version)
+    plate = spec.write(folder / "plate.zarr")
+    return plate, write_config(folder, plate, registration=MEASURE)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("layout", ["mosaic", "fields"])
+def test_check_reads_each_file_of_a_plate_once(layout: str, version: str, tmp_path: Path) -> None:
+    plate, config = make(tmp_path, layout, version)
+    with files_opened(plate) as counts:
+        *_, last = check_config(config)
+    assert last == "Nothing would stop this run."
+    metadata = ("zarr.json", ".zattrs", ".zarray", ".zgroup")
+    images = {path for path in counts if path.endswith(metadata) and "/B/0" in path}
+    assert len(images) > 2 * len(FIELDS)
+    assert {path: count for path, count in counts.items() if count > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("compressor", {"id": "nobody"}, "cannot be opened as a Zarr array"),
+        ("dtype", "<i2", "its data type is int16, that of image 0 of the same acquisition is uint"),
+    ],
+)
+def test_an_array_unlike_all_others_is_found(
+    key: str, value: object, words: str, tmp_path: Path
+) -> None:
+    plate, config = make(tmp_path, "fields", "0.4", carried=False)
+    file = plate / "B/03/1/0/.zarray"
+    write_json(file, {**read_json(file), key: value})
+    with pytest.raises(PlatefuseError, match=words) as caught:
+        list(check_config(config))
+    assert "1 of 2 wells" in str(caught.value)
+    assert "/B/03/1" in str(caught.value)
+
+
+def test_attributes_of_an_array_that_zarr_cannot_read_are_found(tmp_path: Path) -> None:
+    plate, config = make(tmp_path, "fields", "0.4", carried=False)
+    (plate / "B/03/1/0/.zattrs").write_text("{")
+    with pytest.raises(PlatefuseError, match="broken JSON"):
+        list(check_config(config))
+
+
+def test_a_tile_table_in_the_reference_alone_stops_no_run(tmp_path: Path) -> None:
+    plate, file = make(tmp_path, "mosaic", "0.4")
+    for image in "12":
+        shutil.rmtree(plate / "B/02" / image / "tables/FOV_ROI_table")
+    config = read_config(read_yaml(file), [file])
+    assert check_well_inputs(Plate.open(plate).well("B", "02"), config) is None
