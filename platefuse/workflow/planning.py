@@ -156,8 +156,9 @@ def check_config(file: Path) -> Iterator[str]:
     PlatefuseError
         If the run would stop, after the lines.
     """
+    from platefuse.workflow.description import describe_plate
     from platefuse.workflow.disk import check_room, rooms
-    from platefuse.workflow.preflight import check_channels, check_outputs, describe_plate
+    from platefuse.workflow.preflight import check_channels, check_outputs
 
     config = read_config(read_yaml(file), [file])
     plates = open_plates(config)

@@ -19,7 +19,7 @@ from platefuse.fusion.stack import check_labels, frames_for
 from platefuse.fusion.well import check_kept, fused_images
 from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.ngff.image import Image, Multiscale
-from platefuse.ngff.layout import InputOptions, WellLayout
+from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import (
     check_outside_groups,
@@ -40,6 +40,7 @@ from platefuse.storage.once import reading_once
 from platefuse.storage.stray import is_stray
 from platefuse.storage.writable import check_new
 from platefuse.workflow.config import Config
+from platefuse.workflow.description import layout_of
 from platefuse.workflow.disk import is_registered
 from platefuse.workflow.plates import WellFacts
 from platefuse.workflow.receipts import WellKey
@@ -99,43 +100,6 @@ def _readable_images(wells: Mapping[WellKey, Well]) -> Iterator[Multiscale]:
                 yield Multiscale.read(image.live)
 
 
-def describe_plate(
-    name: str,
-    plate: Plate,
-    wells: Mapping[WellKey, Well],
-    config: Config,
-    facts: Mapping[WellKey, WellFacts],
-) -> Iterator[str]:
-    """Lines that tell what a plate was taken for, and what a run would do to it."""
-    own = {key: well for key, well in wells.items() if key[0] == name}
-    yield f"plate {name}: {plate.path}, {len(own)} of {len(plate.wells)} wells can be processed"
-    layouts: dict[str, list[Well]] = {}
-    for key, well in own.items():
-        layout = facts[key].layout if key in facts else _layout(well, config)
-        layouts.setdefault(f"layout {layout.name}: {layout.why}", []).append(well)
-    for words, found in layouts.items():
-        counts = sorted({len(well.images) for well in found})
-        numbers = sorted({image.number for well in found for image in well.images})
-        yield (
-            f"  {len(found)} wells, {' or '.join(map(str, counts))} images each, acquisitions "
-            f"{', '.join(map(str, numbers))}; {words}"
-        )
-    if config.registration.enabled:
-        request = config.registration.request
-        place = "in place" if request.overwrite_input else "next to the originals"
-        if not config.registration.store:
-            place = "while fusing; the plate is not changed"
-        source = "measured shifts" if config.registration.measures else request.roi_table
-        yield f"  register to acquisition {request.reference_acquisition} by {source}, {place}"
-    if config.fusion.enabled:
-        target = fused_plate_path(plate.path, config.fusion.output)
-        yield f"  fuse ({config.fusion.options.layout}) into {target}"
-
-
-def _layout(well: Well, config: Config) -> WellLayout:
-    return LayerReader(config.fusion.options, config.input).layout(well)
-
-
 def check_well_inputs(well: Well, config: Config) -> WellFacts | None:
     """Check everything that the jobs of a well will read.
 
@@ -164,7 +128,7 @@ def check_well_inputs(well: Well, config: Config) -> WellFacts | None:
         # The images as they are now need not agree on a layout: registration gives all of them the
         # tables of the reference.
         with suppress(PlatefuseError):
-            return WellFacts(_layout(well, config), is_registered(well, config))
+            return WellFacts(layout_of(well, config), is_registered(well, config))
         return None
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
-import zarr
 from numpy.typing import NDArray
 
 from platefuse import fuse
@@ -263,7 +262,7 @@ def check(sims: Any, options: dict[str, Any], said: tuple[str, ...], folder: Pat
     given = {"output_zarr_url": str(place), **options}
     refused(sims, given, folder, said)
     assert not any(folder.iterdir())
-    zarr.create_array(place, data=np.arange(6))
+    fuse([sim()], KEY, output_zarr_url=str(place))
     refused(sims, given, folder, said)
     if isinstance(given.get("zarr_options", {}), dict):
         protected = {"overwrite": False, **given.get("zarr_options", {})}

@@ -530,7 +530,8 @@ def test_what_platefuse_has_not_fused_is_never_replaced(
             shutil.copytree(fused / WELL, well)
         forget_record(well)
     before = everything(tmp_path)
-    with pytest.raises(PlatefuseError, match=r"fused.zarr.* is not a fused .* move it away"):
+    said = r"fused.zarr.* is (not a fused|a file).* [Mm]ove it away"
+    with pytest.raises(PlatefuseError, match=said):
         check_fused_plate(found, fused)
     if what in ("plate", "well"):
         with pytest.raises(PlatefuseError, match=r"B/03 exists and is not a fused well"):
@@ -565,7 +566,7 @@ def test_a_plate_is_finished_when_all_its_wells_are_there(example_plate: PlateFa
     plate = example_plate(replace(BARE, wells=("B/03", "C/05")))
     found, fused, options = Plate.open(plate.path), fused_plate_path(plate.path), FusionOptions()
     fuse_well(found.read_wells()[0], fused, options)
-    with pytest.raises(ViewError, match="not fused yet: C/05"):
+    with pytest.raises(ViewError, match=r"not fused yet: \['C/05'\]"):
         finish_fused_plate(found, fused, options)
     fuse_well(found.read_wells()[1], fused, options)
     finish_fused_plate(found, fused, options)

@@ -108,7 +108,7 @@ def test_a_link_out_of_the_staging_folder_is_refused(plate: Path, tmp_path: Path
     staging_root(plate).mkdir()
     (tmp_path / "precious" / "03").mkdir(parents=True)
     (staging_root(plate) / "B").symlink_to(tmp_path / "precious")
-    with pytest.raises(PlateError, match="through a link"):
+    with pytest.raises(PlateError, match=r"is a link to .*precious"):
         well.read_again()
 
 
