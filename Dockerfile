@@ -1,5 +1,5 @@
 # An image with platefuse, Snakemake and the exact versions of requirements.lock.
-# docs/how-to/container.md tells how to build and use it, with Docker and with Apptainer.
+# docs/container.md tells how to build and use it, with Docker and with Apptainer.
 FROM python:3.11-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/platefuse

@@ -60,7 +60,7 @@ def without_times(file: Path) -> object:
 
     def cleaned(value: object) -> object:
         if isinstance(value, dict):
-            left_out = ("time", "seconds", "command", "used")
+            left_out = ("time", "newest_ns", "seconds", "command", "used")
             own = {k: v for k, v in value.items() if k not in left_out}
             # When the source was changed, which the copies of a test do not have in common.
             return {k: cleaned(v) for k, v in own.items() if k != "changed_ns"}

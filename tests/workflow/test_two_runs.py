@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ def running(folder: Folder, *args: str) -> Iterator[subprocess.Popen[str]]:
         os.killpg(run.pid, signal.SIGSTOP)
         yield run
     finally:
-        os.killpg(run.pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # the test has killed it
+            os.killpg(run.pid, signal.SIGCONT)
         if run.stdout is not None:
             run.stdout.read()
             run.stdout.close()
@@ -52,11 +53,11 @@ def running(folder: Folder, *args: str) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_second_run_stops_before_it_does_anything(fresh: Folder, tmp_path: Path) -> None:
     (tmp_path / "link.zarr").symlink_to(fresh.plate)
-    (tmp_path / "folder").symlink_to(fresh.path / "results")
+    (tmp_path / "folder").symlink_to(fresh.plate / "B")
     names = {
         "path": fresh.plate,
         "link": tmp_path / "link.zarr",
-        "steps": tmp_path / "folder" / ".." / "tiny.zarr",
+        "steps": tmp_path / "folder" / ".." / ".." / "tiny.zarr",
     }
     others = {name: elsewhere(fresh, tmp_path / name, path) for name, path in names.items()}
     with running(fresh) as first:
