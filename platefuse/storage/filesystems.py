@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from pathlib import Path
 
 LAYERED = frozenset({"overlay", "aufs", "fuse.fuse-overlayfs", "fuse.unionfs"})
@@ -23,7 +22,6 @@ def same_filesystem(one: Path, other: Path) -> bool:
     return one.stat().st_dev == other.stat().st_dev
 
 
-@cache
 def _type_of_device(device: int) -> str | None:
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
