@@ -7,6 +7,7 @@ import errno
 import shutil
 import subprocess
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -86,9 +87,17 @@ class Call:
     target: str = ""
 
 
+@cache
 def compiler() -> str | None:
-    """The C compiler, if there is one."""
-    return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    """A C compiler that has the headers of the C library, if there is one."""
+    program = "#include <stdio.h>\nint main(void) { return 0; }\n"
+    for name in ("cc", "gcc", "clang"):
+        command = [name, "-x", "c", "-", "-o", "/dev/null"]
+        if shutil.which(name) is None:
+            continue
+        if subprocess.run(command, input=program, text=True, capture_output=True).returncode == 0:
+            return name
+    return None
 
 
 def compile_shim(folder: Path) -> Path:
