@@ -10,6 +10,7 @@ from pathlib import Path
 
 from platefuse.storage.files import entries, read_bytes
 from platefuse.storage.once import read_once
+from platefuse.storage.stray import is_stray
 
 
 @read_once
@@ -28,7 +29,7 @@ def _files(folder: str, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
         parts = (*above, entry.name)
         if entry.is_dir(follow_symlinks=False):
             yield from _files(entry.path, parts)
-        elif entry.is_file():
+        elif entry.is_file() and not is_stray(entry.name):
             yield parts, entry.path
 
 
