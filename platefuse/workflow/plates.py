@@ -42,11 +42,12 @@ def open_plates(config: Config) -> dict[str, Plate]:
             faults.append(config.located(name, str(error)))
     if faults:
         raise PlateError("\n".join(faults))
-    if config.fusion.enabled:
-        for plate in plates.values():
-            check_outside_groups(fused_plate_path(plate.path, config.fusion.output))
     if faults := list(_overlaps(config, plates)):
         raise ConfigError(*faults)
+    for name, plate in plates.items():
+        fusion = config.by_plate[name].fusion
+        if fusion.enabled:
+            check_outside_groups(fused_plate_path(plate.path, fusion.output))
     return plates
 
 
