@@ -17,7 +17,7 @@ SCRIPTS = sorted((CLONE / "scripts").glob("[!_]*.py"))
 LOOP = re.compile(r"^for .*:\n((?:    .*\n|\n)+)", re.MULTILINE)
 RULE = re.compile(r"^rule (\w+):\n((?:    .*\n|\n)+)", re.MULTILINE)
 ORDER = [
-    "name", "input", "output", "wildcard_constraints", "log", "benchmark", "priority", "localrule",
+    "name", "input", "output", "log", "benchmark", "wildcard_constraints", "priority", "localrule",
     "conda", "threads", "resources", "params", "message", "script",
 ]  # fmt: skip
 
