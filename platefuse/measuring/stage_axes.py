@@ -1,7 +1,8 @@
-"""Recognise stage positions with a flipped or swapped axis, or in another unit. Pure.
+"""Recognise stage positions with a flipped or swapped axis. Pure.
 
 Neighbours are listed as each hypothesis has them (`find_probes`), the pair measure tells which of
-them match, and `decide` says which hypothesis holds. A unit shows in the positions alone.
+them match, and `decide` says which hypothesis holds. Another unit shows in the positions alone:
+`platefuse.fusion.plausible` recognises it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,6 @@ _MOST_PROBES, _MOST_FIELDS = 12, 400
 _LEAST_MATCHES, _LEAST_SHARE, _CLEARLY = 3, 0.5, 0.3
 _LEAST_OVERLAP, _MOST_OVERLAP = 0.01, 0.6
 _LEAST_OF_MEDIAN = 1 / 3
-_UNITS = {1e3: "millimetres", 1e6: "metres"}
-_SAME_PLACE, _NEIGHBOUR = 0.02, (0.3, 3.0)
-"""Distance of the nearest field, in sizes of a field: at one place, and that of neighbours."""
 
 
 @dataclass(frozen=True, order=True)
@@ -170,38 +168,6 @@ def describe(
         f"{sum(matches[p] for p in written)} of {len(written)}): write the positions "
         f"{' and then '.join(remedies)}"
     )
-
-
-def unit_fault(fields: Sequence[StageField]) -> str | None:
-    """One sentence if positions must be in millimetres or metres; None if they look right.
-
-    Then all fields of a well would be at one place, and times 1000 or 1000000 they are neighbours.
-
-    Parameters
-    ----------
-    fields : sequence of StageField
-        Fields of one acquisition.
-    """
-    steps = []
-    for own in _by_well(fields).values():
-        if len(own) < 2:
-            continue
-        place = np.array([f.stage_um[1:] for f in own[:_MOST_FIELDS]])
-        size = max(np.array(own[0].shape[1:]) * own[0].pixel_um[1:])
-        away = np.sqrt(((place[:, None] - place[None]) ** 2).sum(axis=2))
-        np.fill_diagonal(away, np.inf)
-        steps.append(float(np.median(away.min(axis=1))) / size)
-    step = float(np.median(steps)) if steps else 0.0
-    if not 0 < step < _SAME_PLACE:
-        return None
-    for factor, unit in _UNITS.items():
-        if _NEIGHBOUR[0] <= step * factor <= _NEIGHBOUR[1]:
-            return (
-                f"neighbouring fields are {step:.2g} of a field apart, and {step * factor:.2g} if "
-                f"their positions are in {unit}: write the positions in micrometres, or with "
-                "their unit"
-            )
-    return None
 
 
 def _by_well(fields: Sequence[StageField]) -> dict[str, list[StageField]]:

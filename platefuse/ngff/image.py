@@ -209,18 +209,6 @@ class Image(Multiscale):
         return (self, *self.labels.values())
 
 
-def listed_levels(image: Path) -> list[Path]:
-    """The folders of the levels that an image lists, whether or not there are arrays in them.
-
-    Raises
-    ------
-    PlatefuseError
-        If there is no image, or a path is unsafe.
-    """
-    datasets = datasets_of(image, first_entry(image, read_attributes(image)))
-    return [image / dataset_path(image, dataset) for dataset in datasets]
-
-
 def check_axes(image: Multiscale, reference: Multiscale) -> None:
     """Check that an image has the axes of its reference.
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from platefuse.measuring.model import FieldKey, StageField
+from platefuse.measuring.model import StageField
 from platefuse.measuring.stage_axes import (
     AS_WRITTEN,
     HYPOTHESES,
@@ -16,7 +16,6 @@ from platefuse.measuring.stage_axes import (
     describe,
     find_probes,
     rewritten,
-    unit_fault,
 )
 from tests.stages import StageSpec, make_stage
 
@@ -105,24 +104,3 @@ def test_the_sentence_says_what_to_do() -> None:
         "write the positions with y and x exchanged and then with the other sign in y"
     )
     assert not describe(AS_WRITTEN, probes, found)
-
-
-@pytest.mark.parametrize(("factor", "unit"), [(1e-3, "in millimetres"), (1e-6, "in metres")])
-def test_positions_in_another_unit_are_recognised(factor: float, unit: str) -> None:
-    fields = [
-        replace(f, stage_um=(0.0, f.stage_um[1] * factor, f.stage_um[2] * factor)) for f in TRUE
-    ]
-    sentence = unit_fault(fields)
-    assert sentence is not None
-    assert unit in sentence
-
-
-def test_positions_that_may_be_right_are_not_called_wrong() -> None:
-    assert unit_fault(TRUE) is None
-    assert unit_fault([]) is None
-    assert unit_fault(TRUE[:1]) is None
-    key = FieldKey("A/01", 0, "0", "b")
-    again = [TRUE[0], replace(TRUE[0], key=key)]
-    assert unit_fault(again) is None  # two fields at one place
-    far = [replace(f, stage_um=(0.0, f.stage_um[1] * 5, f.stage_um[2] * 5)) for f in TRUE]
-    assert unit_fault(far) is None

@@ -19,7 +19,6 @@ from platefuse.ngff.image import (
     Multiscale,
     check_pixel_sizes,
     foreign_files,
-    listed_levels,
 )
 from platefuse.ngff.labels import label_names
 from platefuse.ngff.metadata import update_attributes
@@ -286,14 +285,11 @@ def test_a_group_of_labels_without_attributes_has_no_labels(
     assert foreign_files(image) == []
 
 
-def test_levels_are_listed_whether_or_not_they_are_there(tmp_path: Path) -> None:
+def test_a_listed_level_that_is_missing_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, entry_of("yx", 2), [(4, 4), (2, 2)])
     shutil.rmtree(tmp_path / "1")
-    assert listed_levels(tmp_path) == [tmp_path / "0", tmp_path / "1"]
     with pytest.raises(ImageError, match="no Zarr array"):
         Multiscale.read(tmp_path)
-    with pytest.raises(PlatefuseError):
-        listed_levels(tmp_path / "0")
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
