@@ -21,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 
 from platefuse.errors import LockError
+from platefuse.storage.filesystems import mount_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,6 @@ _KINDS = (
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISREG, "a file with several names"),
 )
-_MOUNTS = Path("/proc/self/mountinfo")
 _LOCKS = Path("/proc/locks")
 _LOCAL_OPTIONS = {
     "nfs": {"local_lock=flock", "local_lock=all", "nolock"},
@@ -206,27 +206,19 @@ def _warn_once(folder: int, what: str) -> None:
         )
 
 
-def _local_option(number: int) -> str | None:
+def _local_option(device: int) -> str | None:
     """The type and option of a mounted device by which its locks are local; None if there is none.
 
     Parameters
     ----------
-    number : int
+    device : int
         Number of the device.
     """
-    device = f"{os.major(number)}:{os.minor(number)}"
-    try:
-        mounts = _MOUNTS.read_text(errors="replace").splitlines()
-    except OSError:
-        return None  # not Linux, or hidden: nothing is known
-    for mount in mounts:
-        fields, _, rest = mount.partition(" - ")
-        if fields.split()[2:3] == [device]:
-            kind, *_, options = rest.split()
-            local = _LOCAL_OPTIONS.get(kind, set()) & set(options.split(","))
-            if local:
-                return f"{kind}, {min(local)}"
-    return None
+    mount = mount_of(device)
+    if mount is None:
+        return None
+    local = _LOCAL_OPTIONS.get(mount.type, set()) & mount.options
+    return f"{mount.type}, {min(local)}" if local else None
 
 
 def _pid_of_holder(inode: int) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from platefuse.errors import LockError
-from platefuse.storage import lock_files
+from platefuse.storage import filesystems, lock_files
 from platefuse.storage.lock_files import Holder
 from platefuse.storage.locks import claim, exclusive_lock, shared_folder, tidy_shared_folder
 
@@ -183,7 +183,7 @@ def test_locks_that_do_not_reach_other_hosts_are_warned_of_once(
     device = f"{os.major(number)}:{os.minor(number)}"
     line = f"40 35 {device} / /data rw - {kind} server:/x {options}"
     (tmp_path / "mounts").write_text(MOUNTS.format(device="0:0", other="0:1", line=line))
-    monkeypatch.setattr(lock_files, "_MOUNTS", tmp_path / "mounts")
+    monkeypatch.setattr(filesystems, "_MOUNTS", tmp_path / "mounts")
     monkeypatch.setattr(lock_files, "_reach", {})
     for _ in range(2):
         with claim(tmp_path / ".0.lock", "image 0"):
