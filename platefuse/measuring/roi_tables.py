@@ -175,7 +175,7 @@ def write_registered_table(
         _write(new, table, rois, Format.of(image) or OLD_FORMAT, digest)
         mirror_access(table.path, new)
         drop_consolidated(path)
-        put_in_place(new, path, writes, durable=False)
+        put_in_place(new, path, writes)
     listed = table_names(image)
     write_table_list(image / "tables", listed if name in listed else [*listed, name])
     return True

@@ -18,6 +18,7 @@ from platefuse.measuring.roi_tables import (
 )
 from platefuse.ngff.metadata import all_attributes
 from platefuse.registration.rois import place
+from platefuse.storage.flush import Writes
 from platefuse.tables.table import Roi, Table, read_table, table_names, write_roi_table
 from platefuse.testing import PlateSpec
 from tests.conftest import PlateFactory
@@ -138,6 +139,21 @@ def test_an_own_table_is_replaced_if_it_was_made_of_something_else(image: Path) 
     assert write(2.0, 2)
     assert read_table(image, name).rois("zyx") == moved(image, 2.0)
     assert table_names(image).count(name) == 1
+
+
+def test_a_table_is_on_the_disk_before_it_is_in_the_plate(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the first one, which replaces nothing: its receipt says that it is there."""
+    flushed = []
+
+    def flush(_: Writes, tree: Path) -> None:
+        flushed.append((tree.name, "measured_ROI_table" in table_names(image)))
+
+    monkeypatch.setattr(Writes, "flush", flush)
+    staging, name = image.parents[3] / "staging", "measured_ROI_table"
+    write_registered_table(image, name, "FOV_ROI_table", moved(image), {"a": 1}, staging=staging)
+    assert flushed == [(name, False)]
 
 
 def test_a_table_that_another_program_wrote_is_left_alone(image: Path) -> None:
