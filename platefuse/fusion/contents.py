@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError
+from platefuse.ngff.chunk_files import is_chunk_name
 from platefuse.ngff.metadata import (
     CONSOLIDATED_FILE,
     METADATA_FILES,
@@ -30,10 +30,8 @@ from platefuse.records import KEY, Written, WrittenArray, digest_json
 from platefuse.storage.files import entries, read_json
 from platefuse.storage.stray import is_stray
 
-_CHUNK_KEY = re.compile(r"c|(c[./])?\d+([./]\d+)*")
 _IGNORED = {*METADATA_FILES, CONSOLIDATED_FILE}
 _LISTS = ("labels", "tables")
-_MOST_NAMED = 20
 
 
 @dataclass
@@ -98,7 +96,7 @@ class Contents:
         for folder, _, names in os.walk(array):
             for file in (Path(folder, own) for own in names if not is_stray(own)):
                 key = file.relative_to(array).as_posix()
-                if _CHUNK_KEY.fullmatch(key):
+                if is_chunk_name(key):
                     chunks.append(file)
                 elif key not in _IGNORED:
                     others.append(file.relative_to(self.root).as_posix())
@@ -172,12 +170,6 @@ def changed_pixels(found: Contents, written: Written) -> list[str]:
         if is_newer or has_more or is_other:
             changed.append(name)
     return changed
-
-
-def named(work: Collection[str]) -> str:
-    """A list of names for a message; of many, the first ones and their number."""
-    first = ", ".join(list(work)[:_MOST_NAMED])
-    return first if len(work) <= _MOST_NAMED else f"{first} and {len(work) - _MOST_NAMED} more"
 
 
 def _changed_attributes(group: str, found: Mapping[str, str], own: Mapping[str, str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,18 @@ from platefuse.storage.files import entries
 from platefuse.storage.typed_json import object_of
 
 _KNOWN = frozenset((*METADATA_FILES, CONSOLIDATED_FILE))
+_CHUNK = re.compile(r"c|(c[./])?\d+([./]\d+)*")
+
+
+def is_chunk_name(path: str) -> bool:
+    """Whether a path in the folder of an array may be that of a chunk, whatever the array is.
+
+    Examples
+    --------
+    >>> [is_chunk_name(path) for path in ("0.0", "0/1", "c/0/0", "c", ".zarray", "notes.txt")]
+    [True, True, True, True, False, False]
+    """
+    return _CHUNK.fullmatch(path) is not None
 
 
 @dataclass(frozen=True)

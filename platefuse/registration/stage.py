@@ -38,7 +38,7 @@ from platefuse.registration.places import check_can_move, check_places
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import ORDERS, RegistrationRequest, done_record
 from platefuse.registration.rois import Placement
-from platefuse.registration.staged import StagedFrom, is_current, pixel_files, staged_record
+from platefuse.registration.staged import StagedFrom, is_made_from, pixel_files, staged_record
 from platefuse.registration.swap import restore_backup
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import make_folder, remove_tree
@@ -115,7 +115,7 @@ def _register_image(
             return replace(receipt, record=done)
         plan = plan_registration(image, request, illumination)
     old = staged_record(image, request)
-    if old is not None and is_current(image) and _made_from(old) == _made_from(plan.record):
+    if old is not None and is_made_from(image, source) and _deciding(old) == _deciding(plan.record):
         return replace(receipt, action="staged before", record=old)
     carried = _carried(plan)
     check_places(image, request)
@@ -140,7 +140,7 @@ def _register_image(
     return replace(receipt, action="staged", record=record, pixels=pixels, seconds=seconds)
 
 
-def _made_from(record: RegistrationRecord) -> tuple[object, ...]:
+def _deciding(record: RegistrationRecord) -> tuple[object, ...]:
     """What must agree for two staged images to have the same pixels."""
     return record.request, record.digests, record.illumination
 

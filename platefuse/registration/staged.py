@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError, RecordError, SwapError
+from platefuse.ngff.chunk_files import is_chunk_name
 from platefuse.ngff.image import Image
 from platefuse.ngff.plate import WellImage
 from platefuse.records import PixelFiles, RegistrationRecord, digest_tree
@@ -29,12 +29,11 @@ STAGE_AGAIN = (
     "The image is unchanged. Start again: it is staged anew (of a run with a job for each step, "
     "add --forcerun register_image)."
 )
-_CHUNK = re.compile(r"(c[./])?\d+([./]\d+)*|c")
 
 
 @dataclass(frozen=True)
 class FolderState:
-    """The files of a folder: every change of one changes this, also one that keeps its time.
+    """The files of a folder. It differs if any of them was added, removed or changed.
 
     Attributes
     ----------
@@ -106,7 +105,7 @@ def pixel_files(folder: Path) -> PixelFiles:
         for part in Image.read(folder).parts
         for level in part.level_paths
         for name, status in _walk(level)
-        if _CHUNK.fullmatch(name)
+        if is_chunk_name(name)
     ]
     return PixelFiles(len(sizes), sum(sizes))
 
@@ -133,10 +132,10 @@ def staged_record(image: WellImage, request: RegistrationRequest) -> Registratio
     return record
 
 
-def is_current(image: WellImage) -> bool:
-    """Whether the live image is, but for its tables, what the staged image was made from."""
+def is_made_from(image: WellImage, source: StagedFrom) -> bool:
+    """Whether the staged image was made from a state of the live one; the tables do not count."""
     before = StagedFrom.read(image)
-    return before is not None and before.image == StagedFrom.of(image).image
+    return before is not None and before.image == source.image
 
 
 def check_staged(image: WellImage, request: RegistrationRequest) -> RegistrationRecord:

@@ -99,18 +99,8 @@ def _swap_image(
     done = done_record(image.live, request)
     action = "swapped before"
     if done is None:
-        try:
-            done, action = check_staged(image, request), "swapped"
-        except PlatefuseError:
-            restore_backup(image)
-            raise
-        if image.live.exists() and image.backup.exists():
-            raise SwapError(
-                f"{image.backup}: there is a backup of {image.live} already, but the image is not "
-                "registered. Compare the two, move the one that is not the original to another "
-                "folder, do not delete it before you are sure, and start again."
-            )
-        with well_lock(image.well):
+        with well_lock(image.well):  # first: the images are compared right before the exchange
+            done, action = _check_swap(image, request), "swapped"
             if not image.backup.exists():  # if it does, this was decided when it was made
                 mark_original(image, keep=keep_original)
             _exchange(image)
@@ -119,6 +109,22 @@ def _swap_image(
         _keep_or_remove_staged(image, request)
     image.staged_from.unlink(missing_ok=True)
     return ImageReceipt(well=image.well.name, image=image.name, action=action, record=done)
+
+
+def _check_swap(image: WellImage, request: RegistrationRequest) -> RegistrationRecord:
+    """The record of the staged image, if it may take the place of the live one."""
+    try:
+        record = check_staged(image, request)
+    except PlatefuseError:
+        restore_backup(image)
+        raise
+    if image.live.exists() and image.backup.exists():
+        raise SwapError(
+            f"{image.backup}: there is a backup of {image.live} already, but the image is not "
+            "registered. Compare the two, move the one that is not the original to another "
+            "folder, do not delete it before you are sure, and start again."
+        )
+    return record
 
 
 def discard_backup(

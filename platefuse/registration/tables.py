@@ -17,7 +17,7 @@ from platefuse.records import ImageReceipt, RegisteredTable, RegistrationRecord,
 from platefuse.registration.carry import carry_table_files, remove_stray_files
 from platefuse.registration.locks import image_lock
 from platefuse.registration.request import RegistrationRequest, done_record
-from platefuse.registration.staged import STAGE_AGAIN, StagedFrom, is_current, staged_record
+from platefuse.registration.staged import STAGE_AGAIN, StagedFrom, is_made_from, staged_record
 from platefuse.storage.files import copy_tree, remove_tree
 from platefuse.storage.flush import watched_writes
 from platefuse.tables.masks import ids_of
@@ -163,14 +163,14 @@ def _copy_tables(image: WellImage, request: RegistrationRequest) -> ImageReceipt
     done = done_record(request.destination(image), request)
     if done is not None:
         return ImageReceipt(well=well, image=name, action="registered before", tables=done.tables)
+    source = StagedFrom.of(image, tables=True)  # before the tables are read
     record = staged_record(image, request)
-    if record is None or not is_current(image):
+    if record is None or not is_made_from(image, source):
         raise RecordError(
             f"{image.live}: there is no staged image of this registration ({request.identity}) at "
             f"{image.staged}, made from the image as it is now. Run `register_image` for this "
             f"image first (the workflow does). {STAGE_AGAIN}"
         )
-    source = StagedFrom.of(image, tables=True)  # before the tables are read
     with watched_writes(image.staged) as writes:
         tables, left_out = write_tables(image, record, image.staged)
         new = image.staged / "tables"

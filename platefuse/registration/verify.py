@@ -18,7 +18,6 @@ from typing import Literal
 import numpy as np
 
 from platefuse.engine.compose import Paint
-from platefuse.engine.flat_field import FlatField
 from platefuse.engine.sources import Source
 from platefuse.engine.views import View
 from platefuse.errors import SwapError
@@ -106,25 +105,34 @@ def _comparisons(
     """The tasks that compare the blocks of an image and of its labels."""
     live, original = Image.read(image.live), Image.read(image.backup)
     placements, label_placements = place_image(original, *tables)
+    for name, label in original.labels.items():
+        if name in live.labels:
+            views = _views(Source(_finest(label)), label_placements[name], 0)
+            yield from _blocks(image, _finest(live.labels[name]), views, verify)
+    if record.illumination is not None and illumination is None:
+        return
     flat_field = None if illumination is None else illumination.flat_field(original)
-    parts: list[tuple[Multiscale, Multiscale, Sequence[Placement], Order, FlatField | None]] = [
-        (live.labels[name], label, label_placements[name], 0, None)
-        for name, label in original.labels.items()
-        if name in live.labels
-    ]
-    if record.illumination is None or illumination is not None:
-        (interpolated,) = (
-            order for name, order in ORDERS.items() if name == record.request.interpolation
-        )
-        parts.append((live, original, placements, interpolated, flat_field))
-    for new, old, placed, order, own in parts:
-        source = Source(StoredArray.open(old.level_paths[0]), own)
-        views = [view_of(source, p, order) for p in placed if not p.dst.empty]
-        stored = StoredArray.open(new.level_paths[0])
-        seed = f"{image.well.name}/{image.name}/{new.path.name}"
-        blocks = _all_tiles(stored) if verify == "full" else _sample(stored, views, seed)
-        for block in blocks:
-            yield partial(_compare, stored, views, block, image)
+    order = next(n for name, n in ORDERS.items() if name == record.request.interpolation)
+    views = _views(Source(_finest(original), flat_field), placements, order)
+    yield from _blocks(image, _finest(live), views, verify)
+
+
+def _finest(multiscale: Multiscale) -> StoredArray:
+    return StoredArray.open(multiscale.level_paths[0])
+
+
+def _views(source: Source, placements: Sequence[Placement], order: Order) -> list[View]:
+    return [view_of(source, p, order) for p in placements if not p.dst.empty]
+
+
+def _blocks(
+    image: WellImage, stored: StoredArray, views: Sequence[View], verify: Verify
+) -> Iterator[partial[None]]:
+    """The tasks that compare the blocks of one array with its views."""
+    seed = f"{image.well.name}/{image.name}/{stored.path.parent.name}"
+    blocks = _all_tiles(stored) if verify == "full" else _sample(stored, views, seed)
+    for block in blocks:
+        yield partial(_compare, stored, views, block, image)
 
 
 def _all_tiles(stored: StoredArray) -> Iterable[Box]:
