@@ -24,7 +24,7 @@ describes a plate, an image or a table: whoever catches one of the three catches
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MEASURE_AGAIN = "Measure again: start Snakemake with --forcerun measure_well."
 """What to do where measured shifts do not fit what is there now: the end of many messages."""
@@ -60,7 +60,7 @@ def one_line(error: object) -> str:
 
 
 def some(names: Iterable[object]) -> str:
-    """Names for a message: the first of them, and how many more there are.
+    """Values for a message, as a list: the first of them, and how many more there are.
 
     Examples
     --------
@@ -70,6 +70,18 @@ def some(names: Iterable[object]) -> str:
     found = list(names)
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return f"{found[:_SHOWN]}{more}"
+
+
+def listed(names: Sequence[str], most: int = _SHOWN) -> str:
+    """As `some`, for names of wells or files: without brackets and quotes.
+
+    Examples
+    --------
+    >>> listed(["B/03", "B/04", "C/01"], most=2), listed(["B/03"])
+    ('B/03, B/04 and 1 more', 'B/03')
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 class PlatefuseError(Exception):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platefuse.errors import ConfigError, ImageError
+from platefuse.errors import ConfigError, ImageError, listed
 from platefuse.fusion.arguments import FusionArguments, Storage
-from platefuse.fusion.contents import Contents, named, users_work
+from platefuse.fusion.contents import Contents, users_work
 from platefuse.fusion.frame import Frame
 from platefuse.fusion.mosaic import ImageMetadata, Mosaic, StoredPyramid
 from platefuse.ngff.paths import check_outside_groups
@@ -150,7 +150,7 @@ def _check_replaceable(target: Path, arguments: FusionArguments) -> None:
     if work:
         raise ImageError(
             f"{target} exists already and holds what `fuse` did not write and what would be lost: "
-            f"{named(work)}. Move it away, or choose another output_zarr_url."
+            f"{listed(work)}. Move it away, or choose another output_zarr_url."
         )
 
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from platefuse.errors import PlateError
+from platefuse.errors import PlateError, listed
 from platefuse.fusion.assumed import assumed
-from platefuse.fusion.contents import named, users_work
+from platefuse.fusion.contents import users_work
 from platefuse.fusion.layers import Layer
 from platefuse.records import FusedWellRecord
 
@@ -51,7 +51,7 @@ def check_replaceable(well: Path, layers: Sequence[Layer], tile_table: str) -> N
     if work := work_in(well, layers, tile_table):
         raise PlateError(
             f"{well} would be fused again, and it holds what platefuse did not write and what "
-            f"would be lost: {named(work)}. Move this, or the whole fused well, to another "
+            f"would be lost: {listed(work)}. Move this, or the whole fused well, to another "
             "place, or set `fusion.output` to another path."
         )
 

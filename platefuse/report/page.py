@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from platefuse import __version__
+from platefuse.errors import listed
 from platefuse.quality.model import WELL_FIGURES, JudgedWell, PlateReport
 from platefuse.report import words
 from platefuse.report.data import as_json, overview_data, well_data
@@ -179,12 +180,7 @@ def _advice(report: PlateReport, flagged: Iterable[JudgedWell]) -> list[tuple[st
     for well in flagged:
         for step in words.next_steps(well, report):
             wells.setdefault(step, []).append(well.checked.well)
-    return [(step, _some(names)) for step, names in wells.items()]
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return [(step, listed(names, _NAMED)) for step, names in wells.items()]
 
 
 def _first_shift(summaries: list[AcquisitionSummary]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from platefuse.errors import ConfigError, PlateError, PlatefuseError
+from platefuse.errors import ConfigError, PlateError, PlatefuseError, listed
 from platefuse.ngff.plate import Plate, Well
 from platefuse.ngff.positions import read_position_table
 from platefuse.workflow.bad_wells import BAD, SKIPPED, BadWell, describe, read_list, write_list
@@ -21,6 +21,7 @@ from platefuse.workflow.restored import follow_restored
 from platefuse.workflow.warnings import some_of
 
 _IMAGES_OF_DRY_RUNS = 200
+_NAMED = 5  # wells in a warning
 """So many images are checked in a dry run: it takes about 5 s."""
 
 _WITHOUT_PLATES = (
@@ -194,13 +195,13 @@ def warnings_of(config: Config, plates: Mapping[str, Plate], wells: Wells) -> It
         )
         if absent:
             yield (
-                f"plate {name}: {len(absent)} wells are listed and absent ({_some(absent)}): they "
-                "are left out."
+                f"plate {name}: {len(absent)} wells are listed and absent "
+                f"({listed(absent, _NAMED)}): they are left out."
             )
         if skipped:
             yield (
                 f"plate {name}: {len(skipped)} wells cannot be processed and are skipped "
-                f"({_some(skipped)}); {_file(config, name, SKIPPED)} says why."
+                f"({listed(skipped, _NAMED)}); {_file(config, name, SKIPPED)} says why."
             )
 
 
@@ -277,7 +278,3 @@ def _of_plate(bad: Mapping[WellKey, str], name: str) -> list[BadWell]:
 
 def _file(config: Config, plate: str, name: str) -> Path:
     return Path(config.results, plate, name)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")

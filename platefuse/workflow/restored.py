@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from platefuse.errors import PlatefuseError
+from platefuse.errors import PlatefuseError, listed
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration.originals import restored_original, restored_wells
@@ -84,7 +84,7 @@ def restored_notes(config: Config, plates: Mapping[str, Plate]) -> Iterator[str]
         names = [f"{name} {well.name}" for (name, _, _), well in stale.items()]
         yield (
             f"The originals of {len(names)} wells were put back since these were done "
-            f"({', '.join(names[:5])}{' …' if len(names) > 5 else ''}). A run does them again; "
+            f"({listed(names, 5)}). A run does them again; "
             "this dry run does not show it."
         )
 

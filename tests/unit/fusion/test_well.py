@@ -30,6 +30,8 @@ from platefuse.registration.stage import register_image
 from platefuse.registration.swap import publish_registered, swap_image
 from platefuse.registration.tables import copy_tables
 from platefuse.storage.arrays import StoredArray
+from platefuse.storage.files import replaced
+from platefuse.storage.removing import set_aside
 from platefuse.tables.table import read_table, table_names
 from platefuse.testing import Truth
 from platefuse.workflow.preflight import check_fused_plate
@@ -472,6 +474,20 @@ def test_a_fused_well_that_has_lost_a_part_is_fused_again(
     assert fuse_well(well, fused, options).action == "fused"
     assert set((fused / WELL).rglob("*")) == whole
     assert fuse_well(well, fused, options).action == "fused before"
+
+
+def test_what_was_left_of_a_replaced_well_goes_also_if_nothing_is_fused(
+    example_plate: PlateFactory,
+) -> None:
+    plate = example_plate(BARE)
+    well, fused = Plate.open(plate.path).read_wells()[0], fused_plate_path(plate.path)
+    options = FusionOptions(output_chunksize=SMALL_CHUNKS)
+    fuse_well(well, fused, options)
+    left = set_aside(replaced(fused / WELL))  # a file in it could not be removed
+    (left / "0").mkdir(parents=True)
+    assert fuse_well(well, fused, options).action == "fused before"
+    assert not left.exists()
+    assert not fused.with_name(f"{fused.name}.staging").exists()
 
 
 def test_a_damaged_fused_well_is_replaced(example_plate: PlateFactory, tmp_path: Path) -> None:
