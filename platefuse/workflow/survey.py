@@ -141,13 +141,22 @@ def survey_plate(path: str | Path) -> Survey:
 
 
 def _open(path: Path) -> Plate:
-    """Open a plate; if it is none, the message names plates that lie in the folder."""
+    """Open a plate; if it is none, the message names a plate that lies in the folder."""
     try:
         return Plate.open(path)
     except PlatefuseError as error:
-        inside = sorted(p.parent for p in path.glob("*/*") if p.name in (".zattrs", "zarr.json"))
-        names = f", for example {inside[0]}" if inside else ""
-        raise PlateError(f"{error} Expected the folder of an OME-Zarr plate{names}.") from error
+        inside = next((p for p in sorted(path.glob("*/")) if _is_plate(p)), None)
+        if inside is None:
+            raise
+        raise PlateError(f"{error} There is one in it: {inside}.") from error
+
+
+def _is_plate(path: Path) -> bool:
+    try:
+        Plate.open(path)
+    except PlatefuseError:
+        return False
+    return True
 
 
 def _read_wells(plate: Plate) -> tuple[list[Well], int, dict[str, str]]:
