@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
 
-from platefuse.errors import TableError
-from platefuse.measuring.model import Kind, PairMeasure, PairStatus, PlacedField
-from platefuse.records.places import FieldPlace, read_key
-from platefuse.storage.tsv import REMEDY, read_finite, read_rows, write_rows
+from platefuse.measuring.model import PairMeasure, PlacedField
+from platefuse.records.places import FieldPlace
+from platefuse.storage.tsv import write_rows
 
 _KEY = ("well", "acquisition", "image", "field")
 _NUMBERS = (
@@ -72,18 +70,6 @@ def write_pairs(path: Path, plate: str, pairs: Iterable[PairMeasure]) -> None:
     write_rows(path, PAIR_COLUMNS, [_cells(plate, pair) for pair in ordered])
 
 
-def read_pairs(path: Path) -> list[PairMeasure]:
-    """Read ``pairs.tsv``.
-
-    Raises
-    ------
-    TableError
-        If the file cannot be read, columns are missing or unknown, a kind or a status is unknown,
-        or a number is none or not finite.
-    """
-    return [_pair(row, where) for where, row in read_rows(path, PAIR_COLUMNS)]
-
-
 def _cells(plate: str, pair: PairMeasure) -> dict[str, object]:
     cells: dict[str, object] = {"plate": plate, "kind": pair.kind, "status": pair.status}
     for side, key in (("reference", pair.reference), ("moving", pair.moving)):
@@ -93,25 +79,3 @@ def _cells(plate: str, pair: PairMeasure) -> dict[str, object]:
     for name in ("score_at_zero", "score", "runner_up", "overlap", "texture"):
         cells[name] = float(getattr(pair, name))
     return cells
-
-
-def _pair(row: Mapping[str, str], where: str) -> PairMeasure:
-    number = {name: read_finite(row, name, where) for name in _NUMBERS}
-    for name, known in (("kind", get_args(Kind)), ("status", get_args(PairStatus))):
-        if row[name] not in known:
-            raise TableError(
-                f"{where}: {name} is {row[name]!r}; expected one of {', '.join(known)}. {REMEDY}"
-            )
-    return PairMeasure(
-        kind=row["kind"],  # type: ignore[arg-type]  # checked above
-        reference=read_key(row, where, "reference_"),
-        moving=read_key(row, where, "moving_"),
-        shift_px=(number["shift_z_px"], number["shift_y_px"], number["shift_x_px"]),
-        score_at_zero=number["score_at_zero"],
-        score=number["score"],
-        runner_up=number["runner_up"],
-        sigma_px=(number["sigma_z_px"], number["sigma_y_px"], number["sigma_x_px"]),
-        overlap=number["overlap"],
-        texture=number["texture"],
-        status=row["status"],  # type: ignore[arg-type]  # checked above
-    )
