@@ -13,7 +13,7 @@ from platefuse.fusion.tables import ROI_TABLES, carried_names
 from platefuse.ngff.labels import label_groups
 from platefuse.ngff.metadata import METADATA_FILES
 from platefuse.records import FusedWellRecord, Written, WrittenArray
-from platefuse.storage.stray import is_stray
+from platefuse.storage.trees import walk_files
 
 _ATTRIBUTES = {"version", "well", "multiscales", "omero", "image-label", "labels", "tables"}
 _DAMAGED = WrittenArray("", sys.maxsize, 0)
@@ -102,7 +102,7 @@ def _own_attributes(found: dict[str, str]) -> dict[str, str]:
 
 
 def _files(table: Path) -> list[Path]:
-    return [file for file in table.rglob("*") if file.is_file() and not is_stray(file.name)]
+    return [Path(entry.path) for _, entry in walk_files(table) if entry.is_file()]
 
 
 def _metadata(group: Path) -> list[Path]:

@@ -9,7 +9,6 @@ record and others are newer, the newer ones were changed. If all are newer, the 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from platefuse.ngff.metadata import (
 from platefuse.records import KEY, Written, WrittenArray, digest_json
 from platefuse.storage.files import entries, read_json
 from platefuse.storage.stray import is_stray
+from platefuse.storage.trees import in_order, walk_files
 
 _IGNORED = {*METADATA_FILES, CONSOLIDATED_FILE}
 _LISTS = ("labels", "tables")
@@ -93,13 +93,11 @@ class Contents:
     def _files_of(self, name: str) -> tuple[list[Path], list[str]]:
         array = self.root / name
         chunks, others = [], []
-        for folder, _, names in os.walk(array):
-            for file in (Path(folder, own) for own in names if not is_stray(own)):
-                key = file.relative_to(array).as_posix()
-                if is_chunk_name(key):
-                    chunks.append(file)
-                elif key not in _IGNORED:
-                    others.append(file.relative_to(self.root).as_posix())
+        for key, entry in walk_files(array):
+            if is_chunk_name(key):
+                chunks.append(Path(entry.path))
+            elif key not in _IGNORED:
+                others.append(Path(entry.path).relative_to(self.root).as_posix())
         return chunks, sorted(others)
 
     def _add(self, folder: Path, name: str) -> None:
@@ -213,15 +211,16 @@ def _array_digest(folder: Path) -> str | None:
 def _table_digest(table: Path) -> str:
     """Digest of all files of a table, without consolidated metadata, which readers may add."""
     total = hashlib.sha256()
-    for file in sorted(path for path in table.rglob("*") if path.is_file()):
-        if is_stray(file.name) or file.name == CONSOLIDATED_FILE:
+    for name, entry in sorted(walk_files(table), key=in_order):
+        if entry.name == CONSOLIDATED_FILE or not entry.is_file():
             continue
+        file = Path(entry.path)
         content = file.read_bytes()
         if file.name == V3.group_file:
             with suppress(PlatefuseError):  # damaged: its bytes
                 own = read_json(file)
                 content = digest_json({**own, "consolidated_metadata": None}).encode()
-        total.update(file.relative_to(table).as_posix().encode() + b"\0")
+        total.update(name.encode(errors="surrogateescape") + b"\0")
         total.update(hashlib.sha256(content).digest())
     return total.hexdigest()
 

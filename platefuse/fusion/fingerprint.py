@@ -21,7 +21,7 @@ from pathlib import Path
 from platefuse.fusion.layers import FieldImage
 from platefuse.ngff.image import Multiscale
 from platefuse.records import KEY, digest_json, digest_tree
-from platefuse.storage.stray import is_stray
+from platefuse.storage.trees import walk_files
 from platefuse.storage.typed_json import JsonObject, to_json
 from platefuse.tables.table import table_path
 
@@ -116,12 +116,9 @@ class SourceFiles:
 
     def _walk(self) -> Iterator[tuple[Path, os.stat_result]]:
         for part in (self.level, "labels", "tables"):
-            for folder, _, names in os.walk(self.image / part):
-                for name in names:
-                    if is_stray(name):
-                        continue
-                    file = Path(folder) / name
-                    yield file, file.stat()
+            for _, entry in walk_files(self.image / part):
+                if entry.is_file():
+                    yield Path(entry.path), entry.stat()
 
 
 def same_identities(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from platefuse.errors import MEASURE_AGAIN, RecordError
 from platefuse.ngff.image import Multiscale
-from platefuse.storage.stray import is_stray
+from platefuse.storage.trees import walk_files
 from platefuse.storage.typed_json import JsonObject
 
 
@@ -55,12 +54,7 @@ def pixel_state(image: Multiscale) -> JsonObject:
         JSON values: number, bytes and time of the last modification (nanoseconds) of the files of
         level 0, and the pixel size. An image that is moved, or copied with its times, keeps them.
     """
-    found = [
-        Path(folder, name).stat()
-        for folder, _, names in os.walk(image.level_paths[0])
-        for name in names
-        if not is_stray(name)
-    ]
+    found = [entry.stat() for _, entry in walk_files(image.level_paths[0]) if entry.is_file()]
     return {
         "files": len(found),
         "bytes": sum(each.st_size for each in found),

@@ -8,9 +8,6 @@ again right before the exchange. What cannot be read is not complete, whatever i
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from platefuse.ngff.plate import WellImage
 from platefuse.records import PixelFiles, RegistrationRecord, digest_tree
 from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.files import read_json, write_json
-from platefuse.storage.stray import is_stray
+from platefuse.storage.trees import walk_files
 from platefuse.storage.typed_json import UnexpectedJson, from_json, object_to_json
 from platefuse.tables.table import table_path
 
@@ -51,7 +48,8 @@ class FolderState:
     def of(cls, folder: Path, *, without: str | None = None) -> FolderState:
         """The state of a folder, without one of its sub-folders; there need not be a folder."""
         total, count, size = hashlib.sha256(), 0, 0
-        for name, status in sorted(_walk(folder, without), key=lambda entry: entry[0]):
+        for name, entry in sorted(walk_files(folder, without=without), key=lambda own: own[0]):
+            status = entry.stat(follow_symlinks=False)
             line = f"{name}\0{status.st_size}\0{status.st_ctime_ns}\n"
             total.update(line.encode(errors="surrogateescape"))
             count, size = count + 1, size + status.st_size
@@ -101,10 +99,10 @@ def pixel_files(folder: Path) -> PixelFiles:
     Other files in the folders of the levels do not count.
     """
     sizes = [
-        status.st_size
+        entry.stat(follow_symlinks=False).st_size
         for part in Image.read(folder).parts
         for level in part.level_paths
-        for name, status in _walk(level)
+        for name, entry in walk_files(level)
         if is_chunk_name(name)
     ]
     return PixelFiles(len(sizes), sum(sizes))
@@ -181,25 +179,3 @@ def _check_unchanged(image: WellImage, before: StagedFrom) -> None:
                 f"new image was made ({old.files} files of {old.bytes} bytes then, {new.files} of "
                 f"{new.bytes} now); what is new would be lost. {STAGE_AGAIN}"
             )
-
-
-def _walk(folder: Path, without: str | None = None) -> Iterator[tuple[str, os.stat_result]]:
-    """Files and links below a folder: their names, relative to it, and what the disk says.
-
-    Without those that systems leave when somebody looks at a folder (`is_stray`).
-    """
-    pending = [("", os.fspath(folder))]
-    while pending:
-        prefix, path = pending.pop()
-        try:
-            entries = list(os.scandir(path))
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        for entry in entries:
-            if prefix == "" and entry.name == without:
-                continue
-            status = entry.stat(follow_symlinks=False)
-            if stat.S_ISDIR(status.st_mode):
-                pending.append((f"{prefix}{entry.name}/", entry.path))
-            elif not is_stray(entry.name):
-                yield prefix + entry.name, status
