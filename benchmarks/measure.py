@@ -175,6 +175,23 @@ def typical(results: Sequence[Result]) -> Result:
     )
 
 
+def in_turn(results: Sequence[Result]) -> Result:
+    """The result of jobs that are done one after another, as if they were one.
+
+    Examples
+    --------
+    >>> in_turn([Result(1, 2, 3, 90, {"read_mb": 5}), Result(1, 1, 1, 80, {"read_mb": 2})])
+    Result(call_s=2, process_s=3, cpu_s=4, peak_mb=90, notes={'read_mb': 7})
+    """
+    return Result(
+        sum(r.call_s for r in results),
+        sum(r.process_s for r in results),
+        sum(r.cpu_s for r in results),
+        max(r.peak_mb for r in results),
+        {name: sum(r.notes[name] for r in results) for name in results[0].notes},
+    )
+
+
 def paired_ratio(
     results: Sequence[Result], others: Sequence[Result], quantity: str = "call_s"
 ) -> float:

@@ -1,15 +1,19 @@
-"""Benchmark of a whole well: registered and fused in one pass, in two passes, and measured."""
+"""Benchmark of a whole well: registered and fused in one pass, in two, by the peers; measured."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.compare import LIMITS, OURS, THREADS, Contest, Run
-from benchmarks.data import cached, last_run, lend, run_folder, size_mb, warm
-from benchmarks.measure import Job, Result
+from benchmarks.data import cached, last_run, lend, run_folder, warm
+from benchmarks.envs import FRACTAL, STITCHER, EnvironmentFailedError
+from benchmarks.measure import Job, Result, in_turn, typical
+from benchmarks.registration import TABLE
 from benchmarks.tables import Section
+from platefuse.tables.table import read_table
 from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
 
 ONE, TWO, MEASURE = OURS, "platefuse, two passes", "platefuse, measuring alone"
@@ -34,11 +38,14 @@ One well of 3 acquisitions of 2 × 2 fields of 2160 × 2560 uint16 with a uint32
 with camera noise and whole-pixel shifts. *platefuse* registers and fuses it in one pass \
 (`registration.store: false`); *two passes* registers every image in place and fuses then; \
 *measuring alone* measures its pairs of fields (30 µm, with stitching). {THREADS} threads. The \
-codec limit of one pass decodes every chunk of the finest levels and encodes every chunk of the \
-fused levels."""
+rows of multiview-stitcher are a loop over the peers: {FRACTAL[0].name} registers each image in \
+place, then this version of multiview-stitcher fuses the fields of each ({THREADS} joblib \
+processes); it fuses no label. The codec limit of one pass decodes every chunk of the finest \
+levels and encodes every chunk of the fused levels. *Read* and *written* are the bytes that the \
+calls passed to files or got from them, also from the page cache."""
 
 
-def run_well(*, rounds: int, small: bool = False) -> Section:
+def run_well(*, rounds: int, small: bool = False, peers: bool = True) -> Section:
     """Measure all sides."""
     little, spec = _made("well-small", SMALL), SMALL if small else CASE
     plate = little if small else _made("well", CASE)
@@ -48,13 +55,16 @@ def run_well(*, rounds: int, small: bool = False) -> Section:
     limit_of = _run(plate, ONE)
     for name in LIMITS:
         contest.enter(name, _limit(plate, spec, name), warm_up=limit_of)
+    if peers:
+        _enter_loops(contest, (plate, spec), (little, SMALL))
     contest.hold(rounds)
-    written = {
-        name: f"{size_mb(last_run(name)):.0f}" for name in (ONE, TWO) if name in contest.results
+    extra = {
+        f"{header}, MB": {
+            name: f"{typical(results).notes[key]:.0f}" for name, results in contest.results.items()
+        }
+        for header, key in (("read", "read_mb"), ("written", "written_mb"))
     }
-    return Section("well", "Registering and fusing one well", TEXT, [
-        contest.table({"MB on disk afterwards": written})
-    ])  # fmt: skip
+    return Section("well", "Registering and fusing one well", TEXT, [contest.table(extra)])
 
 
 def _made(name: str, spec: PlateSpec) -> Path:
@@ -94,6 +104,71 @@ def _limit(plate: Path, spec: PlateSpec, name: str) -> Run:
         return Job("codec", arguments).run()
 
     return once
+
+
+def _enter_loops(
+    contest: Contest, timed: tuple[Path, PlateSpec], little: tuple[Path, PlateSpec]
+) -> None:
+    """Add a loop over the peers for each version of multiview-stitcher."""
+    try:
+        fractal = FRACTAL[0].ensure()
+    except EnvironmentFailedError as failure:
+        contest.failures[FRACTAL[0].name] = f"its environment cannot be made: {failure}"
+        return
+    contest.enter_peers(
+        STITCHER,
+        lambda name, python: _loop(*timed, name, fractal, python),
+        lambda name, python: _loop(*little, name, fractal, python),
+    )
+
+
+def _loop(plate: Path, spec: PlateSpec, name: str, fractal: Path, stitcher: Path) -> Run:
+    """Register every image of the well, then fuse each of them: one process after another."""
+
+    def once() -> Result:
+        folder = run_folder(name)
+        well = lend(plate, folder / "plate.zarr") / WELL
+        warm([well])
+        numbers = [str(each.number) for each in spec.acquisitions]
+        runs = []
+        for number in reversed(numbers):  # the reference last: the others need its tables
+            arguments = {"image": str(well / number), "table": TABLE}
+            runs.append(Job("register_fractal", arguments, fractal).run())
+        for number in numbers:
+            fields = folder / f"fields-{number}"
+            describe_fields(well / number, spec, fields)
+            to_fuse = {
+                "fields": str(fields),
+                "output": str(folder / f"fused-{number}.zarr"),
+                "chunks": {"z": 1, "y": spec.field_shape[0], "x": spec.field_shape[1]},
+                "threads": THREADS,
+            }
+            runs.append(Job("fuse_stitcher", to_fuse, stitcher).run())
+        return in_turn(runs)
+
+    return once
+
+
+def describe_fields(image: Path, spec: PlateSpec, folder: Path) -> None:
+    """Write the ``fields.json`` of the fields of a mosaic, at the positions of its table."""
+    table = read_table(image, "FOV_ROI_table")
+    spacing = dict(zip("zyx", spec.pixel_size_um, strict=True))
+    fields = []
+    for row in range(len(table.names)):
+        corner = [round(table.column(f"{axis}_micrometer")[row] / spacing[axis]) for axis in "yx"]
+        box = [[n, n + size] for n, size in zip(corner, spec.field_shape, strict=True)]
+        stage = {axis: table.column(f"{axis}_micrometer_original")[row] for axis in "yx"}
+        affine = [[float(i == j) for j in range(4)] for i in range(4)]
+        path = str(image / "0")
+        fields.append({"path": path, "box": box, "origin": {"z": 0.0} | stage, "affine": affine})
+    described = {
+        "space": "zyx",
+        "channels": list(spec.channels),
+        "spacing": spacing,
+        "fields": fields,
+    }
+    folder.mkdir()
+    (folder / "fields.json").write_text(json.dumps(described))
 
 
 def _arrays(well: Path, levels: Iterable[str]) -> list[str]:

@@ -22,9 +22,11 @@ def run_job(prepare: Callable[..., Callable[[], object]]) -> None:
         whose call is timed.
     """
     call = prepare(**json.loads(sys.argv[1]))
-    begun = time.perf_counter()
+    before, begun = _transferred_mb(), time.perf_counter()
     call()
     result: dict[str, Any] = {"call_s": time.perf_counter() - begun, "peak_mb": _peak_mb()}
+    after = _transferred_mb()
+    result |= {"read_mb": after[0] - before[0], "written_mb": after[1] - before[1]}
     result.update(getattr(call, "notes", {}))
     print(MARK + json.dumps(result), flush=True)
 
@@ -38,6 +40,22 @@ def _peak_mb() -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6
     return 0.0
+
+
+def _transferred_mb() -> tuple[float, float]:
+    """MB that this process and its running children have read from files and written to them.
+
+    Also what the page cache held. Workers that have ended do not count.
+    """
+    children = Path("/proc/self/task").glob("*/children")
+    processes = ["self", *(pid for file in children for pid in file.read_text().split())]
+    total = {"rchar": 0, "wchar": 0}
+    for pid in processes:
+        for line in Path(f"/proc/{pid}/io").read_text().splitlines():
+            name, _, value = line.partition(": ")
+            if name in total:
+                total[name] += int(value)
+    return total["rchar"] / 1e6, total["wchar"] / 1e6
 
 
 def find_result(output: str) -> dict[str, Any]:

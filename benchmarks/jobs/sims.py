@@ -15,7 +15,9 @@ def load_sims(folder: Path) -> list[Any]:
     Parameters
     ----------
     folder : Path
-        Contains the file and one Zarr array for each field, axes ``tczyx`` or ``tcyx``.
+        Contains the file and one Zarr array for each field, axes ``tczyx`` or ``tcyx``. Fields
+        with a ``box`` (first and last pixel on y and x) are parts of a larger array, which may
+        have no axis ``t``.
     """
     import dask.array
     import numpy as np
@@ -28,6 +30,9 @@ def load_sims(folder: Path) -> list[Any]:
     for field in description["fields"]:
         stored = zarr.open_array(folder / field["path"], mode="r")
         pixels: Any = dask.array.from_zarr(stored)
+        if box := field.get("box"):
+            pixels = pixels[..., slice(*box[0]), slice(*box[1])]
+            pixels = pixels[(None,) * (2 + len(space) - pixels.ndim)]
         coords: dict[str, Any] = {"t": [0.0], "c": description["channels"]}
         for axis, n in zip(space, pixels.shape[2:], strict=True):
             positions = field["origin"][axis] + np.arange(n) * description["spacing"][axis]

@@ -13,7 +13,18 @@ import numpy as np
 import pytest
 import zarr
 
-from benchmarks import accuracy, compare, data, envs, measure, raw, registration, report, scenes
+from benchmarks import (
+    accuracy,
+    compare,
+    data,
+    envs,
+    measure,
+    raw,
+    registration,
+    report,
+    scenes,
+    well,
+)
 from benchmarks.compare import LIMITS
 from benchmarks.fusion import CASES, Case, run_case
 from benchmarks.jobs import codec, protocol, sims
@@ -23,6 +34,7 @@ from benchmarks.same_plates.__main__ import compare_case
 from benchmarks.same_plates.cases import CASES as SAME_PLATES_CASES
 from benchmarks.tables import Section, Table
 from platefuse.measuring.pair import measure_shift
+from platefuse.testing import make_plate
 
 TINY = scenes.FieldsSpec("tiny", field_shape=(2, 40, 50), channels=2, jitter_px=(0, 2, 2))
 
@@ -363,6 +375,46 @@ def test_registration_is_measured(home: Path, monkeypatch: pytest.MonkeyPatch) -
     ours = next(line for line in text.splitlines() if line.startswith("| platefuse |"))
     assert ours.split("|")[-3].strip() == "0"
     assert "| codec limit |" in text
+
+
+def test_the_peers_fuse_the_fields_of_a_mosaic(tmp_path: Path) -> None:
+    spec = replace(well.SMALL, field_shape=(40, 50), levels=1)
+    make_plate(tmp_path / "p.zarr", spec)
+    image = tmp_path / "p.zarr" / well.WELL / "1"
+    well.describe_fields(image, spec, tmp_path / "fields")
+    views = sims.load_sims(tmp_path / "fields")
+    pixels = np.asarray(zarr.open_array(image / "0", mode="r")[...])
+    quarters = [pixels[..., y : y + 40, x : x + 50] for y in (0, 40) for x in (0, 50)]
+    assert [view.shape for view in views] == [(1, 1, 1, 40, 50)] * 4
+    for view, quarter in zip(views, quarters, strict=True):
+        assert np.array_equal(view.values[0], quarter)
+    (down, right), size_um = np.subtract(spec.field_shape, spec.overlap_px), spec.pixel_size_um
+    corners = [(float(view.y[0]), float(view.x[0])) for view in views]
+    expected = [(y * size_um[1], x * size_um[2]) for y in (0, down) for x in (0, right)]
+    assert np.subtract(corners, corners[0]) == pytest.approx(np.array(expected), abs=1e-3)
+
+
+def test_a_job_tells_what_it_read_and_wrote(tmp_path: Path) -> None:
+    job = """
+import sys
+from pathlib import Path
+from benchmarks.jobs.protocol import run_job
+
+def prepare(file):
+    own = Path(file)
+    own.write_bytes(bytes(5_000_000))
+    return lambda: own.with_suffix(".new").write_bytes(own.read_bytes()[:2_000_000])
+
+sys.argv[1:] = sys.argv[2:]
+run_job(prepare)
+"""
+    (tmp_path / "job.py").write_text(job)
+    start = f"import runpy; runpy.run_path({str(tmp_path / 'job.py')!r})"
+    arguments = json.dumps({"file": str(tmp_path / "file")})
+    _, output = measure.run_process([sys.executable, "-c", start, "-", arguments])
+    found = protocol.find_result(output)
+    assert found["read_mb"] == pytest.approx(5, abs=0.1)
+    assert found["written_mb"] == pytest.approx(2, abs=0.1)
 
 
 def test_fusion_is_measured(home: Path) -> None:
