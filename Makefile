@@ -47,7 +47,7 @@ VERSION_TESTS := tests/unit platefuse
 
 EXAMPLE := example/demo.zarr
 
-.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-lowest test-newest writers readers bench accuracy torture lint docs config lock clean FORCE
+.PHONY: help setup setup-dev setup-lowest setup-newest demo test test-slow test-lowest test-newest writers readers bench accuracy torture lint docs config lock clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -71,8 +71,13 @@ $(EXAMPLE): | setup
 	rm -rf results/demo
 	$(BIN)/platefuse example --raw $@
 
-test: setup-dev ## run the tests (WORKERS=… processes; ARGS=… goes to pytest)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=10 $(ARGS)
+PYTEST = @$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=10
+
+test: setup-dev ## run the tests but the slow ones (WORKERS=… processes; ARGS=… goes to pytest)
+	$(PYTEST) -m 'not slow' $(ARGS)
+
+test-slow: setup-dev ## run the slow tests: kills, whole runs again and again, a real Slurm
+	$(PYTEST) -m slow $(ARGS)
 
 setup-lowest: ## make .venv-lowest with the lowest versions that pyproject.toml allows
 	@$(MAKE) --no-print-directory --silent $(LOWEST_READY)

@@ -76,10 +76,9 @@ def write_views(
     compositor: Compositor,
     *,
     threads: int = 1,
-    part: Part | None = None,
 ) -> None:
     """Compose all tiles from their views and write all levels: see `view_tasks`."""
-    run_tasks(view_tasks(views, target, compositor, part=part), threads)
+    run_tasks(view_tasks(views, target, compositor), threads)
 
 
 def view_tasks(
@@ -100,7 +99,7 @@ def view_tasks(
     compositor : Compositor
         Computes the pixels of a tile.
     part : Part, optional
-        Write only the subtrees of one part, up to their roots; `finish_levels` does the rest.
+        Write only the subtrees of one part, up to their roots; `finish_tasks` does the rest.
     """
     if part is None:
         progress.expect(math.prod(target.tree.counts[0]))
@@ -132,8 +131,8 @@ def _view_tasks(
     yield from (partial(write, leaf) for leaf in leaves)
 
 
-def finish_levels(written: StoredLevels, target: Target, parts: int, *, threads: int = 1) -> None:
-    """Write the levels above the subtrees that parts have written.
+def finish_tasks(written: StoredLevels, target: Target, parts: int) -> Iterator[Task]:
+    """Tasks that write the levels above the subtrees that parts have written.
 
     Parameters
     ----------
@@ -143,8 +142,6 @@ def finish_levels(written: StoredLevels, target: Target, parts: int, *, threads:
         The same arrays.
     parts : int
         Number of parts.
-    threads : int
-        Number of threads.
     """
     tree = target.tree
     level, roots = tree.subtrees(parts)
@@ -154,7 +151,7 @@ def finish_levels(written: StoredLevels, target: Target, parts: int, *, threads:
         pixels = written[level].decode(tree.region(level, index))
         writer.put(index, pixels, level, written=True)
 
-    run_tasks((partial(put, root) for root in roots), threads)
+    return (partial(put, root) for root in roots)
 
 
 class ViewLookup:

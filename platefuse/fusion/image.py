@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +21,19 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.labels import label_groups
 from platefuse.ngff.metadata import Format
 from platefuse.records import AppliedProfile, FusedField, FusedImage, FusedImageRecord
+from platefuse.storage.threads import Task
 
 
-@dataclass(frozen=True)
+@dataclass
 class ImageWriter:
     """Writes one fused image with labels and tables, or a part of its pixels.
 
+    The tasks of `tasks` write the pixels. When all are done, `finish` writes the rest.
+
     Attributes
     ----------
+    name : str
+        Path of the image in the well.
     layers : sequence of Layer
         The acquisitions; several are stacked by channel.
     well : str
@@ -39,83 +44,65 @@ class ImageWriter:
         How to fuse.
     scatter : Scatter
         What this job writes. A part writes pixels only.
-    threads : int
-        Number of threads.
     """
 
+    name: str
     layers: Sequence[Layer]
     well: str
     frame: Frame
     options: FusionOptions
     scatter: Scatter
-    threads: int
 
-    def write(self, name: str) -> FusedImage:
-        """Write the image with this path in the well.
+    def __post_init__(self) -> None:
+        self._shape: tuple[int, ...] = ()
+        self._has_new_ids: dict[str, bool] = {}  # of each fused label
+
+    @property
+    def _target(self) -> Path:
+        return self.scatter.target / self.name
+
+    def tasks(self, threads: int) -> Iterator[Task]:
+        """Tasks that write the pixels of the image and of its labels.
+
+        Arrays are created when the first task that writes to them is asked for, so that other
+        threads may still write the image before.
+
+        Parameters
+        ----------
+        threads : int
+            Number of threads for what is read before the first task of a label.
 
         Raises
         ------
         ViewError
             If the acquisitions do not fit together.
         """
-        target, version = self.scatter.target / name, self.options.ngff_version
-        frame = self.frame
-        mosaic = image_mosaic(self.layers, frame, self.options)
-        stacked = self.options.layout == "stacked"
-        omero = fused_omero(self.layers, version, stacked=stacked)
+        layers, version = self.layers, self.options.ngff_version
+        mosaic = image_mosaic(layers, self.frame, self.options)
+        self._shape = mosaic.shape
+        omero = fused_omero(layers, version, stacked=self.options.layout == "stacked")
         # No slash in it: napari saves a layer to a file of this name.
-        full = f"{self.well.replace('/', '')}_{name}"
-        self._write_pixels(mosaic, target, full, self.layers[0].image, {"omero": omero})
-        names, renumbered = self._write_labels(target)
-        absent = labels_left_out(self.layers) or None
-        if self.scatter.number is None:
-            if names:
-                write_group(target / "labels", {"labels": names}, version)
-                for group in label_groups(names):
-                    write_group(target / "labels" / group, {}, version)
-            left_out = write_fused_tables(
-                self.layers,
-                target,
-                frame,
-                tile_table=self.options.tile_table,
-                version=version,
-                renumbered=renumbered,
-                merged=self.options.merge_labels is not None,
-            )
-            FusedImageRecord(
-                sources=tuple(part.name for layer in self.layers for part in layer.images),
-                origin_um=frame.corner,
-                tables_left_out=left_out,
-                labels_left_out=absent,
-                fields=placed_fields(self.layers) or None,
-                illumination=_applied_profiles(self.layers) or None,
-            ).write(target)
-        return FusedImage(mosaic.shape, frame.corner, absent)
-
-    def _write_labels(self, target: Path) -> tuple[list[str], list[str]]:
-        """Write all labels; returns their names, and the names of those with other ids."""
-        names, renumbered = [], []
-        for label in labels_of(self.layers):
+        name = f"{self.well.replace('/', '')}_{self.name}"
+        yield from self._pixels(mosaic, self._target, name, layers[0].image, {"omero": omero})
+        for label in labels_of(layers):
             name = label.fused_name
-            mosaic, changed = label_mosaic(
-                label, self.frame, self.options.merge_labels, self.threads
+            mosaic, self._has_new_ids[name] = label_mosaic(
+                label, self.frame, self.options.merge_labels, threads
             )
-            colors = fused_image_label(label.image, self.options.ngff_version)
-            folder = target / "labels" / name
-            self._write_pixels(mosaic, folder, name, label.image, {"image-label": colors})
-            names.append(name)
-            renumbered += [name] if changed else []
-        return names, renumbered
+            colors = {"image-label": fused_image_label(label.image, version)}
+            yield from self._pixels(
+                mosaic, self._target / "labels" / name, name, label.image, colors
+            )
 
-    def _write_pixels(
+    def _pixels(
         self,
         mosaic: Mosaic,
         target: Path,
         name: str,
         like: Multiscale,
         attributes: Mapping[str, object],
-    ) -> None:
-        """Create an image with levels and compressor like another, and write this job's share."""
+    ) -> Iterator[Task]:
+        """Create an image with levels and compressor like another: tasks for this job's share."""
         options, axes = self.options, mosaic.axes
         shards = options.shards
         kind = Format.for_ngff(options.ngff_version)
@@ -129,8 +116,38 @@ class ImageWriter:
         metadata = ImageMetadata(
             name, attributes, len(like.paths), like.non_spatial_scale, like.other_units
         )
-        pyramid = mosaic.create(target, storage, metadata, durable=True)
-        self.scatter.write(mosaic, pyramid, self.threads)
+        return self.scatter.tasks(mosaic, mosaic.create(target, storage, metadata, durable=True))
+
+    def finish(self) -> FusedImage:
+        """Write what is not pixels: the groups of labels, tables, and the record."""
+        absent = labels_left_out(self.layers) or None
+        if self.scatter.number is None:
+            self._write_label_groups()
+            left_out = write_fused_tables(
+                self.layers,
+                self._target,
+                self.frame,
+                tile_table=self.options.tile_table,
+                version=self.options.ngff_version,
+                renumbered=[name for name, changed in self._has_new_ids.items() if changed],
+                merged=self.options.merge_labels is not None,
+            )
+            FusedImageRecord(
+                sources=tuple(part.name for layer in self.layers for part in layer.images),
+                origin_um=self.frame.corner,
+                tables_left_out=left_out,
+                labels_left_out=absent,
+                fields=placed_fields(self.layers) or None,
+                illumination=_applied_profiles(self.layers) or None,
+            ).write(self._target)
+        return FusedImage(self._shape, self.frame.corner, absent)
+
+    def _write_label_groups(self) -> None:
+        names, version = list(self._has_new_ids), self.options.ngff_version
+        if names:
+            write_group(self._target / "labels", {"labels": names}, version)
+            for group in label_groups(names):
+                write_group(self._target / "labels" / group, {}, version)
 
 
 def placed_fields(layers: Sequence[Layer]) -> tuple[FusedField, ...]:

@@ -18,7 +18,7 @@ from platefuse.engine.downsample import Downsample, mean
 from platefuse.engine.pyramid import Index
 from platefuse.engine.sources import Source
 from platefuse.engine.views import ShiftedView, View
-from platefuse.engine.write import Part, Target, ViewLookup, write_views
+from platefuse.engine.write import Part, Target, ViewLookup, view_tasks, write_views
 from platefuse.errors import ConfigError, PlatefuseError
 from platefuse.fusion.arguments import Storage
 from platefuse.fusion.frame import Frame
@@ -28,6 +28,7 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import FORMATS
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import make_folder
+from platefuse.storage.threads import Task, run_tasks
 
 if TYPE_CHECKING:
     import dask.array
@@ -147,9 +148,13 @@ class Mosaic:
         levels = [StoredArray.open(p, mode="r+", durable=durable) for p in paths]
         return StoredPyramid(levels, factors, self.downsample)
 
-    def write(self, target: Target, threads: int, part: Part | None = None) -> None:
-        """Write all levels in one pass, or those of one part: see `write_views`."""
-        write_views(self.views, target, self.compositor, threads=threads, part=part)
+    def tasks(self, target: Target, part: Part | None = None) -> Iterator[Task]:
+        """Tasks that write all levels in one pass, or those of one part: see `view_tasks`."""
+        return view_tasks(self.views, target, self.compositor, part=part)
+
+    def write(self, target: Target, threads: int) -> None:
+        """Write all levels in one pass."""
+        run_tasks(self.tasks(target), threads)
 
     def write_batches(
         self,

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from platefuse.engine.write import Part, finish_levels
+from platefuse.engine.write import Part, finish_tasks
 from platefuse.fusion.mosaic import Mosaic, StoredPyramid
 from platefuse.ngff.metadata import METADATA_FILES
 from platefuse.storage.files import make_folder, read_json, remove_tree, share_file, write_json
+from platefuse.storage.threads import Task
 
 _BEGUN = "begun"
 _MARK = "part.json"
@@ -51,16 +52,15 @@ class Scatter:
         """The folder that this job writes to."""
         return self.folder(self.number)
 
-    def write(self, mosaic: Mosaic, target: StoredPyramid, threads: int) -> None:
-        """Write what this job writes of a mosaic whose arrays were created."""
+    def tasks(self, mosaic: Mosaic, target: StoredPyramid) -> Iterator[Task]:
+        """Tasks that write what this job writes of a mosaic whose arrays were created."""
         if self.parts == 1:
-            mosaic.write(target, threads)
-        elif self.number is not None:
-            mosaic.write(target, threads, Part(self.number, self.parts))
-        else:
-            for level, number in product(target.levels, range(self.parts)):
-                _gather(self.folder(number) / level.path.relative_to(self.staged), level.path)
-            finish_levels(target.levels, target, self.parts, threads=threads)
+            return mosaic.tasks(target)
+        if self.number is not None:
+            return mosaic.tasks(target, Part(self.number, self.parts))
+        for level, number in product(target.levels, range(self.parts)):
+            _gather(self.folder(number) / level.path.relative_to(self.staged), level.path)
+        return finish_tasks(target.levels, target, self.parts)
 
     def remove_parts(self) -> None:
         """Remove all parts, also those of another number of jobs, and what a kill left of them."""

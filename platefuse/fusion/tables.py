@@ -26,7 +26,7 @@ from platefuse.fusion.joined_tables import (
 from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.fusion.stack import labels_of, unique_names
 from platefuse.ngff.metadata import all_attributes, replace_attributes
-from platefuse.records import digest_tree
+from platefuse.records import RegistrationRecord, digest_tree
 from platefuse.storage.files import remove_tree
 from platefuse.tables.backends import copy_table
 from platefuse.tables.masks import has_ids, region_of
@@ -117,6 +117,25 @@ def write_fused_tables(
     folder = target / "tables"
     replace_attributes(folder, {**all_attributes(folder), "tables": names})
     return left_out
+
+
+def is_replaced(image: Path, name: str, record: RegistrationRecord | None, tile_table: str) -> bool:
+    """Whether a table says where the fields are, so that fusing writes another instead.
+
+    Parameters
+    ----------
+    image : Path
+        Folder of the image whose table it is.
+    name : str
+        Name of the table.
+    record : RegistrationRecord, optional
+        The registration of the image.
+    tile_table : str
+        The table with the positions of the fields.
+    """
+    by_name = name == tile_table or is_standard_name(name)
+    is_registered = record is not None and name == record.request.roi_table
+    return (by_name or is_registered) and has_boxes(image, name)
 
 
 def carried_names(layer: Layer, tile_table: str) -> list[str]:
@@ -214,10 +233,9 @@ def _sources(layer: Layer, tile_table: str) -> dict[str, Sequence[FieldTable]]:
     found: dict[str, list[FieldTable]] = {}
     for part in layer.images:
         image, record = part.source.tables, part.source.record
-        replaced = {tile_table} | (set() if record is None else {record.request.roi_table})
         for name in table_names(image):
-            moves, path = has_boxes(image, name), table_path(image, name)
-            if not (moves and (name in replaced or is_standard_name(name))):
+            if not is_replaced(image, name, record, tile_table):
+                moves, path = has_boxes(image, name), table_path(image, name)
                 table = FieldTable(part, path, moves, region_of(path, part.image.labels))
                 found.setdefault(name, []).append(table)
     return dict(found)

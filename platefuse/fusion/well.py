@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from platefuse.storage.files import make_folder, put_in_place, remove_tree, repl
 from platefuse.storage.flush import Writes, watched_writes
 from platefuse.storage.made import own_folder
 from platefuse.storage.removing import all_aside
+from platefuse.storage.threads import run_tasks
 from platefuse.storage.typed_json import JsonObject
 from platefuse.storage.writable import check_new, check_removable
 
@@ -351,7 +353,9 @@ class _Job:
     def _write(self, scatter: Scatter, threads: int) -> dict[str, FusedImage]:
         """Write all images, or the part of them that the job writes."""
         frames = frames_for([layers for _, layers in self.images], self.options)
-        return {
-            name: ImageWriter(layers, self.well, frame, self.options, scatter, threads).write(name)
+        writers = [
+            ImageWriter(name, layers, self.well, frame, self.options, scatter)
             for (name, layers), frame in zip(self.images, frames, strict=True)
-        }
+        ]
+        run_tasks(chain.from_iterable(writer.tasks(threads) for writer in writers), threads)
+        return {writer.name: writer.finish() for writer in writers}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -183,7 +183,11 @@ def _copy_tables(image: WellImage, request: RegistrationRequest) -> ImageReceipt
 
 
 def write_tables(
-    image: WellImage, record: RegistrationRecord, target: Path
+    image: WellImage,
+    record: RegistrationRecord,
+    target: Path,
+    *,
+    is_needed: Callable[[Path, str], bool] = lambda image, name: True,
 ) -> tuple[dict[str, RegisteredTable], dict[str, str]]:
     """Write the tables that an image has after its registration.
 
@@ -196,6 +200,9 @@ def write_tables(
     target : Path
         The image whose ``tables`` are written. Boxes of the objects of a label are computed from
         the label's pixels in it. If it has no labels, these tables are copied as they are.
+    is_needed : callable
+        Called with the folder of an image and the name of a table in it; says whether the table is
+        written. By default, all are.
 
     Returns
     -------
@@ -210,11 +217,13 @@ def write_tables(
         If a listed table is missing.
     """
     reference = image.well.image(record.reference)
-    actions = table_actions(image, reference)
+    origins = {"image": image.live, "reference": reference.live}
+    known = table_actions(image, reference)
+    actions = {n: own for n, own in known.items() if is_needed(origins[own.origin], n)}
     left_out = tables_left_out(image, reference)
     for table, reason in left_out.items():
         logger.warning("%s: the table %r is left out: %s", image.live, table, reason)
-    copy_table_groups(actions, image, reference, target, left_out)
+    copy_table_groups(actions, image, reference, target, {*left_out, *known})
     regions = moved_regions(record, Multiscale.read(image.live))
     tables = {
         table: _finish_table(image, target, table, action, regions, record.axes)

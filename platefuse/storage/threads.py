@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from threading import Event, Lock
 from typing import Any, TypeVar
 
@@ -27,7 +28,8 @@ def usable_cores() -> int:
 def run_tasks(tasks: Iterator[Task], threads: int) -> None:
     """Run tasks on several threads, begun in their order, and stop at the first error.
 
-    Tasks are taken one by one, by whichever thread is free: making them may be work as well.
+    Tasks are taken one by one, by whichever thread is free: making them may be work as well. All
+    threads have the context variables of the caller.
     """
     if threads <= 1:
         with calls_in_this_thread():
@@ -52,7 +54,7 @@ def run_tasks(tasks: Iterator[Task], threads: int) -> None:
                 raise
 
     with ThreadPoolExecutor(threads) as pool:
-        workers = [pool.submit(worker) for _ in range(threads)]
+        workers = [pool.submit(copy_context().run, worker) for _ in range(threads)]
         try:
             for future in wait(workers, return_when=FIRST_EXCEPTION).done:
                 future.result()

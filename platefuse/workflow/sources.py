@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from platefuse.errors import RecordError, TableError
@@ -17,12 +18,13 @@ from platefuse.fusion.layers import SourceImage
 from platefuse.fusion.locks import fused_well_lock
 from platefuse.fusion.measured import MeasuredPixels
 from platefuse.fusion.options import FusionOptions
+from platefuse.fusion.tables import is_replaced
 from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.measuring.receipt import MeasuredFrom
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import staging_folder
 from platefuse.ngff.plate import Well, WellImage
-from platefuse.records import read_places
+from platefuse.records import RegistrationRecord, read_places
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.tables import write_tables
@@ -250,7 +252,12 @@ def registered_tables(
         remove_tree(folder)
         try:
             left_out = {
-                name: write_tables(plan.target, plan.record, folder / name)[1]
+                name: write_tables(
+                    plan.target,
+                    plan.record,
+                    folder / name,
+                    is_needed=partial(_is_carried, plan.record, reader.options),
+                )[1]
                 for name, plan in plans.items()
             }
 
@@ -263,3 +270,9 @@ def registered_tables(
             yield replace(reader, source=source)
         finally:
             remove_tree(folder)
+
+
+def _is_carried(
+    record: RegistrationRecord, options: FusionOptions, image: Path, table: str
+) -> bool:
+    return not is_replaced(image, table, record, options.tile_table)

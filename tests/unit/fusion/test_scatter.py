@@ -90,7 +90,7 @@ def test_parts_are_used_again_if_the_job_that_finishes_is_interrupted(
     for part in range(3):
         fuse_well_part(well, fused, wanted, part, 3)
     with monkeypatch.context() as full:
-        full.setattr(scatter, "finish_levels", refuse)
+        full.setattr(scatter, "finish_tasks", refuse)
         with pytest.raises(OSError, match="No space"):
             fuse_well(well, fused, wanted, scatter=3)
     monkeypatch.setattr(Scatter, "begin", refuse)  # no part is made again

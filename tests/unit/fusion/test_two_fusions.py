@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from platefuse.fusion.mosaic import Mosaic
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Plate
+from platefuse.storage.threads import Task
 from platefuse.workflow.preflight import check_fused_plate
 from tests.conftest import PlateFactory
 from tests.fused import BARE, SMALL_CHUNKS, WELL, everything, fuse_well, fuse_well_part
@@ -64,15 +65,15 @@ def halfway(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object]) -> list
     """Let a call come in another thread before pixels are written; its errors."""
     errors: list[Any] = []
     begun: list[bool] = []
-    write = Mosaic.write
+    tasks = Mosaic.tasks
 
-    def write_then(*args: Any, **kwargs: Any) -> None:
+    def call_first(*args: Any, **kwargs: Any) -> Iterator[Task]:
         if not begun:
             begun.append(True)
             errors.append(in_thread(call))
-        write(*args, **kwargs)
+        return tasks(*args, **kwargs)
 
-    monkeypatch.setattr(Mosaic, "write", write_then)
+    monkeypatch.setattr(Mosaic, "tasks", call_first)
     return errors
 
 

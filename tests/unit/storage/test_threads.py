@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import partial
 
 import pytest
@@ -27,6 +28,21 @@ def test_one_thread_is_the_callers() -> None:
     names: list[str] = []
     run_tasks(iter([lambda: names.append(threading.current_thread().name)]), 1)
     assert names == [threading.current_thread().name]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_have_the_context_of_the_caller(threads: int) -> None:
+    """Files of a well that is flushed in the end are not flushed one by one."""
+    setting: ContextVar[str] = ContextVar("setting", default="nothing")
+    setting.set("of the caller")
+    seen: list[str] = []
+
+    def tasks() -> Iterator[Task]:
+        seen.append(setting.get())  # made by one of the threads
+        yield lambda: seen.append(setting.get())
+
+    run_tasks(tasks(), threads)
+    assert seen == ["of the caller"] * 2
 
 
 @pytest.mark.parametrize("threads", [1, 3])
