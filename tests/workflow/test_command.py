@@ -190,6 +190,7 @@ def interrupted(
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_so_in_a_line_and_continues(fresh: Folder, number: int) -> None:
     log = fresh.results.parent / "logs" / "tiny" / "B" / "02" / "1" / "register_image.log"
@@ -240,6 +241,7 @@ def restore(folder: Folder, *arguments: str) -> subprocess.CompletedProcess[str]
     return platefuse(folder, "restore", *arguments)
 
 
+@pytest.mark.slow
 def test_originals_are_restored_and_a_run_does_their_wells_again(fresh: Folder) -> None:
     fresh.configure(registration={"keep_originals": True}, fusion={"enabled": False})
     before = fingerprint(fresh.plate)

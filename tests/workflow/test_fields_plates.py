@@ -21,6 +21,8 @@ from tests.fields_plate import SHAPE, FieldsPlate, write_ome_xml
 from tests.truth import read_level
 from tests.workflow.conftest import TINY, Folder, fingerprint
 
+pytestmark = pytest.mark.slow
+
 BRAIN = REAL_PLATE.with_name("brain_wsi.zarr")
 ONLY_FUSE = {"registration": {"enabled": False}}
 

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.illumination import Profiles, assert_rounded
 from tests.truth import read_level
 from tests.workflow.conftest import Folder, fingerprint
 
 
+@pytest.mark.slow
 def test_stored_and_straight_from_the_raw_images(fresh: Folder, tmp_path: Path) -> None:
     spec = fresh.truth.spec
     profiles = Profiles.write(tmp_path / "profiles", spec.field_shape, dark=100.0)

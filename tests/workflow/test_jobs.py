@@ -106,6 +106,7 @@ def test_one_job_per_well_makes_what_one_per_step_makes(fresh: Folder, finished:
     assert NOTHING in fresh.succeed()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [(STEP, WELL), (WELL, STEP)], ids=["step", "well"])
 def test_what_is_finished_in_one_mode_is_finished_in_the_other(
     fresh: Folder, first: dict[str, Any], second: dict[str, Any]
@@ -125,6 +126,7 @@ def test_what_is_finished_in_one_mode_is_finished_in_the_other(
     fresh.assert_exact()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second", "sign"),
     [
@@ -148,6 +150,7 @@ def test_a_killed_run_is_continued_in_the_other_mode(
     assert NOTHING in fresh.succeed()
 
 
+@pytest.mark.slow
 def test_a_job_that_begins_again_leaves_no_receipt_of_before(fresh: Folder) -> None:
     """Receipts of a well that is not done must not be taken for those of single steps."""
     fresh.configure(**WELL)
@@ -196,6 +199,7 @@ def other_plate(tmp_path: Path, kind: str) -> dict[str, Any]:
     return {"registration": {"enabled": False}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [

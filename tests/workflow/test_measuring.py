@@ -19,6 +19,8 @@ from tests.raw_plate import RawPlate
 from tests.truth import read_level
 from tests.workflow.conftest import TINY, Folder, fingerprint
 
+pytestmark = pytest.mark.slow
+
 RAW = RawPlate(wells=("B/03", "B/04"), empty_wells=("B/04",))
 MEASURE = {"registration": {"store": False, "measure": {"enabled": True}}}
 

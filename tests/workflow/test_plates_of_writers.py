@@ -21,6 +21,8 @@ from tests.truth import read_level
 from tests.workflow.conftest import CLONE, TINY, Folder, fingerprint
 from tests.writers import scene, write_bioformats2raw
 
+pytestmark = pytest.mark.slow
+
 ARCHIVE = CLONE / "tests" / "fixtures" / "plates_of_writers.tar.xz"
 with tarfile.open(ARCHIVE) as archive:
     ARCHIVED = sorted({member.name.split("/")[0] for member in archive})
