@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -81,6 +83,47 @@ class ChunkedArray:
             while len(self._kept) > 1 and pixels.nbytes * len(self._kept) > _KEPT_BYTES:
                 self._kept.popitem(last=False)
             return pixels
+
+
+class LazyArray:
+    """A `ChunkedArray` that is opened when it is first read: a level may never be.
+
+    Parameters
+    ----------
+    path : Path
+        The array.
+    shape : tuple of int
+        Its shape.
+    counter : ReadCounter
+        Counts what is decoded.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], counter: ReadCounter) -> None:
+        self.shape = shape
+        self._path, self._counter = path, counter
+
+    @cached_property
+    def _opened(self) -> ChunkedArray:
+        return ChunkedArray(StoredArray.open(self._path), self._counter)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the pixels."""
+        return self._opened.dtype
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of a chunk."""
+        return self._opened.chunks
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> Pixels:
+        return self._opened[key]
+
+
+def lazy_levels(image: Multiscale, counter: ReadCounter) -> list[LazyArray]:
+    """The levels of an image, the finest first."""
+    pairs = zip(image.level_paths, image.shapes, strict=True)
+    return [LazyArray(path, shape, counter) for path, shape in pairs]
 
 
 @dataclass(frozen=True)
@@ -170,7 +213,7 @@ def _fields_of(
     part: FieldImage, layer: Layer, well: str, channel: int, counter: ReadCounter
 ) -> Iterator[tuple[StageField, tuple[Crop, ...]]]:
     image, number = part.image, layer.acquisition or 0
-    paths = image.level_paths[: 1 + len(_factors(image))]
+    paths = image.level_paths[: 1 + len(level_factors(image))]
     arrays = [ChunkedArray(StoredArray.open(path), counter) for path in paths]
     leading = tuple(channel if axis == "c" else 0 for axis in image.axes if axis not in "zyx")
     for each in part.fields:
@@ -193,8 +236,8 @@ def _fields_of(
         yield stage, tuple(crops)
 
 
-def _factors(image: Multiscale) -> tuple[tuple[int, ...], ...]:
-    """Factors from each level to the next; none if levels do not group whole pixels."""
+def level_factors(image: Multiscale) -> tuple[tuple[int, ...], ...]:
+    """Factors from each level of an image to the next; none if they do not group whole pixels."""
     try:
         return image.factors
     except ImageError:  # level 0 alone serves as well
@@ -205,7 +248,7 @@ def _at_level(image: Multiscale, box: Box, level: int) -> Box | None:
     """A box of level 0 at another level; None if it does not begin at a whole pixel there."""
     lead = len(image.axes) - len(image.spatial)
     factors = np.ones(len(image.spatial), int)
-    for step in _factors(image)[:level]:
+    for step in level_factors(image)[:level]:
         factors *= np.array(step[lead:])
     shape = image.shapes[level][lead:]
     start, stop = [], []

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from platefuse.measuring.filters import gaussian, sliding
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -85,11 +87,13 @@ class Tone:
     def __call__(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Compressed values, float32; NaN becomes the least value."""
         values = pixels.astype(np.float32)
-        np.nan_to_num(values, copy=False, nan=self.low, posinf=self.high, neginf=self.low)
+        if pixels.dtype.kind == "f":
+            np.nan_to_num(values, copy=False, nan=self.low, posinf=self.high, neginf=self.low)
         np.clip(values, self.low, self.high, out=values)
         values -= np.float32(self.base)
         values /= np.float32(self.unit)
-        return np.log1p(values, out=values)
+        values += 1
+        return np.log(values, out=values)  # a fifth of the time of log1p
 
 
 def _plateau(values: NDArray[Any], middle: float) -> float:
@@ -126,10 +130,7 @@ def valid_pixels(pixels: NDArray[Any], saturated: float) -> NDArray[np.bool_]:
         valid &= pixels < saturated
     zeros = pixels == 0
     if zeros.any():
-        from scipy.ndimage import maximum_filter, minimum_filter
-
-        area = maximum_filter(minimum_filter(zeros.view(np.uint8), 5), 5)
-        valid &= area == 0
+        valid &= ~sliding(sliding(zeros, 5, np.minimum), 5, np.maximum)
     return valid
 
 
@@ -152,26 +153,28 @@ def prepare(
     ndarray of float32, same shape
         About zero on average; 0 where a pixel is masked.
     """
-    from scipy.ndimage import gaussian_filter
+    return fine_structure(tone(pixels), valid_pixels(pixels, tone.saturated), pattern)
 
-    def blurred(values: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
-        result: NDArray[np.float32] = gaussian_filter(
-            values, SIGMA_PX * scale, mode="nearest", truncate=3.0
-        )
-        return result
 
-    values = tone(pixels)
-    valid = valid_pixels(pixels, tone.saturated)
+def fine_structure(
+    values: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    pattern: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """As `prepare`, of values that are compressed already; `valid` says which are not masked."""
+    first, second = SIGMA_PX * _NARROW, SIGMA_PX * _WIDE
+    # Without the value of one of them, pixels that are all equal are exactly 0 in the result.
+    values = values - values.flat[valid.argmax()]
     if valid.all():
-        result = blurred(values, _NARROW)
-        result -= blurred(values, _WIDE)
+        result = gaussian(values, first)
+        result -= gaussian(values, second)
     else:
         weight = valid.astype(np.float32)
         values *= weight
-        narrow, wide = blurred(weight, _NARROW), blurred(weight, _WIDE)
+        narrow, wide = gaussian(weight, first), gaussian(weight, second)
         inside = valid & (narrow > _LEAST_WEIGHT) & (wide > _LEAST_WEIGHT)
         narrow[~inside] = wide[~inside] = 1
-        result = blurred(values, _NARROW) / narrow - blurred(values, _WIDE) / wide
+        result = gaussian(values, first) / narrow - gaussian(values, second) / wide
         result *= inside
     if pattern is not None:
         result -= pattern if valid.all() else pattern * inside
@@ -205,9 +208,21 @@ def structure(values: NDArray[np.float32], prepared: NDArray[np.float32]) -> flo
         return 0.0
     rows = values[2:] - 2 * values[1:-1] + values[:-2]
     both = rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2]
-    deviation = 1.4826 * float(np.median(np.abs(both))) / 6
+    deviation = 1.4826 * upper_median(np.abs(both)) / 6
     first, second = (SIGMA_PX * scale for scale in (_NARROW, _WIDE))
     gain = 1 / first**2 + 1 / second**2 - 4 / (first**2 + second**2)
     noise = deviation**2 * gain / (4 * np.pi)
     variance = float(np.square(prepared, dtype=np.float64).mean())
     return max(0.0, 1 - noise / variance)
+
+
+def upper_median(values: NDArray[np.floating]) -> float:
+    """The median of at least one value, the higher one of the two in the middle.
+
+    Examples
+    --------
+    >>> upper_median(np.array([4.0, 1.0, 2.0, 3.0]))
+    3.0
+    """
+    middle = values.size // 2  # a single place: half of the time of np.median, or less
+    return float(np.partition(values, middle, axis=None)[middle])

@@ -11,15 +11,21 @@ import numpy as np
 
 from platefuse.geometry import Box
 from platefuse.measuring.correlate import Lags, Surface, surface
-from platefuse.measuring.prepare import Tone, prepare, structure
-from platefuse.measuring.refine import common_shift
-from platefuse.measuring.spectra import Spectra
+from platefuse.measuring.fourier import forward
+from platefuse.measuring.prepare import (
+    Tone,
+    fine_structure,
+    prepare,
+    structure,
+    upper_median,
+    valid_pixels,
+)
 from platefuse.quality.planes import Plane
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK_PX = 200
+BLOCK_PX = 160
 """Side of a block, unless fields are smaller than two of them."""
 
 _LEAST_BLOCK_PX = 48
@@ -30,7 +36,7 @@ _PER_SIDE = 2
 MOST_BLOCKS = 400
 """Wells with more fields than this allows for have one block for each field, or for some."""
 
-_COARSE_PX = 1536
+_COARSE_PX = 768
 """Structure is looked for at a level with at most so many pixels on its longer side."""
 
 _SAME_FIELD = 0.5
@@ -48,6 +54,9 @@ and is no structure; what a microscope images has more."""
 
 _LEAST_HEIGHT, _LEAST_RUNNER_UP = 6.0, 0.2
 """When a peak of the correlation counts; as in `platefuse.measuring.pair`."""
+
+_BEYOND_PX = 2
+"""A peak counts if the correlation is known so far beyond it."""
 
 _FINE, _COARSE, _NOISE = (0.12, 0.25), (0.03, 0.10), (0.40, 0.50)
 """Frequencies of fine and coarse structure, and those at which there is only noise, in cycles per
@@ -101,7 +110,8 @@ class Block:
     @classmethod
     def of(cls, pixels: NDArray[Any], tone: Tone) -> Block:
         """What the pixels of a block show."""
-        prepared, values = prepare(pixels, tone), tone(pixels)
+        values = tone(pixels)
+        prepared = fine_structure(values, valid_pixels(pixels, tone.saturated))
         focus, coarse_to_fine = _focus(values)
         has_structure = (
             coarse_to_fine >= _LEAST_COARSE and structure(values, prepared) >= _LEAST_TEXTURE
@@ -112,12 +122,10 @@ class Block:
 
 def _focus(values: NDArray[np.float32]) -> tuple[float | None, float]:
     """See `Block.focus`; and the power of the coarse by that of the fine structure."""
-    from scipy import fft
-
     window, fine, coarse, noise = _bands((values.shape[0], values.shape[1]))
-    power = np.abs(fft.rfft2((values - values.mean()) * window)).ravel()
-    np.square(power, out=power)
-    floor = float(np.median(power[noise])) / np.log(2)  # powers of noise are exponential
+    spectrum = forward((values - values.mean()) * window, window.shape)
+    power = (np.square(spectrum.real) + np.square(spectrum.imag)).ravel()
+    floor = upper_median(power[noise]) / np.log(2)  # powers of noise are exponential
     low, high = (float(power[band].mean()) for band in (coarse, fine))
     focus = None if low <= 2 * floor else float(np.sqrt(max(0.0, high - floor) / (low - floor)))
     return focus, low / high if high else 0.0
@@ -199,28 +207,16 @@ def compare(reference: Block, moving: Block, move: tuple[int, int]) -> Compared:
     if not peaks or not noise or peaks[0].height < _LEAST_HEIGHT * noise:
         return Compared(None, before, after)
     best, second = peaks[0], peaks[1].height if len(peaks) > 1 else 0.0
-    if max(map(abs, best.lag)) == reach or best.height - second < _LEAST_RUNNER_UP * best.height:
+    at_end = max(map(abs, best.lag)) > reach - _BEYOND_PX
+    if at_end or best.height - second < _LEAST_RUNNER_UP * best.height:
         return Compared(None, before, after)
-    return Compared(_refined(reference, moving, best.lag), before, after)
+    return Compared(found.vertex(best.lag), before, after)
 
 
 def _score(found: Surface, lag: tuple[int, int]) -> float:
     """Correlation at a whole lag."""
     y, x = (v - low for v, low in zip(lag, found.lags.low, strict=True))
     return float(found.score[y, x])
-
-
-def _refined(reference: Block, moving: Block, lag: tuple[int, int]) -> tuple[float, float]:
-    """The shift near a whole shift, from what overlaps there."""
-    first, second = [], []
-    for n, step in zip(reference.prepared.shape, lag, strict=True):
-        first.append(slice(max(0, step), n + min(0, step)))
-        second.append(slice(max(0, -step), n - max(0, step)))
-    one, two = reference.prepared[tuple(first)], moving.prepared[tuple(second)]
-    spectra = Spectra((one.shape[0], one.shape[1]), 2)
-    spectra.add(one, two)
-    (y, x), *_ = common_shift(spectra, spectra.total(), spectra.first_weights(), rounds=1)
-    return lag[0] + y, lag[1] + x
 
 
 def _energy(pixels: NDArray[Any], tone: Tone) -> NDArray[np.float64]:

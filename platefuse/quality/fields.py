@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,9 @@ from platefuse.fusion.field_maps import pixel_map, placed_box
 from platefuse.fusion.fields import Field, registered_rois
 from platefuse.fusion.layers import FieldImage
 from platefuse.geometry import Box
-from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, fields_in
-from platefuse.measuring.levels import Levels
+from platefuse.measuring.field_pixels import LazyArray, ReadCounter, lazy_levels, level_factors
+from platefuse.measuring.levels import Crop, Levels
+from platefuse.ngff.image import Multiscale
 from platefuse.quality.planes import Look
 
 if TYPE_CHECKING:
@@ -144,30 +146,21 @@ class Light:
 
 
 def light_of(
-    look: Look,
-    placed: Sequence[PlacedField],
-    well: str,
-    counter: ReadCounter,
-    saturated: float,
+    look: Look, placed: Sequence[PlacedField], counter: ReadCounter, saturated: float
 ) -> Mapping[tuple[str, str], Light]:
     """Gradient, seams and saturation of the fields of an acquisition, by image and field.
 
     The images are read as they are fused from, at a coarse level; `saturated` is the value from
     which a pixel is saturated.
     """
-    fields = fields_in([look.layer], well, [look.channel], counter)
-    pixels = {(f.field.key.image, f.field.key.field): coarse_pixels(f) for f in fields}
-    tiles = {
-        p.name: _Tile.of(p, *found) for p in placed if (found := pixels.get(p.name)) is not None
-    }
+    levels = {part.name: lazy_levels(part.image, counter) for part in look.layer.images}
+    tiles = {p.name: _Tile.of(p, look.channel, levels[p.part.name]) for p in placed if p.kept}
     seams: dict[tuple[str, str], list[float]] = {key: [] for key in tiles}
-    ordered = list(tiles.items())
-    for number, (key, tile) in enumerate(ordered):
-        for other, neighbour in ordered[number + 1 :]:
-            difference = tile.difference(neighbour)
-            if difference is not None:
-                seams[key].append(difference)
-                seams[other].append(difference)
+    for (key, tile), (other, neighbour) in combinations(tiles.items(), 2):
+        difference = tile.difference(neighbour)
+        if difference is not None:
+            seams[key].append(difference)
+            seams[other].append(difference)
     return {
         key: Light(
             gradient_of(tile.pixels),
@@ -194,18 +187,26 @@ class _Tile:
     pixels: NDArray[np.float32]
 
     @classmethod
-    def of(cls, placed: PlacedField, pixels: NDArray[np.float32], factor: float) -> _Tile:
-        # The middle of a coarse pixel is that of the pixels that it was made from.
-        y, x = ((p - (factor - 1) / 2) / factor for p in placed.corner_px)
-        return cls((y, x), pixels)
+    def of(cls, placed: PlacedField, channel: int, levels: Sequence[LazyArray]) -> _Tile:
+        """Read a field."""
+        image = placed.part.image
+        box = placed.field.box(image, image)
+        level, inner, factors = _coarse_box(image, box)
+        leading = tuple(channel if a == "c" else 0 for a in image.axes if a not in image.spatial)
+        pixels, averaged = middle_plane(Crop(levels[level], inner, leading))
+        corner = []
+        for axis in (-2, -1):
+            step = factors[axis]
+            first = placed.corner_px[axis] + inner.start[axis] * step - box.start[axis]
+            # The middle of a coarse pixel is that of the pixels that it was made from.
+            corner.append((first - (averaged * step - 1) / 2) / (averaged * step))
+        return cls((corner[0], corner[1]), pixels)
 
     def difference(self, other: _Tile) -> float | None:
         """Mean absolute difference where two tiles overlap, as a share of the mean.
 
         Both are interpolated by half of the fraction of a pixel by which they are displaced.
         """
-        from scipy.ndimage import shift
-
         offset = [b - a for a, b in zip(self.corner, other.corner, strict=True)]
         whole = [round(o) for o in offset]
         part = [(o - w) / 2 for o, w in zip(offset, whole, strict=True)]
@@ -217,22 +218,44 @@ class _Tile:
         two = other.pixels[shared.shifted([-w for w in whole]).slices]
         valid = (one > 0) & (two > 0)
         mean = float((one[valid] + two[valid]).mean()) / 2 if valid.any() else 0.0
-        one = shift(one, [-p for p in part], order=1, mode="nearest")
-        two = shift(two, part, order=1, mode="nearest")
+        one, two = _moved(one, [-p for p in part]), _moved(two, part)
         return float(np.abs(one[valid] - two[valid]).mean()) / mean if mean > 0 else None
 
 
-def coarse_pixels(field: FieldPixels) -> tuple[NDArray[np.float32], float]:
-    """The middle plane of a field at a coarse level, and how much smaller it is."""
-    fitting = [k for k, crop in enumerate(field.levels) if min(crop.shape[-2:]) >= _COARSE_PX]
-    crop = field.levels[max(fitting, default=0)]
-    # A field that was moved need not begin at a whole pixel of a coarser level. Averaged then: all
-    # fields of an acquisition are compared, and at full resolution their sum has no limit.
-    level = Levels((crop,), "field")
+def _moved(pixels: NDArray[np.float32], shift: Sequence[float]) -> NDArray[np.float32]:
+    """Pixels moved by at most one pixel on each axis, interpolated linearly."""
+    for axis, step in enumerate(shift):
+        last = pixels.shape[axis] - 1
+        from_there = np.arange(last + 1) - (1 if step > 0 else -1)
+        neighbours = pixels.take(np.clip(from_there, 0, last), axis)
+        pixels = pixels + np.float32(abs(step)) * (neighbours - pixels)
+    return pixels
+
+
+def _coarse_box(image: Multiscale, box: Box) -> tuple[int, Box, tuple[int, ...]]:
+    """The level at which a field is read, its whole pixels there, and their size in those of 0."""
+    found = 0, box, (1,) * len(box.start)
+    factors, lead = np.ones(len(box.start), int), len(image.axes) - len(image.spatial)
+    for level, step in enumerate(level_factors(image), 1):
+        factors = factors * np.array(step[lead:])
+        sizes = zip(box.start, box.stop, factors.tolist(), image.shapes[level][lead:], strict=True)
+        ends = [(-(-start // f), min(stop // f, length)) for start, stop, f, length in sizes]
+        inner = Box(tuple(a for a, _ in ends), tuple(b for _, b in ends))
+        if inner.empty or min(inner.shape[-2:]) < _COARSE_PX:
+            break
+        found = level, inner, tuple(factors.tolist())
+    return found
+
+
+def middle_plane(field: Crop) -> tuple[NDArray[np.float32], int]:
+    """The middle plane of a field, averaged if it is large, and how much smaller it is.
+
+    All fields of an acquisition are compared: at full resolution their sum has no limit.
+    """
+    level = Levels((field,), "field")
     factor = max(1, min(level.shape) // _COARSE_PX)
     pixels = level.read(Box.of_shape(level.shape), (level.planes - 1) // 2, factor)
-    whole = factor * field.levels[0].shape[-1] / crop.shape[-1]
-    return np.nan_to_num(pixels.astype(np.float32)), whole
+    return np.nan_to_num(pixels.astype(np.float32)), factor
 
 
 def gradient_of(pixels: NDArray[np.float32]) -> float | None:
@@ -257,11 +280,10 @@ def gradient_of(pixels: NDArray[np.float32]) -> float | None:
     """
     if min(pixels.shape) < 2 * _TILES:
         return None
-    rows, columns = (list(np.array_split(np.arange(n), _TILES)) for n in pixels.shape)
-    medians = np.array(
-        [[np.median(pixels[r[0] : r[-1] + 1, c[0] : c[-1] + 1]) for c in columns] for r in rows]
-    )
+    height, width = (n // _TILES for n in pixels.shape)
+    parts = pixels[: _TILES * height, : _TILES * width].reshape(_TILES, height, _TILES, width)
+    medians = np.median(parts.swapaxes(1, 2).reshape(_TILES**2, -1), axis=1)
     y, x = (v.ravel() for v in np.mgrid[-1 : 1 : _TILES * 1j, -1 : 1 : _TILES * 1j])
     design = np.stack([np.ones(y.size), y, x], axis=1)
-    mean, by_y, by_x = (float(v) for v in np.linalg.lstsq(design, medians.ravel(), rcond=None)[0])
+    mean, by_y, by_x = (float(v) for v in np.linalg.lstsq(design, medians, rcond=None)[0])
     return 2 * (abs(by_y) + abs(by_x)) / mean if mean > 0 else None

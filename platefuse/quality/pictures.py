@@ -28,9 +28,6 @@ _MOST_SHIFT = 0.2
 """Largest shift in such a part, as a share of its side."""
 
 _PERCENTILES = (1.0, 99.7)
-_GAMMA = 0.75
-"""Dim structures are drawn a little brighter than they are."""
-
 _QUALITY = 72
 _OUTLINE, _ARROW = (255, 176, 0), (100, 220, 255)
 
@@ -71,7 +68,9 @@ class _Contrast:
 
     def __call__(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
         scaled = (np.nan_to_num(pixels.astype(np.float32)) - self.low) / (self.high - self.low)
-        grey: NDArray[np.uint8] = (np.clip(scaled, 0, 1) ** _GAMMA * 255).astype(np.uint8)
+        scaled = np.clip(scaled, 0, 1)
+        # The power of 3/4: dim structures are drawn a little brighter than they are.
+        grey: NDArray[np.uint8] = (np.sqrt(scaled * np.sqrt(scaled)) * 255).astype(np.uint8)
         return grey
 
 
@@ -119,7 +118,7 @@ def draw_well(
             Picture(
                 "overlay",
                 look.acquisition,
-                f"pictures/overlay_{look.acquisition}.webp",
+                f"pictures/overlay_{look.acquisition}.jpg",
                 f"The whole well: {_name(reference)} in magenta and {name} in green.",
                 (0, 0),
             ),
@@ -162,7 +161,7 @@ def _before_and_after(
             f"and {_name(look)} in green, {words}."
         )
         image = _fit(_overlay(still, contrasts[1](own)), _PART_PX)
-        file = f"pictures/{kind}_{look.acquisition}.webp"
+        file = f"pictures/{kind}_{look.acquisition}.jpg"
         yield _save(folder, image, Picture(kind, look.acquisition, file, alt, (0, 0)))
 
 
@@ -200,7 +199,7 @@ def _draw_fields(
             f"drawn {stretch / scale:.0f} times as long; the longest is {longest:.1f} px."
         )
     return _save(
-        folder, image, Picture("fields", reference.acquisition, "pictures/fields.webp", alt, (0, 0))
+        folder, image, Picture("fields", reference.acquisition, "pictures/fields.jpg", alt, (0, 0))
     )
 
 
@@ -238,7 +237,8 @@ def _fit(pixels: NDArray[np.uint8], most_px: int) -> Image:
 
 
 def _save(folder: Path, image: Image, picture: Picture) -> Picture:
-    image.save(folder / picture.file, quality=_QUALITY, method=1)
+    # All colours at full resolution: a fringe of one pixel is what the pictures are for.
+    image.save(folder / picture.file, quality=_QUALITY, subsampling=0)
     return replace(picture, size_px=image.size)
 
 

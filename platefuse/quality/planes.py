@@ -13,10 +13,9 @@ from platefuse.errors import ImageError
 from platefuse.fusion.frame import Frame
 from platefuse.fusion.layers import Layer
 from platefuse.geometry import Box
-from platefuse.measuring.field_pixels import ChunkedArray, ReadCounter, choose_channel
+from platefuse.measuring.field_pixels import LazyArray, ReadCounter, choose_channel, lazy_levels
 from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Multiscale
-from platefuse.storage.arrays import StoredArray
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +27,7 @@ class Plane:
 
     Attributes
     ----------
-    levels : sequence of ChunkedArray
+    levels : sequence of LazyArray
         The levels, the finest first.
     leading : tuple of int
         Indices on the axes before y and x, at level 0.
@@ -36,7 +35,7 @@ class Plane:
         Which of them is the index of the plane.
     """
 
-    levels: Sequence[ChunkedArray]
+    levels: Sequence[LazyArray]
     leading: tuple[int, ...]
     z_axis: int | None
 
@@ -136,7 +135,7 @@ def open_looks(
     looks: list[Look] = []
     for (name, stacked), frame in zip(images, frames, strict=True):
         image = Multiscale.read(well / name)
-        arrays = [ChunkedArray(StoredArray.open(path), counter) for path in image.level_paths]
+        arrays = lazy_levels(image, counter)
         first = 0
         for layer in stacked:
             own = chosen[len(looks)]
@@ -163,7 +162,7 @@ def _channels(layers: Sequence[Layer], channel: str | None) -> tuple[list[int], 
 
 
 def _leading(
-    image: Multiscale, arrays: Sequence[ChunkedArray], channel: int
+    image: Multiscale, arrays: Sequence[LazyArray], channel: int
 ) -> tuple[tuple[int, ...], int | None]:
     """Indices on the axes before y and x, and which of them is that of the plane."""
     axes = image.axes[:-2]
@@ -175,7 +174,7 @@ def _leading(
     return tuple(leading), z_axis
 
 
-def _sharpest_plane(arrays: Sequence[ChunkedArray], leading: Sequence[int], z_axis: int) -> int:
+def _sharpest_plane(arrays: Sequence[LazyArray], leading: Sequence[int], z_axis: int) -> int:
     """The plane with the largest variance at the coarsest level, as one of level 0."""
     finest, coarse = arrays[0].shape[z_axis], arrays[-1]
     planes = coarse.shape[z_axis]

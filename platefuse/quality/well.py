@@ -28,6 +28,7 @@ from platefuse.quality.model import CheckedWell, CycleFigures, FieldFigures
 from platefuse.quality.pictures import Part, draw_well
 from platefuse.quality.planes import Look, Plane, names_of, open_looks
 from platefuse.records import FusedWellRecord
+from platefuse.storage.once import reading_once
 
 
 def check_well(
@@ -71,24 +72,25 @@ def check_well(
 
     Notes
     -----
-    Each acquisition is compared with the reference in blocks of 200 × 200 pixels at full
+    Each acquisition is compared with the reference in blocks of 160 × 160 pixels at full
     resolution, up to four in each field, where the reference has most structure. The residual of a
-    block is the maximum of their correlation, weighted by the coherence of their spectra
-    (`platefuse.measuring.spectra`). The residuals between two other acquisitions are the
+    block is the maximum of their correlation, interpolated by a polynomial
+    (`platefuse.measuring.correlate`). The residuals between two other acquisitions are the
     differences of those against the reference.
     """
     begun, counter = time.perf_counter(), ReadCounter()
     folder = fused / well.row / well.column
     if FusedWellRecord.read(folder) is None:
         raise ViewError(f"{folder}: not fused yet. Run `fuse_well` before it is checked.")
-    images = fused_images(reader.read(well), reader.options)
-    frames = frames_for([layers for _, layers in images], reader.options)
-    opened, without = open_looks(folder, images, frames, channel, counter)
+    with reading_once():
+        images = fused_images(reader.read(well), reader.options)
+        frames = frames_for([layers for _, layers in images], reader.options)
+        opened, without = open_looks(folder, images, frames, channel, counter)
     looks = list({look.acquisition: look for look in reversed(opened)}.values())[::-1]
     first = next((look for look in looks if look.acquisition == reference), looks[0])
     with ThreadPoolExecutor(max(1, threads)) as pool:
         still, seen = _look_at(looks, first, without, pool)
-        lights = list(pool.map(lambda one: one.light(well.name, counter), seen))
+        lights = list(pool.map(lambda one: one.light(counter), seen))
     fields = [
         figures
         for one, light in zip(seen, lights, strict=True)
@@ -165,10 +167,10 @@ class _Seen:
 
         return replace(self, compared=list(pool.map(one, range(len(self.boxes)))))
 
-    def light(self, well: str, counter: ReadCounter) -> Mapping[tuple[str, str], Light]:
+    def light(self, counter: ReadCounter) -> Mapping[tuple[str, str], Light]:
         """What the coarse pixels of its fields show, by image and field."""
         tones = [block.tone.saturated for block in self.blocks[:1]]
-        return light_of(self.look, self.placed, well, counter, min(tones, default=math.inf))
+        return light_of(self.look, self.placed, counter, min(tones, default=math.inf))
 
     def figures(
         self, still: Sequence[PlacedField], lights: Mapping[tuple[str, str], Light]

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import zarr
 
 from platefuse.fusion.options import FusionOptions
-from platefuse.measuring.field_pixels import FieldPixels
-from platefuse.measuring.model import StageField
+from platefuse.geometry import Box
+from platefuse.measuring.levels import Crop
 from platefuse.ngff.plate import Plate
-from platefuse.quality.fields import coarse_pixels, gradient_of
+from platefuse.quality.fields import gradient_of, middle_plane
 from platefuse.quality.model import CheckedWell
 from platefuse.quality.well import check_well
-from platefuse.records import FieldKey
 from platefuse.registration.request import RegistrationRequest
 from platefuse.testing import PlateSpec
 from platefuse.workflow.sources import FusionSources
@@ -48,12 +46,8 @@ def brighten(plate: Path, spec: PlateSpec, column: int, factor: float) -> None:
 
 @pytest.mark.parametrize("planes", [1, 3])
 def test_a_field_without_coarse_levels_is_averaged(planes: int) -> None:
-    """As a registered field, which begins between pixels of the coarse levels."""
     pixels = np.arange(planes * 520 * 780, dtype=np.uint32).reshape(planes, 520, 780)
-    key = FieldKey("B/02", 0, "0", "1")
-    stage = StageField(key, (0.0, 0.0, 0.0), (planes, 520, 780), (1.0, 1.0, 1.0))
-    levels: Any = (pixels,)
-    coarse, factor = coarse_pixels(FieldPixels(stage, levels))
+    coarse, factor = middle_plane(Crop(pixels, Box.of_shape(pixels.shape)))
     middle = pixels[(planes - 1) // 2].astype(float)
     expected = middle.reshape(260, 2, 390, 2).mean(axis=(1, 3))
     assert factor == 2
@@ -63,6 +57,15 @@ def test_a_field_without_coarse_levels_is_averaged(planes: int) -> None:
 
 def test_equal_neighbours_have_no_seam(example_plate: PlateFactory, tmp_path: Path) -> None:
     well = check(example_plate(ONE).path, tmp_path)
+    assert all(own.seam is not None and own.seam < 0.02 for own in well.fields)
+
+
+def test_fields_between_the_pixels_of_coarse_levels_have_no_seam(
+    example_plate: PlateFactory, tmp_path: Path
+) -> None:
+    """A registered field begins anywhere: its whole coarse pixels are compared where they lie."""
+    spec = replace(SPEC, wells=("B/02",), field_shape=(540, 560), levels=2, noise=False)
+    well = check(example_plate(spec).path, tmp_path, REQUEST)
     assert all(own.seam is not None and own.seam < 0.02 for own in well.fields)
 
 

@@ -1,0 +1,71 @@
+"""Fourier transforms of real planes, in single precision and unitary."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import count
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SMALL = 2**16
+"""Pixels up to which NumPy is as fast as SciPy. Beyond it takes up to three times as long; but the
+import of `scipy.fft` takes as long as a thousand small transforms."""
+
+
+@cache
+def fast_length(least: int) -> int:
+    """The smallest length from `least` on whose only prime factors are 2, 3 and 5.
+
+    Examples
+    --------
+    >>> [fast_length(n) for n in (1, 7, 202, 250)]
+    [1, 8, 216, 250]
+    """
+    return next(n for n in count(least) if _is_fast(n))
+
+
+def _is_fast(n: int) -> bool:
+    for prime in (2, 3, 5):
+        while n % prime == 0:
+            n //= prime
+    return n == 1
+
+
+def forward(plane: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.complex64]:
+    """Spectrum of a plane that is padded with zeros to a shape; frequencies y ≥ 0 and < 0, x ≥ 0.
+
+    Parameters
+    ----------
+    plane : ndarray of float32, axes yx
+        The plane.
+    shape : (int, int)
+        Pixels (y, x) after padding.
+    """
+    if shape[0] * shape[1] <= _SMALL:
+        padded = np.zeros(shape, np.float32)
+        padded[: plane.shape[0], : plane.shape[1]] = plane
+        return np.asarray(np.fft.rfft2(padded, norm="ortho"))  # unscaled, it would take doubles
+    from scipy import fft
+
+    return np.asarray(fft.rfft2(plane, shape, norm="ortho"))
+
+
+def inverse(spectrum: NDArray[np.complex64], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """The plane of a spectrum.
+
+    Parameters
+    ----------
+    spectrum : ndarray of complex64
+        As `forward` returns it.
+    shape : (int, int)
+        Pixels (y, x) of the plane.
+    """
+    if shape[0] * shape[1] <= _SMALL:
+        return np.asarray(np.fft.irfft2(spectrum, shape, norm="ortho"))
+    from scipy import fft
+
+    return np.asarray(fft.irfft2(spectrum, shape, norm="ortho"))
