@@ -39,9 +39,10 @@ TEXT = f"""\
 its end. *Plate*: {len(PLATE.wells)} wells × 3 acquisitions of 2 × 2 fields of 1080 × 1280 uint16 \
 with a label. *Tiny*: {len(TINY.wells)} wells × 4 acquisitions of 2 × 2 fields of 54 × 64, where \
 nearly nothing is pixels (`step`: 24 wells). *Checked*: with figures, pictures and the report \
-(`quality.enabled`). *Not pixels*: the part of the processor time that one \
-process does not need for the same pixels; what this process needs for a tiny well is not counted \
-as pixels."""
+(`quality.enabled`). *Measured*: with `registration.measure`, else the shifts are those of the \
+tables. *Stored*: no means `registration.store: false`. *Not pixels*: the part of the processor \
+time that one process does not need for the same pixels; what this process needs for a tiny well \
+is not counted as pixels, and measuring neither."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,36 @@ class _Case:
         return cached(name, repr(spec), lambda path: make_plate(path, spec))
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """What is done with a plate.
+
+    Attributes
+    ----------
+    jobs : str
+        ``well`` or ``step``.
+    stores, measures, checks : bool
+        Whether registered images are stored, shifts are measured, and the result is checked.
+    """
+
+    jobs: str = "well"
+    stores: bool = True
+    measures: bool = False
+    checks: bool = False
+
+    @property
+    def config(self) -> dict[str, object]:
+        """What the config says."""
+        registration: dict[str, object] = {"store": self.stores}
+        if self.measures:
+            registration |= {"roi_table": "found_ROI_table", "measure": {"enabled": True}}
+        return {
+            "workflow": {"jobs": self.jobs},
+            "quality": {"enabled": self.checks},
+            "registration": registration,
+        }
+
+
 def run_plate(*, rounds: int, small: bool = False) -> Section:
     """Measure both plates with both kinds of jobs, each once in each round."""
     plate, tiny = _Case("plate", PLATE), _Case("tiny", TINY)
@@ -64,34 +95,37 @@ def run_plate(*, rounds: int, small: bool = False) -> Section:
     empty = replace(plate.spec, field_shape=tiny.spec.field_shape, levels=tiny.spec.levels)
     pixels_s = _in_one_process(plate) - _in_one_process(_Case("empty", empty))
     table = Table([
-        "plate", "`workflow.jobs`", "checked", "process, s", "s per well", "processor, s",
-        "not pixels", "peak MB",
+        "plate", "`workflow.jobs`", "stored", "measured", "checked", "process, s",
+        "s per well", "processor, s", "not pixels", "peak MB",
     ])  # fmt: skip
     fewer = replace(tiny, spec=replace(tiny.spec, wells=tiny.spec.wells[:24]))
-    for case, jobs, checks in (
-        (plate, "well", True),
-        (plate, "well", False),
-        (plate, "step", False),
-        (tiny, "well", False),
-        (fewer, "step", False),
+    for case, kind in (
+        (plate, _Kind(checks=True)),
+        (plate, _Kind()),
+        (plate, _Kind(measures=True)),
+        (plate, _Kind(stores=False)),
+        (plate, _Kind(stores=False, measures=True)),
+        (plate, _Kind("step")),
+        (tiny, _Kind()),
+        (fewer, _Kind("step")),
     ):
-        runs = [_run(case, jobs, checks) for _ in range(rounds)]
+        runs = [_run(case, kind) for _ in range(rounds)]
         wells, cpu_s = len(case.spec.wells), median(run.cpu_s for run in runs)
         whole_s = median(run.process_s for run in runs)
         share = 1 - wells * pixels_s / cpu_s
         table.add(
-            case.name, jobs, "yes" if checks else "no",
+            case.name, kind.jobs,
+            *("yes" if each else "no" for each in (kind.stores, kind.measures, kind.checks)),
             seconds(whole_s), seconds(whole_s / wells), seconds(cpu_s),
             f"{share:.0%}" if case is plate else "", megabytes(median(r.peak_mb for r in runs)),
         )  # fmt: skip
     return Section("plate", "Whole plates", TEXT, [table])
 
 
-def _run(case: _Case, jobs: str, checks: bool) -> Result:
-    folder = run_folder(f"{case.name}-{jobs}")
+def _run(case: _Case, kind: _Kind) -> Result:
+    folder = run_folder(f"{case.name}-{kind.jobs}")
     lend(case.made(), folder / "plate.zarr")
-    config: dict[str, object] = {"plates": {"p": "plate.zarr"}, "workflow": {"jobs": jobs}}
-    config |= {"quality": {"enabled": checks}}
+    config = {"plates": {"p": "plate.zarr"}, **kind.config}
     (folder / "config.yaml").write_text(json.dumps(config))
     return run_process(snakemake(folder))[0]
 

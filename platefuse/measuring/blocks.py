@@ -15,14 +15,31 @@ from platefuse.measuring.prepare import MARGIN_PX, Tone, prepare
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK_PX = 320
-MOST_BLOCKS = 9
+
+@dataclass(frozen=True)
+class Blocks:
+    """How many blocks there are.
+
+    Attributes
+    ----------
+    most : int
+        Largest number.
+    side_px : int
+        Their side, unless the overlap is narrower.
+    """
+
+    most: int
+    side_px: int
+
+
+FEW, MANY = Blocks(4, 192), Blocks(9, 320)
+"""The blocks by which nearly all shifts are refined, and those for the others."""
 
 _LEAST_TEXTURE = 0.1
 """Blocks with less than this share of the texture of the best one are left out."""
 
 _CANDIDATES = 9
-"""Places on each axis of a cell where a block may lie."""
+"""Places on each axis of a part where a block may lie."""
 
 
 @dataclass(frozen=True)
@@ -108,38 +125,40 @@ def overlap_box(reference: Sequence[int], moving: Sequence[int], whole: Sequence
     return Box(start, tuple(max(a, min(n, m + d)) for n, m, d, a in ends))
 
 
-def choose(overlap: Box, texture: NDArray[np.floating], factor: int) -> Layout:
-    """Choose blocks: one in each cell of a grid, where it has most texture.
+def choose(overlap: Box, texture: NDArray[np.floating], cell: int, blocks: Blocks) -> Layout:
+    """Choose blocks: one in each part of a grid, where it has most texture.
 
     Parameters
     ----------
     overlap : Box
         The pixels to choose from.
     texture : ndarray of float
-        Texture of the overlap, in pixels that are larger by `factor`; not negative.
-    factor : int
+        Texture of the overlap, in cells of so many pixels as `cell` on each side; not negative.
+    cell : int
         See there.
+    blocks : Blocks
+        How many.
     """
-    height, width = (min(BLOCK_PX, n) for n in overlap.shape)
+    height, width = (min(blocks.side_px, n) for n in overlap.shape)
     shape = (height, width)
     counts = [max(1, n // b) for n, b in zip(overlap.shape, shape, strict=True)]
-    while counts[0] * counts[1] > MOST_BLOCKS:
+    while counts[0] * counts[1] > blocks.most:
         counts[0 if counts[0] > counts[1] else 1] -= 1
     table = np.zeros(tuple(n + 1 for n in texture.shape))
     table[1:, 1:] = texture.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
     found = []
-    for cell in np.ndindex(*counts):
-        axes = zip(overlap.shape, shape, cell, counts, strict=True)
-        found.append(_best(table, [_candidates(*axis) for axis in axes], shape, factor))
-    most = max(value for value, _ in found)
-    places = [place for value, place in found if value >= _LEAST_TEXTURE * most]
+    for part in np.ndindex(*counts):
+        axes = zip(overlap.shape, shape, part, counts, strict=True)
+        found.append(_best(table, [_candidates(*axis) for axis in axes], shape, cell))
+    best = max(value for value, _ in found)
+    places = [place for value, place in found if value >= _LEAST_TEXTURE * best]
     starts = tuple((overlap.start[0] + y, overlap.start[1] + x) for y, x in places)
     return Layout(starts, shape, overlap)
 
 
-def _candidates(length: int, block: int, cell: int, cells: int) -> NDArray[np.intp]:
-    """Starts of a block on one axis that lie in a cell."""
-    low, high = cell * length // cells, (cell + 1) * length // cells - block
+def _candidates(length: int, block: int, part: int, parts: int) -> NDArray[np.intp]:
+    """Starts of a block on one axis that lie in a part."""
+    low, high = part * length // parts, (part + 1) * length // parts - block
     return np.unique(np.linspace(low, max(low, high), _CANDIDATES).astype(np.intp))
 
 
@@ -147,12 +166,12 @@ def _best(
     table: NDArray[np.float64],
     candidates: list[NDArray[np.intp]],
     shape: tuple[int, int],
-    factor: int,
+    cell: int,
 ) -> tuple[float, tuple[int, int]]:
     """Largest texture of all candidates, and the first that has it."""
     ends = []
     for starts, length, n in zip(candidates, shape, table.shape, strict=True):
-        ends.append([np.minimum(v // factor, n - 1) for v in (starts, starts + length)])
+        ends.append([np.minimum(v // cell, n - 1) for v in (starts, starts + length)])
     (top, bottom), (left, right) = ends
     sums = table[np.ix_(bottom, right)] - table[np.ix_(top, right)]
     sums += table[np.ix_(top, left)] - table[np.ix_(bottom, left)]

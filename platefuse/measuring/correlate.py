@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +77,44 @@ class Peak:
     height: float
     score: float
     overlap_px: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """A prepared plane, and what all its correlations share.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, axes yx
+        Zero on average in any larger area, so that no mean is subtracted.
+    """
+
+    pixels: NDArray[np.float32]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Pixels (y, x)."""
+        return self.pixels.shape
+
+    @cached_property
+    def sums(self) -> NDArray[np.float64]:
+        """Table of the sums of squares, from which that of any rectangle follows."""
+        table = np.zeros(tuple(n + 1 for n in self.shape))
+        np.cumsum(np.square(self.pixels, dtype=np.float64), axis=0, out=table[1:, 1:])
+        np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
+        return table
+
+    def spectrum(self, shape: tuple[int, int]) -> NDArray[np.complex64]:
+        """Spectrum of the plane, padded with zeros. The last one is kept."""
+        found = self._last.get(shape)
+        if found is None:
+            self._last.clear()
+            found = self._last[shape] = forward(self.pixels, shape)
+        return found
+
+    @cached_property
+    def _last(self) -> dict[tuple[int, int], NDArray[np.complex64]]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -189,15 +228,13 @@ def parabola(three: NDArray[np.floating]) -> float:
     return min(0.5, max(-0.5, (low - high) / (2 * bend))) if bend < 0 else 0.0
 
 
-def surface(
-    reference: NDArray[np.float32], moving: NDArray[np.float32], lags: Lags, least_px: int
-) -> Surface:
+def surface(reference: Plane, moving: Plane, lags: Lags, least_px: int) -> Surface:
     """Correlate two planes.
 
     Parameters
     ----------
-    reference, moving : ndarray of float32, axes yx
-        Prepared planes: zero on average in any larger area, so that no mean is subtracted.
+    reference, moving : Plane
+        The planes.
     lags : Lags
         The shifts. The planes are padded with zeros so that none of them wraps around.
     least_px : int
@@ -227,23 +264,19 @@ def surface(
     return Surface(lags, score, height, overlap)
 
 
-def _both(reference: NDArray[np.float32], moving: NDArray[np.float32]) -> list[tuple[int, int]]:
+def _both(reference: Plane, moving: Plane) -> list[tuple[int, int]]:
     return list(zip(reference.shape, moving.shape, strict=True))
 
 
-def _products(
-    reference: NDArray[np.float32], moving: NDArray[np.float32], lags: Lags
-) -> NDArray[np.float32]:
+def _products(reference: Plane, moving: Plane, lags: Lags) -> NDArray[np.float32]:
     """Sum of the products of what overlaps, at every lag."""
     height, width = (
         fast_length(max(m + max(0, lags.high[axis]), n + max(0, -lags.low[axis])))
         for axis, (n, m) in enumerate(_both(reference, moving))
     )
-    spectrum = forward(reference, (height, width))
-    spectrum *= forward(moving, (height, width)).conj()
-    full = inverse(spectrum, (height, width))
-    picked = full[np.ix_(lags.axis(0) % height, lags.axis(1) % width)]
-    return picked * np.float32(np.sqrt(height * width))  # the transforms are unitary
+    shape = height, width
+    full = inverse(reference.spectrum(shape) * moving.spectrum(shape).conj(), shape)
+    return full[np.ix_(lags.axis(0) % height, lags.axis(1) % width)]
 
 
 def _spans(
@@ -255,15 +288,21 @@ def _spans(
 
 
 def _sums(
-    plane: NDArray[np.float32],
+    plane: Plane,
     spans: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]],
     which: int,
 ) -> NDArray[np.float64]:
     """Sum of squares in the overlap; `which` is 0 for the reference, 1 for the moving plane."""
-    total = np.square(plane, dtype=np.float64)
-    for axis, (start, stop, lags) in enumerate(spans):
-        length = total.shape[axis]
-        until = np.cumsum(np.insert(total, 0, 0, axis=axis), axis=axis)
-        first, last = (np.clip(end - which * lags, 0, length) for end in (start, stop))
-        total = until.take(last, axis) - until.take(first, axis)
+    table = plane.sums
+    ends = [
+        [np.clip(end - which * lags, 0, n) for end in (start, stop)]
+        for (start, stop, lags), n in zip(spans, plane.shape, strict=True)
+    ]
+    (top, bottom), (left, right) = ends
+    total: NDArray[np.float64] = (
+        table[np.ix_(bottom, right)]
+        - table[np.ix_(top, right)]
+        - table[np.ix_(bottom, left)]
+        + table[np.ix_(top, left)]
+    )
     return np.maximum(total, 0)

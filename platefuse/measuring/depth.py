@@ -12,6 +12,7 @@ from platefuse.measuring.blocks import overlap_box
 from platefuse.measuring.correlate import parabola
 from platefuse.measuring.levels import Levels
 from platefuse.measuring.prepare import prepare
+from platefuse.measuring.search import CELL_PX
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,14 +109,15 @@ def _windows(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Prepared planes of both stacks, of the part of the overlap with most texture."""
     energy = search.texture_map(lag)
-    y, x = (int(v) for v in np.unravel_index(int(energy.argmax()), energy.shape))
+    cell = np.unravel_index(int(energy.argmax()), energy.shape)
+    y, x = (CELL_PX * int(v) + CELL_PX // 2 for v in cell)
     regions = [side.prepared.shape for side in search.sides]
     overlap = overlap_box(regions[0], regions[1], lag)
     start = [
         a + max(0, min(place - _WINDOW_PX // 2, n - _WINDOW_PX))
-        for a, place, n in zip(overlap.start, (y, x), energy.shape, strict=True)
+        for a, place, n in zip(overlap.start, (y, x), overlap.shape, strict=True)
     ]
-    shape = [min(_WINDOW_PX, n) for n in energy.shape]
+    shape = [min(_WINDOW_PX, n) for n in overlap.shape]
     stacks = []
     for side, stack, moved in zip(search.sides, levels, ((0, 0), lag), strict=True):
         corner = [o + s - m for o, s, m in zip(side.origin, start, moved, strict=True)]

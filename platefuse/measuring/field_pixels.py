@@ -16,7 +16,7 @@ from platefuse.engine.sources import ChunkStore
 from platefuse.errors import ImageError
 from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.geometry import Box, Pixels, grid_box, grid_indices
-from platefuse.measuring.levels import Crop
+from platefuse.measuring.levels import Crop, Levels
 from platefuse.measuring.model import FieldKey, StageField, Vector
 from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Multiscale
@@ -140,6 +140,11 @@ class FieldPixels:
 
     field: StageField
     levels: tuple[Crop, ...]
+
+    @cached_property
+    def image(self) -> Levels:
+        """The same as an image with its pyramid."""
+        return Levels(self.levels, "field's")
 
 
 def read_fields(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,9 +81,9 @@ def _moved(key: Any, start: int, length: int) -> slice | int:
     return int(start + range(length)[key])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Levels:
-    """An image with its pyramid.
+    """An image with its pyramid. Two of them are equal if they are the same object.
 
     Attributes
     ----------
@@ -114,12 +115,14 @@ class Levels:
 
     @classmethod
     def of(cls, image: Any, name: str) -> Levels:
-        """Levels of what a caller passes: one array, or a list or tuple of arrays."""
+        """Levels of what a caller passes: one array, a list or tuple of arrays, or levels."""
+        if isinstance(image, Levels):
+            return image
         if isinstance(image, Sequence):
             return cls(tuple(image), name)
         return cls((image if hasattr(image, "shape") else np.asarray(image),), name)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int]:
         """Pixels (y, x) of level 0."""
         height, width = self.arrays[0].shape[-2:]
@@ -135,6 +138,11 @@ class Levels:
         """Data type of the pixels."""
         dtype: np.dtype[Any] = np.dtype(self.arrays[0].dtype)
         return dtype
+
+    @cached_property
+    def _factors(self) -> list[int]:
+        """How much smaller each level is; 0 if it cannot be used."""
+        return [self.factor(level) or 0 for level in range(len(self.arrays))]
 
     def factor(self, level: int) -> int | None:
         """How much smaller a level is; None if it differs between y and x or planes are missing."""
@@ -165,9 +173,8 @@ class Levels:
         ndarray, shape `box.shape` divided by `factor`, rounded down
             The pixels as they are for `factor` 1, else float32.
         """
-        factors = [self.factor(level) or 0 for level in range(len(self.arrays))]
-        best = max(f for f in factors if f and factor % f == 0)
-        array = self.arrays[factors.index(best)]
+        best = max(f for f in self._factors if f and factor % f == 0)
+        array = self.arrays[self._factors.index(best)]
         limits = [n // best for n in self.shape]
         start = [a // best for a in box.start]
         stop = [min(b // best, n) for b, n in zip(box.stop, limits, strict=True)]

@@ -75,9 +75,11 @@ def turned(shifts: Sequence[Place], places: Sequence[Place]) -> Motion | None:
     if len(shifts) < _LEAST_BLOCKS:
         return None
     values, points = np.array(shifts), np.array(places)
+    before = np.abs(values - np.median(values, axis=0)).max(axis=1)
+    if before.max() < _LEAST_TURN_PX / 2:
+        return None
     motion, rest = _rigid(values, points)
     spread = float(np.sqrt(np.square(points - points.mean(axis=0)).sum(axis=1).mean()))
-    before = np.abs(values - np.median(values, axis=0)).max(axis=1)
     after = np.abs(rest).max(axis=1)
     small = abs(motion.angle) * spread < _LEAST_TURN_PX
     if small or _LEAST_GAIN * float(np.median(after)) > float(np.median(before)):

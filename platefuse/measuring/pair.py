@@ -14,7 +14,8 @@ from platefuse.measuring.depth import FLAT, Depth, depth
 from platefuse.measuring.levels import Levels
 from platefuse.measuring.model import FieldKey, Kind, PairMeasure, PairStatus, Vector
 from platefuse.measuring.refine import Refined, refine
-from platefuse.measuring.search import Request, Search, search
+from platefuse.measuring.regions import Regions
+from platefuse.measuring.search import CELL_PX, Request, Search, search
 
 if TYPE_CHECKING:
     from platefuse.measuring.pattern import FixedPattern
@@ -176,27 +177,40 @@ def measure_shift(
     ('measured', [7.0, 3.0])
     """
     patterns = reference_pattern, moving_pattern
-    measure = _begin(reference, moving, offset_px, max_shift_px, min_overlap, patterns)
+    measure = _begin(reference, moving, offset_px, max_shift_px, min_overlap, patterns, Regions())
     return measure.result() if measure.found_any else measure.nothing()
 
 
-def score_shift(
-    reference: Any,
-    moving: Any,
-    *,
+def measure_levels(
+    images: tuple[Levels, Levels],
     offset_px: Sequence[float],
     max_shift_px: Sequence[float],
-    reference_pattern: FixedPattern | None = None,
-    moving_pattern: FixedPattern | None = None,
+    patterns: tuple[FixedPattern | None, FixedPattern | None],
+    regions: Regions,
+    *,
+    refined: bool = True,
 ) -> Shift:
-    """The best score of two images that cannot match, for a null distribution.
+    """Measure the shift between two of many images, whose regions are kept.
 
-    As `measure_shift`, without what follows the search: the shift is that of the coarse level, and
-    the status is ``ambiguous``, or ``empty`` if nothing correlates at all.
+    Parameters
+    ----------
+    images : (Levels, Levels)
+        Reference and moving image.
+    offset_px, max_shift_px : sequence of float
+        As in `measure_shift`.
+    patterns : pair of FixedPattern or None
+        Fixed pattern of each image.
+    regions : Regions
+        Prepared regions of the images.
+    refined : bool
+        False for two images that cannot match, of which only the best score is needed, for a null
+        distribution: the shift is that of the coarse level, and the status is ``ambiguous``, or
+        ``empty`` if nothing correlates at all.
     """
-    patterns = reference_pattern, moving_pattern
-    measure = _begin(reference, moving, offset_px, max_shift_px, None, patterns)
-    return measure.unrefined() if measure.found_any else measure.nothing()
+    measure = _begin(*images, offset_px, max_shift_px, None, patterns, regions)
+    if not measure.found_any:
+        return measure.nothing()
+    return measure.result() if refined else measure.unrefined()
 
 
 def _begin(
@@ -206,6 +220,7 @@ def _begin(
     max_shift_px: float | Sequence[float],
     min_overlap: float | None,
     patterns: tuple[FixedPattern | None, FixedPattern | None],
+    regions: Regions,
 ) -> _Measure:
     """Check the arguments, and search at the coarse level."""
     levels = Levels.of(reference, "reference"), Levels.of(moving, "moving")
@@ -215,7 +230,7 @@ def _begin(
     if min(most) < 0:
         raise ImageError(f"max_shift_px is {max_shift_px!r}; expected 0 or more on every axis.")
     request = Request((offset[-2], offset[-1]), (most[-2], most[-1]), min_overlap)
-    found = search(*levels, request, patterns)
+    found = search(*levels, request, patterns, regions)
     noise, peaks = found.surface.noise(), found.surface.peaks()
     return _Measure(levels, patterns, offset, most, found, noise, peaks)
 
@@ -329,7 +344,8 @@ class _Measure:
         )
         texture = self.search.texture_map(best.lag)
         start = self.search.displacement(best)
-        return refine((first, second), along.planes, texture, self.search.factor, start)
+        cell = CELL_PX * self.search.factor
+        return refine((first, second), along.planes, texture, cell, self.search.factor, start)
 
     def _second(self, best: Peak) -> float:
         """Height of the second best peak; a peak of the camera's own pixels is none."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 
 from platefuse.measuring.acceptance import Null, accepts, shows_fixed_pattern
 from platefuse.measuring.camera import CameraPatterns
@@ -13,9 +14,11 @@ from platefuse.measuring.candidates import Candidate
 from platefuse.measuring.field_pixels import FieldPixels
 from platefuse.measuring.model import PairMeasure, Vector
 from platefuse.measuring.options import PairOptions
-from platefuse.measuring.pair import measure_shift, score_shift
+from platefuse.measuring.pair import measure_levels
 from platefuse.measuring.pattern import FixedPattern
+from platefuse.measuring.regions import Regions
 from platefuse.measuring.stage_axes import Probe
+from platefuse.measuring.texture import field_texture
 
 _CAMERA_PX = 0.5
 """A displacement smaller than this puts the same pixels of the camera on each other."""
@@ -35,11 +38,14 @@ class Measuring:
         How to measure.
     pool : ThreadPoolExecutor
         Its threads measure; results do not depend on their number.
+    regions : Regions
+        Regions of the fields, which pairs share.
     """
 
     pixels: Sequence[FieldPixels]
     options: PairOptions
     pool: ThreadPoolExecutor
+    regions: Regions = field(default_factory=Regions)
 
     def measure(
         self,
@@ -55,7 +61,14 @@ class Measuring:
         patterns : mapping of int to CameraPatterns
             The fixed patterns of the acquisitions that have any.
         """
-        return list(self.pool.map(lambda pair: self._measure(pair, patterns), candidates))
+        # One place after the other: its pairs share regions, and chunks of its fields.
+        order = sorted(range(len(candidates)), key=lambda n: _place(candidates[n]))
+        found = self.pool.map(lambda n: self._measure(candidates[n], patterns), order)
+        return [pair for _, pair in sorted(zip(order, found, strict=True), key=itemgetter(0))]
+
+    def textures(self) -> list[float]:
+        """Texture of each field."""
+        return list(self.pool.map(lambda p: field_texture(p.image, self.regions), self.pixels))
 
     def matches(self, probes: Sequence[Probe]) -> list[bool]:
         """Whether the pairs match at the offsets of some probes."""
@@ -94,6 +107,7 @@ class Measuring:
                 None if first is None else first.of_reference,
                 None if second is None else second.of_moving,
             ),
+            self.regions,
         )
 
 
@@ -102,6 +116,7 @@ def measure_pair(
     pixels: tuple[FieldPixels, FieldPixels],
     max_shift_px: Sequence[float],
     patterns: tuple[FixedPattern | None, FixedPattern | None] = (None, None),
+    regions: Regions | None = None,
 ) -> PairMeasure:
     """Measure a pair of fields; one that cannot match is only searched.
 
@@ -117,17 +132,18 @@ def measure_pair(
         Largest shift on z, y, x or on y, x.
     patterns : pair of FixedPattern or None
         Fixed pattern of each field.
+    regions : Regions, optional
+        Regions that are shared with other pairs.
     """
     reference, moving = pixels
     axes = len(reference.levels[0].shape)
-    measure = score_shift if pair.kind == "null" else measure_shift
-    found = measure(
-        list(reference.levels),
-        list(moving.levels),
-        offset_px=pair.offset_px[-axes:],
-        max_shift_px=max_shift_px[-axes:],
-        reference_pattern=patterns[0],
-        moving_pattern=patterns[1],
+    found = measure_levels(
+        (reference.image, moving.image),
+        pair.offset_px[-axes:],
+        max_shift_px[-axes:],
+        patterns,
+        regions or Regions(),
+        refined=pair.kind != "null",
     )
     measured = found.as_pair(pair.kind, reference.field.key, moving.field.key)
 
@@ -140,6 +156,10 @@ def measure_pair(
         shift_px=known(measured.shift_px, 0.0),
         sigma_px=known(measured.sigma_px, max(max_shift_px)),
     )
+
+
+def _place(pair: Candidate) -> tuple[bool, int, int]:
+    return pair.kind == "null", pair.reference, pair.moving
 
 
 def _on_camera(pair: PairMeasure, offset: Vector) -> bool:

@@ -12,7 +12,7 @@ from platefuse.errors import ImageError
 from platefuse.geometry import Box
 from platefuse.measuring.levels import Levels
 from platefuse.measuring.prepare import MARGIN_PX, Tone, prepare
-from platefuse.measuring.search import brightest, search_factor
+from platefuse.measuring.regions import brightest, search_factor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ _MOST_BYTES = 128 * 2**20
 """Prepared pixels of all fields that are held at once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FixedPattern:
     """What all fields of a camera have in common, in prepared values.
 

@@ -8,15 +8,22 @@ Gaussians (normalised convolution) and are 0 in the result.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from platefuse.measuring.filters import gaussian, sliding
+from platefuse.measuring.filters import sliding
+from platefuse.measuring.fourier import fast_length, forward, inverse
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from numpy.typing import NDArray
+
+    Transfer: TypeAlias = Callable[[tuple[int, int]], NDArray[np.float32]]
 
 SIGMA_PX = 1.5
 """Scale of the Laplacian of a Gaussian that the difference of Gaussians approximates."""
@@ -28,13 +35,19 @@ _NARROW, _WIDE = 0.79, 1.26
 """Standard deviations of the two Gaussians, in units of the scale: a ratio of 1.6 approximates the
 Laplacian of a Gaussian best (Marr and Hildreth 1980, 10.1098/rspb.1980.0020)."""
 
+_TRUNCATE = 3.0
+"""Standard deviations at which the Gaussians end: within the margin."""
+
 _LEAST_WEIGHT = 0.5
 """Share of valid weight below which the value of a pixel is not used."""
 
 _PERCENTILES = (0.1, 99.9)
 
-_SAMPLE = 200_000
+_SAMPLE = 100_000
 """Pixels that the tone is taken from."""
+
+_NOISE_SAMPLE = 50_000
+"""Pixels that the noise is taken from."""
 
 _LEAST_PLATEAU, _LEAST_SPAN = 1e-4, 200.0
 """Share of pixels, and counts above the median, from which a plateau is saturation."""
@@ -162,23 +175,75 @@ def fine_structure(
     pattern: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """As `prepare`, of values that are compressed already; `valid` says which are not masked."""
-    first, second = SIGMA_PX * _NARROW, SIGMA_PX * _WIDE
     # Without the value of one of them, pixels that are all equal are exactly 0 in the result.
     values = values - values.flat[valid.argmax()]
     if valid.all():
-        result = gaussian(values, first)
-        result -= gaussian(values, second)
+        (result,) = _filtered(values, [_fine])
     else:
         weight = valid.astype(np.float32)
         values *= weight
-        narrow, wide = gaussian(weight, first), gaussian(weight, second)
+        narrow, wide = _filtered(weight, [_narrow, _wide])
         inside = valid & (narrow > _LEAST_WEIGHT) & (wide > _LEAST_WEIGHT)
         narrow[~inside] = wide[~inside] = 1
-        result = gaussian(values, first) / narrow - gaussian(values, second) / wide
+        blurred = _filtered(values, [_narrow, _wide])
+        result = blurred[0] / narrow - blurred[1] / wide
         result *= inside
     if pattern is not None:
         result -= pattern if valid.all() else pattern * inside
     return result
+
+
+def _filtered(
+    values: NDArray[np.float32], filters: Sequence[Transfer]
+) -> list[NDArray[np.float32]]:
+    """A plane filtered in several ways; beyond its border it goes on with the last pixel.
+
+    By one transform and one back for each filter, which takes a third of the time of the four
+    passes of two separable Gaussians, whatever their width.
+    """
+    height, width = values.shape
+    padded = fast_length(height + 2 * MARGIN_PX), fast_length(width + 2 * MARGIN_PX)
+    spectrum = forward(_continued(values, padded), padded)
+    inner = slice(MARGIN_PX, MARGIN_PX + height), slice(MARGIN_PX, MARGIN_PX + width)
+    return [inverse(spectrum * transfer(padded), padded)[inner] for transfer in filters]
+
+
+def _continued(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """A plane within a larger one that goes on with its last pixels; faster than `numpy.pad`."""
+    height, width = values.shape
+    bottom, right = MARGIN_PX + height, MARGIN_PX + width
+    result = np.empty(shape, np.float32)
+    rows = result[MARGIN_PX:bottom]
+    rows[:, MARGIN_PX:right] = values
+    rows[:, :MARGIN_PX], rows[:, right:] = values[:, :1], values[:, -1:]
+    result[:MARGIN_PX], result[bottom:] = rows[0], rows[-1]
+    return result
+
+
+@lru_cache(maxsize=16)
+def _fine(shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Transfer function of the difference of the two Gaussians."""
+    return _narrow(shape) - _wide(shape)
+
+
+def _narrow(shape: tuple[int, int]) -> NDArray[np.float32]:
+    return _gaussian(shape, SIGMA_PX * _NARROW)
+
+
+def _wide(shape: tuple[int, int]) -> NDArray[np.float32]:
+    return _gaussian(shape, SIGMA_PX * _WIDE)
+
+
+def _gaussian(shape: tuple[int, int], sigma: float) -> NDArray[np.float32]:
+    """Transfer function of a Gaussian that ends at `_TRUNCATE`, for a real transform."""
+    steps = np.arange(1, int(_TRUNCATE * sigma + 0.5) + 1)
+    weights = np.exp(-0.5 * np.square(steps / sigma))
+    rows, columns = (
+        (1 + 2 * (weights * np.cos(2 * np.pi * f[:, None] * steps)).sum(axis=1))
+        / (1 + 2 * weights.sum())
+        for f in (np.fft.fftfreq(shape[0]), np.fft.rfftfreq(shape[1]))
+    )
+    return np.outer(rows, columns).astype(np.float32)
 
 
 def texture(pixels: NDArray[Any], tone: Tone, prepared: NDArray[np.float32]) -> float:
@@ -206,7 +271,8 @@ def structure(values: NDArray[np.float32], prepared: NDArray[np.float32]) -> flo
     """As `texture`, of values that are compressed already."""
     if min(values.shape) < 3 or not prepared.any():
         return 0.0
-    rows = values[2:] - 2 * values[1:-1] + values[:-2]
+    step = max(1, values.size // _NOISE_SAMPLE)  # rows that the noise is taken from
+    rows = values[2::step] - 2 * values[1:-1:step] + values[:-2:step]
     both = rows[:, 2:] - 2 * rows[:, 1:-1] + rows[:, :-2]
     deviation = 1.4826 * upper_median(np.abs(both)) / 6
     first, second = (SIGMA_PX * scale for scale in (_NARROW, _WIDE))

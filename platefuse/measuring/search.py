@@ -12,17 +12,14 @@ import numpy as np
 from platefuse.errors import ImageError
 from platefuse.geometry import Box
 from platefuse.measuring.blocks import overlap_box
-from platefuse.measuring.correlate import Lags, Peak, Surface, surface
+from platefuse.measuring.correlate import Lags, Peak, Plane, Surface, surface
 from platefuse.measuring.levels import Levels
-from platefuse.measuring.prepare import Tone, prepare, texture
+from platefuse.measuring.regions import Region, Regions, search_factor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from platefuse.measuring.pattern import FixedPattern
-
-MOST_PIXELS = 400_000
-"""The search is done at the finest level where the pixels to be searched are no more than this."""
 
 BEYOND = 32
 """Shifts that are looked at beyond the allowed ones, in pixels of the coarse level: they tell a
@@ -31,7 +28,8 @@ shift that is too large from one that is found, and how high the noise is."""
 _LEAST_OVERLAP_PX = 1024
 """Least overlap at level 0, whatever share is asked for."""
 
-_TEXTURE_SIGMA_PX = 8.0
+CELL_PX = 8
+"""Side of the cells for which texture is known, in pixels of the coarse level."""
 
 
 @dataclass(frozen=True)
@@ -80,37 +78,6 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Coarse:
-    """One image at the coarse level.
-
-    Attributes
-    ----------
-    origin : (int, int)
-        First pixel of the region, in pixels of the level.
-    prepared : ndarray of float32
-        Prepared pixels of the region, without the fixed pattern.
-    raw : ndarray of float32
-        The same with it.
-    tone : Tone
-        How values were compressed.
-    texture : float
-        How much more than noise there is.
-    strength : float
-        What the pattern was multiplied by.
-    pattern_share : float
-        Share of the variance before that the pattern had.
-    """
-
-    origin: tuple[int, int]
-    prepared: NDArray[np.float32]
-    raw: NDArray[np.float32]
-    tone: Tone
-    texture: float
-    strength: float
-    pattern_share: float
-
-
-@dataclass(frozen=True)
 class Search:
     """What was found at the coarse level.
 
@@ -118,7 +85,7 @@ class Search:
     ----------
     factor : int
         How much smaller the level is.
-    sides : (Coarse, Coarse)
+    sides : (Region, Region)
         Reference and moving image.
     surface : Surface
         Correlation at all lags.
@@ -127,7 +94,7 @@ class Search:
     """
 
     factor: int
-    sides: tuple[Coarse, Coarse]
+    sides: tuple[Region, Region]
     surface: Surface
     lags: Lags
 
@@ -148,7 +115,7 @@ class Search:
 
     def overlap(self, lag: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The prepared pixels of both images that overlap at a lag."""
-        first, second = (side.prepared for side in self.sides)
+        first, second = (side.prepared.pixels for side in self.sides)
         box = overlap_box(first.shape, second.shape, lag)
         (top, left), (bottom, right) = box.start, box.stop
         return first[top:bottom, left:right], second[
@@ -160,32 +127,26 @@ class Search:
         first, second = self.sides
         whole = (second.origin[0] - first.origin[0], second.origin[1] - first.origin[1])
         near = Lags(whole, whole)
-        return float(surface(first.raw, second.raw, near, 1).score[0, 0])
+        return float(surface(Plane(first.raw), Plane(second.raw), near, 1).score[0, 0])
 
     def texture_map(self, lag: tuple[int, int]) -> NDArray[np.float32]:
-        """Local energy that both images have, where they overlap."""
-        from scipy.ndimage import gaussian_filter
-
-        energies = [
-            gaussian_filter(np.square(plane), _TEXTURE_SIGMA_PX, truncate=2.0)
-            for plane in self.overlap(lag)
-        ]
-        return np.asarray(np.sqrt(np.maximum(energies[0] * energies[1], 0)))
+        """Energy that both images have in each cell of `CELL_PX` pixels of their overlap."""
+        energies = [_cell_energies(plane) for plane in self.overlap(lag)]
+        return np.asarray(np.sqrt(energies[0] * energies[1]))
 
 
-def search_factor(pixels: int) -> int:
-    """How much smaller the level is at which so many pixels are searched."""
-    factor = 1
-    while pixels / factor**2 > MOST_PIXELS:
-        factor *= 2
-    return factor
+def _cell_energies(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum of the squares in each cell; cells at the far borders may be smaller."""
+    rows, columns = (np.arange(0, n, CELL_PX) for n in plane.shape)
+    return np.add.reduceat(np.add.reduceat(np.square(plane), rows, axis=0), columns, axis=1)
 
 
 def search(
     reference: Levels,
     moving: Levels,
     request: Request,
-    patterns: tuple[FixedPattern | None, FixedPattern | None] = (None, None),
+    patterns: tuple[FixedPattern | None, FixedPattern | None],
+    regions: Regions,
 ) -> Search:
     """Correlate what two images can share, at a coarse level.
 
@@ -197,12 +158,14 @@ def search(
         Which shifts.
     patterns : pair of FixedPattern or None
         What is subtracted from each image.
+    regions : Regions
+        Prepares the regions, and has those that other pairs share.
     """
-    regions = request.regions(reference, moving)
-    factors = {pattern.factor for pattern in patterns if pattern}
-    factor = max(factors or {search_factor(max(box.size for box in regions))})
-    both = zip((reference, moving), regions, patterns, strict=True)
-    first, second = (_coarse(levels, box, factor, pattern) for levels, box, pattern in both)
+    boxes = request.regions(reference, moving)
+    # Also strips are searched at the level of their fields: there is where patterns are known.
+    factor = search_factor(max(math.prod(levels.shape) for levels in (reference, moving)))
+    both = zip((reference, moving), boxes, patterns, strict=True)
+    first, second = (regions.of(levels, box, factor, pattern) for levels, box, pattern in both)
     shape = list(zip(request.offset, request.most, first.origin, second.origin, strict=True))
     low = [math.ceil((o - k) / factor) - a + b for o, k, a, b in shape]
     high = [math.floor((o + k) / factor) - a + b for o, k, a, b in shape]
@@ -210,40 +173,3 @@ def search(
     least = int(request.least_overlap_px(reference, moving) / factor**2)
     correlated = surface(first.prepared, second.prepared, lags.grown(BEYOND), least)
     return Search(factor, (first, second), correlated, lags)
-
-
-def _coarse(levels: Levels, box: Box, factor: int, pattern: FixedPattern | None) -> Coarse:
-    origin = (box.start[0] // factor, box.start[1] // factor)
-    snapped = Box((origin[0] * factor, origin[1] * factor), box.stop)
-    pixels = brightest(levels, snapped, factor)
-    tone = Tone.of(pixels, levels.dtype)
-    raw = prepare(pixels, tone)
-    strength, share, prepared = 0.0, 0.0, raw
-    if pattern:
-        rows, columns = (slice(a, a + n) for a, n in zip(origin, raw.shape, strict=True))
-        own = pattern.coarse[rows, columns] * (raw != 0)
-        strength = pattern_strength(raw, own)
-        own *= np.float32(strength)
-        prepared = raw - own
-        share = _energy(own) / max(_energy(raw), 1e-30)
-    textured = texture(pixels, tone, prepared)
-    return Coarse(origin, prepared, raw, tone, textured, strength, share)
-
-
-def brightest(levels: Levels, box: Box, factor: int) -> NDArray[np.generic]:
-    """Largest value of all planes of a box, each plane smaller by `factor`."""
-    pixels = levels.read(box, 0, factor)
-    for plane in range(1, levels.planes):
-        pixels = np.maximum(pixels, levels.read(box, plane, factor))
-    return pixels
-
-
-def _energy(plane: NDArray[np.float32]) -> float:
-    return float(np.square(plane, dtype=np.float64).sum())
-
-
-def pattern_strength(prepared: NDArray[np.float32], pattern: NDArray[np.float32]) -> float:
-    """How strong a pattern is in an image: the factor of least squares, 0 to 2."""
-    energy = _energy(pattern)
-    product = float((prepared * pattern).sum(dtype=np.float64))
-    return min(2.0, max(0.0, product / energy)) if energy > 0 else 0.0

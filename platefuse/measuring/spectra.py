@@ -9,12 +9,13 @@ method on the trigonometric sum itself, so there is no grid.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from platefuse.measuring.correlate import parabola
+from platefuse.measuring.transform import RINGS, Transform
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -22,21 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Weights: TypeAlias = "NDArray[np.float64]"
-
-_RINGS = 32
-"""Rings of frequencies, up to half a cycle per pixel. One more holds the corners beyond."""
+    Spectrum: TypeAlias = "NDArray[np.complex64]"
 
 _MOST_COHERENT = 0.95
 """Limit of the squared coherence: no image is a copy of another but for its noise."""
 
 _LEAST_COHERENT = 3.0
 """A coherence below so many standard deviations of its estimate counts as none."""
-
-_TAPER = 0.15
-"""Share of a block's side over which it fades at each end."""
-
-_LEAST_TAPER_PX = 12.0
-"""Narrow blocks fade over at least so many pixels."""
 
 _FIRST_SIGMA_PX = 1.0
 """The first weights, before a coherence is known, fade like a Gaussian blur of both images."""
@@ -49,77 +42,44 @@ class Spectra:
 
     Parameters
     ----------
-    shape : (int, int)
-        Pixels (y, x) of a block.
+    transform : Transform
+        The transform of the blocks.
     reach : int
-        Largest shift that is looked for, in pixels. At most a quarter of the block is used.
+        Largest shift that is looked for, in pixels; not more than the zeros that blocks are padded
+        with.
+    pairs : iterable of (ndarray, ndarray, (float, float))
+        The spectra of each reference block and each moving block, and its displacement (y, x) as
+        far as it is known, in pixels. The window of the moving block was moved by it: windows that
+        lie on the same tissue to a fraction of a pixel do not pull the shift towards zero.
+    subtracted : iterable of (ndarray, ndarray)
+        The spectra of the fixed patterns that were subtracted from them.
 
     Attributes
     ----------
     cross : list of ndarray of complex64
-        Of each pair, aligned by the shift that it was added with.
+        Of each pair, aligned by its displacement.
     total_power, subtracted_power : ndarray of float64, shape (2, rings)
-        Power of both images, and of the fixed patterns that were subtracted from them.
+        Power of both images, and of the fixed patterns.
     """
 
-    def __init__(self, shape: tuple[int, int], reach: int) -> None:
-        from scipy import fft
-
-        self.shape = shape
-        self.reach = max(1, min(reach, min(shape) // 4))
-        height, width = (fft.next_fast_len(n + self.reach, real=True) for n in shape)
-        self.padded = (height, width)
-        self.fy = np.fft.fftfreq(height)[:, None]
-        self.fx = np.fft.rfftfreq(width)[None]
-        ring = (np.hypot(self.fy, self.fx) * 2 * _RINGS).astype(np.intp)
-        self.ring = np.minimum(ring, _RINGS)
-        # All frequencies but those of the first and the middle column stand for two.
-        twice = np.full(self.fx.shape[1], 2.0)
-        twice[0] = 1
-        if width % 2 == 0:
-            twice[-1] = 1
-        self.count = np.broadcast_to(twice, self.ring.shape)
-        self.window = self._window((0.0, 0.0))
-        square = np.square(self.window, dtype=np.float64)
-        # Share of the frequencies that are independent, after padding and window.
-        self.independent = float(square.sum() ** 2 / np.square(square).sum()) / (height * width)
-        self.modes = self._rings(np.ones(self.ring.shape)) * self.independent
-        self.cross: list[NDArray[np.complex64]] = []
-        self.total_power = np.zeros((2, _RINGS + 1))
-        self.subtracted_power = np.zeros((2, _RINGS + 1))
-
-    def add(
+    def __init__(
         self,
-        reference: NDArray[np.float32],
-        moving: NDArray[np.float32],
-        shift: Sequence[float] = (0.0, 0.0),
+        transform: Transform,
+        reach: int,
+        pairs: Iterable[tuple[Spectrum, Spectrum, Sequence[float]]],
+        subtracted: Iterable[tuple[Spectrum, Spectrum]] = (),
     ) -> None:
-        """Add a pair of blocks.
-
-        Parameters
-        ----------
-        reference, moving : ndarray of float32, shape `shape`
-            Prepared pixels.
-        shift : (float, float)
-            Displacement (y, x) of the moving block, as far as it is known, in pixels. The window of
-            the moving block is moved by it: windows that lie on the same tissue to a fraction of a
-            pixel do not pull the shift towards zero.
-        """
-        from scipy import fft
-
-        first = fft.rfft2(reference * self.window, self.padded)
-        second = fft.rfft2(moving * self._window(shift), self.padded)
-        for power, values in zip(self.total_power, (first, second), strict=True):
-            power += self._rings(np.square(values.real) + np.square(values.imag))
-        self.cross.append((first * second.conj() * self.ramp(shift)).astype(np.complex64))
-
-    def add_subtracted(self, reference: NDArray[np.float32], moving: NDArray[np.float32]) -> None:
-        """Add the fixed patterns that were subtracted from a pair of blocks."""
-        from scipy import fft
-
-        for power, pattern in zip(self.subtracted_power, (reference, moving), strict=True):
-            values = fft.rfft2(pattern * self.window, self.padded)
-            power += self._rings(np.square(values.real) + np.square(values.imag))
+        self.transform, self.reach = transform, reach
+        self.cross: list[Spectrum] = []
+        power = np.zeros((2, *transform.ring.shape), np.float32)
+        for first, second, shift in pairs:
+            power[0] += _squares(first)
+            power[1] += _squares(second)
+            self.cross.append(transform.moved(first * second.conj(), shift))
+        self.total_power = np.array([transform.rings(of_side) for of_side in power])
+        self.subtracted_power = np.zeros_like(self.total_power)
+        for both in subtracted:
+            self.subtracted_power += [transform.rings(_squares(values)) for values in both]
 
     def trusted(self, coherence: Weights) -> Weights:
         """Share of the coherence of each ring that is not from the fixed pattern, 0 to 1.
@@ -132,60 +92,59 @@ class Spectra:
         left = np.sqrt(self.subtracted_power[0] * self.subtracted_power[1])
         return np.asarray(np.where(left > 0, common / np.maximum(common + left, 1e-300), 1.0))
 
-    def total(
-        self, shifts: Sequence[tuple[float, float]] | None = None
-    ) -> NDArray[np.complexfloating]:
+    def total(self, shifts: Sequence[tuple[float, float]] | None = None) -> Spectrum:
         """Sum of all cross spectra, each aligned by a shift if there are any."""
         if not shifts:
             return np.asarray(np.sum(self.cross, axis=0))
         pairs = zip(self.cross, shifts, strict=True)
-        return np.asarray(np.sum([cross * self.ramp(shift) for cross, shift in pairs], axis=0))
-
-    def ramp(self, shift: Sequence[float]) -> NDArray[np.complex128]:
-        """What a cross spectrum is multiplied by, to move its maximum from `shift` to 0."""
-        rows = np.exp(2j * np.pi * self.fy * shift[0])
-        return np.asarray(rows * np.exp(2j * np.pi * self.fx * shift[1]))
+        return np.asarray(np.sum([self.transform.moved(*pair) for pair in pairs], axis=0))
 
     def first_weights(self) -> Weights:
         """Weights of the rings before a coherence is known: white, and damped where noise is."""
-        middle = (np.arange(_RINGS + 1) + 0.5) / (2 * _RINGS)
+        middle = (np.arange(RINGS + 1) + 0.5) / (2 * RINGS)
         damped = np.exp(-((2 * np.pi * middle * _FIRST_SIGMA_PX) ** 2))
         damped[-1] = 0
         return np.asarray(damped / geometric(self.total_power))
 
-    def coherence(self, aligned: NDArray[np.complexfloating]) -> Weights:
+    def coherence(self, aligned: Spectrum) -> Weights:
         """Coherence of each ring, 0 to 1, of the sum of all blocks, aligned."""
-        estimate = self._rings(aligned.real) / geometric(self.total_power)
-        noise = 1 / np.sqrt(np.maximum(self.modes * len(self.cross), 1))
+        estimate = self.transform.rings(aligned.real) / geometric(self.total_power)
+        modes = self.transform.modes * self.transform.independent * len(self.cross)
+        noise = 1 / np.sqrt(np.maximum(modes, 1))
         known = np.where(estimate > _LEAST_COHERENT * noise, estimate, 0)
         known[-1] = 0
         return np.minimum(known, np.sqrt(_MOST_COHERENT))
 
-    def peak(self, cross: NDArray[np.complexfloating], weights: Weights) -> tuple[float, float]:
-        """Maximum (y, x) of the weighted correlation, by a parabola on each axis."""
-        values = self._plane(cross, weights)
-        y, x = (int(v) for v in np.unravel_index(int(values.argmax()), values.shape))
-        dy = parabola(values[max(0, y - 1) : y + 2, x])
-        dx = parabola(values[y, max(0, x - 1) : x + 2])
-        return y - self.reach + dy, x - self.reach + dx
+    def peaks(self, crosses: Iterable[Spectrum], weights: Weights) -> list[tuple[float, float]]:
+        """Maximum (y, x) of each weighted correlation, by a parabola on each axis."""
+        largest = float(weights.max()) or 1.0
+        weight = (weights / largest).astype(np.float32)[self.transform.ring]
+        steps = np.arange(-self.reach, self.reach + 1)
+        rows, columns = (steps % n for n in self.transform.padded)
+        found = []
+        for cross in crosses:
+            values = self.transform.back(cross * weight)[np.ix_(rows, columns)]
+            y, x = (int(v) for v in np.unravel_index(int(values.argmax()), values.shape))
+            dy = parabola(values[max(0, y - 1) : y + 2, x])
+            dx = parabola(values[y, max(0, x - 1) : x + 2])
+            found.append((y - self.reach + dy, x - self.reach + dx))
+        return found
 
     def newton(
         self,
-        cross: NDArray[np.complexfloating],
+        cross: Spectrum,
         weights: Weights,
         start: tuple[float, float],
     ) -> tuple[float, float]:
         """Maximum (y, x) of the weighted correlation near `start`."""
         y, x = start
-        weighted = cross * (weights[self.ring] * self.count)
-        waves = 2 * np.pi * self.fy, 2 * np.pi * self.fx
+        weighted, fy, fx = self._band(cross, weights)
         for _ in range(_NEWTON_STEPS):
-            value = weighted * self.ramp((y, x))
-            slope = [-float((wave * value.imag).sum()) for wave in waves]
-            by_y, by_x = waves[0] * value.real, waves[1] * value.real
-            yy, yx, xx = (
-                -float(v.sum()) for v in (waves[0] * by_y, waves[0] * by_x, waves[1] * by_x)
-            )
+            rows, along = np.exp(1j * fy * y), weighted * np.exp(1j * fx * x)
+            none, once, twice = (rows * (along * fx**n).sum(axis=1) for n in range(3))
+            slope = -float((fy * none.imag).sum()), -float(once.imag.sum())
+            yy, yx = -float((fy**2 * none.real).sum()), -float((fy * once.real).sum())
+            xx = -float(twice.real.sum())
             determinant = yy * xx - yx**2
             if not (yy < 0 and determinant > 0):  # not near a maximum
                 break
@@ -201,14 +160,8 @@ class Spectra:
 
         Infinite without coherence.
         """
-        square = coherence**2
-        weight = (square / (1 - square))[self.ring] * self.count
-        weight *= self.independent * len(self.cross)
-        waves = 2 * np.pi * self.fy, 2 * np.pi * self.fx
-        yy, yx, xx = (
-            float((a * b * weight).sum())
-            for a, b in ((waves[0], waves[0]), (waves[0], waves[1]), (waves[1], waves[1]))
-        )
+        weight = coherence**2 / (1 - coherence**2) * self.transform.independent * len(self.cross)
+        yy, yx, xx = (weight * self.transform.bends).sum(axis=1).tolist()
         determinant = yy * xx - yx**2
         if not determinant > 0:
             return float("inf"), float("inf")
@@ -216,40 +169,27 @@ class Spectra:
 
     def bands(self, coherence: Weights, weights: Weights) -> tuple[Weights, Weights]:
         """The weights of coarse and of fine structures, with half of the information each."""
-        square = coherence**2
-        waves = np.square(2 * np.pi * self.fy) + np.square(2 * np.pi * self.fx)
-        share = np.cumsum(square / (1 - square) * self._rings(waves))
+        yy, _, xx = self.transform.bends
+        share = np.cumsum(coherence**2 / (1 - coherence**2) * (yy + xx))
         coarse = share <= share[-1] / 2
         return weights * coarse, weights * ~coarse
 
-    def _plane(self, cross: NDArray[np.complexfloating], weights: Weights) -> NDArray[np.floating]:
-        """Weighted correlation at all whole shifts up to the reach, the lowest first."""
-        from scipy import fft
-
-        largest = float(weights.max()) or 1.0
-        relative = (weights / largest).astype(np.float32)  # single precision is twice as fast
-        full = fft.irfft2(cross.astype(np.complex64) * relative[self.ring], self.padded)
-        steps = np.arange(-self.reach, self.reach + 1)
-        return np.asarray(full[np.ix_(steps % self.padded[0], steps % self.padded[1])])
-
-    def _rings(self, values: NDArray[np.floating]) -> Weights:
-        """Sum of values over each ring."""
-        weighted = (values * self.count).ravel()
-        sums = np.bincount(self.ring.ravel(), weighted, minlength=_RINGS + 1)
-        return np.asarray(sums, np.float64)
-
-    def _window(self, shift: Sequence[float]) -> NDArray[np.float32]:
-        rows, columns = (_taper(n, s) for n, s in zip(self.shape, shift, strict=True))
-        return np.outer(rows, columns).astype(np.float32)
+    def _band(
+        self, cross: Spectrum, weights: Weights
+    ) -> tuple[NDArray[np.complex128], Weights, Weights]:
+        """The weighted cross spectrum where it is not 0, and its angular frequencies y and x."""
+        used = np.flatnonzero(weights)
+        limit = (used[-1] + 1) / (2 * RINGS) if used.size else 0.0
+        fy, fx = self.transform.fy.ravel(), self.transform.fx.ravel()
+        rows, columns = np.flatnonzero(np.abs(fy) <= limit), int((fx <= limit).sum())
+        weight = weights[self.transform.ring[rows, :columns]]
+        weight *= self.transform.count[rows, :columns]
+        band = np.asarray(cross[rows, :columns] * weight, np.complex128)
+        return band, 2 * np.pi * fy[rows], 2 * np.pi * fx[:columns]
 
 
-def _taper(length: int, shift: float) -> NDArray[np.float64]:
-    """Cosine taper at both ends, of a block whose pixels are displaced by `shift`."""
-    edge = min(max(_LEAST_TAPER_PX, _TAPER * length), length / 2)
-    place = np.arange(length) + 0.5 + shift
-    distance = np.clip(np.minimum(place, length - place), 0, edge)
-    window: NDArray[np.float64] = np.sin(np.pi / 2 * distance / edge) ** 2
-    return window
+def _squares(values: Spectrum) -> NDArray[np.float32]:
+    return np.asarray(np.square(values.real) + np.square(values.imag))
 
 
 def geometric(power: NDArray[np.float64]) -> Weights:

@@ -21,7 +21,6 @@ from platefuse.measuring.options import PairOptions
 from platefuse.measuring.pairs import Measuring
 from platefuse.measuring.receipt import MeasuredWell
 from platefuse.measuring.stage_axes import decide, describe, find_probes
-from platefuse.measuring.texture import field_texture
 from platefuse.ngff.plate import Well
 
 logger = logging.getLogger(__name__)
@@ -81,10 +80,9 @@ def measure_well(
         layers = []
     pixels = read_fields(layers, well.name, options.channel, counter)
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        textures = list(pool.map(lambda p: field_texture(p.levels), pixels))
-        fields = [replace(p.field, texture=t) for p, t in zip(pixels, textures, strict=True)]
         work = Measuring(pixels, options, pool)
-        candidates = choose_pairs(fields, reference, stitch=options.stitch, nulls=nulls)
+        stage = [each.field for each in pixels]
+        candidates = choose_pairs(stage, reference, stitch=options.stitch, nulls=nulls)
         pairs = work.measure(candidates)
         if work.is_suspicious(pairs, candidates):
             more = more_fields(reader, others, options.channel, counter)
@@ -92,6 +90,8 @@ def measure_well(
             if patterns:
                 logger.info("%s: measured again without the fixed pattern", well.path)
                 pairs = work.measure(candidates, patterns)
+        # Last, because most fields have been prepared for their pairs.
+        fields = [replace(f, texture=t) for f, t in zip(stage, work.textures(), strict=True)]
         still = [field for field in fields if field.key.acquisition == reference]
         check_stage(well, still, pairs, work)
     return MeasuredWell(

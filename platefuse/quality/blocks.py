@@ -11,6 +11,7 @@ import numpy as np
 
 from platefuse.geometry import Box
 from platefuse.measuring.correlate import Lags, Surface, surface
+from platefuse.measuring.correlate import Plane as Correlated
 from platefuse.measuring.fourier import forward
 from platefuse.measuring.prepare import (
     Tone,
@@ -87,7 +88,7 @@ class Block:
 
     Attributes
     ----------
-    prepared : ndarray of float32
+    prepared : Plane
         Its fine structure; see `platefuse.measuring.prepare`.
     tone : Tone
         How its values were compressed.
@@ -101,7 +102,7 @@ class Block:
         Share of its pixels that are saturated.
     """
 
-    prepared: NDArray[np.float32]
+    prepared: Correlated
     tone: Tone
     has_structure: bool
     focus: float | None
@@ -117,7 +118,8 @@ class Block:
             coarse_to_fine >= _LEAST_COARSE and structure(values, prepared) >= _LEAST_TEXTURE
         )
         focus = focus if has_structure else None
-        return cls(prepared, tone, has_structure, focus, float((pixels >= tone.saturated).mean()))
+        saturated = float((pixels >= tone.saturated).mean())
+        return cls(Correlated(prepared), tone, has_structure, focus, saturated)
 
 
 def _focus(values: NDArray[np.float32]) -> tuple[float | None, float]:
@@ -198,7 +200,7 @@ def compare(reference: Block, moving: Block, move: tuple[int, int]) -> Compared:
     """
     reach = min(reference.prepared.shape) // 4
     lags = Lags((-reach, -reach), (reach, reach))
-    found = surface(reference.prepared, moving.prepared, lags, reference.prepared.size // 4)
+    found = surface(reference.prepared, moving.prepared, lags, reference.prepared.pixels.size // 4)
     back = (-move[0], -move[1])
     # What lies further away than the reach has nothing in common with the reference.
     before = _score(found, back) if back in lags else 0.0

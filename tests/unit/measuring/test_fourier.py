@@ -1,4 +1,4 @@
-"""Small and large transforms are the same, and unitary."""
+"""Transforms of real planes, in single precision."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def test_a_plane_is_padded_transformed_and_comes_back(shape: tuple[int, int]) ->
     plane = np.random.default_rng(1).normal(size=(height, width)).astype(np.float32)
     spectrum = forward(plane, shape)
     assert spectrum.dtype == np.complex64
-    expected = np.fft.rfft2(plane.astype(float), shape, norm="ortho")
-    np.testing.assert_allclose(spectrum, expected, atol=1e-5)
+    expected = np.fft.rfft2(plane.astype(float), shape)
+    np.testing.assert_allclose(spectrum, expected, atol=1e-3)
     back = inverse(spectrum, shape)
     assert back.dtype == np.float32
     np.testing.assert_allclose(back[:height, :width], plane, atol=1e-5)
