@@ -20,12 +20,13 @@ from platefuse.errors import MEASURE_AGAIN, TableError
 from platefuse.measuring.model import PlacedField
 from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.metadata import V2 as OLD_FORMAT
-from platefuse.ngff.metadata import Format, all_attributes
+from platefuse.ngff.metadata import Format, all_attributes, replace_attributes
 from platefuse.records.base import KEY
 from platefuse.records.digests import digest_json
 from platefuse.storage.files import make_folder, put_in_place, remove_tree
 from platefuse.storage.flush import watched_writes
 from platefuse.storage.permissions import mirror_access
+from platefuse.tables.anndata_format import write_numbers
 from platefuse.tables.backends import backend_of, find_backend
 from platefuse.tables.table import (
     Roi,
@@ -203,35 +204,26 @@ def own_digest(path: Path) -> str | None:
 
 
 def _write(path: Path, table: Table, rois: Sequence[Roi], kind: Format, digest: str) -> None:
-    import anndata
     import numpy as np
-    import pandas as pd
-    import zarr
 
     from platefuse import __version__
-    from platefuse.tables.anndata_format import write_anndata
 
     columns = {column: list(values) for column, values in table.columns.items()}
     for axis in rois[0].start_um if rois else ():
         columns[f"{axis}_micrometer"] = [roi.start_um[axis] for roi in rois]
         columns[f"len_{axis}_micrometer"] = [roi.length_um[axis] for roi in rois]
-    index = pd.Index(list(table.names), name="FieldIndex", dtype=object)
-    content = anndata.AnnData(
-        X=np.array(list(columns.values()), np.float64).T.reshape(len(index), len(columns)),
-        obs=pd.DataFrame(find_backend(table.path).texts(table.path), index=index),
-        var=pd.DataFrame(index=pd.Index(list(columns), dtype=object)),
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    group = zarr.open_group(path.parent, mode="a", zarr_format=kind.number)
-    write_anndata(group, path.name, content)
+    numbers = np.array(list(columns.values()), np.float64).reshape(len(columns), len(rois))
+    texts = find_backend(table.path).texts(table.path)
+    write_numbers(path, kind, numbers.T.copy(), table.names, list(columns), texts=texts)
     known = ("type", "fractal_table_version", "table_version", "index_key", "index_type")
     old = all_attributes(table.path)
     kept = {key: old[key] for key in known if key in old and backend_of(table.path) == "anndata"}
     attributes: dict[str, Any] = {
+        **all_attributes(path),
         "type": "roi_table",
         "fractal_table_version": "1",
         **kept,
         "backend": "anndata",
         KEY: {"platefuse_version": __version__, "digest": digest},
     }
-    group[path.name].attrs.update(attributes)
+    replace_attributes(path, attributes)

@@ -133,15 +133,17 @@ def write_anndata(
 def write_numbers(
     path: Path,
     kind: Format,
-    numbers: NDArray[np.float32],
+    numbers: NDArray[np.floating],
     rows: Sequence[str],
     columns: Sequence[str],
     attributes: Mapping[str, str] | None = None,
+    texts: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write a table of numbers, with the files that `write_anndata` writes.
 
     Anndata is not imported, which takes longer than a small well takes to fuse. Tables of a well
-    are often equal, so the files of the last ones are kept in memory.
+    are often equal, and those of a plate differ in their numbers only, so the last files are kept
+    in memory.
 
     Parameters
     ----------
@@ -149,15 +151,21 @@ def write_numbers(
         The table's group; an old table there is replaced.
     kind : Format
         The Zarr format.
-    numbers : ndarray of float32, shape (rows, columns)
+    numbers : ndarray of float32 or float64, shape (rows, columns)
         The numbers.
     rows, columns : sequence of str
         Names of the rows (index ``FieldIndex``) and of the columns.
     attributes : mapping of str to str, optional
         Attributes of the table, beside those that anndata needs.
+    texts : mapping of str to sequence of str, optional
+        Columns of text in ``obs``, one text for each row.
     """
     more = tuple((attributes or {}).items())
-    files = _files(kind.number, numbers.tobytes(), tuple(rows), tuple(columns), more)
+    in_obs = tuple((name, tuple(own)) for name, own in (texts or {}).items())
+    files = {
+        **_frame_files(kind.number, tuple(rows), in_obs, tuple(columns), more),
+        **_number_files(kind.number, numbers.tobytes(), numbers.dtype.str, numbers.shape),
+    }
     remove_tree(path)
     for name, content in files.items():
         file = path / name
@@ -166,44 +174,65 @@ def write_numbers(
 
 
 @lru_cache(maxsize=16)
-def _files(
+def _frame_files(
     zarr_format: Literal[2, 3],
-    numbers: bytes,
     rows: tuple[str, ...],
+    texts: tuple[tuple[str, tuple[str, ...]], ...],
     columns: tuple[str, ...],
     attributes: tuple[tuple[str, str], ...],
 ) -> Mapping[str, bytes]:
-    """The files of a table by their paths, from numbers of float32."""
+    """The files of a table by their paths, but for its numbers."""
+    import zarr
+    from zarr.core.buffer import Buffer
+    from zarr.storage import MemoryStore
+
+    files: dict[str, Buffer] = {}
+    encoding = {**_encoding("anndata", "0.1.0"), **dict(attributes)}
+    table = zarr.create_group(MemoryStore(files), zarr_format=zarr_format, attributes=encoding)
+    _write_frame(table, "obs", "FieldIndex", rows, dict(texts))
+    _write_frame(table, "var", "_index", columns, {})
+    for member in MAPPINGS:
+        table.create_group(member, attributes=_encoding("dict", "0.1.0"))
+    return {name: buffer.to_bytes() for name, buffer in files.items()}
+
+
+@lru_cache(maxsize=16)
+def _number_files(
+    zarr_format: Literal[2, 3], numbers: bytes, dtype: str, shape: tuple[int, ...]
+) -> Mapping[str, bytes]:
+    """The files of the numbers of a table by their paths in it."""
     import numpy as np
     import zarr
     from zarr.core.buffer import Buffer
     from zarr.storage import MemoryStore
 
     files: dict[str, Buffer] = {}
-    store = MemoryStore(files)
-    encoding = {**_encoding("anndata", "0.1.0"), **dict(attributes)}
-    table = zarr.create_group(store, zarr_format=zarr_format, attributes=encoding)
-    values = np.frombuffer(numbers, np.float32).reshape(len(rows), len(columns))
-    table.create_array("X", data=values).attrs.update(_encoding("array", "0.2.0"))
-    _write_index(table, "obs", "FieldIndex", rows)
-    _write_index(table, "var", "_index", columns)
-    for member in MAPPINGS:
-        table.create_group(member, attributes=_encoding("dict", "0.1.0"))
-    return {name: buffer.to_bytes() for name, buffer in files.items()}
+    values = np.frombuffer(numbers, dtype).reshape(shape)
+    group = zarr.create_group(MemoryStore(files), zarr_format=zarr_format)
+    group.create_array("X", data=values).attrs.update(_encoding("array", "0.2.0"))
+    return {name: buffer.to_bytes() for name, buffer in files.items() if name.startswith("X/")}
 
 
-def _write_index(table: zarr.Group, name: str, index: str, texts: Sequence[str]) -> None:
-    """Write a data frame that has an index and no columns."""
+def _write_frame(
+    table: zarr.Group,
+    name: str,
+    index: str,
+    rows: Sequence[str],
+    columns: Mapping[str, Sequence[str]],
+) -> None:
+    """Write a data frame whose index and columns are texts."""
     import numpy as np
     from zarr.dtype import VariableLengthUTF8
 
-    attributes = {"column-order": [], "_index": index, **_encoding("dataframe", "0.2.0")}
-    frame = table.create_group(name, attributes=attributes)
-    length = len(texts)
-    dtype: Any = VariableLengthUTF8()
-    array = frame.create_array(index, shape=(length,), chunks=(max(1, length),), dtype=dtype)
-    array[...] = np.array(list(texts), dtype=object)
-    array.attrs.update(_encoding("string-array", "0.2.0"))
+    encoding = _encoding("dataframe", "0.2.0")
+    order = {"column-order": list(columns), "_index": index}
+    frame = table.create_group(name, attributes={**order, **encoding})
+    for column, texts in {index: rows, **columns}.items():
+        length = len(texts)
+        dtype: Any = VariableLengthUTF8()
+        array = frame.create_array(column, shape=(length,), chunks=(max(1, length),), dtype=dtype)
+        array[...] = np.array(list(texts), dtype=object)
+        array.attrs.update(_encoding("string-array", "0.2.0"))
 
 
 def _encoding(kind: str, version: str) -> dict[str, Any]:

@@ -209,18 +209,23 @@ def test_nullable_texts_are_converted_in_both_directions(
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize("count", [0, 1, 54])
+@pytest.mark.parametrize(
+    ("dtype", "texts"), [("float32", {}), ("float64", {"plate": "p", "µ": ""})]
+)
 def test_numbers_are_written_as_anndata_writes_them(
-    tmp_path: Path, zarr_format: Any, count: int
+    tmp_path: Path, zarr_format: Any, count: int, dtype: str, texts: dict[str, str]
 ) -> None:
     columns = ["x_micrometer", "len_x_micrometer", "µ"]
-    numbers = np.random.default_rng(1).random((count, 3)).astype(np.float32)
+    numbers = np.random.default_rng(1).random((count, 3)).astype(dtype)
+    in_obs = {name: [f"{text}{k}" for k in range(count)] for name, text in texts.items()}
     names = [f"FOV_{k}" for k in range(count)]
     theirs = zarr.open_group(tmp_path / "b", mode="w", zarr_format=zarr_format)
     kind = FORMATS[zarr_format]
     for k in (1, 0):  # the second replaces the first
-        write_numbers(tmp_path / "a" / "t", kind, numbers + k, names, columns)
-    index = pd.Index(names, dtype=object, name="FieldIndex")
-    table = anndata.AnnData(numbers, pd.DataFrame(index=index), pd.DataFrame(index=columns))
+        new = (numbers + k).astype(dtype)
+        write_numbers(tmp_path / "a" / "t", kind, new, names, columns, texts=in_obs)
+    obs = pd.DataFrame(in_obs, index=pd.Index(names, dtype=object, name="FieldIndex"), dtype=object)
+    table = anndata.AnnData(numbers, obs, pd.DataFrame(index=columns))
     write_anndata(theirs, "t", table)
     files = [
         {
