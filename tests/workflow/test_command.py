@@ -40,6 +40,7 @@ def assert_told(stderr: str) -> None:
     assert sorted(well for well, _ in found) == ["B/02", "B/03"]
 
 
+@pytest.mark.slow
 def test_a_run_from_another_folder(fresh: Folder, tmp_path: Path) -> None:
     """Paths of the config start where the command is typed, wherever the config is."""
     elsewhere = tmp_path / "elsewhere"
@@ -156,6 +157,7 @@ def test_what_stops_a_run_before_its_first_job_is_one_message(fresh: Folder) -> 
     assert done.stderr.count("\n") == 3
 
 
+@pytest.mark.slow
 def test_options_of_snakemake(fresh: Folder) -> None:
     wrong = run(fresh, "config.yaml", "--nonsense")
     assert wrong.returncode == 2

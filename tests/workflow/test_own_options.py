@@ -64,6 +64,7 @@ def three(fresh: Folder) -> Folder:
     return fresh
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["well", "step"])
 def test_two_plates_with_different_options(three: Folder, jobs: str) -> None:
     mode = {"workflow": {"jobs": jobs}}

@@ -73,6 +73,7 @@ def test_the_real_plate(real_plate: Path, tmp_path: Path) -> None:
     assert np.corrcoef(one[both], other[both])[0, 1] >= 0.965
 
 
+@pytest.mark.slow
 def test_some_wells_first_and_the_others_later(fresh: Folder) -> None:
     first, *others = fresh.truth.spec.wells
     name = first.replace("/", "")

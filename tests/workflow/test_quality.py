@@ -55,6 +55,7 @@ def test_a_run_ends_with_a_report_and_changes_nothing_else(fresh: Folder) -> Non
     assert "Nothing to be done" in fresh.succeed()
 
 
+@pytest.mark.slow
 def test_a_flagged_well_is_named_at_the_end(fresh: Folder) -> None:
     saturate(fresh.plate / fresh.truth.spec.wells[0] / fresh.truth.spec.acquisitions[0].path)
     fresh.configure(quality={"enabled": True})
@@ -67,6 +68,7 @@ def test_a_flagged_well_is_named_at_the_end(fresh: Folder) -> None:
     assert [row["well"] for row in flagged] == [well]
 
 
+@pytest.mark.slow
 def test_a_run_can_stop_at_a_flagged_well(fresh: Folder) -> None:
     well = fresh.truth.spec.wells[0]
     saturate(fresh.plate / well / fresh.truth.spec.acquisitions[0].path)

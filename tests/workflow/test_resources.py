@@ -21,6 +21,7 @@ def used(file: Path) -> JobUsage | None:
     return JobUsage(**content["used"]) if "used" in content else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("jobs", "expected"),
     [("step", REST | STEPS | {"check_well", "fuse_part"}), ("well", REST | {"process_well"})],

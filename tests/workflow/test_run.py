@@ -57,6 +57,7 @@ def test_deleted_results_move_nothing_twice(done: Folder) -> None:
     done.assert_exact()
 
 
+@pytest.mark.slow
 def test_a_touched_script_moves_nothing_twice(done: Folder, tmp_path: Path) -> None:
     clone = copy_clone(tmp_path / "clone")
     for script in (clone / "scripts").glob("*.py"):
@@ -125,6 +126,7 @@ def test_a_failed_job_says_why_and_changes_nothing(fresh: Folder) -> None:
     assert fingerprint(fresh.plate) == before
 
 
+@pytest.mark.slow
 def test_images_beside_the_originals(fresh: Folder) -> None:
     before = fingerprint(fresh.plate)
     fresh.configure(registration={"overwrite_input": False})
@@ -136,6 +138,7 @@ def test_images_beside_the_originals(fresh: Folder) -> None:
     assert NOTHING in fresh.succeed()
 
 
+@pytest.mark.slow
 def test_kept_originals_go_only_when_somebody_says_so(fresh: Folder) -> None:
     fresh.configure(registration={"keep_originals": True}, fusion={"enabled": False})
     before = fingerprint(fresh.plate)
@@ -165,6 +168,7 @@ def backed_up(name: str) -> str:
     return name.replace(".original", "", 1)
 
 
+@pytest.mark.slow
 def test_plates_and_wells_one_after_the_other(fresh: Folder) -> None:
     shutil.copytree(fresh.plate, fresh.path / "other.zarr")
     fresh.configure(plates={"tiny": "tiny.zarr", "other": "other.zarr"})

@@ -86,6 +86,7 @@ def test_two_plates_that_are_fused_into_one_are_not_fused_at_once(
     assert output.is_dir()
 
 
+@pytest.mark.slow
 def test_a_dry_run_takes_no_lock(done: Folder) -> None:
     root = done.path / "tiny.zarr.staging"
     with shared_folder(root), claim(root / ".run.lock", "other"):
@@ -96,6 +97,7 @@ def test_a_dry_run_takes_no_lock(done: Folder) -> None:
     assert not list(done.path.glob("*.staging"))
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_lock_that_stops_the_next(fresh: Folder) -> None:
     with running(fresh) as first:
         os.killpg(first.pid, signal.SIGKILL)
