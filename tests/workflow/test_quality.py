@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import zarr
 
 from platefuse.quality.tables import CYCLES, DICTIONARY, FIELDS, WELLS

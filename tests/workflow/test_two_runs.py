@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from platefuse.storage.locks import claim, shared_folder
 from tests.workflow.conftest import Folder, fingerprint
 
