@@ -156,8 +156,8 @@ class _V2(Format):
         return content
 
     def _write_group(self, group: Path, attributes: JsonObject) -> None:
-        write_json(group / ".zgroup", {"zarr_format": 2})
         write_json(group / ".zattrs", attributes)
+        write_json(group / ".zgroup", {"zarr_format": 2})  # last: what has it is complete
 
 
 class _V3(Format):

@@ -1,0 +1,29 @@
+"""The two Zarr formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platefuse.ngff import metadata
+from platefuse.storage.files import write_json
+
+
+def test_what_is_a_group_has_its_attributes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between its two files leaves no group, so that the next run writes it again."""
+
+    def write_then_fail(path: Path, content: Any) -> None:
+        write_json(path, content)
+        raise OSError("no space")
+
+    monkeypatch.setattr("platefuse.ngff.metadata.write_json", write_then_fail)
+    with pytest.raises(OSError, match="no space"):
+        metadata.V2.write_group(tmp_path / "B", {})
+    assert [file.name for file in (tmp_path / "B").iterdir()] == [".zattrs"]
+    monkeypatch.undo()
+    metadata.V2.write_group(tmp_path / "B", {})
+    assert {file.name for file in (tmp_path / "B").iterdir()} == {".zattrs", ".zgroup"}
