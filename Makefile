@@ -108,7 +108,7 @@ SUITE = $(if $(filter accuracy,$(MAKECMDGOALS)),accuracy --repeats 1)
 torture: setup-dev ## try every crash point, and whole runs; ARGS="--every 50": one of fifty (docs/reliability.md)
 	@$(BIN)/python -m tests.torture --workers $(WORKERS) --write $(ARGS)
 	@TORTURE=complete $(BIN)/python -m pytest -q tests/torture/test_machine.py \
-		tests/workflow/test_kill.py tests/workflow/test_pairs.py
+		tests/workflow/test_kill.py tests/workflow/test_pairs.py tests/slurm/test_many_wells.py
 
 lint: setup-dev ## check style, types and the workflow
 	$(BIN)/ruff check

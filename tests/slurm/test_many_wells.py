@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,9 @@ MANY = replace(TINY, wells=WELLS)
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    os.environ.get("TORTURE") != "complete", reason="takes many minutes: a part of `make torture`"
+)
 def test_no_finished_well_is_done_again(
     slurm: None, plate_cache: Callable[..., ExamplePlate], tmp_path: Path
 ) -> None:
