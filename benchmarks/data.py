@@ -74,8 +74,3 @@ def warm(folders: Iterable[Path]) -> None:
                 with file.open("rb") as stream:
                     while stream.read(2**22):
                         pass
-
-
-def size_mb(folder: Path) -> float:
-    """Total size of all files, in MB (10^6 bytes)."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6

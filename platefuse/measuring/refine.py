@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from platefuse.measuring.blocks import (
-    FEW,
-    MANY,
-    Layout,
-    Side,
-    choose,
-    overlap_box,
-)
+from platefuse.measuring.blocks import FEW, MANY, Layout, Side, choose, overlap_box
 from platefuse.measuring.motion import Motion, turned
 from platefuse.measuring.spectra import Spectra, geometric
 from platefuse.measuring.transform import Transform, transform_of
@@ -244,7 +237,6 @@ class _Blocks:
         motion: Motion,
         reach: int,
         *,
-        rounds: int = _ROUNDS,
         may_turn: bool = True,
     ) -> _Fit:
         """Improve a motion by what is left, up to `reach` pixels."""
@@ -258,7 +250,7 @@ class _Blocks:
         weights = spectra.first_weights()
         turn = turned(spectra.peaks(spectra.cross, weights), places) if may_turn else None
         total = spectra.total([turn.at(place) for place in places] if turn else None)
-        shift, coherence, weights = common_shift(spectra, total, weights, rounds)
+        shift, coherence, weights = _common_shift(spectra, total, weights)
         step = turn.then(Motion(shift)) if turn else Motion(shift)
         return _Fit(motion.then(step), step, spectra, total, coherence, weights)
 
@@ -271,16 +263,13 @@ class _Blocks:
             yield self.transform(reference), self.transform(each.subtracted)
 
 
-def common_shift(
-    spectra: Spectra,
-    total: Spectrum,
-    weights: Weights,
-    rounds: int = _ROUNDS,
+def _common_shift(
+    spectra: Spectra, total: Spectrum, weights: Weights
 ) -> tuple[tuple[float, float], Weights, Weights]:
     """Shift of all blocks, coherence and weights of the rings, each from the others in turn."""
     (shift,) = spectra.peaks([total], weights)
     coherence = np.zeros(len(weights))
-    for _ in range(rounds):
+    for _ in range(_ROUNDS):
         shift = spectra.newton(total, weights, shift)
         coherence = spectra.coherence(spectra.transform.moved(total, shift))
         if not coherence.any():

@@ -176,7 +176,7 @@ def choose_blocks(plane: Plane, fields: Sequence[Box], others: Sequence[Box] = (
     level = plane.level_of(_COARSE_PX)
     whole = Box.of_shape(plane.shape_of(level))
     pixels = plane.read(whole, level)
-    energy = _energy(pixels, Tone.of(pixels, plane.dtype))
+    energy = Correlated(prepare(pixels, Tone.of(pixels, plane.dtype))).sums
     factor = plane.shape[0] / whole.shape[0], plane.shape[1] / whole.shape[1]
     parts = [part for field in clear for part in _parts(field, side, len(clear))]
     chosen: list[Box] = []
@@ -219,15 +219,6 @@ def _score(found: Surface, lag: tuple[int, int]) -> float:
     """Correlation at a whole lag."""
     y, x = (v - low for v, low in zip(lag, found.lags.low, strict=True))
     return float(found.score[y, x])
-
-
-def _energy(pixels: NDArray[Any], tone: Tone) -> NDArray[np.float64]:
-    """Table of the sums of the squared fine structure, from which any box's sum follows."""
-    square = np.square(prepare(pixels, tone), dtype=np.float64)
-    table = np.zeros((square.shape[0] + 1, square.shape[1] + 1))
-    np.cumsum(square, axis=0, out=table[1:, 1:])
-    np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
-    return table
 
 
 def _clear(field: Box, all_fields: Sequence[Box]) -> Box:

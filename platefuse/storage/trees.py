@@ -14,7 +14,7 @@ def walk_files(
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Files and links below a folder, but those that systems leave there (`is_stray`).
 
-    Links are not followed. What is removed in the meantime is left out.
+    Links are not followed. A folder that is removed in the meantime is left out.
 
     Parameters
     ----------
