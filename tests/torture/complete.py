@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
+from tqdm import tqdm
+
 from tests.torture.bench import Bench, copy_folder, plate_folder
 from tests.torture.conftest import MEMORY
 from tests.torture.figures import PAGE, Figures, write_figures
@@ -106,7 +108,8 @@ def _run(folder: str, names: Sequence[str], every: int, workers: int, log: Path)
         for name, own in points.items():
             figures.calls[name] = max(point.call.number for point in own)
         chosen = {name: _some(own, every) for name, own in points.items()}
-        for share in pool.map(_attempt, _shares(chosen)):
+        shares = list(_shares(chosen))
+        for share in tqdm(pool.map(_attempt, shares), total=len(shares)):
             for point, found in share:
                 figures.tried[point.scenario, point.disturbance.kind] += 1
                 figures.faults[point.scenario] += bool(found)

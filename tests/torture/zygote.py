@@ -22,7 +22,7 @@ from tests.torture.shim import Call, Disturbance, Shim, compile_shim, read_log
 
 ROOT = Path(__file__).parents[2]
 WATCH = Disturbance()
-PATIENCE = 5.0
+PATIENCE = 2.0
 """How long a process may wait for a lock of one that is paused, in seconds."""
 
 
