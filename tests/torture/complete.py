@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
-from tqdm import tqdm
-
 from tests.torture.bench import Bench, copy_folder, plate_folder
 from tests.torture.conftest import MEMORY
 from tests.torture.figures import PAGE, Figures, write_figures
@@ -109,7 +107,8 @@ def _run(folder: str, names: Sequence[str], every: int, workers: int, log: Path)
             figures.calls[name] = max(point.call.number for point in own)
         chosen = {name: _some(own, every) for name, own in points.items()}
         shares = list(_shares(chosen))
-        for share in tqdm(pool.map(_attempt, shares), total=len(shares)):
+        for number, share in enumerate(pool.map(_attempt, shares), start=1):
+            sys.stderr.write(f"\r{number} of {len(shares)} shares of {SHARE} points")
             for point, found in share:
                 figures.tried[point.scenario, point.disturbance.kind] += 1
                 figures.faults[point.scenario] += bool(found)
