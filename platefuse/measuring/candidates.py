@@ -43,7 +43,7 @@ class Candidate:
 def choose_pairs(
     fields: Sequence[StageField], reference: int, *, stitch: bool, nulls: int
 ) -> list[Candidate]:
-    """The pairs of fields of a well to measure.
+    """The pairs of fields of a well that are measured in any case.
 
     Parameters
     ----------
@@ -56,20 +56,78 @@ def choose_pairs(
     nulls : int
         Largest number of pairs that cannot show the same tissue, for the pairs of each kind.
     """
-    pixel = np.array(fields[0].pixel_um) if fields else np.ones(3)
-    low = np.array([f.stage_um for f in fields]).reshape(-1, 3) / pixel
-    size = np.array([f.shape[1:] for f in fields], float).reshape(-1, 2)
-    still = [k for k, f in enumerate(fields) if f.key.acquisition == reference]
-    moved = [k for k, f in enumerate(fields) if f.key.acquisition != reference]
-    overlaps = {k: _overlaps(low, size, still, k) for k in (*moved, *still)}
-    cycles, whole = _cycles(low, size, {k: overlaps[k] for k in moved}, strips=stitch)
-    neighbours = _neighbours(low, {k: overlaps[k] for k in still}) if stitch else []
+    stage = _Stage.of(fields, reference)
+    cycles = [_pair("cycle", stage.low, j, k) for j, k in (*stage.whole, *stage.nearest)]
+    whole = cycles[: len(stage.whole)]
+    still = {k: stage.overlaps[k] for k in stage.still}
+    neighbours = _neighbours(stage.low, still) if stitch else []
+    like, others = whole or neighbours, stage.moved or stage.still
     return [
-        *cycles,
+        *sorted(cycles, key=lambda pair: (pair.moving, pair.reference)),
         *neighbours,
-        *_nulls(overlaps, still, moved or still, whole or neighbours, nulls),
-        *_nulls(overlaps, still, still, neighbours, nulls if whole else 0),
+        *_nulls(stage.overlaps, stage.still, others, like, nulls),
+        *_nulls(stage.overlaps, stage.still, stage.still, neighbours, nulls if whole else 0),
     ]
+
+
+def choose_strips(fields: Sequence[StageField], reference: int) -> list[Candidate]:
+    """Pairs of a moving field with the neighbours of its own field, which it overlaps by a strip.
+
+    They tell how these two fields of the reference lie to each other, and where the moving field
+    lies if its own field does not tell.
+
+    Parameters
+    ----------
+    fields, reference
+        As in `choose_pairs`.
+    """
+    stage = _Stage.of(fields, reference)
+    return [_pair("cycle", stage.low, j, k) for j, k in stage.strips]
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What overlaps what by the stage.
+
+    Attributes
+    ----------
+    low : ndarray of float64, shape (fields, 3)
+        Positions on z, y, x, in pixels.
+    still, moved : list of int
+        The fields of the reference acquisition, and the others.
+    overlaps : mapping
+        For each field the fields of the reference that it overlaps, each with the area in pixels.
+    whole, nearest, strips : list of (int, int)
+        Pairs of a field of the reference and one of another acquisition that overlap by much, that
+        overlap most where none does by much, and that overlap by a strip at a side.
+    """
+
+    low: _Numbers
+    still: list[int]
+    moved: list[int]
+    overlaps: dict[int, dict[int, float]]
+    whole: list[tuple[int, int]]
+    nearest: list[tuple[int, int]]
+    strips: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, fields: Sequence[StageField], reference: int) -> _Stage:
+        pixel = np.array(fields[0].pixel_um) if fields else np.ones(3)
+        low = np.array([f.stage_um for f in fields]).reshape(-1, 3) / pixel
+        size = np.array([f.shape[1:] for f in fields], float).reshape(-1, 2)
+        still = [k for k, f in enumerate(fields) if f.key.acquisition == reference]
+        moved = [k for k, f in enumerate(fields) if f.key.acquisition != reference]
+        overlaps = {k: _overlaps(low, size, still, k) for k in (*moved, *still)}
+        cycles = {(j, k): found for k in moved for j, found in overlaps[k].items()}
+        area = size.prod(axis=1)
+        share = {(j, k): found / min(area[j], area[k]) for (j, k), found in cycles.items()}
+        whole = [pair for pair in cycles if share[pair] >= _WHOLE_SHARE]
+        narrow = [pair for pair in cycles if share[pair] < _WHOLE_SHARE]
+        least = _LEAST_OF_MEDIAN * float(np.median([cycles[p] for p in narrow])) if narrow else 0.0
+        best = {k: max(overlaps[k], key=lambda j: (share[j, k], -j), default=-1) for k in moved}
+        nearest = [(j, k) for j, k in narrow if j == best[k]]
+        strips = [(j, k) for j, k in narrow if j != best[k] and cycles[j, k] > least]
+        return cls(low, still, moved, overlaps, whole, nearest, strips)
 
 
 def _overlaps(low: _Numbers, size: _Numbers, still: Sequence[int], k: int) -> dict[int, float]:
@@ -79,36 +137,6 @@ def _overlaps(low: _Numbers, size: _Numbers, still: Sequence[int], k: int) -> di
     last = np.minimum(place + size[own], low[k, 1:] + size[k])
     sides = np.clip(last - first, 0, None)
     return {j: area for j, area in zip(own, sides.prod(axis=1).tolist(), strict=True) if area > 0}
-
-
-def _cycles(
-    low: _Numbers,
-    size: _Numbers,
-    overlaps: Mapping[int, Mapping[int, float]],
-    *,
-    strips: bool,
-) -> tuple[list[Candidate], list[Candidate]]:
-    """Each moving field with the fields of the reference that it overlaps, and the large overlaps.
-
-    Strips, where it overlaps the neighbours of its own field, tell how these lie to each other.
-    """
-    area = size.prod(axis=1)
-    shares = {
-        (j, k): found / min(area[j], area[k])
-        for k, own in overlaps.items()
-        for j, found in own.items()
-    }
-    narrow = [overlaps[k][j] for (j, k), share in shares.items() if share < _WHOLE_SHARE]
-    least = _LEAST_OF_MEDIAN * float(np.median(narrow)) if narrow else 0.0
-    found, whole = [], []
-    for k, own in overlaps.items():
-        best = max(own, key=lambda j: (shares[j, k], -j), default=None)
-        for j in own:
-            is_whole = shares[j, k] >= _WHOLE_SHARE
-            if is_whole or j == best or (strips and own[j] > least):
-                found.append(_pair("cycle", low, j, k))
-                whole += found[-1:] if is_whole else []
-    return found, whole
 
 
 def _neighbours(low: _Numbers, overlaps: Mapping[int, Mapping[int, float]]) -> list[Candidate]:

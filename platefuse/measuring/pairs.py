@@ -23,7 +23,7 @@ from platefuse.measuring.texture import field_texture
 _CAMERA_PX = 0.5
 """A displacement smaller than this puts the same pixels of the camera on each other."""
 
-_NO_PATTERNS: Mapping[int, CameraPatterns] = {}
+NO_PATTERNS: Mapping[int, CameraPatterns] = {}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Measuring:
     def measure(
         self,
         candidates: Sequence[Candidate],
-        patterns: Mapping[int, CameraPatterns] = _NO_PATTERNS,
+        patterns: Mapping[int, CameraPatterns] = NO_PATTERNS,
     ) -> list[PairMeasure]:
         """Measure pairs.
 

@@ -14,13 +14,14 @@ from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer
 from platefuse.fusion.measured import pixel_state
 from platefuse.measuring.camera import camera_patterns, more_fields
-from platefuse.measuring.candidates import choose_pairs
-from platefuse.measuring.field_pixels import ReadCounter, read_fields
+from platefuse.measuring.candidates import choose_pairs, choose_strips
+from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, read_fields
 from platefuse.measuring.model import PairMeasure, StageField
 from platefuse.measuring.options import PairOptions
-from platefuse.measuring.pairs import Measuring
+from platefuse.measuring.pairs import NO_PATTERNS, Measuring
 from platefuse.measuring.receipt import MeasuredWell
 from platefuse.measuring.stage_axes import decide, describe, find_probes
+from platefuse.measuring.strips import strips_to_measure
 from platefuse.ngff.plate import Well
 
 logger = logging.getLogger(__name__)
@@ -82,14 +83,8 @@ def measure_well(
     with ThreadPoolExecutor(max(1, threads)) as pool:
         work = Measuring(pixels, options, pool)
         stage = [each.field for each in pixels]
-        candidates = choose_pairs(stage, reference, stitch=options.stitch, nulls=nulls)
-        pairs = work.measure(candidates)
-        if work.is_suspicious(pairs, candidates):
-            more = more_fields(reader, others, options.channel, counter)
-            patterns = camera_patterns(pixels, more)
-            if patterns:
-                logger.info("%s: measured again without the fixed pattern", well.path)
-                pairs = work.measure(candidates, patterns)
+        more = more_fields(reader, others, options.channel, counter)  # read only if they are used
+        pairs = _measure_pairs(well, reference, nulls, work, more)
         # Last, because most fields have been prepared for their pairs.
         fields = [replace(f, texture=t) for f, t in zip(stage, work.textures(), strict=True)]
         still = [field for field in fields if field.key.acquisition == reference]
@@ -102,6 +97,22 @@ def measure_well(
         read_bytes=counter.nbytes,
         seconds=round(time.perf_counter() - begun, 3),
     )
+
+
+def _measure_pairs(
+    well: Well, reference: int, nulls: int, work: Measuring, more: Iterable[FieldPixels]
+) -> list[PairMeasure]:
+    """The pairs of a well, again without the fixed pattern if it is suspicious, and then strips."""
+    stage, stitch = [each.field for each in work.pixels], work.options.stitch
+    candidates = choose_pairs(stage, reference, stitch=stitch, nulls=nulls)
+    pairs, patterns = work.measure(candidates), NO_PATTERNS
+    if work.is_suspicious(pairs, candidates):
+        patterns = camera_patterns(work.pixels, more)
+        if patterns:
+            logger.info("%s: measured again without the fixed pattern", well.path)
+            pairs = work.measure(candidates, patterns)
+    strips = choose_strips(stage, reference) if stitch else []
+    return [*pairs, *work.measure(strips_to_measure(strips, stage, pairs), patterns)]
 
 
 def not_measured(well: Well, error: Exception) -> MeasuredWell:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from platefuse.measuring.candidates import Candidate, choose_pairs
+from platefuse.measuring.candidates import Candidate, choose_pairs, choose_strips
 from platefuse.measuring.model import FieldKey, StageField
 
 SIDE, STEP = 100, 90
@@ -41,16 +41,24 @@ def test_neighbours_share_a_side_and_not_a_corner() -> None:
     ]
 
 
-def test_a_moving_field_meets_its_own_field_and_the_strips_of_its_neighbours() -> None:
-    pairs = choose_pairs([*fields(0, *SQUARE), *fields(1, (2, -3))], 0, stitch=True, nulls=0)
-    assert of_kind(pairs, "cycle") == [
-        (0, 4, (2.0, -3.0)),
-        (1, 4, (2.0, -93.0)),
-        (2, 4, (-88.0, -3.0)),
-    ]
-    alone = choose_pairs([*fields(0, *SQUARE), *fields(1, (2, -3))], 0, stitch=False, nulls=0)
+def test_a_moving_field_meets_its_own_field() -> None:
+    both = [*fields(0, *SQUARE), *fields(1, (2, -3))]
+    pairs = choose_pairs(both, 0, stitch=True, nulls=0)
+    assert of_kind(pairs, "cycle") == [(0, 4, (2.0, -3.0))]
+    alone = choose_pairs(both, 0, stitch=False, nulls=0)
     assert of_kind(alone, "cycle") == [(0, 4, (2.0, -3.0))]
     assert not of_kind(alone, "neighbour")
+
+
+def test_strips_are_those_of_the_neighbours_at_its_sides() -> None:
+    strips = choose_strips([*fields(0, *SQUARE), *fields(1, (2, -3))], 0)
+    assert of_kind(strips, "cycle") == [(1, 4, (2.0, -93.0)), (2, 4, (-88.0, -3.0))]
+
+
+def test_a_field_that_meets_no_field_by_much_meets_the_nearest_and_strips() -> None:
+    both = [*fields(0, (0, 0), (0, 2 * STEP)), *fields(1, (0, STEP - 2))]
+    assert of_kind(choose_pairs(both, 0, stitch=True, nulls=0), "cycle") == [(0, 2, (0.0, 88.0))]
+    assert of_kind(choose_strips(both, 0), "cycle") == [(1, 2, (0.0, -92.0))]
 
 
 def test_numbers_of_fields_may_differ() -> None:
