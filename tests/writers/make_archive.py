@@ -73,7 +73,9 @@ def write(writer: Writer, output: Path, newest: bool) -> None:
                 f"# What `pip install {' '.join(writer.wanted)}` brought, "
                 f"for Python {python_version} on Linux.\n"
             )
-            lock.write_text(header + run(python, "-m", "pip", "freeze"))
+            # Without the project itself, whose metadata may lie in the clone.
+            frozen = run(python, "-m", "pip", "freeze", "--exclude", "platefuse")
+            lock.write_text(header + frozen)
         else:
             run(*install, "--no-deps", "--requirement", lock)
         run(python, "-m", f"tests.writers.{writer.script}", output)
