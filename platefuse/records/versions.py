@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 
 from platefuse import __version__
 
@@ -16,6 +15,9 @@ def versions() -> dict[str, str]:
 
 
 def _of_libraries() -> Iterator[tuple[str, str]]:
+    # Imported here: most steps of a well need no version.
+    from importlib.metadata import PackageNotFoundError, version
+
     for library in _LIBRARIES:
         try:
             yield library, version(library)
