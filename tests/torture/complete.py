@@ -1,7 +1,8 @@
 """Try all points of all operations, and write the figures into docs/reliability.md.
 
-``python -m tests.torture`` takes long; ``--every 10`` tries every tenth point, ``--only swap`` one
-operation. What is wrong is listed in the file that ``--faults`` names.
+``python -m tests.torture`` takes long; ``--every 10`` tries every tenth point, but all of the
+operations after ``--whole``; ``--only swap`` tries one operation. What is wrong is listed in the
+file that ``--faults`` names.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Try the points; the exit code says whether one of them had a fault."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="one of N points")
+    parser.add_argument("--whole", nargs="+", choices=SCENARIOS, default=[])
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--faults", type=Path, default=Path("torture.log"))
@@ -89,23 +91,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     memory = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="torture-", dir=memory) as folder:
-        figures = _run(folder, given.only, given.every, given.workers, given.faults)
+        every = {name: 1 if name in given.whole else given.every for name in given.only}
+        figures = _run(folder, every, given.workers, given.faults)
     sys.stdout.write(figures.table() + "\n")
     if given.write:
         write_figures(figures)
     return int(sum(figures.faults.values()) > 0)
 
 
-def _run(folder: str, names: Sequence[str], every: int, workers: int, log: Path) -> Figures:
-    figures = Figures(every=every, tried=Counter(), faults=Counter(), calls=Counter())
+def _run(folder: str, every: Mapping[str, int], workers: int, log: Path) -> Figures:
+    figures = Figures(tried=Counter(), faults=Counter(), calls=Counter(), points=Counter())
     with (
         ProcessPoolExecutor(workers, get_context("spawn"), _begin, (folder,)) as pool,
         log.open("w") as faults,
     ):
-        points = dict(zip(names, pool.map(_points, names), strict=True))
+        points = dict(zip(every, pool.map(_points, every), strict=True))
         for name, own in points.items():
+            figures.points[name] = len(own)
             figures.calls[name] = max(point.call.number for point in own)
-        chosen = {name: _some(own, every) for name, own in points.items()}
+        chosen = {name: _some(own, every[name]) for name, own in points.items()}
         shares = list(_shares(chosen))
         for number, share in enumerate(pool.map(_attempt, shares), start=1):
             sys.stderr.write(f"\r{number} of {len(shares)} shares of {SHARE} points")

@@ -22,18 +22,16 @@ class Figures:
 
     Attributes
     ----------
-    every : int
-        Every how many of the points were tried.
     tried : Counter
         Number of points by operation and kind.
-    faults, calls : Counter
-        By operation: number of points with a fault, and of calls that change files.
+    faults, calls, points : Counter
+        By operation: number of points with a fault, of calls that change files, and of all points.
     """
 
-    every: int
     tried: Counter[tuple[str, str]]
     faults: Counter[str]
     calls: Counter[str]
+    points: Counter[str]
 
     def table(self) -> str:
         """The figures as Markdown."""
@@ -47,24 +45,24 @@ class Figures:
         columns = {
             name: [
                 self.calls[name],
+                self.points[name],
                 *(sum(self.tried[name, kind] for kind in kinds) for kinds in groups.values()),
                 self.faults[name],
             ]
             for name in self.calls
         }
         columns["**all**"] = [sum(numbers) for numbers in zip(*columns.values(), strict=True)]
-        head = ["operation", "calls", *groups, "faults"]
+        head = ["operation", "calls", "points", *groups, "faults"]
         lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
         lines += [[name, *map(str, numbers)] for name, numbers in columns.items()]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
     def text(self) -> str:
         """Date, versions and table."""
-        which = "all points" if self.every == 1 else f"one of {self.every} points"
         versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
         return (
-            f"{datetime.now(UTC):%Y-%m-%d}, {which}: {self.tried.total()} tried, "
-            f"{sum(self.faults.values())} with a fault. {versions}, "
+            f"{datetime.now(UTC):%Y-%m-%d}: {self.tried.total():,} of {self.points.total():,} "
+            f"points tried, {sum(self.faults.values())} with a fault. {versions}, "
             f"Python {platform.python_version()}, Linux {platform.release().split('-')[0]}.\n\n"
             f"{self.table()}\n"
         )
