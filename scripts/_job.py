@@ -95,6 +95,21 @@ class Job:
         """The registration to apply."""
         return RegistrationRequest(**self.given["request"])
 
+    def check_measured(self) -> None:
+        """Check that the well was not left out when its plate was measured, if it was measured.
+
+        Raises
+        ------
+        MeasureError
+            If it was: why.
+        """
+        from platefuse.measuring.receipt import check_measured
+        from platefuse.workflow.receipts import SOLVED, measured_receipt
+
+        for file in map(Path, self.inputs):
+            if file.name == SOLVED:
+                check_measured(self.well, measured_receipt(file, self.well))
+
     @property
     def keep_originals(self) -> bool:
         """Whether the originals are kept."""

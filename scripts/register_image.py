@@ -7,6 +7,7 @@ from platefuse.registration import stage
 
 def register_image(job: _job.Job) -> ImageReceipt:
     """Stage the registered image."""
+    job.check_measured()
     return stage.register_image(
         job.image, job.request, illumination=job.illumination, threads=job.threads
     )

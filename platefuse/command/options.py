@@ -48,8 +48,8 @@ class RunOptions:
         """A config with the changes, as Snakemake makes them."""
         return _updated(given, self.changes)
 
-    def command(self, workflow: Workflow) -> list[str]:
-        """The command that runs the workflow."""
+    def command(self, workflow: Workflow, *, keep_going: bool = False) -> list[str]:
+        """The command that runs the workflow; `keep_going` also after a job has failed."""
         has_profile = any(name in _OWN_DEFAULTS for name, _ in _options(self.options))
         default = [] if has_profile else ["--workflow-profile", str(workflow.default_profile)]
         # An option that takes one value comes last before the user's, who may begin with targets.
@@ -57,6 +57,7 @@ class RunOptions:
             *(sys.executable, "-m", "platefuse.command.child"),
             *("--configfile", str(self.config)),
             *default,
+            *(("--keep-going",) if keep_going else ()),
             *("--snakefile", str(workflow.snakefile)),
             *_with_profiles(self.options, workflow),
             *("--logger", *self.loggers, "platefuse"),

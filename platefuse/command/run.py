@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     options = read_options(args.config, args.options)
     config = read_config(options.merged(read_yaml(options.config)), [options.config])
     running = Run(config, f"platefuse run {shlex.join([str(args.config), *args.options])}")
-    command, here = options.command(find_workflow(Path(__file__).parents[1])), Path.cwd()
+    workflow, here = find_workflow(Path(__file__).parents[1]), Path.cwd()
+    command = options.command(workflow, keep_going=config.on_bad_well == "skip")
     if options.folder is not None:  # paths of the config start there
         options.folder.mkdir(parents=True, exist_ok=True)
         os.chdir(options.folder)

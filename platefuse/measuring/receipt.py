@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from platefuse.errors import MeasureError
 from platefuse.measuring.model import PairMeasure, StageField
+from platefuse.ngff.plate import Well
 from platefuse.records import Receipt
 from platefuse.storage.files import read_json
 from platefuse.storage.typed_json import JsonObject, object_of
@@ -73,6 +75,29 @@ class MeasuredFrom:
         return cls(
             {name: object_of(state) for name, state in pixels.items()},
             None if problem is None else str(problem),
+        )
+
+
+def check_measured(well: Well, receipt: Path) -> None:
+    """Check that a well was not left out when its plate was measured.
+
+    Parameters
+    ----------
+    well : Well
+        The well.
+    receipt : Path
+        Its `MeasuredWell`; nothing is known if there is none.
+
+    Raises
+    ------
+    MeasureError
+        If it was: why, and how to measure it again.
+    """
+    problem = MeasuredFrom.read(receipt).problem
+    if problem is not None:
+        raise MeasureError(
+            f"{well.path}: the well could not be measured: {problem} Repair the well and measure "
+            f"it again: start Snakemake with --forcerun {receipt}"
         )
 
 

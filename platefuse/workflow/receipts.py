@@ -21,6 +21,9 @@ NAME = r"[A-Za-z0-9_.+= -]+"
 FIELDS = "fields.tsv"
 """Name of the file with the places of all fields of a plate."""
 
+SOLVED = "solve_plate.json"
+"""Name of the receipt of a plate whose places are solved."""
+
 WellKey = tuple[str, str, str]
 """Name of the plate in the config, row and column."""
 
@@ -94,7 +97,7 @@ class Receipts:
         """What registration waits for: its tables, if they are measured."""
         if not self.config.by_plate[wildcards.plate].registration.measures:
             return []
-        return [f"{self.config.results}/{wildcards.plate}/solve_plate.json"]
+        return [f"{self.config.results}/{wildcards.plate}/{SOLVED}"]
 
     def solved_places(self, wildcards: WellWildcards) -> list[str]:
         """The places at which fields are fused, if they are measured."""

@@ -20,7 +20,7 @@ from platefuse.fusion.measured import MeasuredPixels
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.tables import is_replaced
 from platefuse.illumination.correction import Illumination, check_registered
-from platefuse.measuring.receipt import MeasuredFrom
+from platefuse.measuring.receipt import MeasuredFrom, check_measured
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import staging_folder
 from platefuse.ngff.plate import Well, WellImage
@@ -168,14 +168,7 @@ def places_of(well: Well, file: Path) -> dict[str, dict[str, Place]]:
         place = Place(found.stage_um, found.shift_px, found.angle_deg)
         places.setdefault(key.image, {})[key.field] = place
     if not places:
-        receipt = measured_receipt(file, well)
-        problem = MeasuredFrom.read(receipt).problem
-        if problem is not None:
-            raise TableError(
-                f"{file}: it has no field of well {well.name}, because the well could not be "
-                f"measured: {problem} Repair the well and measure it again: start Snakemake with "
-                f"--forcerun {receipt}"
-            )
+        check_measured(well, measured_receipt(file, well))
         raise TableError(
             f"{file}: it has no field of well {well.name}. If it was registered by a run whose "
             "results are gone, its places are not known any more: keep the fused well, or set "

@@ -121,7 +121,7 @@ def test_a_well_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> 
         chunk.write_bytes(b"no chunk")
     folder = folder_with(tmp_path, on_bad_well="skip", **MEASURE)
     said = folder.fail("--keep-going")
-    assert "it has no field of well B/04, because the well could not be measured: " in said
+    assert "B/04: the well could not be measured: " in said
     assert {row["well"] for row in rows(tmp_path / "results" / "p" / "fields.tsv")} == {"B/03"}
     assert (tmp_path / "p_fused.zarr" / "B" / "03" / "1").is_dir()
     assert not (tmp_path / "p_fused.zarr" / "B" / "04").exists()
@@ -142,6 +142,20 @@ def test_a_well_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> 
         chunk.unlink()
     folder.succeed(*command.split())
     assert (tmp_path / "p_fused.zarr" / "B" / "04" / "1").is_dir()
+
+
+def test_nor_does_one_whose_registered_images_would_be_stored(tmp_path: Path) -> None:
+    plate = tmp_path / "p.zarr"
+    make_plate(plate, replace(MOSAIC, wells=("B/03", "B/04"), name="two"))
+    (plate / "B" / "04" / "1" / "0" / "0" / "0" / "0" / "0").write_bytes(b"no chunk")
+    folder = folder_with(tmp_path, on_bad_well="skip", registration={"measure": {"enabled": True}})
+    before = fingerprint(plate / "B" / "04")
+    said = folder.fail("--keep-going")
+    assert "B/04: the well could not be measured: " in said
+    assert "--forcerun results/p/B/04/measure_well.json" in said
+    assert "there is no table" not in said
+    assert fingerprint(plate / "B" / "04") == before
+    assert (tmp_path / "p_fused.zarr" / "B" / "03" / "1").is_dir()
 
 
 def test_another_model_measures_no_pair_again(tmp_path: Path) -> None:

@@ -44,6 +44,12 @@ def test_the_command() -> None:
     assert command[-2:] == ["--logger", "platefuse"]
 
 
+def test_a_run_that_leaves_bad_wells_out_goes_on_after_an_error() -> None:
+    options = read_options(Path("my.yaml"), ["--cores", "1"])
+    going, not_going = (options.command(WORKFLOW, keep_going=each) for each in (True, False))
+    assert [word for word in going if word not in not_going] == ["--keep-going"]
+
+
 def test_a_workflow_profile_of_the_user_is_taken() -> None:
     command = read_options(Path("my.yaml"), ["--workflow-profile", "none"]).command(WORKFLOW)
     assert command.count("--workflow-profile") == 1
