@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from platefuse.measuring.candidates import Candidate
-from platefuse.measuring.model import FieldKey, PairMeasure, StageField
+from platefuse.measuring.model import FieldKey, PairMeasure, StageField, Vector
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +19,9 @@ SURE_PX = 0.01
 _CLOSED_PX = 0.1
 """Loops of neighbours that are sure close to this, on each axis."""
 
+_ALIKE_PX = 2.0
+"""Shifts of fields of one acquisition that differ less are believed without another pair."""
+
 
 def strips_to_measure(
     strips: Sequence[Candidate], fields: Sequence[StageField], pairs: Sequence[PairMeasure]
@@ -27,7 +30,8 @@ def strips_to_measure(
 
     A strip joins two neighbours in the reference by way of a field of another acquisition. It is
     left out if these neighbours are sure by their own pair, and the moving field is measured by its
-    own field.
+    own field, as far away as the others of its acquisition. One that the stage threw needs two
+    pairs to be believed (`platefuse.measuring.trend`).
 
     Parameters
     ----------
@@ -39,17 +43,27 @@ def strips_to_measure(
         The other pairs of the well, measured.
     """
     sure = sure_neighbours([pair for pair in pairs if pair.kind == "neighbour"])
-    own: dict[FieldKey, list[FieldKey]] = {}
-    for pair in pairs:
-        if pair.kind == "cycle" and pair.status == "measured":
-            own.setdefault(pair.moving, []).append(pair.reference)
+    own = _homes([pair for pair in pairs if pair.kind == "cycle" and pair.status == "measured"])
     found = []
     for strip in strips:
         side, moving = fields[strip.reference].key, fields[strip.moving].key
-        homes = own.get(moving, [])
-        if not any(frozenset((home, side)) in sure for home in homes):
+        if not any(frozenset((home, side)) in sure for home in own.get(moving, ())):
             found.append(strip)
     return found
+
+
+def _homes(pairs: Sequence[PairMeasure]) -> dict[FieldKey, list[FieldKey]]:
+    """The fields of the reference by which fields are measured, as far away as most others."""
+    shifts: dict[int, list[Vector]] = {}
+    for pair in pairs:
+        shifts.setdefault(pair.moving.acquisition, []).append(pair.shift_px)
+    middle = {number: np.median(own, axis=0) for number, own in shifts.items()}
+    homes: dict[FieldKey, list[FieldKey]] = {}
+    for pair in pairs:
+        away = np.subtract(pair.shift_px, middle[pair.moving.acquisition])[1:]
+        if np.abs(away).max() <= _ALIKE_PX:
+            homes.setdefault(pair.moving, []).append(pair.reference)
+    return homes
 
 
 def sure_neighbours(neighbours: Sequence[PairMeasure]) -> set[frozenset[FieldKey]]:

@@ -81,5 +81,14 @@ def test_a_field_that_its_own_field_does_not_place_is_compared_with_all() -> Non
     assert strips_to_measure(STRIPS, FIELDS, pairs) == STRIPS
 
 
+def test_a_field_that_was_thrown_is_compared_with_all() -> None:
+    names = [FieldKey("B/03", 1, str(k), str(k)) for k in (5, 6, 7)]
+    others = [replace(pair(k, 4), moving=name) for k, name in enumerate(names, 1)]
+    usual = square(*CLOSED)
+    assert strips_to_measure(STRIPS, FIELDS, [*usual, *others]) == []
+    thrown = [*usual[:-1], pair(0, 4, (0.5, -20.0))]
+    assert strips_to_measure(STRIPS, FIELDS, [*thrown, *others]) == STRIPS
+
+
 def test_without_any_other_pair_all_strips_are_measured() -> None:
     assert strips_to_measure(STRIPS, FIELDS, []) == STRIPS
