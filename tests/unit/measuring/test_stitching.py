@@ -175,7 +175,7 @@ def test_two_pairs_do_not_make_a_model_that_carries_the_other_fields_away(seed: 
     found = stitch(stage.fields, pairs)
     for key, field in found.fields.items():
         if not field.edges:
-            assert np.hypot(*yx(found, key)) < 2 * 2.5  # without a model it would be 0
+            assert np.hypot(*yx(found, key)) < 3 * 2.5  # without a model it would be 0
 
 
 def test_two_pairs_of_large_fields_tell_a_turn() -> None:
