@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from platefuse.errors import MeasureError
 from platefuse.measuring.candidates import Candidate, choose_pairs
+from platefuse.measuring.judge import LEAST_TEXTURE
 from platefuse.measuring.model import PairMeasure, PairStatus
-from platefuse.measuring.pair import LEAST_TEXTURE
 from platefuse.measuring.pairs import measure_pair
 from platefuse.measuring.plate import judged
 from platefuse.measuring.sims import Mosaic, give_transform, read_mosaic

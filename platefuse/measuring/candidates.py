@@ -65,8 +65,8 @@ def choose_pairs(
     return [
         *sorted(cycles, key=lambda pair: (pair.moving, pair.reference)),
         *neighbours,
-        *_nulls(stage.overlaps, stage.still, others, like, nulls),
-        *_nulls(stage.overlaps, stage.still, stage.still, neighbours, nulls if whole else 0),
+        *_nulls(stage, others, like, nulls),
+        *_nulls(stage, stage.still, neighbours, nulls if whole else 0),
     ]
 
 
@@ -93,6 +93,8 @@ class _Stage:
     ----------
     low : ndarray of float64, shape (fields, 3)
         Positions on z, y, x, in pixels.
+    size : ndarray of float64, shape (fields, 2)
+        Pixels on y, x.
     still, moved : list of int
         The fields of the reference acquisition, and the others.
     overlaps : mapping
@@ -103,6 +105,7 @@ class _Stage:
     """
 
     low: _Numbers
+    size: _Numbers
     still: list[int]
     moved: list[int]
     overlaps: dict[int, dict[int, float]]
@@ -127,7 +130,7 @@ class _Stage:
         best = {k: max(overlaps[k], key=lambda j: (share[j, k], -j), default=-1) for k in moved}
         nearest = [(j, k) for j, k in narrow if j == best[k]]
         strips = [(j, k) for j, k in narrow if j != best[k] and cycles[j, k] > least]
-        return cls(low, still, moved, overlaps, whole, nearest, strips)
+        return cls(low, size, still, moved, overlaps, whole, nearest, strips)
 
 
 def _overlaps(low: _Numbers, size: _Numbers, still: Sequence[int], k: int) -> dict[int, float]:
@@ -151,13 +154,10 @@ def _neighbours(low: _Numbers, overlaps: Mapping[int, Mapping[int, float]]) -> l
 
 
 def _nulls(
-    overlaps: Mapping[int, Mapping[int, float]],
-    still: Sequence[int],
-    others: Sequence[int],
-    like: Sequence[Candidate],
-    count: int,
+    stage: _Stage, others: Sequence[int], like: Sequence[Candidate], count: int
 ) -> Iterator[Candidate]:
     """Fields that do not overlap, compared at the offsets of real pairs; spread over all."""
+    still, size = stage.still, stage.size
     pairs = len(still) * len(others)
     if not like or not count or not pairs:
         return
@@ -166,11 +166,22 @@ def _nulls(
     for start in range(0, pairs, max(1, pairs // count)):
         for n in range(start, start + len(others)):
             j, k = still[n // len(others) % len(still)], others[n % len(others)]
-            if j != k and j not in overlaps[k] and (j, k) not in chosen:
+            if j != k and j not in stage.overlaps[k] and (j, k) not in chosen:
                 chosen[j, k] = None
                 break
     for n, (j, k) in enumerate(list(chosen)[:count]):
-        yield Candidate("null", j, k, like[n % len(like)].offset_px)
+        real = like[n % len(like)]
+        # Fields of other sizes may share too little at this offset, or nothing at all.
+        shared = _shared(size[j], size[k], real.offset_px)
+        if shared >= _shared(size[real.reference], size[real.moving], real.offset_px) / 2:
+            yield Candidate("null", j, k, real.offset_px)
+
+
+def _shared(reference: _Numbers, moving: _Numbers, offset: Vector) -> float:
+    """Pixels that two fields share at an offset."""
+    start = np.maximum(offset[1:], 0)
+    sides = np.minimum(reference, moving + offset[1:]) - start
+    return float(np.clip(sides, 0, None).prod())
 
 
 def _pair(kind: Kind, low: _Numbers, reference: int, moving: int) -> Candidate:

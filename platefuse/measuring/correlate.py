@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -185,6 +186,14 @@ class Surface:
         places = np.argwhere((self.height == top) & (self.height > 0))
         order = np.argsort(-self.height[tuple(places.T)], kind="stable")[:_MOST_PEAKS]
         return [self._peak(int(y), int(x)) for y, x in places[order]]
+
+    def highest_beyond(self, lags: Sequence[tuple[int, int]], distance: float) -> float:
+        """Largest height further than a distance from all of some lags; 0 if there is none."""
+        far = np.ones(self.height.shape, bool)
+        for lag in lags:
+            y, x = (self.lags.axis(axis) - value for axis, value in enumerate(lag))
+            far &= np.square(y)[:, None] + np.square(x) > distance**2
+        return max(0.0, float(self.height[far].max(initial=0.0)))
 
     def _peak(self, y: int, x: int) -> Peak:
         row = self.score[y, max(0, x - 1) : x + 2]

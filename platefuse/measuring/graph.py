@@ -19,8 +19,12 @@ Mask = NDArray[np.bool_]
 _NORMAL = 1.4826
 """Standard deviation of normal numbers over the median of their absolute values."""
 _PLATE_SLOPE = 0.01
+_SKEW = 0.001
 _WELL_SLOPE = 0.001
-"""Usual size of the stage model's slopes, and of what a well's differ from the plate's."""
+"""Usual size of the stage model's slopes, of what its axes differ from each other in scale and from
+a right angle, and of what a well's slopes differ from the plate's."""
+_FEW, _USUAL_STAGE_PX = 6, 2.5
+"""So many values hold the spread of few by a usual one: two edges fit any model exactly."""
 _LEAST_ANCHOR, _MOST_ANCHOR = 1e-8, 0.1
 """Limits of the anchor's weight relative to an edge's."""
 _HUBER = 1.5
@@ -111,10 +115,19 @@ class Spread:
         Of the stage's position from its model.
     edge : float
         Of a measured difference.
+    likely : float
+        As `stage`, held by a usual one if few values tell it.
     """
 
     stage: float
     edge: float
+    likely: float
+
+    @classmethod
+    def of(cls, stage: float, edge: float, values: int) -> Spread:
+        """The spreads, and the number of values that the first was found from."""
+        square = values * stage**2 + _FEW * _USUAL_STAGE_PX**2
+        return cls(max(stage, _SHARPEST_PX), edge, float(np.sqrt(square / (values + _FEW))))
 
 
 def norm(vectors: Array) -> Array:
@@ -130,6 +143,8 @@ def spread_of(values: Array) -> float:
 def first_slope(graph: Graph) -> Array:
     """Slope of the stage model by the edges alone, without outliers: L1 by reweighting.
 
+    A usual size of the slopes is known; see `_held_slope`.
+
     Returns
     -------
     ndarray of float64, shape (2, axes)
@@ -140,12 +155,13 @@ def first_slope(graph: Graph) -> Array:
         return slope
     soft = max(spread_of(graph.shift), _SHARPEST_PX)
     for _ in range(_ITERATIONS):
-        rest = norm(graph.shift - np.einsum("mi,ik->mk", steps, slope))
-        weight = graph.weight / np.maximum(rest, soft)
+        rest = graph.shift - np.einsum("mi,ik->mk", steps, slope)
+        likely = Spread.of(spread_of(rest) / np.sqrt(2), 0.0, len(rest)).likely
+        weight = graph.weight / _middle(graph.weight) * soft / np.maximum(norm(rest), soft)
         soft = max(soft / 2, _SHARPEST_PX)
         normal = np.einsum("m,mi,mj->ij", weight, steps, steps)
         right = np.einsum("m,mi,mk->ik", weight, steps, graph.shift)
-        new = np.linalg.solve(normal + np.eye(2) * 1e-9 * (1 + np.trace(normal)), right)
+        new = _held_slope(normal, right, 2 * likely**2)  # both ends of an edge have an error
         if np.abs(new - slope).max() < 1e-9:
             return new
         slope = new
@@ -155,7 +171,7 @@ def first_slope(graph: Graph) -> Array:
 def first_spread(graph: Graph, slope: Array) -> Spread:
     """Spread before anything is solved: what the edges differ from the model."""
     rest = graph.shift - np.einsum("mi,ik->mk", graph.steps(), slope)
-    return Spread(max(spread_of(rest) / np.sqrt(2), _SHARPEST_PX), _SHARPEST_PX)
+    return Spread.of(spread_of(rest) / float(np.sqrt(2)), _SHARPEST_PX, len(rest))
 
 
 def solve_robust(graph: Graph, slope: Array, spread: Spread) -> tuple[Array, Slopes]:
@@ -243,7 +259,7 @@ def final_spread(graph: Graph, correction: Array, models: Slopes) -> Spread:
     touched = np.zeros(len(graph.stage), bool)
     touched[graph.first] = touched[graph.second] = True
     stage = spread_of((correction - models.at(graph))[touched])
-    return Spread(max(stage, _SHARPEST_PX), edge_spread(graph, correction))
+    return Spread.of(stage, edge_spread(graph, correction), int(touched.sum()))
 
 
 def islands(nodes: int, first: Indices, second: Indices) -> Indices:
@@ -310,13 +326,36 @@ def _fit_slopes(graph: Graph, hold: Array, own: Array, by_slope: Array, spread: 
     pulled = share[:, None] * graph.stage
     normal = _by_group(graph, np.einsum("ni,nj->nij", pulled, graph.stage - by_slope))
     right = _by_group(graph, np.einsum("ni,nk->nik", pulled, own))
-    eye = np.eye(2)
-    plate = np.linalg.solve(
-        normal.sum(axis=0) + eye * (spread.stage / _PLATE_SLOPE) ** 2, right.sum(axis=0)
-    )
-    drawn = (spread.stage / _WELL_SLOPE) ** 2
-    group = np.linalg.solve(normal + eye * drawn, right + plate * drawn)
-    return Slopes(np.asarray(plate), np.asarray(group))
+    square = spread.likely**2
+    plate = _held_slope(normal.sum(axis=0), right.sum(axis=0), square)
+    drawn = np.eye(2) * square / _WELL_SLOPE**2
+    group = np.linalg.solve(normal + drawn, right + drawn @ plate)
+    return Slopes(plate, np.asarray(group))
+
+
+def _held_slope(normal: Array, right: Array, square: float) -> Array:
+    """The slope of normal equations with a normal prior (ridge regression).
+
+    A stage that is turned against the camera, or a wrong pixel size, gives a similarity, whose
+    usual size is `_PLATE_SLOPE`; what is beyond has the size `_SKEW`.
+
+    Parameters
+    ----------
+    normal : ndarray of float64, shape (2, 2)
+        Sum of the products of positions.
+    right : ndarray of float64, shape (2, axes)
+        Sum of the products of positions and corrections.
+    square : float
+        Variance of a correction.
+    """
+    axes = right.shape[1]
+    prior = np.eye(2 * axes) / _PLATE_SLOPE**2
+    if axes == 2:  # y and x: slopes in the order yy, yx, xy, xx
+        scale, turn = np.array([1.0, 0, 0, 1]), np.array([0.0, 1, -1, 0])
+        similar = (np.outer(scale, scale) + np.outer(turn, turn)) / 2
+        prior = similar / _PLATE_SLOPE**2 + (np.eye(4) - similar) / _SKEW**2
+    matrix = np.kron(normal, np.eye(axes)) + square * prior
+    return np.asarray(np.linalg.solve(matrix, right.ravel()).reshape(2, axes))
 
 
 def _dot(vectors: Array, matrices: Array) -> Array:

@@ -11,6 +11,7 @@ from platefuse.errors import ImageError
 from platefuse.measuring.blocks import Side, overlap_box
 from platefuse.measuring.correlate import Peak
 from platefuse.measuring.depth import FLAT, Depth, depth
+from platefuse.measuring.judge import Judge
 from platefuse.measuring.levels import Levels
 from platefuse.measuring.model import FieldKey, Kind, PairMeasure, PairStatus, Vector
 from platefuse.measuring.refine import Refined, refine
@@ -19,29 +20,6 @@ from platefuse.measuring.search import CELL_PX, Request, Search, search
 
 if TYPE_CHECKING:
     from platefuse.measuring.pattern import FixedPattern
-
-LEAST_HEIGHT = 6.0
-"""A peak is significant from so many standard deviations of the noise of its surface."""
-
-LEAST_GAP = 4.0
-"""The best peak is clear if it is higher than the second by so many standard deviations."""
-
-LEAST_RUNNER_UP = 0.2
-LEAST_AGREEMENT = 0.5
-LEAST_TEXTURE = 0.1
-
-_MOST_DROP = 0.3
-"""The refined shift is wrong if the correlation of the search is lower there by this share."""
-
-_MOST_BANDS_PX, _MOST_BANDS_SIGMA = 0.5, 6.0
-"""Coarse and fine structures have the same shift, to half a pixel or so many standard deviations.
-They differ where a fixed pattern (fine) is mixed with tissue (coarse)."""
-
-_CAMERA_PX = 0.5
-"""Displacements smaller than this put the same pixels of the camera on each other."""
-
-_MOST_PATTERN = 0.1
-"""A pattern with more of the variance than this part of the score may be what correlates."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +41,8 @@ class Shift:
     height : float
         Score, in standard deviations of the noise of the correlation over all shifts.
     runner_up : float
-        How much higher the best peak is than the second best: (best - second) / best.
+        How much higher the best peak is than the second best, or than its own ridge 16 coarse
+        pixels away: (best - second) / best.
     sigma_px : tuple of float
         Uncertainty of the shift, in pixels: the Cramér-Rao bound for the coherence of the two
         images. Infinite if the fine structure of the images has nothing in common.
@@ -274,18 +253,22 @@ class _Measure:
         """Texture of the image that has less."""
         return min(side.texture for side in self.search.sides)
 
+    @property
+    def best(self) -> Peak:
+        """The best peak that is allowed, or the best one."""
+        return next((p for p in self.peaks if p.lag in self.search.lags), self.peaks[0])
+
     def result(self) -> Shift:
         """Refine the best peak, and judge it."""
-        best = next((p for p in self.peaks if p.lag in self.search.lags), self.peaks[0])
+        best = self.best
         along = self._depth(best)
         fine = self._refined(best, along)
         place = (along.displacement, *fine.displacement)[-len(self.offset) :]
         lag = self.search.lag(fine.displacement)
         zero = self.search.lag(self.offset[-2:])
         score = self.search.surface.at(lag) or best.score
-        second = self._second(best)
-        runner_up = max(0.0, (best.height - second) / best.height)
-        status = self._status(best, along, fine, runner_up)
+        judge = Judge(self.search, self.patterns, self.noise, self.peaks, best)
+        status = judge.status(along, fine)
         empty = status == "empty"
         shift = tuple(math.nan if empty else p - o for p, o in zip(place, self.offset, strict=True))
         whole = [round(v) for v in fine.displacement]
@@ -296,7 +279,7 @@ class _Measure:
             score_at_zero=self.search.surface.at(zero),
             score=score,
             height=best.height / self.noise,
-            runner_up=runner_up,
+            runner_up=judge.runner_up,
             sigma_px=(along.sigma, *fine.sigma)[-len(self.offset) :],
             overlap=overlap_box(*shapes, whole).size / smaller,
             texture=self.texture,
@@ -308,7 +291,7 @@ class _Measure:
 
     def unrefined(self) -> Shift:
         """The best peak of the search, judged by nothing: ``ambiguous``."""
-        best = next((p for p in self.peaks if p.lag in self.search.lags), self.peaks[0])
+        best = self.best
         place = (self.offset[0], *self.search.displacement(best))[-len(self.offset) :]
         whole = [round(v) for v in place[-2:]]
         shapes = self.levels[0].shape, self.levels[1].shape
@@ -346,49 +329,3 @@ class _Measure:
         start = self.search.displacement(best)
         cell = CELL_PX * self.search.factor
         return refine((first, second), along.planes, texture, cell, self.search.factor, start)
-
-    def _second(self, best: Peak) -> float:
-        """Height of the second best peak; a peak of the camera's own pixels is none."""
-        others = [p for p in self.peaks if p != best and not self._is_camera(p)]
-        return others[0].height if others else 0.0
-
-    def _is_camera(self, peak: Peak) -> bool:
-        place = self.search.displacement(peak)
-        return max(abs(v) for v in place) <= self.search.factor
-
-    def _status(self, best: Peak, along: Depth, fine: Refined, runner_up: float) -> PairStatus:
-        significant = best.height >= LEAST_HEIGHT * self.noise
-        if not significant and self.peaks[0].height < LEAST_HEIGHT * self.noise:
-            if self._is_patterned():
-                return "fixed_pattern"
-            return "empty" if self.texture < LEAST_TEXTURE else "ambiguous"
-        if best.lag not in self.search.lags or best != self.peaks[0] or along.at_edge:
-            return "too_far"
-        lost = self._is_lost(best, fine)
-        if self._is_pattern(best, fine) or (lost and self._is_camera(best)):
-            return "fixed_pattern"
-        clear = runner_up >= max(LEAST_RUNNER_UP, LEAST_GAP * self.noise / best.height)
-        agreed = fine.agreement >= LEAST_AGREEMENT and math.isfinite(max(fine.sigma))
-        agreed &= fine.bands_differ_px <= max(_MOST_BANDS_PX, _MOST_BANDS_SIGMA * max(fine.sigma))
-        return "measured" if clear and agreed and not lost else "ambiguous"
-
-    def _is_lost(self, best: Peak, fine: Refined) -> bool:
-        """Whether the blocks led away from the peak of the search."""
-        drop = 1 - self.search.surface.at(self.search.lag(fine.displacement)) / best.score
-        return drop > _MOST_DROP and drop * best.height > LEAST_GAP * self.noise
-
-    def _is_patterned(self) -> bool:
-        """Whether the images correlate before the fixed pattern is subtracted."""
-        if self.patterns == (None, None):
-            return False
-        return self.search.raw_score_at_camera() >= LEAST_HEIGHT * self.noise
-
-    def _is_pattern(self, best: Peak, fine: Refined) -> bool:
-        """Whether pixels of the camera coincide, and a pattern of the camera may be the reason."""
-        if max(abs(v) for v in fine.displacement) >= _CAMERA_PX:
-            return False
-        if None in self.patterns:
-            return True
-        share = max(side.pattern_share for side in self.search.sides)
-        strong = share > _MOST_PATTERN * best.score
-        return strong or self._second(best) >= LEAST_HEIGHT * self.noise

@@ -134,6 +134,22 @@ class Search:
         energies = [_cell_energies(plane) for plane in self.overlap(lag)]
         return np.asarray(np.sqrt(energies[0] * energies[1]))
 
+    def structured_cells(self, lag: tuple[int, int]) -> float:
+        """Over how many cells of `CELL_PX` pixels the structure of both images is spread.
+
+        The participation ratio of their energy, ``sum(a) * sum(b) / sum(a * b)``, after that of the
+        noise of the camera is subtracted: the number of cells if all have as much, few if all
+        structure is in a few, and 0 without any.
+        """
+        energies = []
+        for plane, side in zip(self.overlap(lag), self.sides, strict=True):
+            noise = (1 - side.texture) * float(np.square(side.prepared.pixels).mean())
+            sizes = _cell_energies(np.ones_like(plane))
+            energies.append(np.asarray(_cell_energies(plane) - noise * sizes, np.float64))
+        first, second = energies
+        common = float((first * second).sum())
+        return max(0.0, float(first.sum() * second.sum()) / common) if common > 0 else 0.0
+
 
 def _cell_energies(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     """Sum of the squares in each cell; cells at the far borders may be smaller."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from platefuse.measuring.judge import LEAST_TEXTURE
 from platefuse.measuring.levels import Levels
-from platefuse.measuring.pair import LEAST_TEXTURE
 from platefuse.measuring.regions import Regions
 
 

@@ -21,6 +21,8 @@ _REJECTED_PX, _REJECTED_SPREADS = 2.0, 4.0
 _FEW, _USUAL_PX = 6, 1.0
 """So many shifts hold the spread of few by a usual one."""
 _MOST_COMPARED = 2000
+_CONFIRMED_PX = 0.75
+"""Two shifts of one field confirm each other if its places by them are no further apart."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Agreement:
     trend : Trend
         How shifts change within a well.
     accepted : ndarray of bool, shape (shifts,)
-        Which shifts agree.
+        Which shifts agree, with their well or with each other.
     well : ndarray of float64, shape (wells, 2)
         Shift at the centre of each well; NaN where no shift was accepted.
     plate : ndarray of float64, shape (wells, 2)
@@ -136,7 +138,24 @@ def find_agreement(shifts: Shifts, *, rigid: bool) -> Agreement:
         centre = _medians(level, shifts.well, accepted, count)
         spread = spread_of((level - centre[shifts.well])[accepted])
         limit = max(_REJECTED_PX, _REJECTED_SPREADS * _likely_spread(spread, int(accepted.sum())))
+    accepted = accepted | _confirmed(shifts, trend)
     return Agreement(trend, accepted, centre, plate, spread)
+
+
+def _confirmed(shifts: Shifts, trend: Trend) -> Mask:
+    """Shifts of fields that two fields of the reference, or more, have at the same place.
+
+    The stage may have been far off for one field alone: then its shift is none that others have.
+    Two wrong shifts that were measured in two images are not the same one by chance.
+    """
+    place = shifts.correction - trend.at(shifts.at)
+    found = np.zeros(len(place), bool)
+    order = np.argsort(shifts.field, kind="stable")
+    ends = np.flatnonzero(np.diff(shifts.field[order])) + 1
+    for own in np.split(order, ends):
+        away = np.sqrt(((place[own, None] - place[None, own]) ** 2).sum(axis=2))
+        found[own] = (away <= _CONFIRMED_PX).sum(axis=1) > 1
+    return found
 
 
 def _likely_spread(spread: float, values: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from platefuse.measuring.candidates import Candidate, choose_pairs, choose_strips
 from platefuse.measuring.model import FieldKey, StageField
@@ -81,3 +82,16 @@ def test_null_pairs_do_not_overlap_and_have_the_offsets_of_real_pairs() -> None:
         one, other = both[pair.reference], both[pair.moving]
         assert abs(one.stage_um[2] - other.stage_um[2]) >= SIDE / 2
     assert not of_kind(choose_pairs(fields(0, (0, 0)), 0, stitch=True, nulls=5), "null")
+
+
+def test_null_pairs_of_fields_of_other_sizes_overlap() -> None:
+    """At the offset of two large fields two small ones may share nothing, which stopped a well."""
+    row = fields(0, *((0, STEP * k) for k in range(6)))
+    row[1:4] = [replace(field, shape=(1, SIDE, 80)) for field in row[1:4]]
+    pairs = choose_pairs(row, 0, stitch=True, nulls=20)
+    nulls = of_kind(pairs, "null")
+    assert len(nulls) >= 5
+    for reference, moving, (y, x) in nulls:
+        widths = row[reference].shape[2], row[moving].shape[2]
+        assert y == 0
+        assert min(widths[0], widths[1] + x) - max(0, x) >= 5

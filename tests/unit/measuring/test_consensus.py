@@ -80,6 +80,27 @@ def test_outliers_are_rejected_and_their_fields_filled_from_the_well() -> None:
     }
 
 
+@pytest.mark.parametrize(("strips", "status"), [(True, "measured"), (False, "filled_well")])
+def test_a_field_that_the_stage_threw_needs_two_pairs(strips: bool, status: str) -> None:
+    stage = make_stage(StageSpec(acquisitions=2, strips=strips))
+    thrown = (20.0, -15.0)
+    key = key_of("B/02", 1, 4)
+    pairs = [
+        replace(p, shift_px=(p.shift_px[0], p.shift_px[1] + thrown[0], p.shift_px[2] + thrown[1]))
+        if p.moving == key
+        else p
+        for p in stage.pairs
+    ]
+    assert sum(p.moving == key for p in pairs) == (5 if strips else 1)
+    found = place(replace(stage, pairs=pairs))
+    true = by_key(place(stage))
+    assert by_key(found)[key].status == status
+    for name, own in by_key(found).items():
+        moved = np.subtract(own.shift_px[1:], true[name].shift_px[1:])
+        expected = thrown if name == key and strips else (0, 0)
+        assert np.abs(moved - expected).max() < (0.05 if own.status != "filled_well" else 2)
+
+
 def test_a_well_of_wrong_shifts_is_filled_from_the_plate() -> None:
     stage = make_stage(StageSpec(acquisitions=2, wells=PLATE, by_row=(2, 0), by_column=(0, -3)))
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from platefuse.errors import MeasureError
 from platefuse.measuring.graph import Array
-from platefuse.measuring.model import FieldKey
+from platefuse.measuring.model import FieldKey, PairMeasure
 from platefuse.measuring.stitching import Stitched, stitch
 from tests.stages import PIXEL_UM, Stage, StageSpec, key_of, make_stage, relabelled, without
 
@@ -158,6 +158,32 @@ def _model_at(found: Stitched, key: FieldKey) -> Array:
     field = found.fields[key].field
     at = (field.stage_um[1] / PIXEL_UM, field.stage_um[2] / PIXEL_UM)
     return np.array(found.models[key.well].correction_px(at)[1:])
+
+
+def kept(stage: Stage, *ends: tuple[int, int]) -> list[PairMeasure]:
+    """The pairs between some fields of a well."""
+    keys = {(key_of("A/01", 0, a), key_of("A/01", 0, b)) for a, b in ends}
+    return [p for p in stage.pairs if (p.reference, p.moving) in keys]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_two_pairs_do_not_make_a_model_that_carries_the_other_fields_away(seed: int) -> None:
+    """They fit any model exactly: the errors of three stage positions would be its slopes."""
+    stage = make_stage(StageSpec(wells=("A/01",), grid=(3, 3), stage_error=2.5, seed=seed))
+    pairs = kept(stage, (3, 6), (6, 7))
+    assert len(pairs) == 2
+    found = stitch(stage.fields, pairs)
+    for key, field in found.fields.items():
+        if not field.edges:
+            assert np.hypot(*yx(found, key)) < 3 * 2.5  # without a model it would be 0
+
+
+def test_two_pairs_of_large_fields_tell_a_turn() -> None:
+    spec = StageSpec(wells=("A/01",), shape=(2160, 2160), slope=TURNED, stage_error=1.0, seed=1)
+    stage = make_stage(spec)
+    found = stitch(stage.fields, kept(stage, (3, 6), (6, 7)))
+    slope = np.array(found.models["A/01"].slope)[:, 1:]
+    assert np.allclose(slope, TURNED, atol=2e-3)
 
 
 def test_a_well_without_pairs_has_the_slopes_of_the_plate() -> None:
