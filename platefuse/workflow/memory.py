@@ -27,8 +27,8 @@ METADATA_MB = 40
 TABLES_MB = 60
 """Jobs that copy tables; they use 45 MB."""
 
-FINISHED_PLATE_MB = 75
-"""The job that writes the metadata of a fused plate; it uses 54 MB."""
+FINISHED_PLATE_MB = 42
+"""The job that writes the metadata of a fused plate; it uses 30 MB."""
 
 TABLE_MODULES = 240 * MB
 """The modules of AnnData: loaded where tables of boxes or objects are moved with their pixels."""
@@ -39,14 +39,14 @@ AFTER_OTHERS = 20 * MB
 FRAME = 4
 """Most pixels of a fused image, by those of its fields: there may be gaps between these."""
 
-_SOLVING, _SOLVING_TABLES, _REPORTING = 80 * MB, 310 * MB, 45 * MB
-"""Jobs of a whole plate, without its fields; writing tables takes the modules of AnnData."""
+_SOLVING, _SOLVING_TABLES, _REPORTING = 80 * MB, 100 * MB, 45 * MB
+"""Jobs of a whole plate, without its fields: solving, solving with tables, the report."""
 
 _SOLVED_FIELD, _REPORTED_FIELD = 14_000, 14_000
 """For each field of a plate: its place and its pairs, or its figures."""
 
-_REGISTERING, _FUSING, _MEASURING, _CHECKING = 60 * MB, 65 * MB, 88 * MB, 92 * MB
-"""Interpreter and modules: NumPy, zarr, zarrs; measuring adds SciPy, checks add Pillow."""
+_REGISTERING, _FUSING, _MEASURING, _CHECKING = 60 * MB, 65 * MB, 78 * MB, 68 * MB
+"""Interpreter and modules: NumPy, zarr, zarrs; checks add Pillow, and measuring keeps regions."""
 
 TILE, _FUSED_TILE, _GATHERED_TILE = 4.4, 4.0, 2.5
 """What a thread holds for each byte of a tile that is registered, fused, or gathered from parts:
@@ -78,14 +78,11 @@ _PAIR_BYTES, _PAIR_PX = 100, 400_000
 """What a thread holds for each pixel of a pair of fields, and most pixels of a field
 (`measuring.search.MOST_PIXELS`): regions prepared as floats, their spectra, and blocks."""
 
-_COARSE_PX, _COARSE_BYTES = 1536**2, 30
+_COARSE_PX, _COARSE_BYTES = 768**2, 30
 """Most pixels of the level at which blocks are chosen (`quality.blocks`), and bytes of each: the
 prepared floats, their squares and the table of the sums."""
 
-_FLOATS = 3.0
-"""Bytes of a field while it is averaged, by those of its chunk."""
-
-_BLOCK_PX, _BLOCK_BYTES = 200**2, 4 + 8
+_BLOCK_PX, _BLOCK_BYTES = 160**2, 4 + 8
 """Pixels of a block of the check, and bytes of each: prepared as floats, and what its tone is taken
 from."""
 
@@ -185,11 +182,8 @@ class Checked:
         For each acquisition, the bytes of one plane of its fused image.
     tile : float
         Bytes of the largest chunk of the fused images.
-    moved : sequence of float
-        For each acquisition whose fields may begin between pixels of coarse levels, and are read at
-        full resolution then: the bytes that are kept of its images.
-    chunk : float
-        Bytes of the largest chunk of these.
+    coarse : sequence of float
+        For each acquisition, the bytes that are kept of its images at their coarsest level.
     pixel : float
         Bytes of a pixel.
     fields : int
@@ -198,8 +192,7 @@ class Checked:
 
     areas: Sequence[float]
     tile: float
-    moved: Sequence[float]
-    chunk: float
+    coarse: Sequence[float]
     pixel: float
     fields: int
 
@@ -209,8 +202,7 @@ class Checked:
         most_px = min(_MOST_BLOCKS, _BLOCKS_OF_FIELD * self.fields) * _BLOCK_PX
         pixel = max(self.pixel, 1)
         blocks = sum(_BLOCK_BYTES * min(most_px, area / pixel) for area in self.areas)
-        lights = sum(sorted(self.moved)[-threads:])
-        lights += _FLOATS * self.chunk * min(threads, len(self.moved))
+        lights = sum(sorted(self.coarse)[-threads:])
         return _CHECKING + max(self._choosing(), fused + blocks + lights)
 
     def _choosing(self) -> float:

@@ -210,15 +210,11 @@ class JobResources:
 
     def _checking(self, wildcards: JobWildcards, threads: int) -> float:
         images, areas = self._size(wildcards), self._areas(wildcards)
-        chunk, registration = images.chunk, self._config(wildcards).registration
-        # Fields of raw images begin at whole pixels of all levels; moved ones need not.
-        may_move = registration.enabled and (registration.store or not registration.measures)
-        own = acquisitions_of(self._well(wildcards)) if may_move else ()
+        own = acquisitions_of(self._well(wildcards))
         return Checked(
             areas=areas,
             tile=self._tile(wildcards, images.pixel, max(areas)),
-            moved=[sum(memory.kept(size.plane, chunk) for size in each) for each in own],
-            chunk=chunk,
+            coarse=[sum(memory.kept(size.coarse, size.chunk) for size in each) for each in own],
             pixel=images.pixel,
             fields=self._fields(wildcards, self._well(wildcards)),
         ).memory(threads)

@@ -41,6 +41,8 @@ class Size:
         Of the chunks that are decoded to see one plane of one channel: they may have more planes.
     stack : float
         Of the chunks that are decoded to see all planes of one channel.
+    coarse : float
+        As `plane`, at the coarsest level.
     """
 
     total: float = 0
@@ -49,18 +51,18 @@ class Size:
     area: float = 0
     plane: float = 0
     stack: float = 0
+    coarse: float = 0
 
     @classmethod
-    def of_array(cls, array: ArrayMetadata, axes: str) -> Size:
-        """Size of an array with these axes; y and x are the last."""
+    def of_array(cls, array: ArrayMetadata, axes: str, levels: int = 1) -> Size:
+        """Size of an array with these axes, of an image with so many levels; y, x are the last."""
         pixel, shape, shard = array.itemsize, array.shape, array.shard
         whole = {a: -(-n // s) * s for a, n, s in zip(axes, shape, shard, strict=True)}
         chunk = prod(shard) * pixel
         plane = chunk * (whole["y"] // shard[-2]) * (whole["x"] // shard[-1])
         depth = whole["z"] // shard[axes.index("z")] if "z" in axes else 1
-        return cls(
-            prod(shape) * pixel, chunk, pixel, prod(shape[-2:]) * pixel, plane, plane * depth
-        )
+        total, area = prod(shape) * pixel, prod(shape[-2:]) * pixel
+        return cls(total, chunk, pixel, area, plane, plane * depth, plane / 4 ** (levels - 1))
 
     @classmethod
     def joined(cls, sizes: Iterable[Size]) -> Size:
@@ -76,8 +78,9 @@ def image_size(folder: Path) -> Size:
     try:
         entry = first_entry(folder, read_attributes(folder))
         axes, _ = axes_of(folder, entry.get("axes"))
-        finest = folder / dataset_path(folder, datasets_of(folder, entry)[0])
-        return Size.of_array(ArrayMetadata.read(finest), axes)
+        datasets = datasets_of(folder, entry)
+        finest = folder / dataset_path(folder, datasets[0])
+        return Size.of_array(ArrayMetadata.read(finest), axes, len(datasets))
     except _UNREADABLE:
         return Size()
 

@@ -171,7 +171,7 @@ def test_on_a_cluster_each_job_has_snakemake_beside_it(wells: dict[WellKey, Well
 def test_no_job_asks_for_less_than_the_interpreter_takes() -> None:
     plain = JobResources(config(), {})
     assert plain.metadata_mb(Job(), 1) == METADATA_MB
-    assert METADATA_MB < TABLES_MB < FINISHED_PLATE_MB
+    assert METADATA_MB < FINISHED_PLATE_MB < TABLES_MB
 
 
 def test_disk_and_time_follow_the_pixels(wells: dict[WellKey, Well]) -> None:
