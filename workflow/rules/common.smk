@@ -144,9 +144,17 @@ onstart:
 
 onsuccess:
     from platefuse.workflow.planning import warnings_of
-    from platefuse.workflow.verdicts import flagged_warnings, where_results_are
+    from platefuse.workflow.verdicts import (
+        flagged_warnings,
+        unmeasured_warnings,
+        where_results_are,
+    )
 
-    for warning in (*warnings_of(CONFIG, PLATES, WELLS), *flagged_warnings(CONFIG)):
+    for warning in (
+        *warnings_of(CONFIG, PLATES, WELLS),
+        *unmeasured_warnings(CONFIG),
+        *flagged_warnings(CONFIG),
+    ):
         logger.warning(f"Warning: {warning}")
     for line in where_results_are(CONFIG):
         logger.info(line)
