@@ -130,8 +130,9 @@ def check_run(
     PlatefuseError
         If anything is wrong: with all wells that cannot be processed.
     """
+    from platefuse.workflow.channels import check_channels
     from platefuse.workflow.disk import check_room, rooms
-    from platefuse.workflow.preflight import check_channels, check_outputs
+    from platefuse.workflow.preflight import check_outputs
 
     check_outputs(config, plates)
     check_channels(config, wells)
@@ -157,9 +158,10 @@ def check_config(file: Path) -> Iterator[str]:
     PlatefuseError
         If the run would stop, after the lines.
     """
+    from platefuse.workflow.channels import check_channels
     from platefuse.workflow.description import describe_plate
     from platefuse.workflow.disk import check_room, rooms
-    from platefuse.workflow.preflight import check_channels, check_outputs
+    from platefuse.workflow.preflight import check_outputs
 
     config = read_config(read_yaml(file), [file])
     plates = open_plates(config)
@@ -254,7 +256,7 @@ def _check_files_of(config: Config) -> None:
     if config.input.positions is not None:
         read_position_table(Path(config.input.positions))
     if config.illumination is not None:
-        from platefuse.workflow.preflight import illumination_of  # takes time
+        from platefuse.workflow.channels import illumination_of  # takes time
 
         illumination = illumination_of(config)
         assert illumination is not None
