@@ -14,7 +14,13 @@ from platefuse.quality.model import ReportedPlate
 from platefuse.workflow.bad_wells import SKIPPED, read_list
 from platefuse.workflow.config import Config
 from platefuse.workflow.plates import Wells, open_plates
-from platefuse.workflow.verdicts import REPORT, flagged_warning, kept_originals_line, read_verdicts
+from platefuse.workflow.verdicts import (
+    REPORT,
+    flagged_warning,
+    kept_originals_line,
+    read_verdicts,
+    unmeasured_warning,
+)
 
 _SHOWN = 10
 
@@ -39,6 +45,8 @@ class PlateResult:
         The fused plate and the report, if they exist.
     originals : str
         How many originals are kept; empty if none is.
+    unmeasured : str
+        How many fields have no measured place; empty if none has, or wells are judged.
     """
 
     name: str
@@ -50,6 +58,7 @@ class PlateResult:
     fused: Path | None
     report: Path | None
     originals: str = ""
+    unmeasured: str = ""
 
 
 def plate_results(config: Config) -> list[PlateResult]:
@@ -80,6 +89,7 @@ def plate_results(config: Config) -> list[PlateResult]:
                 fused if fusion.enabled and fused.is_dir() else None,
                 folder / REPORT if (folder / REPORT).is_file() else None,
                 kept_originals_line(Path(config.paths[name])),
+                unmeasured_warning(config, name),
             )
         )
     return results
@@ -147,9 +157,11 @@ def _plate_lines(
     if plate.skipped:
         file = plate.results / SKIPPED
         yield f"  left out:    {_count(plate.skipped, 'well')} skipped; {file} says why"
+    sentences = [plate.unmeasured]
     if plate.verdicts is not None and plate.verdicts.flagged:
-        sentence = flagged_warning(plate.verdicts, plate.results / REPORT)
-        if sentence not in told:  # by the run, as a warning
+        sentences.append(flagged_warning(plate.verdicts, plate.results / REPORT))
+    for sentence in sentences:
+        if sentence and sentence not in told:  # by the run, as a warning
             yield f"  look at:     {sentence.removeprefix(f'plate {plate.name}: ')}"
     if plate.fused:
         yield f"  fused plate: {plate.fused}"

@@ -37,24 +37,28 @@ def flagged_warnings(config: Config) -> Iterator[str]:
 
 
 def unmeasured_warnings(config: Config) -> Iterator[str]:
-    """A sentence for each measured plate with fields whose place was not found.
+    """A sentence for each measured plate with fields whose place was not found."""
+    return filter(None, (unmeasured_warning(config, name) for name in config.plates))
+
+
+def unmeasured_warning(config: Config, plate: str) -> str:
+    """One sentence about the fields of a plate whose place was not found; empty if there are none.
 
     Where wells are checked, such a field flags its well, if it does not match at its place.
     """
-    for name, own in config.by_plate.items():
-        receipt = Path(config.results, name, "solve_plate.json")
-        if own.checks_wells or not own.registration.measures or not receipt.exists():
-            continue
-        statuses = SolvedPlate.read(receipt).statuses
-        doubts = {status: n for status, n in statuses.items() if status not in _SURE and n}
-        if doubts:
-            named = ", ".join(f"{n} {status}" for status, n in doubts.items())
-            yield (
-                f"plate {name}: the places of {sum(doubts.values())} of {sum(statuses.values())} "
-                f"fields could not be measured ({named}). {Path(config.results, name, FIELDS)} "
-                "lists them, with the places that they were given; quality.enabled: true checks "
-                "these."
-            )
+    own, receipt = config.by_plate[plate], Path(config.results, plate, "solve_plate.json")
+    if own.checks_wells or not own.registration.measures or not receipt.exists():
+        return ""
+    statuses = SolvedPlate.read(receipt).statuses
+    doubts = {status: n for status, n in statuses.items() if status not in _SURE and n}
+    if not doubts:
+        return ""
+    named = ", ".join(f"{n} {status}" for status, n in doubts.items())
+    return (
+        f"plate {plate}: the places of {sum(doubts.values())} of {sum(statuses.values())} fields "
+        f"could not be measured ({named}). {Path(config.results, plate, FIELDS)} lists them, with "
+        "the places that they were given; quality.enabled: true checks these."
+    )
 
 
 def where_results_are(config: Config) -> Iterator[str]:

@@ -94,6 +94,15 @@ def test_flagged_wells_are_named_once() -> None:
     )
 
 
+def test_fields_without_a_measured_place_are_told_once() -> None:
+    sentence = "the places of 1 of 8 fields could not be measured (1 too_far)."
+    plate = replace(NOTHING, unmeasured=f"plate screen: {sentence}")
+    found = lines(Progress(is_up_to_date=True), plate)
+    assert found[-1] == f"  look at:     {sentence}"
+    told = Progress(is_up_to_date=True, warnings=[plate.unmeasured])
+    assert not any("look at" in line for line in lines(told, plate))
+
+
 def test_results_of_a_plate_are_read_from_disk(small_plate: ExamplePlate, tmp_path: Path) -> None:
     results = tmp_path / "results"
     config = read_config(
