@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from platefuse.errors import ImageError, PlateError, PlatefuseError, SwapError
+from platefuse.errors import ImageError, PlateError, PlatefuseError, SwapError, TableError
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer, pixel_size
 from platefuse.fusion.options import FusionOptions
@@ -183,7 +183,26 @@ def check_measurable(well: Well, config: Config) -> None:
     check_registration(well, layers)
     if registration.store:
         check_tables(well, registration.request)
+        check_tile_tables(layers, options.tile_table)
     _check_fused(fused_images(layers, options), options)
+
+
+def check_tile_tables(layers: Sequence[Layer], tile_table: str) -> None:
+    """Check that measured shifts can be written into the images: as boxes like the tile table's.
+
+    Raises
+    ------
+    TableError
+        If an image that is not registered yet has no tile table.
+    """
+    parts = [part for layer in layers for part in layer.images]
+    without = [part for part in parts if not part.has_table and part.source.record is None]
+    if without:
+        raise TableError(
+            f"{without[0].image.path}: it has no table {tile_table!r}, so its measured shift "
+            "cannot be written as a registered ROI table. Set registration.store: false to fuse it "
+            "straight from the raw images, or write the table."
+        )
 
 
 def check_common_pixel(layers: Sequence[Layer]) -> None:
