@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from platefuse.command.progress import Failure, Progress
+from platefuse.errors import listed
+from platefuse.measuring.receipt import MeasuredFrom
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.quality.model import ReportedPlate
 from platefuse.workflow.bad_wells import SKIPPED, read_list
@@ -47,6 +49,8 @@ class PlateResult:
         How many originals are kept; empty if none is.
     unmeasured : str
         How many fields have no measured place; empty if none has, or wells are judged.
+    gone : str
+        The wells that were fused and are not in the fused plate; empty if all are.
     """
 
     name: str
@@ -59,6 +63,7 @@ class PlateResult:
     report: Path | None
     originals: str = ""
     unmeasured: str = ""
+    gone: str = ""
 
 
 def plate_results(config: Config) -> list[PlateResult]:
@@ -90,6 +95,7 @@ def plate_results(config: Config) -> list[PlateResult]:
                 folder / REPORT if (folder / REPORT).is_file() else None,
                 kept_originals_line(Path(config.paths[name])),
                 unmeasured_warning(config, name),
+                _gone(folder, fused, wells.names(name)) if fusion.enabled else "",
             )
         )
     return results
@@ -127,9 +133,11 @@ def summary(
     if not progress.planned:
         before = "by runs before: nothing was left to do"
     yield f"{present - left} of {_count(present, 'well')} done, {before}."
+    is_done = not (failures or left or interrupted)
     for plate in plates:
         own = [failure for failure in failures if failure.job.plate == plate.name]
-        if lines := list(_plate_lines(plate, own, progress.warnings)):
+        told = plate if is_done else replace(plate, gone="")  # what is left may be just these
+        if lines := list(_plate_lines(told, own, progress.warnings)):
             yield f"plate {plate.name}:"
             yield from lines
     for failure in failures:
@@ -138,7 +146,36 @@ def summary(
     if interrupted:
         yield f"Stopped. What is done is kept; the same command continues: {again}"
     elif failures or left:
-        yield f"Next: remove the cause. The same command then does what is left: {again}"
+        measured = _to_measure_again(failures, plates)
+        words = "This" if measured else "The same command"
+        again = " ".join([again, *(["--forcerun", *measured] if measured else [])])
+        yield f"Next: remove the cause. {words} then does what is left: {again}"
+
+
+def _to_measure_again(failures: Sequence[Failure], plates: Sequence[PlateResult]) -> list[str]:
+    """Receipts of failed wells that could not be measured: while they are there, none is again."""
+    results = {plate.name: plate.results for plate in plates}
+    receipts = [
+        results[failure.job.plate] / failure.job.well / "measure_well.json"
+        for failure in failures
+        if failure.job.well and failure.job.plate in results
+    ]
+    return [str(receipt) for receipt in receipts if MeasuredFrom.read(receipt).problem]
+
+
+def _gone(results: Path, fused: Path, wells: Sequence[str]) -> str:
+    """The wells that somebody has removed from a fused plate: receipts alone say they are done."""
+    gone = [
+        well
+        for well in wells
+        if (results / well / "fuse_well.json").exists() and not (fused / well).is_dir()
+    ]
+    if not gone:
+        return ""
+    return (
+        f"fused wells that are not in {fused} any more: {listed(gone)}. To fuse them again, add "
+        "--forceall: nothing that is done is done again."
+    )
 
 
 def _plate_lines(
@@ -157,7 +194,7 @@ def _plate_lines(
     if plate.skipped:
         file = plate.results / SKIPPED
         yield f"  left out:    {_count(plate.skipped, 'well')} skipped; {file} says why"
-    sentences = [plate.unmeasured]
+    sentences = [plate.gone, plate.unmeasured]
     if plate.verdicts is not None and plate.verdicts.flagged:
         sentences.append(flagged_warning(plate.verdicts, plate.results / REPORT))
     for sentence in sentences:

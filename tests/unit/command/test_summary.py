@@ -6,6 +6,7 @@ from pathlib import Path
 from platefuse.command.progress import Progress
 from platefuse.command.summary import PlateResult, plate_results, summary
 from platefuse.quality.model import ReportedPlate
+from platefuse.storage.files import write_json
 from platefuse.workflow.config import read_config
 from tests.conftest import ExamplePlate
 from tests.events import failed, finished, planned, progress_of, started
@@ -56,6 +57,19 @@ def test_failed_and_left_out_wells(tmp_path: Path) -> None:
     ]
 
 
+def test_wells_that_could_not_be_measured_are_measured_again(tmp_path: Path) -> None:
+    """The receipt that says so would else be taken for that of a measured well."""
+    problems = {"B/01": None, "B/02": "a broken chunk", "B/03": "another"}
+    for well, problem in problems.items():
+        write_json(tmp_path / well / "measure_well.json", {"problem": problem})
+    events = [
+        e for n, well in enumerate(problems) for e in (started(n, "fuse_well", well), failed(n))
+    ]
+    *_, last = lines(progress_of(planned(fuse_well=3), *events), replace(NOTHING, results=tmp_path))
+    receipts = f"{tmp_path}/B/02/measure_well.json {tmp_path}/B/03/measure_well.json"
+    assert last.endswith(f"This then does what is left: {AGAIN} --forcerun {receipts}")
+
+
 def test_many_failures_are_counted() -> None:
     events = [e for n in range(12) for e in (started(n, "fuse_well", f"B/{n}"), failed(n))]
     found = lines(progress_of(planned(fuse_well=12), *events), replace(NOTHING, present=12))
@@ -101,6 +115,23 @@ def test_fields_without_a_measured_place_are_told_once() -> None:
     assert found[-1] == f"  look at:     {sentence}"
     told = Progress(is_up_to_date=True, warnings=[plate.unmeasured])
     assert not any("look at" in line for line in lines(told, plate))
+
+
+def test_fused_wells_that_were_removed_are_named(small_plate: ExamplePlate, tmp_path: Path) -> None:
+    """Snakemake finds their receipts, and nothing to do."""
+    given = {"plates": {"screen": str(small_plate.path)}, "results": str(tmp_path / "results")}
+    config = read_config(given)
+    for well in ("B/02", "B/03"):
+        (tmp_path / "results" / "screen" / well).mkdir(parents=True)
+        (tmp_path / "results" / "screen" / well / "fuse_well.json").touch()
+    fused = small_plate.path.with_name(f"{small_plate.path.stem}_fused.zarr")
+    (fused / "B" / "02").mkdir(parents=True)
+    (plate,) = plate_results(config)
+    (told,) = (x for x in lines(Progress(is_up_to_date=True), plate) if "look at" in x)
+    assert told.startswith(f"  look at:     fused wells that are not in {fused} any more: B/03. To")
+    (fused / "B" / "03").mkdir()
+    (plate,) = plate_results(config)
+    assert plate.gone == ""
 
 
 def test_results_of_a_plate_are_read_from_disk(small_plate: ExamplePlate, tmp_path: Path) -> None:
