@@ -10,7 +10,6 @@ from pathlib import Path
 
 from platefuse.command.progress import Failure, Progress
 from platefuse.errors import listed
-from platefuse.measuring.receipt import MeasuredFrom
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.quality.model import ReportedPlate
 from platefuse.workflow.bad_wells import SKIPPED, read_list
@@ -146,21 +145,7 @@ def summary(
     if interrupted:
         yield f"Stopped. What is done is kept; the same command continues: {again}"
     elif failures or left:
-        measured = _to_measure_again(failures, plates)
-        words = "This" if measured else "The same command"
-        again = " ".join([again, *(["--forcerun", *measured] if measured else [])])
-        yield f"Next: remove the cause. {words} then does what is left: {again}"
-
-
-def _to_measure_again(failures: Sequence[Failure], plates: Sequence[PlateResult]) -> list[str]:
-    """Receipts of failed wells that could not be measured: while they are there, none is again."""
-    results = {plate.name: plate.results for plate in plates}
-    receipts = [
-        results[failure.job.plate] / failure.job.well / "measure_well.json"
-        for failure in failures
-        if failure.job.well and failure.job.plate in results
-    ]
-    return [str(receipt) for receipt in receipts if MeasuredFrom.read(receipt).problem]
+        yield f"Next: remove the cause. The same command then does what is left: {again}"
 
 
 def _gone(results: Path, fused: Path, wells: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from platefuse.workflow.config import Config, read_config
 from platefuse.workflow.config_text import read_yaml
 from platefuse.workflow.plates import Findings, WellFacts, Wells, find_bad_wells, open_plates
 from platefuse.workflow.receipts import WellKey
+from platefuse.workflow.repaired import follow_repaired
 from platefuse.workflow.restored import follow_restored
 from platefuse.workflow.warnings import some_of
 
@@ -85,6 +86,7 @@ def wells_of_run(config: Config, plates: Mapping[str, Plate], *, is_dry: bool) -
     _check_files(config)
     if not is_dry:
         follow_restored(config, plates)
+        follow_repaired(config, plates)
     wells = Wells(config, plates)
     found = find_bad_wells(wells, None if config.on_bad_well == "stop" else _check())
     good = _good_wells(config, plates, wells, found, is_dry=is_dry)

@@ -6,7 +6,6 @@ from pathlib import Path
 from platefuse.command.progress import Progress
 from platefuse.command.summary import PlateResult, plate_results, summary
 from platefuse.quality.model import ReportedPlate
-from platefuse.storage.files import write_json
 from platefuse.workflow.config import read_config
 from tests.conftest import ExamplePlate
 from tests.events import failed, finished, planned, progress_of, started
@@ -55,19 +54,6 @@ def test_failed_and_left_out_wells(tmp_path: Path) -> None:
         "  left out:    1 well skipped; results/screen/skipped.tsv says why",
         f"Next: remove the cause. The same command then does what is left: {AGAIN}",
     ]
-
-
-def test_wells_that_could_not_be_measured_are_measured_again(tmp_path: Path) -> None:
-    """The receipt that says so would else be taken for that of a measured well."""
-    problems = {"B/01": None, "B/02": "a broken chunk", "B/03": "another"}
-    for well, problem in problems.items():
-        write_json(tmp_path / well / "measure_well.json", {"problem": problem})
-    events = [
-        e for n, well in enumerate(problems) for e in (started(n, "fuse_well", well), failed(n))
-    ]
-    *_, last = lines(progress_of(planned(fuse_well=3), *events), replace(NOTHING, results=tmp_path))
-    receipts = f"{tmp_path}/B/02/measure_well.json {tmp_path}/B/03/measure_well.json"
-    assert last.endswith(f"This then does what is left: {AGAIN} --forcerun {receipts}")
 
 
 def test_many_failures_are_counted() -> None:
