@@ -19,8 +19,12 @@ from platefuse.workflow.receipts import WellKey
 
 
 def follow_repaired(config: Config, plates: Mapping[str, Plate]) -> None:
-    """Remove the receipts of wells that could not be measured and were changed since."""
-    for receipt in repaired_wells(config, plates).values():
+    """Remove the receipts of wells that could not be measured and were changed since.
+
+    That of their plate goes first: Snakemake makes no input again of an output that is there.
+    """
+    for (plate, _, _), receipt in repaired_wells(config, plates).items():
+        Path(config.results, plate, "solve_plate.json").unlink(missing_ok=True)
         receipt.unlink(missing_ok=True)
 
 

@@ -39,13 +39,15 @@ def test_only_a_well_that_failed_and_was_changed_is_measured_again(
     given = {"plates": {"p": str(path)}, "results": str(results), "registration": registration}
     config, plates = read_config(given), {"p": Plate.open(path)}
     receipt = results / "p" / WELL / "measure_well.json"
+    solved = results / "p" / "solve_plate.json"
     write_json(receipt, {"problem": problem})
+    write_json(solved, {})
     if repair is not None:
         repair(path / WELL / "2" / "0" / "0" / "0" / "0" / "0")
     is_stale = bool(problem and repair)
     assert bool(list(repaired_notes(config, plates))) is is_stale
     follow_repaired(config, plates)
-    assert receipt.exists() is not is_stale
+    assert receipt.exists() is solved.exists() is not is_stale
 
 
 def test_a_plate_that_is_not_measured_is_not_looked_at(tmp_path: Path) -> None:
