@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from platefuse.command.progress import Failure, Progress
+from platefuse.errors import listed
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.quality.model import ReportedPlate
 from platefuse.workflow.bad_wells import SKIPPED, read_list
 from platefuse.workflow.config import Config
 from platefuse.workflow.plates import Wells, open_plates
-from platefuse.workflow.verdicts import REPORT, flagged_warning, kept_originals_line, read_verdicts
+from platefuse.workflow.verdicts import (
+    REPORT,
+    flagged_warning,
+    kept_originals_line,
+    read_verdicts,
+    unmeasured_warning,
+)
 
 _SHOWN = 10
 
@@ -39,6 +46,10 @@ class PlateResult:
         The fused plate and the report, if they exist.
     originals : str
         How many originals are kept; empty if none is.
+    unmeasured : str
+        How many fields have no measured place; empty if none has, or wells are judged.
+    gone : str
+        The wells that were fused and are not in the fused plate; empty if all are.
     """
 
     name: str
@@ -50,6 +61,8 @@ class PlateResult:
     fused: Path | None
     report: Path | None
     originals: str = ""
+    unmeasured: str = ""
+    gone: str = ""
 
 
 def plate_results(config: Config) -> list[PlateResult]:
@@ -80,6 +93,8 @@ def plate_results(config: Config) -> list[PlateResult]:
                 fused if fusion.enabled and fused.is_dir() else None,
                 folder / REPORT if (folder / REPORT).is_file() else None,
                 kept_originals_line(Path(config.paths[name])),
+                unmeasured_warning(config, name),
+                _gone(folder, fused, wells.names(name)) if fusion.enabled else "",
             )
         )
     return results
@@ -117,9 +132,11 @@ def summary(
     if not progress.planned:
         before = "by runs before: nothing was left to do"
     yield f"{present - left} of {_count(present, 'well')} done, {before}."
+    is_done = not (failures or left or interrupted)
     for plate in plates:
         own = [failure for failure in failures if failure.job.plate == plate.name]
-        if lines := list(_plate_lines(plate, own, progress.warnings)):
+        told = plate if is_done else replace(plate, gone="")  # what is left may be just these
+        if lines := list(_plate_lines(told, own, progress.warnings)):
             yield f"plate {plate.name}:"
             yield from lines
     for failure in failures:
@@ -129,6 +146,21 @@ def summary(
         yield f"Stopped. What is done is kept; the same command continues: {again}"
     elif failures or left:
         yield f"Next: remove the cause. The same command then does what is left: {again}"
+
+
+def _gone(results: Path, fused: Path, wells: Sequence[str]) -> str:
+    """The wells that somebody has removed from a fused plate: receipts alone say they are done."""
+    gone = [
+        well
+        for well in wells
+        if (results / well / "fuse_well.json").exists() and not (fused / well).is_dir()
+    ]
+    if not gone:
+        return ""
+    return (
+        f"fused wells that are not in {fused} any more: {listed(gone)}. To fuse them again, add "
+        "--forceall: nothing that is done is done again."
+    )
 
 
 def _plate_lines(
@@ -147,9 +179,11 @@ def _plate_lines(
     if plate.skipped:
         file = plate.results / SKIPPED
         yield f"  left out:    {_count(plate.skipped, 'well')} skipped; {file} says why"
+    sentences = [plate.gone, plate.unmeasured]
     if plate.verdicts is not None and plate.verdicts.flagged:
-        sentence = flagged_warning(plate.verdicts, plate.results / REPORT)
-        if sentence not in told:  # by the run, as a warning
+        sentences.append(flagged_warning(plate.verdicts, plate.results / REPORT))
+    for sentence in sentences:
+        if sentence and sentence not in told:  # by the run, as a warning
             yield f"  look at:     {sentence.removeprefix(f'plate {plate.name}: ')}"
     if plate.fused:
         yield f"  fused plate: {plate.fused}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,21 +11,13 @@ from platefuse.errors import ConfigError, ViewError
 from platefuse.fusion.fields import find_fields, limited, placed_at, registered_rois, whole_image
 from platefuse.fusion.layers import FieldImage, Layer, SourceImage
 from platefuse.fusion.options import FusionOptions
-from platefuse.ngff.image import Image
+from platefuse.fusion.stage_positions import stage_positions
+from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.labels import warn_of_absent_labels
 from platefuse.ngff.layout import InputOptions, WellLayout, by_acquisition, choose_layout
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.plate import Well, WellImage
-from platefuse.ngff.positions import (
-    OME_XML,
-    Placed,
-    Position,
-    read_ome_positions,
-    read_position_table,
-    row_and_column,
-    translation_of,
-)
-from platefuse.ngff.units import likely_unit
+from platefuse.ngff.positions import Placed, Position, read_position_table
 from platefuse.tables.table import table_path
 
 _STANDARD_TABLE = FusionOptions().tile_table
@@ -69,32 +61,52 @@ class LayerReader:
             If an image, a label, the tile table or the positions cannot be used.
         """
         if self.layout(well).name == "mosaic":
-            return [
-                Layer(image.name, image.acquisition, [self._mosaic(image)]) for image in well.images
-            ]
+            return self._mosaics(well)
         placed = self._placed(well)
         groups = by_acquisition(
             well.images, lambda image: placed[image.name].acquisition if placed else None
         )
+        found = {image.name: self._read(image) for image in well.images}
+        positions: Mapping[str, Position] = (
+            {name: one.position for name, one in placed.items()}
+            if placed
+            else _positions(well, [images for _, images in groups], found)
+        )
         return [
-            Layer(str(number), number, self._fields(well, images, placed))
+            Layer(
+                str(number),
+                number,
+                [_one_field(image.name, *found[image.name], positions) for image in images],
+            )
             for number, images in groups
         ]
 
-    def _mosaic(self, image: WellImage) -> FieldImage:
-        source, table = self.source(image), self.options.tile_table
-        found = read_image(source.folder)
-        if table == _STANDARD_TABLE and not is_node(table_path(source.tile_tables, table)):
-            whole = whole_image(image.name, found, {})
-            parts = [
-                dataclasses.replace(limited(whole, roi, found, is_raw=source.is_raw), name=roi.name)
-                for roi in registered_rois(found, source.record)
-            ]
-            return _at_places(
-                FieldImage(image.name, found, parts or [whole], source, has_table=False)
-            )
-        fields = find_fields(source.tile_tables, found, table, source.record, is_raw=source.is_raw)
-        return _at_places(FieldImage(image.name, found, fields, source))
+    def _read(self, image: WellImage) -> tuple[Image, SourceImage]:
+        source = self.source(image)
+        return read_image(source.folder), source
+
+    def _mosaics(self, well: Well) -> list[Layer]:
+        """One layer for each image: its fields are those of the tile table, or it is one field."""
+        table = self.options.tile_table
+        found = {image.name: self._read(image) for image in well.images}
+        without = [
+            image
+            for image in well.images
+            if table == _STANDARD_TABLE
+            and not is_node(table_path(found[image.name][1].tile_tables, table))
+        ]
+        positions = _positions(well, [[image] for image in without], found)
+        layers = []
+        for image in well.images:
+            pixels, source = found[image.name]
+            if image in without:
+                part = _one_field(image.name, pixels, source, positions)
+            else:
+                folder, record = source.tile_tables, source.record
+                fields = find_fields(folder, pixels, table, record, is_raw=source.is_raw)
+                part = _at_places(FieldImage(image.name, pixels, fields, source))
+            layers.append(Layer(image.name, image.acquisition, [part]))
+        return layers
 
     def _placed(self, well: Well) -> Mapping[str, Placed]:
         """What the user's table says of the images of a well; empty without a table."""
@@ -117,21 +129,43 @@ class LayerReader:
             )
         return found
 
-    def _fields(
-        self, well: Well, images: Sequence[WellImage], placed: Mapping[str, Placed]
-    ) -> list[FieldImage]:
-        sources = [self.source(image) for image in images]
-        found = [read_image(source.folder) for source in sources]
-        if placed:
-            positions: Sequence[Position] = [placed[image.name].position for image in images]
-        else:
-            positions = field_positions(well, images, found)
-        return [
-            _at_places(
-                FieldImage(one.name, image, [whole_image(one.name, image, position)], source, False)
-            )
-            for one, image, position, source in zip(images, found, positions, sources, strict=True)
-        ]
+
+def _positions(
+    well: Well,
+    groups: Sequence[Sequence[WellImage]],
+    found: Mapping[str, tuple[Image, SourceImage]],
+) -> dict[str, Position]:
+    """Where the first pixel of each image is on the stage, by its path.
+
+    Registration moves the pixels of an image to where its reference has them, so a registered
+    image is where its reference is.
+    """
+    at = {
+        image.name: image.name if source.record is None else source.record.reference
+        for group in groups
+        for image in group
+        for _, source in [found[image.name]]
+    }
+    images: dict[str, Multiscale] = {
+        name: found[name][0] if name in at else Multiscale.read(well.image(name).live)
+        for name in at.values()
+    }
+    positions = stage_positions(
+        well, [[at[image.name] for image in group] for group in groups], images
+    )
+    return {name: positions[place] for name, place in at.items()}
+
+
+def _one_field(
+    name: str, image: Image, source: SourceImage, positions: Mapping[str, Position]
+) -> FieldImage:
+    """An image that is one field, or has data in its registered ROIs only."""
+    whole = whole_image(name, image, positions[name])
+    parts = [
+        dataclasses.replace(limited(whole, roi, image, is_raw=source.is_raw), name=roi.name)
+        for roi in registered_rois(image, source.record)
+    ]
+    return _at_places(FieldImage(name, image, parts or [whole], source, has_table=False))
 
 
 def _at_places(part: FieldImage) -> FieldImage:
@@ -160,61 +194,3 @@ def read_image(path: Path) -> Image:
                 "they have one pixel: write it without them."
             )
     return image
-
-
-def field_positions(
-    well: Well, images: Sequence[WellImage], found: Sequence[Image]
-) -> Sequence[Position]:
-    """Positions of the fields of an acquisition, from the first source that tells them apart.
-
-    Raises
-    ------
-    ViewError
-        If no source does. The message names the ways to give positions.
-    """
-    if len(images) == 1:
-        return [translation_of(found[0]) or {}]
-    faults = []
-    for source, positions in _sources(well, images, found):
-        known = [position for position in positions if position is not None]
-        if len(known) < len(images):
-            missing = [i.name for i, p in zip(images, positions, strict=True) if p is None]
-            faults.append(f"{source}: none for {'any image' if not known else missing}")
-        elif _are_together(known, found):
-            unit = _unit_of(known, found[0])
-            faults.append(f"{source}: all within one pixel{unit and f', as if in {unit}'}")
-        else:
-            return known
-    raise ViewError(
-        f"{well.path}: the positions of the {len(images)} fields {images[0].name} … "
-        f"{images[-1].name} are not known ({'; '.join(faults)}). Write a `translation` into the "
-        f"images' coordinateTransformations, add {OME_XML} to the plate, or give a "
-        "tab-separated file under `input.positions` (columns well, image, y_um, x_um)."
-    )
-
-
-def _sources(
-    well: Well, images: Sequence[WellImage], found: Sequence[Image]
-) -> Iterator[tuple[str, Sequence[Position | None]]]:
-    """The sources of positions in a plate; each is read when it is needed."""
-    yield "translation", [translation_of(image) for image in found]
-    ome, place = read_ome_positions(well.plate), row_and_column(well)
-    yield str(OME_XML), [ome.of(image, place) for image in images]
-
-
-def _are_together(positions: Sequence[Position], images: Sequence[Image]) -> bool:
-    """Whether all fields are at one place, within a pixel: then the positions say nothing."""
-    size = images[0].pixel_size_um
-    return all(
-        max(p.get(axis, 0.0) for p in positions) - min(p.get(axis, 0.0) for p in positions)
-        < size[axis]
-        for axis in "yx"
-    )
-
-
-def _unit_of(positions: Sequence[Position], image: Image) -> str:
-    """The unit in which positions probably are that seem to be at one place; or nothing."""
-    ends = [[p.get(axis, 0.0) for p in positions] for axis in "yx"]
-    spread = max(max(end) - min(end) for end in ends)
-    length = max(image.shape_in_space[-2:]) * max(image.pixel_size_um[a] for a in "yx")
-    return likely_unit(spread, length, len(positions)) or ""

@@ -99,6 +99,8 @@ def choose_layout(
         return WellLayout("mosaic", f"its images have the table {tile_table!r}")
     if options.layout == "mosaic":
         return WellLayout("mosaic", "input.layout is mosaic, and no image has a tile table")
+    if options.positions is not None:
+        return WellLayout("fields", "input.positions has a position for each image")
     groups = by_acquisition(well.images)
     if all(len(images) == 1 for _, images in groups):
         return WellLayout("mosaic", "it has one image for each acquisition, without a tile table")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +18,7 @@ from xml.etree import ElementTree
 from platefuse.errors import ConfigError, ImageError, MetadataError
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import find_attributes
+from platefuse.ngff.multiscales import scale_of
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.ngff.units import um_per_unit
 from platefuse.storage.typed_json import list_of, object_of
@@ -104,28 +106,44 @@ def read_position_table(path: Path) -> Mapping[tuple[str, str], Placed]:
 def translation_of(image: Multiscale) -> Position | None:
     """The `translation` of an image's finest level in micrometres; None if it has none.
 
+    That of the level is in the units before the scale of the whole image, which is applied last.
+    Without numbers for `t` and `c`, those that are there are for the axes in space.
+
     Raises
     ------
     ImageError
-        If it is not made of finite numbers.
+        If it is not made of finite numbers, one for each axis.
     """
-    entry = image.metadata
+    entry, axes = image.metadata, image.axes
+    level = object_of(list_of(entry["datasets"])[0])
+    common = scale_of(image.path, entry, axes, default=[1.0] * len(axes))
     total: dict[str, float] = {}
-    for holder in (object_of(list_of(entry["datasets"])[0]), entry):
-        for transform in list_of(holder.get("coordinateTransformations")):
-            values = object_of(transform).get("translation")
-            if not isinstance(values, list) or len(values) != len(image.axes):
+    for holder, scale in ((level, common), (entry, [1.0] * len(axes))):
+        for transform in map(object_of, list_of(holder.get("coordinateTransformations"))):
+            if not isinstance(transform.get("translation"), list):
                 continue
-            for axis, value, um in zip(image.axes, values, image.um_per_unit, strict=True):
-                if axis not in "zyx":
-                    continue
-                if not isinstance(value, int | float) or not math.isfinite(value):
-                    raise ImageError(
-                        f"{image.path}: the translation is {values!r}; expected finite numbers on "
-                        "the axes in space. Correct or remove it."
-                    )
-                total[axis] = total.get(axis, 0.0) + value * um
+            values = _in_space(image, list_of(transform["translation"]))
+            for axis, factor, um in zip(axes, scale, image.um_per_unit, strict=True):
+                if axis in values:
+                    total[axis] = total.get(axis, 0.0) + values[axis] * factor * um
     return total or None
+
+
+def _in_space(image: Multiscale, translation: Sequence[object]) -> dict[str, float]:
+    """The numbers of a translation by their axes in space."""
+    axes = image.spatial if len(translation) == len(image.spatial) else image.axes
+    values = dict(zip(axes, translation, strict=False))
+    found = {a: v for a, v in values.items() if a in "zyx" and isinstance(v, int | float)}
+    if len(translation) != len(axes) or len(found) != len(image.spatial) or not _are_finite(found):
+        raise ImageError(
+            f"{image.path}: the translation is {list(translation)!r}; expected finite numbers on "
+            f"the axes in space, and one for each of the axes {image.axes!r}. Correct or remove it."
+        )
+    return found
+
+
+def _are_finite(values: Mapping[str, float]) -> bool:
+    return all(abs(value) <= sys.float_info.max for value in values.values())
 
 
 @dataclass(frozen=True)

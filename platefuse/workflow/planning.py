@@ -17,6 +17,7 @@ from platefuse.workflow.config import Config, read_config
 from platefuse.workflow.config_text import read_yaml
 from platefuse.workflow.plates import Findings, WellFacts, Wells, find_bad_wells, open_plates
 from platefuse.workflow.receipts import WellKey
+from platefuse.workflow.repaired import follow_repaired
 from platefuse.workflow.restored import follow_restored
 from platefuse.workflow.warnings import some_of
 
@@ -85,6 +86,7 @@ def wells_of_run(config: Config, plates: Mapping[str, Plate], *, is_dry: bool) -
     _check_files(config)
     if not is_dry:
         follow_restored(config, plates)
+        follow_repaired(config, plates)
     wells = Wells(config, plates)
     found = find_bad_wells(wells, None if config.on_bad_well == "stop" else _check())
     good = _good_wells(config, plates, wells, found, is_dry=is_dry)
@@ -130,8 +132,9 @@ def check_run(
     PlatefuseError
         If anything is wrong: with all wells that cannot be processed.
     """
+    from platefuse.workflow.channels import check_channels
     from platefuse.workflow.disk import check_room, rooms
-    from platefuse.workflow.preflight import check_channels, check_outputs
+    from platefuse.workflow.preflight import check_outputs
 
     check_outputs(config, plates)
     check_channels(config, wells)
@@ -157,9 +160,10 @@ def check_config(file: Path) -> Iterator[str]:
     PlatefuseError
         If the run would stop, after the lines.
     """
+    from platefuse.workflow.channels import check_channels
     from platefuse.workflow.description import describe_plate
     from platefuse.workflow.disk import check_room, rooms
-    from platefuse.workflow.preflight import check_channels, check_outputs
+    from platefuse.workflow.preflight import check_outputs
 
     config = read_config(read_yaml(file), [file])
     plates = open_plates(config)
@@ -254,7 +258,7 @@ def _check_files_of(config: Config) -> None:
     if config.input.positions is not None:
         read_position_table(Path(config.input.positions))
     if config.illumination is not None:
-        from platefuse.workflow.preflight import illumination_of  # takes time
+        from platefuse.workflow.channels import illumination_of  # takes time
 
         illumination = illumination_of(config)
         assert illumination is not None

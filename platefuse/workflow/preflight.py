@@ -6,18 +6,18 @@ Nothing here writes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from platefuse.errors import ConfigError, ImageError, PlateError, PlatefuseError, SwapError
+from platefuse.errors import ImageError, PlateError, PlatefuseError, SwapError, TableError
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer, pixel_size
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.replace import NOT_OURS, check_fused_well
 from platefuse.fusion.stack import check_labels, frames_for
 from platefuse.fusion.well import check_kept, fused_images
-from platefuse.illumination.correction import Illumination, check_registered
+from platefuse.illumination.correction import check_registered
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import is_node
@@ -39,11 +39,11 @@ from platefuse.storage.filesystems import same_filesystem
 from platefuse.storage.once import reading_once
 from platefuse.storage.stray import is_stray
 from platefuse.storage.writable import check_new
+from platefuse.workflow.channels import illumination_of
 from platefuse.workflow.config import Config
 from platefuse.workflow.description import layout_of
 from platefuse.workflow.disk import is_registered
 from platefuse.workflow.plates import WellFacts
-from platefuse.workflow.receipts import WellKey
 from platefuse.workflow.sources import FusionSources, plan_well, reader_of_plans
 
 
@@ -60,44 +60,6 @@ def check_outputs(config: Config, plates: Mapping[str, Plate]) -> None:
         fusion = config.by_plate[name].fusion
         if fusion.enabled:
             check_fused_plate(plate, fused_plate_path(plate.path, fusion.output))
-
-
-def check_channels(config: Config, wells: Mapping[WellKey, Well]) -> None:
-    """Check that some image of the run has each channel that is to be corrected.
-
-    Plates with one correction are looked at together: it may be of channels that only some have.
-
-    Raises
-    ------
-    ConfigError
-        If not.
-    """
-    together: list[tuple[Illumination, list[str]]] = []
-    for plate, own in config.by_plate.items():
-        illumination = illumination_of(own)
-        if illumination is None:
-            continue
-        for other, plates in together:
-            if other == illumination:
-                plates.append(plate)
-                break
-        else:
-            together.append((illumination, [plate]))
-    for illumination, plates in together:
-        own_wells = {key: wells[key] for key in wells if key[0] in plates}
-        try:
-            illumination.check_channels(_readable_images(own_wells))
-        except ConfigError as error:
-            faults = (config.located(plates[0], fault) for fault in error.args)
-            raise ConfigError(*faults) from error
-
-
-def _readable_images(wells: Mapping[WellKey, Well]) -> Iterator[Multiscale]:
-    """The images of some wells. What is wrong with another one is said with its well."""
-    for key in wells:
-        with suppress(PlatefuseError):
-            for image in wells[key].images:
-                yield Multiscale.read(image.live)
 
 
 def check_well_inputs(well: Well, config: Config) -> WellFacts | None:
@@ -178,11 +140,6 @@ def check_fused_work(well: Well, config: Config, *, may_change: bool) -> None:
     check_kept(well, fused, reader, may_change=may_change)
 
 
-def illumination_of(config: Config) -> Illumination | None:
-    """The flat-field correction of a run."""
-    return Illumination.of_config(config.illumination, config.fusion.options.tile_table)
-
-
 def check_illumination(well: Well, config: Config) -> None:
     """Check that the raw images of a well can be corrected, and registered ones were.
 
@@ -226,7 +183,26 @@ def check_measurable(well: Well, config: Config) -> None:
     check_registration(well, layers)
     if registration.store:
         check_tables(well, registration.request)
+        check_tile_tables(layers, options.tile_table)
     _check_fused(fused_images(layers, options), options)
+
+
+def check_tile_tables(layers: Sequence[Layer], tile_table: str) -> None:
+    """Check that measured shifts can be written into the images: as boxes like the tile table's.
+
+    Raises
+    ------
+    TableError
+        If an image that is not registered yet has no tile table.
+    """
+    parts = [part for layer in layers for part in layer.images]
+    without = [part for part in parts if not part.has_table and part.source.record is None]
+    if without:
+        raise TableError(
+            f"{without[0].image.path}: it has no table {tile_table!r}, so its measured shift "
+            "cannot be written as a registered ROI table. Set registration.store: false to fuse it "
+            "straight from the raw images, or write the table."
+        )
 
 
 def check_common_pixel(layers: Sequence[Layer]) -> None:

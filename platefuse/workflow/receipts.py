@@ -165,16 +165,21 @@ class Receipts:
         """The wells of which one job does all steps.
 
         A well that was finished in one way stays so, whatever the config says now: else all its
-        jobs would start again, to find that there is nothing to do.
+        jobs would start again, to find that there is nothing to do. If the config asks for a step
+        that its job did not do, the steps become jobs: Snakemake would not start the job again for
+        it, because the receipt that it waits for exists, and it compares no params of a job that
+        has an output that never existed.
         """
         return frozenset(key for key in self.wells if self._is_whole(key))
 
     def _is_whole(self, key: WellKey) -> bool:
-        if Path(self._of_well(key, PROCESS)).exists():
-            return True
-        if self.jobs == "step":
-            return False
-        return not all(Path(self._of_well(key, step)).exists() for step in self._last_steps[key[0]])
+        whole = Path(self._of_well(key, PROCESS))
+        steps = [Path(self._of_well(key, step)) for step in self._last_steps[key[0]]]
+        done = all(step.exists() for step in steps)
+        if whole.exists():  # the job writes it last: a newer receipt is that of a job of its own
+            made_ns = whole.stat().st_mtime_ns
+            return done and all(step.stat().st_mtime_ns <= made_ns for step in steps)
+        return self.jobs == "well" and not done
 
     @cached_property
     def _last_steps(self) -> Mapping[str, tuple[str, ...]]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platefuse.errors import PlateError, PlatefuseError
-from platefuse.fusion.layer_reader import field_positions, read_image
+from platefuse.fusion.layer_reader import read_image
+from platefuse.fusion.stage_positions import stage_positions
 from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Image
 from platefuse.ngff.layout import InputOptions, LayoutName, by_acquisition, choose_layout
@@ -246,8 +247,8 @@ def _images_of(wells: Sequence[Well], only: Sequence[str] | None) -> list[tuple[
 
 def _check_positions(wells: Sequence[Well]) -> None:
     for well in wells:
-        for _, images in by_acquisition(well.images):
-            field_positions(well, images, [read_image(image.live) for image in images])
+        groups = [[image.name for image in own] for _, own in by_acquisition(well.images)]
+        stage_positions(well, groups, {i.name: read_image(i.live) for i in well.images})
 
 
 def _common_channels(images: Sequence[tuple[WellImage, Image]]) -> tuple[str, ...]:

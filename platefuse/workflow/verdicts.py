@@ -1,4 +1,4 @@
-"""What a run says in its end: where the results are, and which wells are flagged."""
+"""What a run says in its end: where the results are, and which wells and fields are in doubt."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from platefuse.errors import QualityError
+from platefuse.measuring.receipt import SolvedPlate
 from platefuse.ngff.paths import fused_plate_path, real_plate
 from platefuse.quality.model import ReportedPlate
 from platefuse.registration.originals import kept_originals
 from platefuse.workflow.config import Config
+from platefuse.workflow.receipts import FIELDS
 
 REPORT = "report.html"
 """Name of the report in the results of a plate."""
 
 _NAMED = 8
+_SURE = ("reference", "measured", "empty")
+"""The statuses of fields whose place was found, or that show nothing."""
 
 
 def read_verdicts(config: Config, plate: str) -> ReportedPlate | None:
@@ -30,6 +34,31 @@ def flagged_warnings(config: Config) -> Iterator[str]:
         receipt = read_verdicts(config, name)
         if receipt is not None and receipt.flagged:
             yield flagged_warning(receipt, Path(config.results, name, REPORT))
+
+
+def unmeasured_warnings(config: Config) -> Iterator[str]:
+    """A sentence for each measured plate with fields whose place was not found."""
+    return filter(None, (unmeasured_warning(config, name) for name in config.plates))
+
+
+def unmeasured_warning(config: Config, plate: str) -> str:
+    """One sentence about the fields of a plate whose place was not found; empty if there are none.
+
+    Where wells are checked, such a field flags its well, if it does not match at its place.
+    """
+    own, receipt = config.by_plate[plate], Path(config.results, plate, "solve_plate.json")
+    if own.checks_wells or not own.registration.measures or not receipt.exists():
+        return ""
+    statuses = SolvedPlate.read(receipt).statuses
+    doubts = {status: n for status, n in statuses.items() if status not in _SURE and n}
+    if not doubts:
+        return ""
+    named = ", ".join(f"{n} {status}" for status, n in doubts.items())
+    return (
+        f"plate {plate}: the places of {sum(doubts.values())} of {sum(statuses.values())} fields "
+        f"could not be measured ({named}). {Path(config.results, plate, FIELDS)} lists them, with "
+        "the places that they were given; quality.enabled: true checks these."
+    )
 
 
 def where_results_are(config: Config) -> Iterator[str]:

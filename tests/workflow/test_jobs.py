@@ -166,6 +166,17 @@ def test_a_job_that_begins_again_leaves_no_receipt_of_before(fresh: Folder) -> N
     fresh.assert_exact()
 
 
+@pytest.mark.slow
+def test_a_step_that_is_asked_for_later_is_done(fresh: Folder) -> None:
+    """The receipt of a well that one job did says nothing of steps that it was not to do."""
+    fresh.configure(registration={"store": False}, quality={"enabled": False}, **WELL)
+    fresh.succeed()
+    fresh.configure(registration={"store": True}, quality={"enabled": True}, **WELL)
+    assert {"swap_image", "discard_backups", "check_well"} < jobs(fresh.succeed())
+    fresh.assert_exact()
+    assert NOTHING in fresh.succeed()
+
+
 def test_a_well_that_fails_stops_no_other(fresh: Folder, finished: Folder) -> None:
     fresh.configure(**WELL)
     shutil.rmtree(fresh.plate / "B" / "02" / "1" / "tables" / "registered_FOV_ROI_table")

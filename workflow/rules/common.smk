@@ -23,6 +23,7 @@ from platefuse.workflow.planning import (
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.provenance import remember_command
 from platefuse.workflow.receipts import NAME, Receipts
+from platefuse.workflow.repaired import repaired_notes
 from platefuse.workflow.restored import restored_notes
 from platefuse.workflow.resources import JobResources
 from platefuse.workflow.run_lock import RunLock
@@ -49,7 +50,11 @@ try:
         remember_command(sys.argv)
         WELLS = wells_of_run(CONFIG, PLATES, is_dry=IS_DRY)
         if IS_DRY:
-            notes = (*dry_run_notes(CONFIG, WELLS), *restored_notes(CONFIG, PLATES))
+            notes = (
+                *dry_run_notes(CONFIG, WELLS),
+                *restored_notes(CONFIG, PLATES),
+                *repaired_notes(CONFIG, PLATES),
+            )
             for note in notes:
                 logger.warning(note)
     else:
@@ -144,9 +149,17 @@ onstart:
 
 onsuccess:
     from platefuse.workflow.planning import warnings_of
-    from platefuse.workflow.verdicts import flagged_warnings, where_results_are
+    from platefuse.workflow.verdicts import (
+        flagged_warnings,
+        unmeasured_warnings,
+        where_results_are,
+    )
 
-    for warning in (*warnings_of(CONFIG, PLATES, WELLS), *flagged_warnings(CONFIG)):
+    for warning in (
+        *warnings_of(CONFIG, PLATES, WELLS),
+        *unmeasured_warnings(CONFIG),
+        *flagged_warnings(CONFIG),
+    ):
         logger.warning(f"Warning: {warning}")
     for line in where_results_are(CONFIG):
         logger.info(line)

@@ -94,6 +94,32 @@ def test_flagged_wells_are_named_once() -> None:
     )
 
 
+def test_fields_without_a_measured_place_are_told_once() -> None:
+    sentence = "the places of 1 of 8 fields could not be measured (1 too_far)."
+    plate = replace(NOTHING, unmeasured=f"plate screen: {sentence}")
+    found = lines(Progress(is_up_to_date=True), plate)
+    assert found[-1] == f"  look at:     {sentence}"
+    told = Progress(is_up_to_date=True, warnings=[plate.unmeasured])
+    assert not any("look at" in line for line in lines(told, plate))
+
+
+def test_fused_wells_that_were_removed_are_named(small_plate: ExamplePlate, tmp_path: Path) -> None:
+    """Snakemake finds their receipts, and nothing to do."""
+    given = {"plates": {"screen": str(small_plate.path)}, "results": str(tmp_path / "results")}
+    config = read_config(given)
+    for well in ("B/02", "B/03"):
+        (tmp_path / "results" / "screen" / well).mkdir(parents=True)
+        (tmp_path / "results" / "screen" / well / "fuse_well.json").touch()
+    fused = small_plate.path.with_name(f"{small_plate.path.stem}_fused.zarr")
+    (fused / "B" / "02").mkdir(parents=True)
+    (plate,) = plate_results(config)
+    (told,) = (x for x in lines(Progress(is_up_to_date=True), plate) if "look at" in x)
+    assert told.startswith(f"  look at:     fused wells that are not in {fused} any more: B/03. To")
+    (fused / "B" / "03").mkdir()
+    (plate,) = plate_results(config)
+    assert plate.gone == ""
+
+
 def test_results_of_a_plate_are_read_from_disk(small_plate: ExamplePlate, tmp_path: Path) -> None:
     results = tmp_path / "results"
     config = read_config(

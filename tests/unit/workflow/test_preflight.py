@@ -113,3 +113,12 @@ def test_a_tile_table_in_the_reference_alone_stops_no_run(tmp_path: Path) -> Non
         shutil.rmtree(plate / "B/02" / image / "tables/FOV_ROI_table")
     config = read_config(read_yaml(file), [file])
     assert check_well_inputs(Plate.open(plate).well("B", "02"), config) is None
+
+
+def test_a_measured_shift_is_stored_only_where_a_tile_table_is(tmp_path: Path) -> None:
+    plate = FieldsPlate({"B/02": {0: 1, 1: 1}}).write(tmp_path / "plate.zarr")
+    file = write_config(tmp_path, plate, registration={"measure": {"enabled": True}})
+    with pytest.raises(PlatefuseError, match=r"B/02/0: it has no table .*store: false"):
+        list(check_config(file))
+    *_, last = check_config(write_config(tmp_path, plate, registration=MEASURE))
+    assert last == "Nothing would stop this run."

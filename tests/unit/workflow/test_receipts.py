@@ -125,3 +125,24 @@ def test_a_finished_well_stays_what_it_is(
     (steps / "fuse_well.json").unlink()  # not finished: what the config says
     last = "fuse_well" if jobs == "step" else "process_well"
     assert replace(found).fused_wells(B02)[1] == f"r/one/B/03/{last}.json"
+
+
+def test_a_step_that_the_job_of_a_well_did_not_do_is_a_job(
+    plate: Plate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake starts no job for an output that nothing waits for."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "r" / "one" / "B" / "02"
+    folder.mkdir(parents=True)
+    for name in ("fuse_well", "process_well"):
+        (folder / f"{name}.json").touch()
+    unchecked = {"registration": {"store": False}, "quality": {"enabled": False}}
+    wells = [receipts(plate, **unchecked), receipts(plate, quality={"enabled": False})]
+    was, now = (replace(found, jobs="well") for found in wells)
+    assert was.fused_wells(B02)[0] == "r/one/B/02/process_well.json"
+    assert now.fused_wells(B02)[0] == "r/one/B/02/fuse_well.json"
+    assert now.final()[0] == "r/one/B/02/discard_backups.json"
+    (folder / "discard_backups.json").touch()  # by its own job
+    assert replace(now).fused_wells(B02)[0] == "r/one/B/02/fuse_well.json"
+    (folder / "process_well.json").touch()  # one job did all
+    assert replace(now).fused_wells(B02)[0] == "r/one/B/02/process_well.json"
