@@ -267,13 +267,11 @@ class _Measure:
         lag = self.search.lag(fine.displacement)
         zero = self.search.lag(self.offset[-2:])
         score = self.search.surface.at(lag) or best.score
-        judge = Judge(self.search, self.patterns, self.noise, self.peaks, best)
+        overlap = self._overlap(fine.displacement)
+        judge = Judge(self.search, self.patterns, self.noise, self.peaks, best, overlap)
         status = judge.status(along, fine)
         empty = status == "empty"
         shift = tuple(math.nan if empty else p - o for p, o in zip(place, self.offset, strict=True))
-        whole = [round(v) for v in fine.displacement]
-        shapes = self.levels[0].shape, self.levels[1].shape
-        smaller = min(math.prod(shape) for shape in shapes)
         return Shift(
             shift_px=shift,
             score_at_zero=self.search.surface.at(zero),
@@ -281,7 +279,7 @@ class _Measure:
             height=best.height / self.noise,
             runner_up=judge.runner_up,
             sigma_px=(along.sigma, *fine.sigma)[-len(self.offset) :],
-            overlap=overlap_box(*shapes, whole).size / smaller,
+            overlap=overlap,
             texture=self.texture,
             agreement=fine.agreement,
             angle_deg=fine.angle_deg,
@@ -293,15 +291,13 @@ class _Measure:
         """The best peak of the search, judged by nothing: ``ambiguous``."""
         best = self.best
         place = (self.offset[0], *self.search.displacement(best))[-len(self.offset) :]
-        whole = [round(v) for v in place[-2:]]
-        shapes = self.levels[0].shape, self.levels[1].shape
         return replace(
             self.nothing(),
             shift_px=tuple(p - o for p, o in zip(place, self.offset, strict=True)),
             score_at_zero=self.search.surface.at(self.search.lag(self.offset[-2:])),
             score=best.score,
             height=best.height / self.noise,
-            overlap=overlap_box(*shapes, whole).size / min(math.prod(s) for s in shapes),
+            overlap=self._overlap(place[-2:]),
             status="ambiguous",
         )
 
@@ -312,6 +308,12 @@ class _Measure:
         return Shift(
             none, 0.0, 0.0, 0.0, 0.0, unknown, 0.0, self.texture, 0.0, 0.0, (0.0, 0.0), "empty"
         )
+
+    def _overlap(self, displacement: Sequence[float]) -> float:
+        """Share of the smaller image that overlaps the other."""
+        shapes = self.levels[0].shape, self.levels[1].shape
+        shared = overlap_box(*shapes, [round(v) for v in displacement])
+        return shared.size / min(math.prod(shape) for shape in shapes)
 
     def _depth(self, best: Peak) -> Depth:
         if max(side.planes for side in self.levels) == 1:

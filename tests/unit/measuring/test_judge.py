@@ -97,6 +97,25 @@ def test_few_cells_are_enough(bench: Any, cells: int) -> None:
         assert np.abs(np.subtract(found.shift_px, true)).max() < 0.1
 
 
+def test_strips_with_few_cells_are_judged_less_strictly_than_whole_fields(bench: Any) -> None:
+    found = []
+    for seed in range(30):
+        images = [lit(bench, grains(1, 2 * seed + k), k) for k in (0, 1)]
+        levels = Levels.of(images[0], "reference"), Levels.of(images[1], "moving")
+        own = search(*levels, Request((0, 0), (60, 60)), (None, None), Regions())
+        noise, peaks = own.surface.noise(), own.surface.peaks()
+        place = own.displacement(peaks[0])
+        fine = Refined(place, (0, 0), (0.1, 0.1), agreement=1, angle_deg=0, bands_differ_px=0)
+        found.append(
+            tuple(
+                Judge(own, (None, None), noise, peaks, peaks[0], share).status(FLAT, fine)
+                for share in (0.2, 0.3)
+            )
+        )
+    assert ("measured", "ambiguous") in found
+    assert ("ambiguous", "measured") not in found
+
+
 @pytest.mark.parametrize(("sigma", "status"), [(0.3, "measured"), (0.4, "ambiguous")])
 def test_what_may_be_wrong_by_a_pixel_is_not_measured(
     bench: Any, sigma: float, status: str
@@ -105,7 +124,7 @@ def test_what_may_be_wrong_by_a_pixel_is_not_measured(
     levels = Levels.of(images[0], "reference"), Levels.of(images[1], "moving")
     found = search(*levels, Request((0, 0), (30, 30)), (None, None), Regions())
     peaks, noise = found.surface.peaks(), found.surface.noise()
-    judge = Judge(found, (None, None), noise, peaks, peaks[0])
+    judge = Judge(found, (None, None), noise, peaks, peaks[0], overlap=0.9)
     place = found.displacement(peaks[0])
     fine = Refined(place, (0, 0), (0.1, sigma), agreement=1, angle_deg=0, bands_differ_px=0)
     assert judge.status(FLAT, fine) == status
