@@ -96,8 +96,9 @@ def check_measured(well: Well, receipt: Path) -> None:
     problem = MeasuredFrom.read(receipt).problem
     if problem is not None:
         raise MeasureError(
-            f"{well.path}: the well could not be measured: {problem} Repair the well and measure "
-            f"it again: start Snakemake with --forcerun {receipt}"
+            f"{well.path}: the well could not be measured: {problem} Repair it; the same command "
+            "then measures it again. If nothing in it has to change, add to the command: "
+            f"--forcerun {receipt}"
         )
 
 

@@ -15,7 +15,7 @@ from platefuse.errors import PlatefuseError, listed
 from platefuse.ngff.plate import Plate
 from platefuse.storage.files import find_json
 from platefuse.workflow.config import Config
-from platefuse.workflow.receipts import WellKey
+from platefuse.workflow.receipts import SOLVED, WellKey
 
 
 def follow_repaired(config: Config, plates: Mapping[str, Plate]) -> None:
@@ -24,7 +24,7 @@ def follow_repaired(config: Config, plates: Mapping[str, Plate]) -> None:
     That of their plate goes first: Snakemake makes no input again of an output that is there.
     """
     for (plate, _, _), receipt in repaired_wells(config, plates).items():
-        Path(config.results, plate, "solve_plate.json").unlink(missing_ok=True)
+        Path(config.results, plate, SOLVED).unlink(missing_ok=True)
         receipt.unlink(missing_ok=True)
 
 
@@ -33,8 +33,8 @@ def repaired_notes(config: Config, plates: Mapping[str, Plate]) -> Iterator[str]
     if found := repaired_wells(config, plates):
         names = [f"{name} {row}/{column}" for name, row, column in found]
         yield (
-            f"{len(names)} wells could not be measured, and were changed since "
-            f"({listed(names, 5)}). A run measures them again; this dry run does not show it."
+            f"Wells that could not be measured were changed since: {listed(names, 5)}. A run "
+            "measures them again; this dry run does not show it."
         )
 
 
