@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 _CODECS_V3 = {"zstd": "zstd", "blosc": "blosc", "gzip": "gzip"}
 """Codecs of Zarr v3 whose bytes numcodecs decodes, by its names for them."""
+
+_INDEX_BYTES, _CHECKSUM_BYTES = 20, 4
+"""Where the chunk of a shard begins and how long it is, two numbers of 8 bytes, and a checksum."""
 
 
 def read_array(path: Path) -> NDArray[Any]:
@@ -90,7 +94,9 @@ def _read_v2(path: Path, array: Mapping[str, Any]) -> NDArray[Any] | None:
     if is_text != (filters == [{"id": "vlen-utf8"}]) or (filters and not is_text):
         return None
     file = array.get("dimension_separator", ".").join("0" * len(shape))
-    data: Any = read_bytes(f"{path}/{file}")
+    data: Any = _chunk(f"{path}/{file}")
+    if data is None:
+        return None if is_text else _filled(shape, array["fill_value"], np.dtype(array["dtype"]))
     if array["compressor"] is not None:
         data = get_codec(dict(array["compressor"])).decode(data)
     values = get_codec(filters[0]).decode(data) if is_text else np.frombuffer(data, array["dtype"])
@@ -105,12 +111,19 @@ def _read_v3(path: Path, array: Mapping[str, Any]) -> NDArray[Any] | None:
     if grid["name"] != "regular" or keys["name"] != "default" or array["storage_transformers"]:
         return None
     shape, chunk = tuple(array["shape"]), tuple(grid["configuration"]["chunk_shape"])
-    first, *others = array["codecs"]
     is_text = array["data_type"] == "string"
-    if not _is_one_chunk(shape, chunk) or first["name"] != ("vlen-utf8" if is_text else "bytes"):
+    if not _is_one_chunk(shape, chunk):
         return None
     separator = keys.get("configuration", {}).get("separator", "/")
-    data: Any = read_bytes(f"{path}/{separator.join(['c', *'0' * len(shape)])}")
+    data: Any = _chunk(f"{path}/{separator.join(['c', *'0' * len(shape)])}")
+    if data is None:
+        return None if is_text else _filled(shape, array["fill_value"], array["data_type"])
+    codecs = array["codecs"]
+    if codecs[0]["name"] == "sharding_indexed":
+        data, codecs = _unsharded(data, chunk, *codecs)
+    first, *others = codecs
+    if first["name"] != ("vlen-utf8" if is_text else "bytes"):
+        return None
     for codec in reversed(others):
         data = get_codec({"id": _CODECS_V3[codec["name"]]}).decode(data)
     if is_text:
@@ -118,6 +131,42 @@ def _read_v3(path: Path, array: Mapping[str, Any]) -> NDArray[Any] | None:
     order = first.get("configuration", {}).get("endian", "little")
     dtype = np.dtype(array["data_type"]).newbyteorder("<" if order == "little" else ">")
     return _cut(np.frombuffer(data, dtype), shape, chunk)
+
+
+def _unsharded(
+    shard: bytes, chunk: tuple[int, ...], codec: Mapping[str, Any]
+) -> tuple[bytes, list[Mapping[str, Any]]]:
+    """The bytes of a chunk that has a shard of its own, as anndata stores columns; its codecs."""
+    content = codec["configuration"]
+    index = [each["name"] for each in content["index_codecs"]]
+    if (
+        tuple(content["chunk_shape"]) != chunk
+        or content.get("index_location", "end") != "end"
+        or index != ["bytes", "crc32c"]
+    ):
+        raise ValueError("a shard with several chunks, or with another index")
+    start, length = struct.unpack("<QQ", shard[-_INDEX_BYTES:-_CHECKSUM_BYTES])
+    return shard[start : start + length], content["codecs"]
+
+
+def _chunk(file: str) -> bytes | None:
+    """The bytes of a chunk; None if it is not stored, because all of its values are the usual one.
+
+    The mask of a column without missing values is such an array.
+    """
+    try:
+        return read_bytes(file)
+    except FileNotFoundError:
+        return None
+
+
+def _filled(shape: tuple[int, ...], value: object, dtype: Any) -> NDArray[Any] | None:
+    """An array of one value; None if zarr writes the value in a way of its own, as it does NaN."""
+    import numpy as np
+
+    if value is not None and not isinstance(value, int | float):
+        return None
+    return np.full(shape, value or 0, dtype)
 
 
 def _is_one_chunk(shape: tuple[int, ...], chunk: tuple[int, ...]) -> bool:

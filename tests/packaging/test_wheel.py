@@ -122,7 +122,7 @@ def test_the_workflow_runs_from_the_wheel(commands: Path, tmp_path: Path) -> Non
     log = (tmp_path / "results" / "logs" / "snakemake.log").read_text()
     assert f"{shipped}/profiles/default" in log
     by_slurm = platefuse("run", "my.yaml", "--profile", "slurm", "--dry-run", "--forceall")
-    assert "fuse_well" in by_slurm
+    assert "process_well" in by_slurm
 
 
 def test_the_wheel_has_all_of_the_workflow(wheel: Path) -> None:

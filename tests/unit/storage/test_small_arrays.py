@@ -73,6 +73,57 @@ def test_codecs_of_zarr_3(tmp_path: Path, codec: Any) -> None:
     np.testing.assert_array_equal(read_one_chunk(path), values)
 
 
+@pytest.mark.parametrize("codec", [ZstdCodec(), None], ids=lambda c: type(c).__name__)
+@pytest.mark.parametrize("is_text", [True, False])
+def test_a_shard_of_one_chunk(tmp_path: Path, codec: Any, is_text: bool) -> None:
+    values = TEXTS if is_text else np.arange(3, dtype=np.float64)
+    dtype: Any = VariableLengthUTF8() if is_text else values.dtype
+    more = {"compressors": codec, "zarr_format": 3}
+    array = zarr.create_array(
+        tmp_path / "a", shape=(3,), chunks=(3,), shards=(3,), dtype=dtype, **more
+    )
+    array[...] = values
+    found = read_one_chunk(tmp_path / "a")
+    assert found is not None
+    assert found.tolist() == values.tolist()
+
+
+def test_a_shard_of_several_chunks_is_left_to_zarr(tmp_path: Path) -> None:
+    values = np.arange(6, dtype=np.float32)
+    path = written(tmp_path / "a", 3, values, chunks=(3,), shards=(6,))
+    assert read_one_chunk(path) is None
+    np.testing.assert_array_equal(read_array(path), values)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize(
+    ("dtype", "fill"), [("|b1", False), ("<i2", 7), ("<f4", 0.5), ("<f8", None)]
+)
+def test_a_chunk_that_is_not_stored(
+    tmp_path: Path, zarr_format: Any, dtype: str, fill: Any
+) -> None:
+    zarr.create_array(
+        tmp_path / "a", shape=(3, 2), chunks=(3, 5), dtype=dtype, fill_value=fill,
+        zarr_format=zarr_format,
+    )  # fmt: skip
+    found = read_one_chunk(tmp_path / "a")
+    assert found is not None
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, np.asarray(zarr.open_array(tmp_path / "a")[...]))
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_chunk_of_a_value_that_is_no_number_of_json_is_left_to_zarr(
+    tmp_path: Path, zarr_format: Any
+) -> None:
+    zarr.create_array(
+        tmp_path / "a", shape=(3,), chunks=(3,), dtype="<f4", fill_value=np.nan,
+        zarr_format=zarr_format,
+    )  # fmt: skip
+    assert read_one_chunk(tmp_path / "a") is None
+    assert np.isnan(read_array(tmp_path / "a")).all()
+
+
 def damaged(path: Path, kind: str) -> None:
     """Make an array of Zarr v2 something that is left to zarr."""
     file = path / ".zarray"
@@ -83,19 +134,15 @@ def damaged(path: Path, kind: str) -> None:
         "length": {"shape": [3, 5], "chunks": [3, 5]},
     }
     file.write_text(json.dumps({**content, **changes.get(kind, {})}))
-    if kind == "no chunk":
-        (path / "0.0").unlink()
     if kind == "broken chunk":
         (path / "0.0").write_bytes(b"no blosc")
 
 
-@pytest.mark.parametrize("kind", ["order", "filter", "length", "no chunk", "broken chunk"])
+@pytest.mark.parametrize("kind", ["order", "filter", "length", "broken chunk"])
 def test_what_is_left_to_zarr(tmp_path: Path, kind: str) -> None:
     path = written(tmp_path / "a", 2, np.ones((3, 4), np.float32))
     damaged(path, kind)
     assert read_one_chunk(path) is None
-    if kind == "no chunk":
-        assert not read_array(path).any()
     if kind == "broken chunk":
         with pytest.raises(Exception, match=r"."):
             read_array(path)
