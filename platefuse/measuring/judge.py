@@ -151,9 +151,12 @@ class Judge:
         The noise of the surface does not show this: where little lies on little, nearly all of the
         surface is noise of the camera, and two pieces of debris that lie on each other stand out
         of it. The correlation of the structures alone, without the camera's noise, is compared
-        with that of as many independent cells, by Fisher's z.
+        with that of as many independent cells, by Fisher's z. Grain that is as fine as the
+        noise shows no structure; if it is alike in both images, it is so in all of their pixels.
         """
         first, second = (side.texture for side in self.search.sides)
+        if min(first, second) < LEAST_TEXTURE:
+            return False
         common = self.best.score / math.sqrt(max(first * second, 1e-12))
         cells = self.search.structured_cells(self.best.lag)
         z = math.atanh(min(common, _MOST_COMMON)) * math.sqrt(max(0.0, cells - 3))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from platefuse.measuring.correlate import Lags, Plane, surface
 from platefuse.measuring.depth import FLAT
-from platefuse.measuring.judge import Judge
+from platefuse.measuring.judge import LEAST_TEXTURE, Judge
 from platefuse.measuring.levels import Levels
 from platefuse.measuring.pair import measure_shift
 from platefuse.measuring.refine import Refined
@@ -95,6 +95,14 @@ def test_few_cells_are_enough(bench: Any, cells: int) -> None:
         found = measure_shift(lit(bench, images[0], 0), lit(bench, images[1], 1), max_shift_px=60)
         assert found.status == "measured"
         assert np.abs(np.subtract(found.shift_px, true)).max() < 0.1
+
+
+def test_grain_that_two_images_share_is_no_chance() -> None:
+    scene = np.random.default_rng(3).integers(0, 1000, (300, 300))
+    found = measure_shift(scene[:256, :256], scene[7:263, 3:259], max_shift_px=20)
+    assert found.texture < LEAST_TEXTURE
+    assert found.status == "measured"
+    assert np.abs(np.subtract(found.shift_px, (7, 3))).max() < 0.01
 
 
 def test_strips_with_few_cells_are_judged_less_strictly_than_whole_fields(bench: Any) -> None:
