@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from platefuse.measuring.model import Kind, StageField, Vector
 
-_WHOLE_SHARE = 0.25
+WHOLE_SHARE = 0.25
 """Fields that overlap by this share of the smaller one are no mere neighbours."""
 
 _LEAST_OF_MEDIAN = 1 / 3
@@ -124,8 +124,8 @@ class _Stage:
         cycles = {(j, k): found for k in moved for j, found in overlaps[k].items()}
         area = size.prod(axis=1)
         share = {(j, k): found / min(area[j], area[k]) for (j, k), found in cycles.items()}
-        whole = [pair for pair in cycles if share[pair] >= _WHOLE_SHARE]
-        narrow = [pair for pair in cycles if share[pair] < _WHOLE_SHARE]
+        whole = [pair for pair in cycles if share[pair] >= WHOLE_SHARE]
+        narrow = [pair for pair in cycles if share[pair] < WHOLE_SHARE]
         least = _LEAST_OF_MEDIAN * float(np.median([cycles[p] for p in narrow])) if narrow else 0.0
         best = {k: max(overlaps[k], key=lambda j: (share[j, k], -j), default=-1) for k in moved}
         nearest = [(j, k) for j, k in narrow if j == best[k]]

@@ -23,8 +23,8 @@ _SKEW = 0.001
 _WELL_SLOPE = 0.001
 """Usual size of the stage model's slopes, of what its axes differ from each other in scale and from
 a right angle, and of what a well's slopes differ from the plate's."""
-_FEW, _USUAL_STAGE_PX = 6, 2.5
-"""So many values hold the spread of few by a usual one: two edges fit any model exactly."""
+FEW, USUAL_STAGE_PX = 6, 2.5
+"""How many values a usual spread counts as, and the usual error of a stage on one axis."""
 _LEAST_ANCHOR, _MOST_ANCHOR = 1e-8, 0.1
 """Limits of the anchor's weight relative to an edge's."""
 _HUBER = 1.5
@@ -126,8 +126,8 @@ class Spread:
     @classmethod
     def of(cls, stage: float, edge: float, values: int) -> Spread:
         """The spreads, and the number of values that the first was found from."""
-        square = values * stage**2 + _FEW * _USUAL_STAGE_PX**2
-        return cls(max(stage, _SHARPEST_PX), edge, float(np.sqrt(square / (values + _FEW))))
+        likely = held_spread(stage, values, USUAL_STAGE_PX)
+        return cls(max(stage, _SHARPEST_PX), edge, likely)
 
 
 def norm(vectors: Array) -> Array:
@@ -138,6 +138,11 @@ def norm(vectors: Array) -> Array:
 def spread_of(values: Array) -> float:
     """Standard deviation of most of the values, whatever the others are; 0 of none."""
     return _NORMAL * float(np.median(np.abs(values))) if values.size else 0.0
+
+
+def held_spread(spread: float, values: int, usual: float) -> float:
+    """A spread, held by a usual one where it is of few values: these may be alike by chance."""
+    return float(np.sqrt((values * spread**2 + FEW * usual**2) / (values + FEW)))
 
 
 def first_slope(graph: Graph) -> Array:

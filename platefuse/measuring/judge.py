@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from platefuse.measuring.acceptance import LEAST_Z
+from platefuse.measuring.candidates import WHOLE_SHARE
 
 if TYPE_CHECKING:
     from platefuse.measuring.correlate import Peak
@@ -48,10 +49,11 @@ _CAMERA_PX = 0.5
 _MOST_PATTERN = 0.1
 """A pattern with more of the variance than this part of the score may be what correlates."""
 
-_WHOLE, _LEAST_STRIP_Z = 0.25, 1.0
-"""Least z of few structures where images overlap by less than this share. A strip is one of several
-pairs, which loops and the model of the stage confirm, and often shows few cells: of 335 true strips
-of sparse tissue 13 have less, and 60 less than `LEAST_Z`. A whole field depends on one pair."""
+_LEAST_STRIP_Z = 1.0
+"""Least z of few structures where images overlap by less than `WHOLE_SHARE`. A strip is one of
+several pairs, which loops and the model of the stage confirm, and often shows few cells: of 335 true
+strips of sparse tissue 13 have less, and 60 less than `LEAST_Z`. A whole field depends on one pair.
+"""
 
 _MOST_COMMON = 0.999
 """Two structures may not be more alike than this: Fisher's z would be infinite."""
@@ -160,7 +162,7 @@ class Judge:
         common = self.best.score / math.sqrt(max(first * second, 1e-12))
         cells = self.search.structured_cells(self.best.lag)
         z = math.atanh(min(common, _MOST_COMMON)) * math.sqrt(max(0.0, cells - 3))
-        return z < (LEAST_Z if self.overlap >= _WHOLE else _LEAST_STRIP_Z)
+        return z < (LEAST_Z if self.overlap >= WHOLE_SHARE else _LEAST_STRIP_Z)
 
     def _is_lost(self, fine: Refined) -> bool:
         """Whether the blocks led away from the peak of the search."""

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from platefuse.measuring.graph import Array, Graph, Indices, Mask, islands, norm, spread_of
+from platefuse.measuring.graph import (
+    FEW,
+    USUAL_STAGE_PX,
+    Array,
+    Graph,
+    Indices,
+    Mask,
+    held_spread,
+    islands,
+    norm,
+    spread_of,
+)
 
 _TOLERANCE_PX = 0.75
 _BRIDGE_PX = 2.0
 _BRIDGE_SPREADS = 4.0
-_FEW, _USUAL_PX = 6, 2.5
 """How far an edge that nothing confirms may be from the stage model: the larger of a length, and of
 so many spreads of the stage."""
 
@@ -81,8 +91,8 @@ def carrying_bridges(graph: Graph, offset: Array, spread_px: float) -> Mask:
 
 def _most_away(spread_px: float, values: int) -> float:
     """How far from the stage model is too far, where few values tell little of the spread."""
-    square = (values * spread_px**2 + _FEW * _USUAL_PX**2) / (values + _FEW)
-    return max(_BRIDGE_PX, _BRIDGE_SPREADS * float(np.sqrt(square)) * (1 + _FEW / max(values, 1)))
+    likely = held_spread(spread_px, values, USUAL_STAGE_PX)
+    return max(_BRIDGE_PX, _BRIDGE_SPREADS * likely * (1 + FEW / max(values, 1)))
 
 
 def bridges(nodes: int, first: Indices, second: Indices) -> Mask:

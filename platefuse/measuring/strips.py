@@ -42,7 +42,7 @@ def strips_to_measure(
     pairs : sequence of PairMeasure
         The other pairs of the well, measured.
     """
-    sure = sure_neighbours([pair for pair in pairs if pair.kind == "neighbour"])
+    sure = _sure_neighbours([pair for pair in pairs if pair.kind == "neighbour"])
     own = _homes([pair for pair in pairs if pair.kind == "cycle" and pair.status == "measured"])
     found = []
     for strip in strips:
@@ -66,7 +66,7 @@ def _homes(pairs: Sequence[PairMeasure]) -> dict[FieldKey, list[FieldKey]]:
     return homes
 
 
-def sure_neighbours(neighbours: Sequence[PairMeasure]) -> set[frozenset[FieldKey]]:
+def _sure_neighbours(neighbours: Sequence[PairMeasure]) -> set[frozenset[FieldKey]]:
     """The neighbours of a well that need no other pair: certain by themselves, and by their loops.
 
     Where certain pairs contradict each other, none of the well is sure.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from platefuse.measuring.graph import Array, Indices, Mask, norm, spread_of
+from platefuse.measuring.graph import Array, Indices, Mask, held_spread, norm, spread_of
 
 _USUAL_TURN, _USUAL_SCALE = 0.01, 0.001
 """Usual size of a turn, in radians, and of a change of scale: what few shifts are held by."""
@@ -18,8 +18,8 @@ _USUAL_STEP_PX = 2.0
 _SHARPEST_PX = 0.05
 _TAIL, _NARROWER, _ITERATIONS = 2.4, 0.7, 60
 _REJECTED_PX, _REJECTED_SPREADS = 2.0, 4.0
-_FEW, _USUAL_PX = 6, 1.0
-"""So many shifts hold the spread of few by a usual one."""
+_USUAL_PX = 1.0
+"""Usual spread of the shifts of a well on one axis."""
 _MOST_COMPARED = 2000
 _CONFIRMED_PX = 0.75
 """Two shifts of one field confirm each other if its places by them are no further apart."""
@@ -137,7 +137,8 @@ def find_agreement(shifts: Shifts, *, rigid: bool) -> Agreement:
         accepted, plate = _accept(shifts, level, limit)
         centre = _medians(level, shifts.well, accepted, count)
         spread = spread_of((level - centre[shifts.well])[accepted])
-        limit = max(_REJECTED_PX, _REJECTED_SPREADS * _likely_spread(spread, int(accepted.sum())))
+        likely = held_spread(spread, int(accepted.sum()), _USUAL_PX)
+        limit = max(_REJECTED_PX, _REJECTED_SPREADS * likely)
     accepted = accepted | _confirmed(shifts, trend)
     return Agreement(trend, accepted, centre, plate, spread)
 
@@ -156,12 +157,6 @@ def _confirmed(shifts: Shifts, trend: Trend) -> Mask:
         away = np.sqrt(((place[own, None] - place[None, own]) ** 2).sum(axis=2))
         found[own] = (away <= _CONFIRMED_PX).sum(axis=1) > 1
     return found
-
-
-def _likely_spread(spread: float, values: int) -> float:
-    """A spread, held by a usual one where it is of few values, which may be alike by chance."""
-    square = values * spread**2 + _FEW * _USUAL_PX**2
-    return float(np.sqrt(square / (values + _FEW)))
 
 
 def fit_trend(shifts: Shifts, *, rigid: bool) -> Trend:

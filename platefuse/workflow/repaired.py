@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError, listed
+from platefuse.measuring.receipt import MeasuredFrom
 from platefuse.ngff.plate import Plate
-from platefuse.storage.files import find_json
 from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import SOLVED, WellKey
 
@@ -56,7 +56,7 @@ def repaired_wells(config: Config, plates: Mapping[str, Plate]) -> dict[WellKey,
 
 def _has_problem(receipt: Path) -> bool:
     with suppress(PlatefuseError):  # the job that reads it says what is wrong with it
-        return bool((find_json(receipt.parent, receipt.name) or {}).get("problem"))
+        return MeasuredFrom.read(receipt).problem is not None
     return False
 
 

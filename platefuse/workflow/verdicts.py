@@ -11,7 +11,7 @@ from platefuse.ngff.paths import fused_plate_path, real_plate
 from platefuse.quality.model import ReportedPlate
 from platefuse.registration.originals import kept_originals
 from platefuse.workflow.config import Config
-from platefuse.workflow.receipts import FIELDS
+from platefuse.workflow.receipts import FIELDS, SOLVED
 
 REPORT = "report.html"
 """Name of the report in the results of a plate."""
@@ -46,7 +46,7 @@ def unmeasured_warning(config: Config, plate: str) -> str:
 
     Where wells are checked, such a field flags its well, if it does not match at its place.
     """
-    own, receipt = config.by_plate[plate], Path(config.results, plate, "solve_plate.json")
+    own, receipt = config.by_plate[plate], Path(config.results, plate, SOLVED)
     if own.checks_wells or not own.registration.measures or not receipt.exists():
         return ""
     statuses = SolvedPlate.read(receipt).statuses
