@@ -51,8 +51,9 @@ _MOST_PATTERN = 0.1
 
 _LEAST_STRIP_Z = 1.0
 """Least z of few structures where images overlap by less than `WHOLE_SHARE`. A strip is one of
-several pairs, which loops and the model of the stage confirm, and often shows few cells: of 335 true
-strips of sparse tissue 13 have less, and 60 less than `LEAST_Z`. A whole field depends on one pair.
+several pairs, which loops and the model of the stage confirm, and often shows few cells: of 335
+true strips of sparse tissue 13 have less, and 60 less than `LEAST_Z`. A whole field depends on one
+pair.
 """
 
 _MOST_COMMON = 0.999
