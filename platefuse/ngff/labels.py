@@ -9,7 +9,7 @@ from pathlib import Path
 from platefuse.errors import ImageError, MetadataError
 from platefuse.ngff.metadata import find_attributes, read_attributes
 from platefuse.ngff.paths import safe_name
-from platefuse.storage.files import entries
+from platefuse.storage.files import subfolders
 from platefuse.storage.once import read_once
 
 logger = logging.getLogger(__name__)
@@ -66,11 +66,12 @@ def _label_name(name: object, folder: Path) -> str:
 def _labels_below(folder: Path, prefix: str = "") -> list[str]:
     """Names of all labels in a folder and in groups in it, sorted."""
     found = []
-    for child in sorted(Path(entry.path) for entry in entries(folder)):
-        if child.is_dir() and _is_image(child):
-            found.append(f"{prefix}{child.name}")
-        elif child.is_dir() and (child / ".zgroup").is_file() | (child / "zarr.json").is_file():
-            found += _labels_below(child, f"{prefix}{child.name}/")
+    for name in subfolders(folder):
+        child = folder / name
+        if _is_image(child):
+            found.append(f"{prefix}{name}")
+        elif (child / ".zgroup").is_file() or (child / "zarr.json").is_file():
+            found += _labels_below(child, f"{prefix}{name}/")
     return found
 
 

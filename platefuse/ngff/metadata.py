@@ -6,6 +6,7 @@ support another Zarr format, add a subclass of `Format`.
 
 from __future__ import annotations
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,11 +54,11 @@ class Format(ABC):
     @read_once
     def of(folder: Path) -> Format | None:
         """The format of the group or array in a folder; None if there is no metadata file."""
-        if not folder.is_dir():
-            return None
-        if (folder / "zarr.json").is_file():
+        # A plan asks for thousands: a path takes as long as the file.
+        if os.path.isfile(f"{folder}/zarr.json"):  # noqa: PTH113
             return V3
-        return V2 if any((folder / name).is_file() for name in METADATA_FILES[:3]) else None
+        is_v2 = any(os.path.isfile(f"{folder}/{name}") for name in METADATA_FILES[:3])  # noqa: PTH113
+        return V2 if is_v2 else None
 
     @staticmethod
     def for_ngff(version: str) -> Format:

@@ -124,6 +124,21 @@ def _entries(folder: str) -> Sequence[os.DirEntry[str]]:
         return ()
 
 
+def subfolders(folder: Path | str) -> list[str]:
+    """Names of the folders in a folder, and of links to folders, sorted; none if it is absent.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be read.
+    """
+    try:
+        names = os.listdir(folder)  # noqa: PTH208  # names are all that is needed
+    except (FileNotFoundError, NotADirectoryError):  # perhaps moved away by a swap in this instant
+        return []
+    return sorted(name for name in names if os.path.isdir(f"{folder}/{name}"))  # noqa: PTH112
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file in one step; see `write_text`.
 

@@ -11,6 +11,7 @@ from typing import Any
 from platefuse.errors import TableError, some
 from platefuse.ngff.metadata import FORMATS, V2, Format, all_attributes, is_node, replace_attributes
 from platefuse.ngff.paths import safe_name
+from platefuse.storage.files import subfolders
 from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import list_of
 from platefuse.tables.anndata_format import write_numbers
@@ -152,8 +153,8 @@ def table_names(image: Path) -> list[str]:
     if not folder.is_dir():
         return []
     names = [name for name in _listed(folder) if (folder / name).is_dir()]
-    visible = (c for c in folder.iterdir() if not c.name.startswith("."))  # others are set aside
-    present = sorted(c.name for c in visible if c.is_dir() and is_node(c))
+    visible = (n for n in subfolders(folder) if not n.startswith("."))  # others are set aside
+    present = [name for name in visible if is_node(folder / name)]
     return list(dict.fromkeys([*names, *present]))
 
 

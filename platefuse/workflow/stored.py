@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
 from functools import cache
 from math import prod
 from pathlib import Path
+from typing import NamedTuple
 
 from platefuse.errors import PlatefuseError
 from platefuse.ngff.labels import label_names
@@ -19,13 +19,14 @@ from platefuse.ngff.metadata import ArrayMetadata, read_attributes
 from platefuse.ngff.multiscales import axes_of, dataset_path, datasets_of, first_entry
 from platefuse.ngff.paths import inside
 from platefuse.ngff.plate import Well, WellImage
-from platefuse.tables.table import is_standard_name, table_names
+from platefuse.storage.files import subfolders
+from platefuse.storage.once import reading_once
+from platefuse.tables.table import is_standard_name
 
 _UNREADABLE = (PlatefuseError, OSError, LookupError, TypeError, ValueError)
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(NamedTuple):
     """Size of full-resolution data before compression, in bytes.
 
     Attributes
@@ -67,8 +68,7 @@ class Size:
     @classmethod
     def joined(cls, sizes: Iterable[Size]) -> Size:
         """Size of several images: the sum of all pixels, the largest of everything else."""
-        found = [astuple(size) for size in sizes] or [astuple(cls())]
-        total, *most = zip(*found, strict=True)
+        total, *most = zip(*(tuple(sizes) or (cls(),)), strict=True)
         return cls(sum(total), *map(max, most))
 
 
@@ -89,7 +89,8 @@ def image_size(folder: Path) -> Size:
 def labels_size(folder: Path) -> Size:
     """Size of all labels of an image; nothing if they cannot be read."""
     try:
-        return Size.joined(image_size(folder / "labels" / name) for name in label_names(folder))
+        with reading_once():  # what tells a label from a group of labels has its size, too
+            return Size.joined(image_size(folder / "labels" / name) for name in label_names(folder))
     except _UNREADABLE:
         return Size()
 
@@ -135,18 +136,21 @@ def fields_of(well: Well, tile_table: str) -> int:
 
 @cache
 def has_own_tables(well: Well, known: tuple[str, ...]) -> bool:
-    """Whether an image of a well has tables that are neither of these nor of a standard name."""
+    """Whether an image of a well has tables that are neither of these nor of a standard name.
+
+    Each folder counts as a table, because a look into all of them takes long for a whole plate.
+    """
     return any(
-        not is_standard_name(name) and name not in known
+        not is_standard_name(name) and name not in known and not name.startswith(".")
         for folder in _folders(well, None)
-        for name in _table_names(folder)
+        for name in _folders_of_tables(folder)
     )
 
 
-def _table_names(image: Path) -> list[str]:
+def _folders_of_tables(image: Path) -> list[str]:
     try:
-        return table_names(image)
-    except _UNREADABLE:
+        return subfolders(image / "tables")
+    except OSError:
         return []
 
 
@@ -163,6 +167,7 @@ def _folders(well: Well, image: str | None) -> list[Path]:
     return [folder for each in images if (folder := _folder(each)) is not None]
 
 
+@cache
 def _folder(image: WellImage) -> Path | None:
     """Folder of an image; None if a link leads out of the plate."""
     try:

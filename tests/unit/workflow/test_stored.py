@@ -69,7 +69,7 @@ def test_an_image_that_cannot_be_read_counts_as_empty(well: Well, damage: dict[s
 def test_images_of_a_well_together(well: Well) -> None:
     one = image_size(well.path / "0")
     assert work_size(well, "0") == one
-    assert work_size(well) == replace(one, total=3 * one.total)
+    assert work_size(well) == one._replace(total=3 * one.total)
     assert acquisitions_of(well) == ((one,), (one,), (one,))
     assert labels_of(well).pixel == 4
 
