@@ -59,6 +59,17 @@ def one_line(error: object) -> str:
     return _shortened(" ".join(str(error).split()), _LONGEST)
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """A number of things, with the phrase for one or for several of them.
+
+    Examples
+    --------
+    >>> counted(1, "well is", "wells are"), counted(2, "well is", "wells are")
+    ('1 well is', '2 wells are')
+    """
+    return f"{count} {one if count == 1 else many}"
+
+
 def some(names: Iterable[object]) -> str:
     """Values for a message, as a list: the first of them, and how many more there are.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platefuse.command.wells import add_wells, chosen_wells, read_config_of_no_run
+from platefuse.errors import counted
 
 if TYPE_CHECKING:
     from platefuse.ngff.plate import Plate, Well
@@ -73,8 +74,8 @@ def _restore_locked(plate: Plate, wells: Sequence[Well], results: Path | None) -
         print(f"{plate.path}: no image is registered in its place, so there is nothing to restore.")
         return
     print(
-        f"{plate.path}: {done} wells were restored; `platefuse status` shows when. The next run "
-        "does them again. Fused wells are kept until then."
+        f"{plate.path}: {counted(done, 'well was', 'wells were')} restored; `platefuse status` "
+        "shows when. The next run registers again. Fused wells are kept until then."
     )
 
 

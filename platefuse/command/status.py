@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from platefuse.errors import counted
+
 if TYPE_CHECKING:
     from platefuse.workflow.status import ImageStatus, PlateStatus, ShiftRange
 
@@ -89,15 +91,21 @@ def together(images: Sequence[ImageStatus]) -> Iterator[ImageStatus]:
 def status_summary(status: PlateStatus) -> str:
     """One line: how many images are in which state."""
     states = ", ".join(f"{count} {state}" for state, count in status.counts.items())
-    text = f"{len(status.images)} images in {len(status.wells)} wells: {states or 'none'}. "
-    text += f"{sum(well.fused for well in status.wells)} wells fused in {status.fused_plate}. "
-    text += f"{sum(image.backup is not None for image in status.images)} backups."
+    fused = sum(well.fused for well in status.wells)
+    backups = sum(image.backup is not None for image in status.images)
+    text = (
+        f"{counted(len(status.images), 'image', 'images')} in "
+        f"{counted(len(status.wells), 'well', 'wells')}: {states or 'none'}. "
+        f"{counted(fused, 'well', 'wells')} fused in {status.fused_plate}. "
+        f"{counted(backups, 'backup', 'backups')}."
+    )
     if restored := sum(image.restored is not None for image in status.images):
-        text += f" {restored} originals were put back."
+        text += f" {counted(restored, 'original was', 'originals were')} put back."
     if status.absent:
-        text += f" {len(status.absent)} wells are listed and absent."
-    unreadable = sum(well.problem is not None for well in status.wells)
-    return f"{text} {unreadable} wells cannot be read." if unreadable else text
+        text += f" {counted(len(status.absent), 'well is', 'wells are')} listed and absent."
+    if unreadable := sum(well.problem is not None for well in status.wells):
+        text += f" {counted(unreadable, 'well', 'wells')} cannot be read."
+    return text
 
 
 def shift_text(shifts: ShiftRange | None, axis: str) -> str:

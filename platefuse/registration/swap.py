@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from platefuse.errors import PlatefuseError, RecordError, SwapError
+from platefuse.errors import PlatefuseError, RecordError, SwapError, counted
 from platefuse.ngff.consolidated import drop_consolidated, drop_stale
 from platefuse.ngff.image import Image
 from platefuse.ngff.metadata import read_attributes, update_attributes
@@ -195,7 +195,9 @@ def discard_backups(
                 removed += _remove_or_keep(image, request)
     kept = [str(image.backup) for image in well.images if image.backup.exists()]
     tidy_shared_folder(staging_root(well.plate))
-    logger.info("%s: %d originals were removed, %d are kept", well.name, len(removed), len(kept))
+    removed_words = counted(len(removed), "original was", "originals were")
+    kept_words = counted(len(kept), "is", "are")
+    logger.info("%s: %s removed, %s kept", well.name, removed_words, kept_words)
     if kept and not keep_originals:
         logger.info(
             "%s: kept because a run before was told to. `platefuse clean --originals` removes them",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from platefuse.errors import counted
 from platefuse.storage.files import write_text
 
 BAD, SKIPPED = "bad_wells.tsv", "skipped.tsv"
@@ -55,7 +56,8 @@ def describe(plate: str, bad: Sequence[BadWell], total: int, file: Path | None) 
         more = f" and {len(group) - _SHOWN} more" if len(group) > _SHOWN else ""
         lines.append(f"- {names}{more}: {group[0].reason}")
     if len(groups) > _SHOWN:
-        lines.append(f"- and {sum(map(len, list(groups.values())[_SHOWN:]))} more wells")
+        others = sum(map(len, list(groups.values())[_SHOWN:]))
+        lines.append(f"- and {counted(others, 'more well', 'more wells')}")
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from platefuse.errors import counted
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.ngff.layout import WellLayout
 from platefuse.ngff.paths import fused_plate_path
@@ -31,7 +32,9 @@ def describe_plate(
         counts = sorted({len(well.images) for well in found})
         numbers = sorted({image.number for well in found for image in well.images})
         yield (
-            f"  {len(found)} wells, {' or '.join(map(str, counts))} images each, acquisitions "
+            f"  {counted(len(found), 'well', 'wells')}, {' or '.join(map(str, counts))} "
+            f"{'image' if counts == [1] else 'images'} each, "
+            f"{'acquisition' if len(numbers) == 1 else 'acquisitions'} "
             f"{', '.join(map(str, numbers))}; {words}"
         )
     if config.registration.enabled:

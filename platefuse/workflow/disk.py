@@ -190,10 +190,10 @@ def _size(nbytes: float) -> str:
 
     Examples
     --------
-    >>> _size(3.21e12), _size(4.4e7), _size(12.0)
-    ('3.2 TB', '44 MB', '12 bytes')
+    >>> _size(3.21e12), _size(4.4e7), _size(594_080), _size(12.0)
+    ('3.2 TB', '44 MB', '590 kB', '12 bytes')
     """
-    for unit, name in ((1e12, "TB"), (_GB, "GB"), (1e6, "MB")):
+    for unit, name in ((1e12, "TB"), (_GB, "GB"), (1e6, "MB"), (1e3, "kB")):
         if nbytes >= unit:
             return f"{float(f'{nbytes / unit:.2g}'):g} {name}"
     return f"{nbytes:.0f} bytes"

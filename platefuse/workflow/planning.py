@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from platefuse.errors import ConfigError, PlateError, PlatefuseError, listed
+from platefuse.errors import ConfigError, PlateError, PlatefuseError, counted, listed
 from platefuse.ngff.plate import Plate, Well
 from platefuse.ngff.positions import read_position_table
 from platefuse.workflow.bad_wells import BAD, SKIPPED, BadWell, describe, read_list, write_list
@@ -199,13 +199,14 @@ def warnings_of(config: Config, plates: Mapping[str, Plate], wells: Wells) -> It
         )
         if absent:
             yield (
-                f"plate {name}: {len(absent)} wells are listed and absent "
-                f"({listed(absent, _NAMED)}): they are left out."
+                f"plate {name}: {counted(len(absent), 'well is', 'wells are')} listed and absent "
+                f"({listed(absent, _NAMED)}), and left out."
             )
         if skipped:
             yield (
-                f"plate {name}: {len(skipped)} wells cannot be processed and are skipped "
-                f"({listed(skipped, _NAMED)}); {_file(config, name, SKIPPED)} says why."
+                f"plate {name}: {counted(len(skipped), 'well', 'wells')} cannot be processed and "
+                f"{'is' if len(skipped) == 1 else 'are'} skipped ({listed(skipped, _NAMED)}); "
+                f"{_file(config, name, SKIPPED)} says why."
             )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from platefuse.errors import PlatefuseError, listed
+from platefuse.errors import PlatefuseError, counted, listed
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration.originals import restored_original, restored_wells
@@ -83,9 +83,9 @@ def restored_notes(config: Config, plates: Mapping[str, Plate]) -> Iterator[str]
     if stale := stale_wells(config, plates):
         names = [f"{name} {well.name}" for (name, _, _), well in stale.items()]
         yield (
-            f"The originals of {len(names)} wells were put back since these were done "
-            f"({listed(names, 5)}). A run does them again; "
-            "this dry run does not show it."
+            f"The originals of {counted(len(names), 'well', 'wells')} were put back after the "
+            f"wells were done ({listed(names, 5)}). A run does them again; this dry run does not "
+            "show it."
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from platefuse.errors import QualityError
+from platefuse.errors import QualityError, counted
 from platefuse.measuring.receipt import SolvedPlate
 from platefuse.ngff.paths import fused_plate_path, real_plate
 from platefuse.quality.model import ReportedPlate
@@ -80,7 +80,8 @@ def kept_originals_line(plate: Path) -> str:
     kept = kept_originals(real_plate(plate))
     if not kept:
         return ""
-    return f"{kept} originals are kept; `platefuse clean --originals {plate}` removes them"
+    kept_words = counted(kept, "original is", "originals are")
+    return f"{kept_words} kept; `platefuse clean --originals {plate}` removes them"
 
 
 def flagged_warning(receipt: ReportedPlate, report: Path) -> str:
@@ -90,7 +91,8 @@ def flagged_warning(receipt: ReportedPlate, report: Path) -> str:
     more = f"; and {len(receipt.flagged) - _NAMED} more" if len(receipt.flagged) > _NAMED else ""
     total = sum(receipt.verdicts.values())
     return (
-        f"plate {receipt.plate}: {len(receipt.flagged)} of {total} wells are flagged: {named}"
+        f"plate {receipt.plate}: {len(receipt.flagged)} of "
+        f"{counted(total, 'well is', 'wells are')} flagged: {named}"
         f"{more}. {report} shows them."
     )
 

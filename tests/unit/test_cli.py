@@ -138,7 +138,7 @@ def test_status_tells_what_cannot_be_read(
     assert "unreadable: " in out.splitlines()[2]
     assert "broken JSON" in out.splitlines()[2]
     assert out.splitlines()[4].startswith("B/03")
-    assert "1 wells cannot be read" in out.splitlines()[-1]
+    assert "1 well cannot be read" in out.splitlines()[-1]
 
 
 def test_status_as_json(small_plate: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -264,7 +264,9 @@ def test_originals_are_restored_and_a_run_does_their_wells_again(fresh: Folder) 
     status = platefuse(fresh, "status", "tiny.zarr").stdout
     assert "4 originals were put back." in status
     assert "nothing to restore" in restore(fresh, "tiny.zarr").stdout
-    assert "were put back since these were done (tiny B/02)" in fresh.succeed("--dry-run")
+    assert "of 1 well were put back after the wells were done (tiny B/02)" in fresh.succeed(
+        "--dry-run"
+    )
     fresh.configure()
     fresh.succeed()
     fresh.assert_exact()

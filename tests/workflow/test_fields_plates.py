@@ -60,7 +60,7 @@ def test_a_converters_plate_is_fused(tmp_path: Path) -> None:
     folder = raw_plate(tmp_path)
     before = fingerprint(tmp_path / "p.zarr")
     said = folder.succeed()
-    assert said.count("plate p: 1 wells are listed and absent (B/02)") == 2  # before and after
+    assert said.count("plate p: 1 well is listed and absent (B/02)") == 2  # before and after
     for well in RAW.wells:
         for number in (0, 1):
             fused = tmp_path / "p_fused.zarr" / well / str(number)

@@ -495,7 +495,7 @@ def test_what_is_removed_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFix
         receipt = discard_backups(well, REQUEST)
     assert receipt.backups_removed == (str(well.image("0").backup),)
     assert receipt.backups_kept == ()
-    assert "B/03: 1 originals were removed, 0 are kept" in caplog.text
+    assert "B/03: 1 original was removed, 0 are kept" in caplog.text
     assert discard_backups(well, REQUEST).backups_removed == ()
 
 

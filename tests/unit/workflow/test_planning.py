@@ -79,7 +79,7 @@ def test_jobs_know_the_wells_that_the_run_leaves_out(plate: Path) -> None:
     wells = wells_of_run(skip, plates, is_dry=False)
     assert names(wells) == names(wells_of_job(skip, plates)) == ["A/02", "B/01"]
     assert any(
-        "1 wells cannot be processed and are skipped" in w for w in warnings_of(skip, plates, wells)
+        "1 well cannot be processed and is skipped" in w for w in warnings_of(skip, plates, wells)
     )
     damage(plate, "A/02", "B/01")
     with pytest.raises(PlateError, match="3 of 3 wells"):

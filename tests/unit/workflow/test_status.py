@@ -216,7 +216,7 @@ def test_wells_that_are_absent_are_counted(tmp_path: Path) -> None:
     status = plate_status(spec.write(tmp_path / "p.zarr"))
     assert status.absent == ("B/02",)
     assert [well.well for well in status.wells] == ["A/01"]
-    assert status_summary(status).endswith("0 backups. 1 wells are listed and absent.")
+    assert status_summary(status).endswith("0 backups. 1 well is listed and absent.")
 
 
 def test_raw_images_that_are_fused_at_their_places_are_placed(example_plate: PlateFactory) -> None:
