@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from platefuse.engine.blending import float_dtype
 from platefuse.geometry import Box, Pixels, grid_box, grid_indices
 
+_FAR = 4
+"""From so many pixels outside on, all taps of all kernels are equal: cubic convolution goes on for
+two pixels, and reaches two."""
+
 Taps = Sequence[tuple[int, float | NDArray[np.floating]]]
 """Taps of a kernel on one axis: offset in pixels, and weight of all samples or of each."""
 _Weight = TypeVar("_Weight", float, NDArray[np.floating])
@@ -205,6 +209,7 @@ def _samples(
             position -= index
             taps = KERNELS[order](position.astype(dtype))
         reach = [taps[0][0], taps[-1][0]]
+        first, last = _near(index, first, last, pixels.shape[axis])
         part = _extended(part, axis, first + reach[0], last + reach[1] + 1, order)
         place.append(index)
         all_taps.append([(k - reach[0], weight) for k, weight in taps])
@@ -216,6 +221,30 @@ def _samples(
     if flat.shape != tuple(shape):  # copied once here: NumPy copies a read-only index at each use
         flat = np.ascontiguousarray(np.broadcast_to(flat, shape))
     return _weighed(part.astype(dtype, copy=False).ravel(), flat, strides, all_taps)
+
+
+def _near(index: NDArray[np.float64], first: int, last: int, n: int) -> tuple[int, int]:
+    """Move positions far outside of an axis of `n` pixels to where its border repeats already.
+
+    Of a strongly sheared view, positions lie much further outside than the view is long.
+
+    Parameters
+    ----------
+    index : ndarray of float64
+        Whole positions, counted from `first`. Changed in place.
+    first, last, n : int
+        The lowest and highest that may occur, and pixels of the axis.
+
+    Returns
+    -------
+    (int, int)
+        The new `first` and `last`.
+    """
+    low, high = (min(max(end, -_FAR), n - 1 + _FAR) for end in (first, last))
+    if (low, high) != (first, last):
+        index += first - low
+        np.clip(index, 0, high - low, out=index)
+    return low, high
 
 
 def is_whole(row: NDArray[np.float64], start: float) -> bool:

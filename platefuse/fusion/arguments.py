@@ -140,7 +140,8 @@ _ARGUMENTS: dict[str, Expected] = {
         }
     ).or_none,
     "backend": Expected(
-        "None or 'numpy': platefuse computes with NumPy only", lambda v: v in (None, "numpy")
+        "None or 'numpy': platefuse computes with NumPy only",
+        lambda v: v is None or (isinstance(v, str) and v == "numpy"),
     ),
     "output_on_backend": FLAG,
     "threads": COUNT.or_none,

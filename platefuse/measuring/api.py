@@ -18,6 +18,7 @@ from platefuse.measuring.sims import Mosaic, give_transform, read_mosaic
 from platefuse.measuring.stitching import Stitched, StitchedField
 from platefuse.measuring.stitching import stitch as solve
 from platefuse.storage import progress
+from platefuse.storage.expected import COUNT
 from platefuse.storage.threads import usable_cores
 
 if TYPE_CHECKING:
@@ -196,14 +197,14 @@ def stitch(
     return Stitching(mosaic.axes, images, _pairs(mosaic, solved, pairs))
 
 
-def _check(key: Hashable, new_key: Hashable, threads: int | None) -> None:
-    if new_key is None or new_key == key:
+def _check(key: str | None, new_key: Any, threads: int | None) -> None:
+    if new_key is None or not isinstance(new_key, Hashable) or new_key == key:
         raise MeasureError(
-            f"stitch: new_transform_key is {new_key!r}; expected a key other than that of the "
+            f"stitch: new_transform_key is {new_key!r}; expected a string other than that of the "
             f"positions, {key!r}, because old transforms are kept."
         )
-    if threads is not None and threads < 1:
-        raise MeasureError(f"stitch: threads is {threads}; expected 1 or more.")
+    if threads is not None and not COUNT.holds(threads):
+        raise MeasureError(f"stitch: threads is {threads!r}; expected {COUNT.words}.")
 
 
 def _measure(mosaic: Mosaic, pair: Candidate) -> PairMeasure:

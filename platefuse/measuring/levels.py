@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from platefuse.errors import ImageError
+from platefuse.errors import ImageError, one_line
 from platefuse.geometry import Box
 
 if TYPE_CHECKING:
@@ -118,9 +118,18 @@ class Levels:
         """Levels of what a caller passes: one array, a list or tuple of arrays, or levels."""
         if isinstance(image, Levels):
             return image
-        if isinstance(image, Sequence):
+        if isinstance(image, Sequence) and all(hasattr(level, "shape") for level in image):
             return cls(tuple(image), name)
-        return cls((image if hasattr(image, "shape") else np.asarray(image),), name)
+        if hasattr(image, "shape"):
+            return cls((image,), name)
+        try:  # numbers in lists are one image
+            pixels = np.asarray(image)
+        except ValueError as error:
+            raise ImageError(
+                f"The {name} image is no array: {one_line(error)} Expected an array with axes y, x "
+                "or z, y, x, or a list of arrays, level 0 first."
+            ) from error
+        return cls((pixels,), name)
 
     @cached_property
     def shape(self) -> tuple[int, int]:
@@ -150,7 +159,8 @@ class Levels:
         if self.planes > 1 and array.shape[0] != self.planes:
             return None
         ratios = [round(n / m) for n, m in zip(self.shape, array.shape[-2:], strict=True)]
-        fits = all(n // r == m or -(-n // r) == m for n, m, r in self._sizes(array, ratios))
+        sizes = self._sizes(array, ratios)
+        fits = all(r and (n // r == m or -(-n // r) == m) for n, m, r in sizes)
         return ratios[0] if fits and ratios[0] == ratios[1] else None
 
     def _sizes(self, array: Any, ratios: Sequence[int]) -> list[tuple[int, int, int]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from platefuse.errors import ImageError
+from platefuse.measuring.arguments import check_pattern, largest_shift, least_overlap, vector
 from platefuse.measuring.blocks import Side, overlap_box
 from platefuse.measuring.correlate import Peak
 from platefuse.measuring.depth import FLAT, Depth, depth
@@ -16,7 +17,7 @@ from platefuse.measuring.levels import Levels
 from platefuse.measuring.model import FieldKey, Kind, PairMeasure, PairStatus, Vector
 from platefuse.measuring.refine import Refined, refine
 from platefuse.measuring.regions import Regions
-from platefuse.measuring.search import CELL_PX, Request, Search, search
+from platefuse.measuring.search import CELL_PX, Request, Search, level_of_search, search
 
 if TYPE_CHECKING:
     from platefuse.measuring.pattern import FixedPattern
@@ -139,7 +140,7 @@ def measure_shift(
     ------
     ImageError
         If the images have other axes or data types than these, or cannot overlap, or an argument
-        has the wrong length or is not a number.
+        has the wrong length or is not a number, or a pattern is of other fields.
 
     Notes
     -----
@@ -204,11 +205,11 @@ def _begin(
     """Check the arguments, and search at the coarse level."""
     levels = Levels.of(reference, "reference"), Levels.of(moving, "moving")
     axes = _axes(levels)
-    offset = _vector(0.0 if offset_px is None else offset_px, axes, "offset_px")
-    most = _vector(max_shift_px, axes, "max_shift_px")
-    if min(most) < 0:
-        raise ImageError(f"max_shift_px is {max_shift_px!r}; expected 0 or more on every axis.")
-    request = Request((offset[-2], offset[-1]), (most[-2], most[-1]), min_overlap)
+    offset = vector("offset_px", 0.0 if offset_px is None else offset_px, axes)
+    most = largest_shift(max_shift_px, axes)
+    request = Request((offset[-2], offset[-1]), (most[-2], most[-1]), least_overlap(min_overlap))
+    for image, pattern in zip(levels, patterns, strict=True):
+        check_pattern(f"{image.name}_pattern", pattern, image, level_of_search(*levels))
     found = search(*levels, request, patterns, regions)
     noise, peaks = found.surface.noise(), found.surface.peaks()
     return _Measure(levels, patterns, offset, most, found, noise, peaks)
@@ -221,14 +222,6 @@ def _axes(levels: tuple[Levels, Levels]) -> int:
             f"The reference image has {first} axes and the moving image {second}; expected as many."
         )
     return first
-
-
-def _vector(value: float | Sequence[float], axes: int, name: str) -> tuple[float, ...]:
-    vector = (value,) * axes if isinstance(value, (int, float)) else tuple(value)
-    numbers = tuple(float(v) for v in vector)
-    if len(numbers) != axes or not all(map(math.isfinite, numbers)):
-        raise ImageError(f"{name} is {value!r}; expected {axes} finite numbers, one for each axis.")
-    return numbers
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from platefuse.measuring.options import PairOptions
 from platefuse.measuring.pair import measure_levels
 from platefuse.measuring.pattern import FixedPattern
 from platefuse.measuring.regions import Regions
+from platefuse.measuring.search import level_of_search
 from platefuse.measuring.stage_axes import Probe
 from platefuse.measuring.texture import field_texture
 
@@ -99,13 +100,14 @@ class Measuring:
         numbers = reference.field.key.acquisition, moving.field.key.acquisition
         # Patterns of different fields: what chance leaves in them must not be the same.
         first, second = (patterns.get(number) for number in numbers)
+        factor = level_of_search(reference.image, moving.image)
         return measure_pair(
             pair,
             (reference, moving),
             [self.options.max_shift / um for um in moving.field.pixel_um],
             (
-                None if first is None else first.of_reference,
-                None if second is None else second.of_moving,
+                _fitting(first.of_reference if first else None, reference, factor),
+                _fitting(second.of_moving if second else None, moving, factor),
             ),
             self.regions,
         )
@@ -156,6 +158,11 @@ def measure_pair(
         shift_px=known(measured.shift_px, 0.0),
         sigma_px=known(measured.sigma_px, max(max_shift_px)),
     )
+
+
+def _fitting(pattern: FixedPattern | None, field: FieldPixels, factor: int) -> FixedPattern | None:
+    """A pattern, unless it is of fields of another shape."""
+    return pattern if pattern and pattern.fits(field.image.shape, factor) else None
 
 
 def _place(pair: Candidate) -> tuple[bool, int, int]:

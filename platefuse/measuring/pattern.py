@@ -44,6 +44,10 @@ class FixedPattern:
     coarse: NDArray[np.float32]
     full: NDArray[np.float32] | None
 
+    def fits(self, shape: Sequence[int], factor: int) -> bool:
+        """Whether it is a pattern of fields of a shape (y, x), searched at a level `factor`."""
+        return self.factor == factor and self.coarse.shape == tuple(n // factor for n in shape)
+
 
 def fixed_pattern(fields: Sequence[Any], *, full: bool = True) -> FixedPattern:
     """The fixed pattern of an acquisition and channel: what its prepared fields share.

@@ -157,6 +157,14 @@ def _cell_energies(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.add.reduceat(np.add.reduceat(np.square(plane), rows, axis=0), columns, axis=1)
 
 
+def level_of_search(reference: Levels, moving: Levels) -> int:
+    """How much smaller the level is at which two images are searched.
+
+    Also strips are searched at the level of their fields: there is where patterns are known.
+    """
+    return search_factor(max(math.prod(levels.shape) for levels in (reference, moving)))
+
+
 def search(
     reference: Levels,
     moving: Levels,
@@ -178,13 +186,15 @@ def search(
         Prepares the regions, and has those that other pairs share.
     """
     boxes = request.regions(reference, moving)
-    # Also strips are searched at the level of their fields: there is where patterns are known.
-    factor = search_factor(max(math.prod(levels.shape) for levels in (reference, moving)))
+    factor = level_of_search(reference, moving)
     both = zip((reference, moving), boxes, patterns, strict=True)
     first, second = (regions.of(levels, box, factor, pattern) for levels, box, pattern in both)
     shape = list(zip(request.offset, request.most, first.origin, second.origin, strict=True))
     low = [math.ceil((o - k) / factor) - a + b for o, k, a, b in shape]
     high = [math.floor((o + k) / factor) - a + b for o, k, a, b in shape]
+    # not further than the images overlap: any number of pixels may be allowed
+    low = [max(n, -m) for n, m in zip(low, second.prepared.shape, strict=True)]
+    high = [min(n, m) for n, m in zip(high, first.prepared.shape, strict=True)]
     lags = Lags((low[0], low[1]), (max(low[0], high[0]), max(low[1], high[1])))
     least = int(request.least_overlap_px(reference, moving) / factor**2)
     correlated = surface(first.prepared, second.prepared, lags.grown(BEYOND), least)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from platefuse.geometry import Box
 from platefuse.measuring.field_pixels import ChunkedArray, FieldPixels, ReadCounter
 from platefuse.measuring.levels import Crop
 from platefuse.measuring.model import FieldKey, StageField, Vector
+from platefuse.storage.expected import is_whole, number
 
 if TYPE_CHECKING:
     import xarray
@@ -87,13 +87,17 @@ def read_mosaic(
     try:
         sims = read_sims(images, transform_key)
     except ViewError as error:
-        raise ViewError("stitch: " + str(error).removeprefix("fuse: ")) from error
+        said = str(error).removeprefix("fuse: ")
+        for fused_only in (", or an xarray.DataTree of them", " or xarray.DataTree"):
+            said = said.replace(fused_only, "")
+        raise ViewError(f"stitch: {said}") from error
     if len({id(image) for image in images}) < len(images):
         raise MeasureError(
             "stitch: one image is given twice; expected every image once, because each gets one "
             "new transform."
         )
     for sim in sims:
+        _check_image(sim)
         _check_spacing(sim, sims[0])
         _check_transform(sim, transform_key)
     leading = tuple(
@@ -113,7 +117,7 @@ def give_transform(sim: Sim, key: str | None, new_key: str, shift: tuple[float, 
     values[:, :-1, -1] += shift
     labels = [*sim.spatial, "1"]
     coords: dict[str, Any] = {"x_in": labels, "x_out": labels}
-    old = sim.image.attrs.get("transforms", {})
+    old = sim.image.attrs.get("transforms") or {}
     was = old.get(key)
     dims: tuple[str, ...] = ("x_in", "x_out")
     if isinstance(was, xarray.DataArray) and "t" in was.dims:
@@ -123,6 +127,21 @@ def give_transform(sim: Sim, key: str | None, new_key: str, shift: tuple[float, 
                 coords["t"] = owner.coords["t"].values
     affine = xarray.DataArray(values if "t" in dims else values[0], dims=dims, coords=coords)
     sim.image.attrs["transforms"] = {**old, new_key: affine}
+
+
+def _check_image(sim: Sim) -> None:
+    """Check what can be fused, but not stitched."""
+    if sim.image.dtype.kind == "b":
+        raise MeasureError(
+            f"stitch: image {sim.number} has dtype bool; expected integers or floats. Stitch the "
+            "images that it was made from."
+        )
+    given = sim.image.attrs.get("transforms")
+    if not isinstance(given, Mapping | None):
+        raise MeasureError(
+            f"stitch: attrs['transforms'] of image {sim.number} is {given!r}; expected a dict of "
+            "affines, to which one is added."
+        )
 
 
 def _check_spacing(sim: Sim, first: Sim) -> None:
@@ -150,7 +169,7 @@ def _index(sim: Sim, axis: str, value: str | int) -> int:
     length = sim.image.sizes[axis]
     if isinstance(value, str) and names and value in names:
         return names.index(value)
-    if not isinstance(value, str) and 0 <= value < length:
+    if is_whole(value, 0) and value < length:  # type: ignore[operator]  # it is a number
         return int(value)
     what = {"c": "channel", "t": "time"}[axis]
     expected = f"one of {names}, or " if names else ""
@@ -174,11 +193,8 @@ def _max_shift_px(sim: Sim, given: float | Mapping[str, float] | None) -> tuple[
     if given is None:
         given = float((sim.shape * sim.spacing)[-2:].max()) * _DEFAULT_SHARE
     by_axis = given if isinstance(given, Mapping) else dict.fromkeys(sim.spatial, given)
-    try:
-        values = [float(by_axis.get(axis, math.nan)) for axis in sim.spatial]
-    except (TypeError, ValueError):
-        values = [math.nan]
-    if not all(0 < v < math.inf for v in values):
+    values = [number(by_axis.get(axis)) for axis in sim.spatial]
+    if not all(v > 0 for v in values):
         raise MeasureError(
             f"stitch: max_shift is {given!r}; expected a number above 0, or one for each of the "
             f"axes {', '.join(sim.spatial)}."

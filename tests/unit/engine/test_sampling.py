@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -174,3 +175,26 @@ def test_cubic_interpolation_is_exact_for_parabolas_up_to_half_a_pixel_beyond_th
     out = np.empty(n)
     sample(pixels, np.eye(1), np.array([first + fraction]), 3, out)
     np.testing.assert_allclose(out, expected, rtol=1e-9, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize("start", [-3e5, -7.25, 4.5, 3e5])
+def test_positions_far_outside_take_no_more_memory_than_the_samples(
+    order: int, start: float
+) -> None:
+    """As those of a strongly sheared view: the border goes on as it does next to the array."""
+    pixels = np.random.default_rng(0).random((9, 12))
+    matrix = np.array([[5000.25, -4999.5], [-1.5, 2.25]])
+    far = np.empty((30, 40))
+    tracemalloc.start()
+    sample(pixels, matrix, np.array([start, 3.0]), order, far)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**20
+    grid = np.indices(far.shape).reshape(2, -1)
+    at = (matrix @ grid).T + np.array([start, 3.0])
+    for found, position in zip(far.ravel(), at, strict=True):
+        near = np.clip(position, np.array([-5.0, -5.0]), np.array(pixels.shape) + 4.0)
+        one = np.empty((1, 1))
+        sample(pixels, np.eye(2), near, order, one)
+        assert found == pytest.approx(one.item(), rel=1e-12)

@@ -148,6 +148,7 @@ ARGUMENTS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     *[({"overlap_in_pixels": {"y": 1, "x": v}}, ("on x", repr(v))) for v in (-1, 1.5, None)],
     ({"trim_overlap": 1.5}, ("trim_overlap", "1.5", "True or False")),
     ({"backend": "cupy"}, ("backend", "'cupy'", "None or 'numpy'")),
+    ({"backend": np.array(["numpy", "cupy"])}, ("backend", "None or 'numpy'")),
     ({"output_on_backend": "yes"}, ("output_on_backend", "'yes'")),
     ({"sims": [sim()]}, ("both images and sims", "Give images only")),
     (

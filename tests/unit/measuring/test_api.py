@@ -249,6 +249,21 @@ def twice(sims: list[xarray.DataArray]) -> None:
     sims[1] = sims[0]
 
 
+def as_booleans(sims: list[xarray.DataArray]) -> None:
+    for n, sim in enumerate(sims):
+        sims[n] = (sim > 500).assign_attrs(sim.attrs)
+
+
+def as_tree(sims: list[Any]) -> None:
+    tree = xarray.DataTree.from_dict({"scale0": sims[1].to_dataset(name="image")})
+    tree.attrs["transforms"] = {}
+    sims[1] = tree
+
+
+def odd_transforms(sims: list[xarray.DataArray]) -> None:
+    sims[1] = sims[1].assign_attrs(transforms="x")
+
+
 @pytest.mark.parametrize(
     ("change", "options", "words"),
     [
@@ -263,6 +278,12 @@ def twice(sims: list[xarray.DataArray]) -> None:
         (None, {"max_shift": 0}, "max_shift is 0; expected a number above 0"),
         (None, {"max_shift": {"y": 3}}, "one for each of the axes y, x"),
         (None, {"threads": 0}, "threads is 0"),
+        (None, {"threads": "2"}, "threads is '2'; expected a whole number above 0"),
+        (None, {"new_transform_key": ["a"]}, r"new_transform_key is \['a'\]; expected a string"),
+        (None, {"max_shift": "5"}, "max_shift is '5'; expected a number above 0"),
+        (as_booleans, {}, "image 0 has dtype bool; expected integers or floats"),
+        (as_tree, {}, "^stitch: view 1 is a DataTree; expected an xarray.DataArray with[^D]*$"),
+        (odd_transforms, {"transform_key": None}, "of image 1 is 'x'; expected a dict of affines"),
     ],
 )
 def test_what_cannot_be_stitched_is_said(change: Any, options: dict[str, Any], words: str) -> None:
@@ -275,8 +296,8 @@ def test_what_cannot_be_stitched_is_said(change: Any, options: dict[str, Any], w
     assert not any(NEW in sim.attrs["transforms"] for sim in sims)
 
 
-@pytest.mark.parametrize("channel", ["DAPI", 2, -1])
-def test_a_channel_that_is_not_there(channel: str | int) -> None:
+@pytest.mark.parametrize("channel", ["DAPI", 2, -1, None, 0.5, True, [0]])
+def test_a_channel_that_is_not_there(channel: Any) -> None:
     with pytest.raises(
         PlatefuseError, match=r"channel is .* expected one of \['C0'\], or an index"
     ):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.options import FusionOptions
-from platefuse.measuring.camera import camera_patterns, more_fields, wells_after
+from platefuse.measuring.camera import CameraPatterns, camera_patterns, more_fields, wells_after
+from platefuse.measuring.candidates import Candidate
 from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, read_fields
 from platefuse.measuring.options import MeasureOptions
+from platefuse.measuring.pairs import Measuring
+from platefuse.measuring.pattern import FixedPattern
 from platefuse.measuring.plate import solve_plate
 from platefuse.measuring.well import measure_well
 from platefuse.ngff.plate import Plate
@@ -61,3 +66,18 @@ def test_acquisitions_that_lie_on_each_other_are_measured(plate: Plate) -> None:
     solution = solve_plate([sure], options, 0)
     assert solution.statuses == {"measured": 4, "reference": 4}
     assert "measured" in {p.status for p in sure.pairs if p.kind == "cycle" and p.overlap > 0.9}
+
+
+@pytest.mark.parametrize("smaller", [0, 3])
+def test_fields_of_another_shape_have_no_pattern(plate: Plate, smaller: int) -> None:
+    """A field at the border of a well may be cut."""
+    own = own_fields(plate)
+    _, height, width = own[0].field.shape
+    coarse = np.random.default_rng(0).normal(size=(height - smaller, width)).astype(np.float32)
+    part = CameraPatterns(*[FixedPattern(1, coarse, None)] * 2)
+    pair = Candidate("cycle", 0, len(own) // 2, (0.0, 0.0, 0.0))
+    with ThreadPoolExecutor(1) as pool:
+        work = Measuring(own, MeasureOptions().of_pairs, pool)
+        (plain,) = work.measure([pair])
+        (found,) = work.measure([pair], {0: part, 1: part})
+    assert (found == plain) is (smaller > 0)

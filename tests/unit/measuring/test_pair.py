@@ -16,7 +16,7 @@ from platefuse.geometry import Box
 from platefuse.measuring.levels import Crop
 from platefuse.measuring.model import FieldKey
 from platefuse.measuring.pair import Shift, measure_shift
-from platefuse.measuring.pattern import fixed_pattern
+from platefuse.measuring.pattern import FixedPattern, fixed_pattern
 
 SHAPE = (320, 384)
 TRUE = (7.3, -11.6)
@@ -337,6 +337,9 @@ def test_it_is_public() -> None:
     assert platefuse.measure_shift is measure_shift
 
 
+OTHER_PATTERN = FixedPattern(1, np.zeros((24, 24), np.float32), None)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -348,6 +351,20 @@ def test_it_is_public() -> None:
         ({"moving": np.zeros(40)}, r"moving image has shape \(40,\)"),
         ({"reference": np.zeros((40, 40), complex)}, "reference image has data type complex128"),
         ({"reference": []}, "reference image has no levels"),
+        ({"reference": None}, r"reference image has shape \(\); expected two axes"),
+        ({"reference": "image.zarr"}, r"reference image has shape \(\); expected two axes"),
+        ({"reference": [[1, 2], [3]]}, "reference image is no array: .* Expected an array"),
+        ({"max_shift_px": None}, "max_shift_px is None; expected 2 finite numbers"),
+        ({"max_shift_px": "20"}, "max_shift_px is '20'; expected 2 finite numbers"),
+        ({"max_shift_px": True}, "max_shift_px is True; expected 2 finite numbers"),
+        ({"max_shift_px": {"y": 1, "x": 1}}, "max_shift_px is .* expected 2 finite numbers"),
+        ({"max_shift_px": [[1, 2], [3, 4]]}, "max_shift_px is .* expected 2 finite numbers"),
+        ({"offset_px": {"y": 1, "x": 1}}, "offset_px is .* expected 2 finite numbers"),
+        ({"min_overlap": math.nan}, "min_overlap is nan; expected a number from 0 to 1, or None"),
+        ({"min_overlap": "half"}, "min_overlap is 'half'; expected a number from 0 to 1"),
+        ({"min_overlap": 2}, "min_overlap is 2; expected a number from 0 to 1"),
+        ({"moving_pattern": np.zeros((40, 40))}, "moving_pattern is a ndarray; expected what"),
+        ({"reference_pattern": OTHER_PATTERN}, r"reference_pattern .* \[24, 24\] .* \[40, 40\]"),
     ],
 )
 def test_what_cannot_be_measured_is_said(change: dict[str, Any], words: str) -> None:
@@ -355,3 +372,22 @@ def test_what_cannot_be_measured_is_said(change: dict[str, Any], words: str) -> 
     request: dict[str, Any] = {"reference": image, "moving": image, "max_shift_px": 5, **change}
     with pytest.raises(ImageError, match=words):
         measure_shift(**request)
+
+
+@pytest.mark.parametrize(
+    "most", [np.int64(20), np.float32(20), np.array(20), np.array([20, 20]), 1e6, 1e300]
+)
+def test_numbers_of_any_kind_and_size_are_numbers(most: Any) -> None:
+    scene = np.random.default_rng(3).random((140, 140))
+    found = measure_shift(scene[:128, :128], scene[7:135, 3:131], max_shift_px=most)
+    assert found.status == "measured"
+    np.testing.assert_allclose(found.shift_px, (7, 3), atol=0.02)
+
+
+def test_lists_of_numbers_are_an_image_and_a_larger_level_is_not_read() -> None:
+    scene = np.random.default_rng(3).random((140, 140))
+    reference, moving = scene[:128, :128], scene[7:135, 3:131]
+    expected = measure_shift(reference, moving, max_shift_px=20)
+    assert measure_shift(reference.tolist(), moving, max_shift_px=20) == expected
+    larger = np.repeat(np.repeat(reference, 2, 0), 2, 1)
+    assert measure_shift([reference, larger], moving, max_shift_px=20) == expected
