@@ -9,20 +9,25 @@ from platefuse.ngff.layout import WellLayout
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well
 from platefuse.workflow.config import Config
-from platefuse.workflow.plates import WellFacts
+from platefuse.workflow.plates import WellFacts, Wells
 from platefuse.workflow.receipts import WellKey
 
 
 def describe_plate(
     name: str,
     plate: Plate,
-    wells: Mapping[WellKey, Well],
+    wells: Wells,
     config: Config,
     facts: Mapping[WellKey, WellFacts],
 ) -> Iterator[str]:
     """Lines that tell what a plate was taken for, and what a run would do to it."""
     own = {key: well for key, well in wells.items() if key[0] == name}
-    yield f"plate {name}: {plate.path}, {len(own)} of {len(plate.wells)} wells can be processed"
+    chosen = sum(key[0] == name for key in wells.chosen)
+    others = len(plate.wells) - chosen
+    yield (
+        f"plate {name}: {plate.path}, {len(own)} of {_count(chosen, 'well')} can be processed"
+        + (f"; config.wells leaves out {others}" if others else "")
+    )
     layouts: dict[str, list[Well]] = {}
     for key, well in own.items():
         layout = facts[key].layout if key in facts else layout_of(well, config)
@@ -31,7 +36,8 @@ def describe_plate(
         counts = sorted({len(well.images) for well in found})
         numbers = sorted({image.number for well in found for image in well.images})
         yield (
-            f"  {len(found)} wells, {' or '.join(map(str, counts))} images each, acquisitions "
+            f"  {_count(len(found), 'well')}, {' or '.join(map(str, counts))} "
+            f"{'image' if counts == [1] else 'images'} each, acquisitions "
             f"{', '.join(map(str, numbers))}; {words}"
         )
     if config.registration.enabled:
@@ -44,6 +50,10 @@ def describe_plate(
     if config.fusion.enabled:
         target = fused_plate_path(plate.path, config.fusion.output)
         yield f"  fuse ({config.fusion.options.layout}) into {target}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def layout_of(well: Well, config: Config) -> WellLayout:
