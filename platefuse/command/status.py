@@ -90,7 +90,9 @@ def status_summary(status: PlateStatus) -> str:
     """One line: how many images are in which state."""
     states = ", ".join(f"{count} {state}" for state, count in status.counts.items())
     text = f"{len(status.images)} images in {len(status.wells)} wells: {states or 'none'}. "
-    text += f"{sum(well.fused for well in status.wells)} wells fused in {status.fused_plate}. "
+    fused = sum(well.fused for well in status.wells)
+    elsewhere = "" if fused else " (another fused plate: --fused PATH)"
+    text += f"{fused} wells fused in {status.fused_plate}{elsewhere}. "
     text += f"{sum(image.backup is not None for image in status.images)} backups."
     if restored := sum(image.restored is not None for image in status.images):
         text += f" {restored} originals were put back."
