@@ -104,7 +104,7 @@ def _syntax_fault(file: Path, text: str, error: yaml.YAMLError) -> str:
 
 
 def _short(content: object) -> str:
-    text = repr(content)
+    text = "nothing" if content is None else repr(content)
     return text if len(text) < 80 else f"{text[:80]} …"
 
 
