@@ -31,7 +31,9 @@ def follow_images(config: Config, wells: Mapping[WellKey, Well]) -> None:
         for step in _PLATE_STEPS:
             Path(config.results, key[0], f"{step}.json").unlink(missing_ok=True)
         remove_receipts(well, folder)
-        if config.by_plate[key[0]].registration.measures:
+        registration = config.by_plate[key[0]].registration
+        # Of images that are registered in the plate, what was measured cannot be measured again.
+        if registration.measures and not registration.store:
             Path(config.results, key[0], SOLVED).unlink(missing_ok=True)
             (folder / "measure_well.json").unlink(missing_ok=True)
 
@@ -41,8 +43,8 @@ def image_notes(config: Config, wells: Mapping[WellKey, Well]) -> Iterator[str]:
     if found := changed_wells(config, wells):
         names = [f"{name} {row}/{column}" for name, row, column in found]
         yield (
-            f"{len(names)} wells list other images than when they were done ({listed(names, 5)}). "
-            "A run does them again; this dry run does not show it."
+            f"Wells that list other images than when they were done: {listed(names, 5)}. A run "
+            "does them again; this dry run does not show it."
         )
 
 

@@ -116,7 +116,7 @@ def test_an_acquisition_that_was_added_is_fused_by_the_next_run(fresh: Folder, j
     other = fingerprint(fresh.fused / "B" / "03")
     (well / ".zattrs").write_text(whole)
     (fresh.path / "later").rename(well / second["path"])
-    assert "list other images than when they were done (tiny B/02)" in fresh.succeed("--dry-run")
+    assert "list other images than when they were done: tiny B/02" in fresh.succeed("--dry-run")
     fresh.succeed()
     for image in ("0", "1"):
         assert_fused(fresh.fused, fresh.truth, "B/02", image)

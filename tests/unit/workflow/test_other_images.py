@@ -53,7 +53,7 @@ def test_a_well_with_a_new_acquisition_is_done_again(
     for file in (solved, *measured, *plate):
         write_json(file, {})
     (note,) = image_notes(config, wells)
-    assert "1 wells list other images than when they were done (p B/04)" in note
+    assert "Wells that list other images than when they were done: p B/04." in note
     assert other.exists()
     follow_images(config, wells)
     assert same.exists()
@@ -61,6 +61,19 @@ def test_a_well_with_a_new_acquisition_is_done_again(
     assert measured[0].exists()
     assert [file.exists() for file in (measured[1], solved)] == [not measure] * 2
     assert not list(image_notes(config, wells))
+
+
+def test_what_cannot_be_measured_again_is_kept(tmp_path: Path) -> None:
+    """The images are registered in the plate: their shifts are known from the receipt only."""
+    _, wells = wells_of(tmp_path, AFTER, measure={"enabled": True})
+    given = {"plates": {"p": str(tmp_path / "p.zarr")}, "results": str(tmp_path / "results")}
+    stored = read_config({**given, "registration": {"measure": {"enabled": True}}})
+    receipts = write_receipts(tmp_path, "process_well", ("0", "1"))
+    measured = receipts[1].with_name("measure_well.json")
+    write_json(measured, {})
+    follow_images(stored, wells)
+    assert not receipts[1].exists()
+    assert measured.exists()
 
 
 def test_a_well_that_lost_an_acquisition_is_done_again(tmp_path: Path) -> None:
