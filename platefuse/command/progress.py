@@ -280,12 +280,17 @@ def reason_in(log: Path) -> str:
 def plain_message(message: str) -> str:
     r"""The message of an error, without where in the rules it was raised.
 
+    Of an error that Snakemake did not expect it is the last line of the traceback.
+
     Examples
     --------
     >>> plain_message('WorkflowError in file "a.smk", line 3:\nNo plate.\n  File "a.smk", line 3')
     'No plate.'
     """
-    return "\n".join(_told(message.splitlines()))
+    lines = message.splitlines()
+    if any(line.startswith("Traceback ") for line in lines):
+        return next(line.strip() for line in reversed(lines) if line.strip())
+    return "\n".join(_told(lines))
 
 
 def _told(lines: list[str]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platefuse.command.wells import add_wells, chosen_wells, read_config_of_no_run
-from platefuse.errors import counted
+from platefuse.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from platefuse.ngff.plate import Plate, Well
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     Raises
     ------
     PlatefuseError
-        If an original was not kept: nothing is changed then.
+        If an original was not kept, or there is nothing at the path: nothing is changed then.
     """
     from platefuse.ngff.plate import Plate
 
@@ -40,6 +40,10 @@ def run(args: argparse.Namespace) -> None:
         plate = Plate.open(args.target)
         _restore(plate, chosen_wells({"": plate}, args.wells)[""], None)
         return
+    if not args.target.exists():
+        raise ConfigError(
+            f"{args.target}: there is no such plate, and no such config. Check the path."
+        )
     from platefuse.workflow.plates import open_plates
 
     config = read_config_of_no_run(args.target)

@@ -15,12 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.set_defaults(run=run)
     parser.add_argument("config", type=Path, help="the config of the run, a YAML file")
-    parser.add_argument(
+    options = parser.add_argument(
         "options",
         nargs=argparse.REMAINDER,
         metavar="SNAKEMAKE_OPTION",
         help="options of snakemake, passed on unchanged; `snakemake --help` lists them",
     )
+    options.required = False  # argparse says otherwise where the config is missing
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from platefuse.command.options import read_options
     from platefuse.command.shipped import find_workflow
     from platefuse.command.watch import Run
+    from platefuse.storage.writable import check_new
     from platefuse.workflow.config import read_config
     from platefuse.workflow.config_text import read_yaml
 
@@ -56,6 +58,12 @@ def run(args: argparse.Namespace) -> int:
     if options.folder is not None:  # paths of the config start there
         options.folder.mkdir(parents=True, exist_ok=True)
         os.chdir(options.folder)
+    check_new(
+        Path(".snakemake"),
+        "The folder .snakemake, where Snakemake keeps locks and what it has done, cannot be made "
+        "where the command was typed (or in --directory)",
+        ConfigError,
+    )
     code = running.execute(command, here)
     running.end(code)
     return code

@@ -92,11 +92,12 @@ def status_summary(status: PlateStatus) -> str:
     """One line: how many images are in which state."""
     states = ", ".join(f"{count} {state}" for state, count in status.counts.items())
     fused = sum(well.fused for well in status.wells)
+    elsewhere = "" if fused else " (another fused plate: --fused PATH)"
     backups = sum(image.backup is not None for image in status.images)
     text = (
         f"{counted(len(status.images), 'image', 'images')} in "
         f"{counted(len(status.wells), 'well', 'wells')}: {states or 'none'}. "
-        f"{counted(fused, 'well', 'wells')} fused in {status.fused_plate}. "
+        f"{counted(fused, 'well', 'wells')} fused in {status.fused_plate}{elsewhere}. "
         f"{counted(backups, 'backup', 'backups')}."
     )
     if restored := sum(image.restored is not None for image in status.images):

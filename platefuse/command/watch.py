@@ -104,6 +104,8 @@ class Run:
                 print(f"platefuse: {error}{self._remedy()}", file=sys.stderr)
         elif code and not self.interrupted and not progress.failures():
             print(self._output.complaint, file=sys.stderr)
+        elif self.interrupted and not progress.has_run:  # what it wrote tells where, and not why
+            print(f"Stopped before the first job. The same command starts it: {self.again}")
         elif not progress.has_run:  # what Snakemake was asked for is in its own words
             sys.stderr.write(self._output.text)
         if progress.has_run:
@@ -172,7 +174,8 @@ class Run:
 class Transcript:
     """What Snakemake and its jobs wrote: the last lines, and all of them in a file.
 
-    The file is made only when the run begins to work.
+    The file is made only when the run begins to work. If it cannot be written, the run goes on
+    without it: the run itself says what is wrong with the folder or the disk.
     """
 
     lines: list[str] = field(default_factory=list)
@@ -182,16 +185,21 @@ class Transcript:
         """Add a line."""
         self.lines.append(line)
         if self._file is not None:
-            self._file.write(line)
-            self._file.flush()
+            try:
+                self._file.write(line)
+                self._file.flush()
+            except OSError:
+                self._file = None
+                return
             del self.lines[:-_LAST_LINES]
 
     def keep(self, file: Path) -> None:
         """Write this and all that follows to a file, too."""
         if self._file is None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._file = file.open("w", encoding="utf-8")
-            self._file.write(self.text)
+            with suppress(OSError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                self._file = file.open("w", encoding="utf-8")
+                self._file.write(self.text)
 
     @property
     def text(self) -> str:

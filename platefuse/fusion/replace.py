@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from platefuse.errors import PlateError, listed
 from platefuse.fusion.assumed import assumed
 from platefuse.fusion.contents import users_work
 from platefuse.fusion.layers import Layer
+from platefuse.ngff.metadata import Format
 from platefuse.records import FusedWellRecord
 
 NOT_OURS = (
@@ -28,6 +29,58 @@ def check_fused_well(well: Path) -> None:
     """
     if os.path.lexists(well) and FusedWellRecord.read(well) is None:
         raise PlateError(f"{well} exists and is not a fused well. {NOT_OURS}")
+
+
+def check_same_plate(well: Path, plate: str) -> None:
+    """Check that a fused well, if there is one, was fused from a plate of this name.
+
+    Parameters
+    ----------
+    well : Path
+        The fused well, which would be replaced.
+    plate : str
+        Name of the folder of the plate.
+
+    Raises
+    ------
+    PlateError
+        If it was fused from another plate: the output was given twice.
+    """
+    record = FusedWellRecord.read(well)
+    if record is not None and record.plate not in (None, plate):
+        raise PlateError(
+            f"{well} was fused from the plate {record.plate}, and a well of {plate} would replace "
+            "it. Set `fusion.output` to another path. If it is the same plate under a new name, "
+            "move the fused plate away."
+        )
+
+
+def check_one_version(fused: Path, stay: Iterable[str], version: str) -> None:
+    """Check that all wells of a fused plate will be of one OME-NGFF version.
+
+    Parameters
+    ----------
+    fused : Path
+        The fused plate.
+    stay : iterable of str
+        Names of the wells that will not be fused again; they need not exist.
+    version : str
+        Version of those that will.
+
+    Raises
+    ------
+    PlateError
+        If wells of another version would stay in it.
+    """
+    kinds = {name: Format.of(fused / name) for name in stay}
+    others = [n for n, kind in kinds.items() if kind not in (None, Format.for_ngff(version))]
+    if others:
+        raise PlateError(
+            f"{fused}: {len(others)} of its wells have another OME-NGFF version than the "
+            f"{version} of fusion.ngff_version, and this run does not fuse them again "
+            f"({listed(others)}). No program reads a plate of both. Keep the version, process all "
+            "wells that are in the fused plate, or set `fusion.output` to another path."
+        )
 
 
 def check_replaceable(well: Path, layers: Sequence[Layer], tile_table: str) -> None:

@@ -19,7 +19,12 @@ from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import FieldImage, Layer
 from platefuse.fusion.locks import fused_well_lock
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.replace import check_fused_well, check_replaceable, work_in
+from platefuse.fusion.replace import (
+    check_fused_well,
+    check_replaceable,
+    check_same_plate,
+    work_in,
+)
 from platefuse.fusion.scatter import Scatter
 from platefuse.fusion.stack import frames_for, labels_of
 from platefuse.ngff.consolidated import drop_consolidated
@@ -92,7 +97,7 @@ def fuse_well(
 
 
 def _fuse_well(job: _Job, scatter: int, threads: int, begun: float) -> FusionReceipt:
-    check_replaceable(job.target, *job.origin)
+    job.check_replaceable()
     job.check_measured()
     job.check_places()
     sources = job.sources(threads)  # before the parts are checked: see `docs/design`
@@ -103,7 +108,7 @@ def _fuse_well(job: _Job, scatter: int, threads: int, begun: float) -> FusionRec
         for number in range(scatter) if scatter > 1 else ():
             job.fuse_part(Scatter(job.staged, scatter, number), writes, threads)
         images = job.fuse(Scatter(job.staged, scatter), sources, threads)
-        check_replaceable(job.target, *job.origin)  # again: fusing took a while
+        job.check_replaceable()  # again: fusing took a while
         drop_consolidated(job.target)
         put_in_place(job.staged, job.target, writes)
         job.remove_staged()
@@ -146,7 +151,7 @@ def fuse_well_part(
     before = replace(job.receipt("fused before"), part=number, of=of)
     if job.done_before(threads) is not None:
         return before
-    check_replaceable(job.target, *job.origin)
+    job.check_replaceable()
     job.check_measured()
     root = job.staged.parents[1]
     with fused_well_lock(job.target, number), watched_writes(root) as writes:
@@ -194,7 +199,7 @@ def check_kept(well: Well, fused: Path, reader: LayerReader, *, may_change: bool
             return
         is_other = job.done_before(1) is None
     if is_other:
-        check_replaceable(job.target, *job.origin)
+        job.check_replaceable()
 
 
 @dataclass(frozen=True)
@@ -209,12 +214,18 @@ class _Job:
         How to fuse.
     target, staged : Path
         The fused well, and the folder where it is written first.
+    listed : tuple of str
+        The images of the well, by their paths.
+    plate : str
+        Name of the plate's folder.
     """
 
     layers: list[Layer]
     options: FusionOptions
     target: Path
     staged: Path
+    listed: tuple[str, ...]
+    plate: str
 
     @classmethod
     def read(cls, well: Well, fused: Path, reader: LayerReader) -> _Job:
@@ -223,7 +234,9 @@ class _Job:
         check_own_folders(fused, fused / well.row, target)
         check_outside_groups(fused)
         check_fused_well(target)
-        return cls(layers, reader.options, target, staging_folder(fused, well.row, well.column))
+        staged = staging_folder(fused, well.row, well.column)
+        images = tuple(image.name for image in well.images)
+        return cls(layers, reader.options, target, staged, images, well.plate.name)
 
     @cached_property
     def images(self) -> list[tuple[str, Sequence[Layer]]]:
@@ -262,6 +275,11 @@ class _Job:
         """Name of the well."""
         return f"{self.target.parent.name}/{self.target.name}"
 
+    def check_replaceable(self) -> None:
+        """Check that nobody's work is in the well's place, nor a well of another plate."""
+        check_same_plate(self.target, self.plate)
+        check_replaceable(self.target, *self.origin)
+
     def check_places(self) -> None:
         """Check that the well can be written, and an old one of that name removed."""
         what = f"{self.target} cannot be fused"
@@ -272,7 +290,7 @@ class _Job:
 
     def receipt(self, action: str) -> FusionReceipt:
         fused = f"{self.target.parent.parent.name}/{self.well}"
-        return FusionReceipt(well=self.well, fused=fused, action=action)
+        return FusionReceipt(well=self.well, fused=fused, action=action, sources=self.listed)
 
     @property
     def origin(self) -> tuple[list[Layer], str]:
@@ -333,7 +351,10 @@ class _Job:
         write_group(self.staged, {"well": section}, version)
         fingerprint = {"options": asdict(self.options), "sources": sources}
         written = Contents.read(self.staged).written()
-        FusedWellRecord(fingerprint=fingerprint, images=images, written=written).write(self.staged)
+        record = FusedWellRecord(
+            fingerprint=fingerprint, images=images, written=written, plate=self.plate
+        )
+        record.write(self.staged)
         return images
 
     @property

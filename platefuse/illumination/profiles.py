@@ -94,8 +94,8 @@ def _read(path: Path, role: Role, name: str) -> _Plane:
     except Exception as error:  # codecs and readers raise errors of any class
         hint = "" if isinstance(error, PlatefuseError) else f" ({type(error).__name__})"
         raise ConfigError(
-            f"{name}, {path}: cannot be read: {error}{hint}. Expected {_FORMATS}. Write it again, "
-            "without compression."
+            f"{name}, {path}: cannot be read: {str(error).rstrip('.')}{hint}. Expected {_FORMATS}. "
+            "Write it again, without compression."
         ) from error
     while plane.ndim > 2 and plane.shape[0] == 1:
         plane = plane[0]

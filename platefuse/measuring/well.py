@@ -211,8 +211,9 @@ def is_registered(well: Well, layers: Sequence[Layer]) -> bool:
         raise RecordError(
             f"{well.path}: the images {done} are registered, and "
             f"{sorted(set(records) - set(done))} are not, so shifts between them cannot be "
-            "measured. The run that registered them was interrupted, and its results are gone: "
-            "restore the results or the images."
+            "measured. Put the originals back (`platefuse restore PLATE`, if they were kept), so "
+            "that all images are measured together. If no image was added since, the run that "
+            "registered them was interrupted, and its results are gone: restore the results."
         )
     return bool(done)
 

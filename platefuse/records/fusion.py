@@ -96,8 +96,10 @@ class FusedWellRecord(Record):
     images : mapping of str to FusedImage
         Its images by their path in the well.
     written : Written, optional
-        What was written into the well; anything else in it is a user's. Records of platefuse
-        before 0.3 do not have it.
+        What was written into the well; anything else in it is a user's. Older records do not have
+        it.
+    plate : str, optional
+        Name of the folder of the plate that it was fused from. Older records do not have it.
     """
 
     section = "fusion"
@@ -107,6 +109,7 @@ class FusedWellRecord(Record):
     fingerprint: Mapping[str, object] = field(metadata={"key": "wanted"})
     images: Mapping[str, FusedImage]
     written: Written | None = None
+    plate: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +165,8 @@ class FusionReceipt(Receipt):
         What was done, or that it had been done before.
     images : mapping of str to FusedImage, optional
         The images of the fused well, if it is complete.
+    sources : tuple of str, optional
+        Paths of the images of the well that were to be fused. Older receipts do not have it.
     seconds : float, optional
         Duration of the job.
     """
@@ -172,6 +177,7 @@ class FusionReceipt(Receipt):
     of: int | None = None
     action: str
     images: Mapping[str, FusedImage] | None = None
+    sources: tuple[str, ...] | None = None
     seconds: float | None = None
 
 

@@ -58,7 +58,11 @@ def read_section(
     """A section from its keys; None if something is wrong, which is added to `faults`."""
     known = list(keys(kind))
     if not isinstance(given, Mapping):
-        faults.append(f"{name} is {given!r}; expected a mapping of some of the keys {known}.")
+        found = "is empty" if given is None else f"is {given!r}"
+        faults.append(
+            f"{name} {found}; expected a mapping of some of the keys {known}. Left out, it has its "
+            "defaults."
+        )
         return None
     if unknown := [key for key in given if key not in known]:
         faults.append(f"{name} has unknown keys {unknown}; known are {', '.join(known)}.")

@@ -34,6 +34,11 @@ def read_yaml(file: Path) -> Mapping[str, object]:
             f"{file}: there is no such config in {file.absolute().parent}. Type the command in the "
             "folder of the config, give its path, or write one with `platefuse init PLATE`."
         ) from error
+    except IsADirectoryError as error:
+        raise ConfigError(
+            f"{file} is a folder; expected a config, a YAML file. For a plate, "
+            "`platefuse init PLATE` writes one."
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{file} cannot be read: {error}. Expected a YAML file in UTF-8, such as "
@@ -99,7 +104,7 @@ def _syntax_fault(file: Path, text: str, error: yaml.YAMLError) -> str:
 
 
 def _short(content: object) -> str:
-    text = repr(content)
+    text = "nothing" if content is None else repr(content)
     return text if len(text) < 80 else f"{text[:80]} …"
 
 

@@ -10,20 +10,25 @@ from platefuse.ngff.layout import WellLayout
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well
 from platefuse.workflow.config import Config
-from platefuse.workflow.plates import WellFacts
+from platefuse.workflow.plates import WellFacts, Wells
 from platefuse.workflow.receipts import WellKey
 
 
 def describe_plate(
     name: str,
     plate: Plate,
-    wells: Mapping[WellKey, Well],
+    wells: Wells,
     config: Config,
     facts: Mapping[WellKey, WellFacts],
 ) -> Iterator[str]:
     """Lines that tell what a plate was taken for, and what a run would do to it."""
     own = {key: well for key, well in wells.items() if key[0] == name}
-    yield f"plate {name}: {plate.path}, {len(own)} of {len(plate.wells)} wells can be processed"
+    chosen = sum(key[0] == name for key in wells.chosen)
+    others = len(plate.wells) - chosen
+    yield (
+        f"plate {name}: {plate.path}, {len(own)} of {counted(chosen, 'well', 'wells')} can be "
+        "processed" + (f"; config.wells leaves out {others}" if others else "")
+    )
     layouts: dict[str, list[Well]] = {}
     for key, well in own.items():
         layout = facts[key].layout if key in facts else layout_of(well, config)

@@ -15,6 +15,7 @@ from platefuse.ngff.positions import read_position_table
 from platefuse.workflow.bad_wells import BAD, SKIPPED, BadWell, describe, read_list, write_list
 from platefuse.workflow.config import Config, read_config
 from platefuse.workflow.config_text import read_yaml
+from platefuse.workflow.other_images import follow_images
 from platefuse.workflow.plates import Findings, WellFacts, Wells, find_bad_wells, open_plates
 from platefuse.workflow.receipts import WellKey
 from platefuse.workflow.repaired import follow_repaired
@@ -90,6 +91,8 @@ def wells_of_run(config: Config, plates: Mapping[str, Plate], *, is_dry: bool) -
     wells = Wells(config, plates)
     found = find_bad_wells(wells, None if config.on_bad_well == "stop" else _check())
     good = _good_wells(config, plates, wells, found, is_dry=is_dry)
+    if not is_dry:
+        follow_images(config, good)
     if is_dry and not list(dry_run_notes(config, good)):
         list(check_run(config, plates, good, is_dry=True))
     return good
@@ -134,7 +137,7 @@ def check_run(
     """
     from platefuse.workflow.channels import check_channels
     from platefuse.workflow.disk import check_room, rooms
-    from platefuse.workflow.preflight import check_outputs
+    from platefuse.workflow.preflight import check_outputs, check_versions
 
     check_outputs(config, plates)
     check_channels(config, wells)
@@ -142,6 +145,7 @@ def check_run(
     if config.on_bad_well == "stop":
         found = find_bad_wells(wells, _check())
         wells, facts = _good_wells(config, plates, wells, found, is_dry=is_dry), found.facts
+    check_versions(config, plates, wells)
     yield from check_room(rooms(config, plates, wells, facts))
     yield from warnings_of(config, plates, wells)
     yield from some_of(wells.odd)
@@ -163,7 +167,7 @@ def check_config(file: Path) -> Iterator[str]:
     from platefuse.workflow.channels import check_channels
     from platefuse.workflow.description import describe_plate
     from platefuse.workflow.disk import check_room, rooms
-    from platefuse.workflow.preflight import check_outputs
+    from platefuse.workflow.preflight import check_outputs, check_versions
 
     config = read_config(read_yaml(file), [file])
     plates = open_plates(config)
@@ -180,7 +184,7 @@ def check_config(file: Path) -> Iterator[str]:
     for warning in (*warnings_of(config, plates, wells), *some_of(found.odd)):
         yield f"warning: {warning}"
     check_outputs(config, plates)
-    _good_wells(config, plates, wells, found, is_dry=True)
+    check_versions(config, plates, _good_wells(config, plates, wells, found, is_dry=True))
     for warning in check_room(room):
         yield f"warning: {warning}"
     for name in plates:

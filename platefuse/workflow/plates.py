@@ -255,10 +255,16 @@ def _overlaps(config: Config, plates: Mapping[str, Plate]) -> Iterator[str]:
         yield f"config.results, {str(results)!r}, is a file. Give a folder, or a new name."
         return
     folders = sorted(
-        (folder.resolve().parts, what, folder) for what, folder in _folders(config, plates)
+        (folder.resolve().parts, what, folder, owner)
+        for owner, what, folder in _folders(config, plates)
     )
-    for (parts, what, folder), (others, other_what, other) in pairwise(folders):
-        if others[: len(parts)] == parts:  # in sorted order the content follows its folder
+    told: set[frozenset[str]] = set()
+    for (parts, what, folder, owner), (others, other_what, other, other_owner) in pairwise(folders):
+        owners = frozenset((owner, other_owner))
+        # In sorted order the content follows its folder. What lies beside two plates overlaps
+        # where they do: the first fault tells of it.
+        if others[: len(parts)] == parts and owners not in told:
+            told.add(owners)
             yield (
                 f"{what}, {str(folder)!r}, and {other_what}, {str(other)!r}, are the same folder, "
                 "or one is in the other, and what is written to one would damage the other. Choose "
@@ -266,16 +272,16 @@ def _overlaps(config: Config, plates: Mapping[str, Plate]) -> Iterator[str]:
             )
 
 
-def _folders(config: Config, plates: Mapping[str, Plate]) -> Iterator[tuple[str, Path]]:
-    """Every folder that a run writes to, with its name for messages."""
+def _folders(config: Config, plates: Mapping[str, Plate]) -> Iterator[tuple[str, str, Path]]:
+    """Every folder that a run writes to: whose it is, its name for messages, and its path."""
     for part in ("logs", "benchmarks", *plates):
-        yield "config.results", Path(config.results) / part
+        yield "config.results", "config.results", Path(config.results) / part
     for name, plate in plates.items():
         key = f"config.plates.{name}"
-        yield key, plate.path
-        yield f"the staging of {key}", staging_root(plate.path)
+        yield key, key, plate.path
+        yield key, f"the staging of {key}", staging_root(plate.path)
         fusion = config.by_plate[name].fusion
         if fusion.enabled:
             fused = fused_plate_path(plate.path, fusion.output)
-            yield f"the fused plate of {key} (config.fusion.output)", fused
-            yield f"the staging of the fused plate of {key}", staging_root(fused)
+            yield key, f"the fused plate of {key} (config.fusion.output)", fused
+            yield key, f"the staging of the fused plate of {key}", staging_root(fused)

@@ -6,7 +6,7 @@ Nothing here writes.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from platefuse.errors import ImageError, PlateError, PlatefuseError, SwapError, 
 from platefuse.fusion.layer_reader import LayerReader
 from platefuse.fusion.layers import Layer, pixel_size
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.replace import NOT_OURS, check_fused_well
+from platefuse.fusion.replace import NOT_OURS, check_fused_well, check_one_version
 from platefuse.fusion.stack import check_labels, frames_for
 from platefuse.fusion.well import check_kept, fused_images
 from platefuse.illumination.correction import check_registered
@@ -44,6 +44,7 @@ from platefuse.workflow.config import Config
 from platefuse.workflow.description import layout_of
 from platefuse.workflow.disk import is_registered
 from platefuse.workflow.plates import WellFacts
+from platefuse.workflow.receipts import WellKey
 from platefuse.workflow.sources import FusionSources, plan_well, reader_of_plans
 
 
@@ -56,10 +57,32 @@ def check_outputs(config: Config, plates: Mapping[str, Plate]) -> None:
         The first thing that is wrong.
     """
     for name, plate in plates.items():
-        check_new(Path(config.results, name), "config.results")
+        for folder in ("", "logs", "benchmarks"):
+            check_new(Path(config.results, folder, name), "config.results")
         fusion = config.by_plate[name].fusion
         if fusion.enabled:
             check_fused_plate(plate, fused_plate_path(plate.path, fusion.output))
+
+
+def check_versions(config: Config, plates: Mapping[str, Plate], wells: Collection[WellKey]) -> None:
+    """Check that no fused plate gets wells of two OME-NGFF versions.
+
+    Raises
+    ------
+    PlateError
+        If one would.
+    """
+    for name, plate in plates.items():
+        fusion = config.by_plate[name].fusion
+        if fusion.enabled:
+            fused = fused_plate_path(plate.path, fusion.output)
+            there = Plate.open(fused).wells if is_node(fused) else ()
+            stay = [
+                well.name
+                for well in dict.fromkeys((*plate.wells, *there))
+                if (name, well.row, well.column) not in wells
+            ]
+            check_one_version(fused, stay, fusion.options.ngff_version)
 
 
 def check_well_inputs(well: Well, config: Config) -> WellFacts | None:
@@ -341,7 +364,8 @@ def _check_swappable(plate: Path) -> None:
         if not os.access(folder, os.W_OK):
             raise PlateError(
                 f"{folder} cannot be written to: new images are written next to the plate and then "
-                "moved into it. Change its permissions, or work on a copy of the plate."
+                "moved into it. Change its permissions, or set registration.store: false, which "
+                "changes nothing in the plate; then fusion.output says where the fused plate goes."
             )
     staging = staging_root(plate)
     if not same_filesystem(plate, staging if staging.exists() else plate.parent):

@@ -70,6 +70,23 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     assert "usage: platefuse" in capsys.readouterr().err
 
 
+def test_a_missing_config_is_the_only_thing_that_run_misses(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["run"])
+    assert capsys.readouterr().err.endswith("arguments are required: config\n")
+
+
+def test_what_is_neither_a_plate_nor_a_config_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["restore", str(tmp_path / "no.zarr")]) == 1
+    assert "there is no such plate, and no such config" in capsys.readouterr().err
+    assert main(["check", str(tmp_path)]) == 1
+    assert "is a folder; expected a config" in capsys.readouterr().err
+
+
 def test_errors_are_one_line_and_exit_1(tmp_path: Path) -> None:
     done = command("status", str(tmp_path / "none.zarr"))
     assert (done.returncode, done.stdout) == (1, "")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from platefuse.cli import main
 from tests.workflow.conftest import CLONE, Folder, fingerprint
 
 RUN = [sys.executable, "-m", "platefuse.cli", "run"]
@@ -212,6 +213,21 @@ def test_an_interrupted_run_says_so_in_a_line_and_continues(fresh: Folder, numbe
     fresh.assert_exact()
 
 
+@pytest.mark.slow
+def test_a_run_that_is_interrupted_before_its_first_job_says_only_that(fresh: Folder) -> None:
+    """What Snakemake writes then is a traceback of wherever it was."""
+    begun = time.monotonic()
+    stopped = interrupted(fresh, lambda: time.monotonic() > begun + 1.5, signal.SIGINT)
+    assert stopped.returncode == 130
+    assert "Traceback" not in stopped.stderr + stopped.stdout
+    assert stopped.stdout in (
+        "",  # Snakemake had not been started
+        "Stopped before the first job. The same command starts it: platefuse run config.yaml\n",
+    )
+    assert stopped.stderr.count("\n") == 1
+    assert not fresh.results.exists()
+
+
 def test_a_lock_of_a_killed_run_is_explained(fresh: Folder) -> None:
     locks = fresh.path / ".snakemake" / "locks"
     locks.mkdir(parents=True)
@@ -221,6 +237,30 @@ def test_a_lock_of_a_killed_run_is_explained(fresh: Folder) -> None:
     assert "remove its lock: platefuse run config.yaml --unlock" in done.stderr
     assert run(fresh, "config.yaml", "--unlock").returncode == 0
     assert not list(locks.glob("*.lock"))
+
+
+def test_a_folder_that_cannot_be_written_is_one_message(
+    fresh: Folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(fresh.path)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != fresh.path)
+    assert main(["run", "config.yaml"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("platefuse: The folder .snakemake, where Snakemake keeps locks")
+    assert f"{fresh.path} cannot be written to by this user" in err
+    assert err.count("\n") == 1
+
+
+def test_results_that_cannot_be_written_are_one_message(fresh: Folder) -> None:
+    """The log of Snakemake is the first that is written, and what the run says comes after."""
+    (fresh.path / "results").mkdir()
+    (fresh.path / "results" / "logs").touch()
+    done = run(fresh)
+    assert done.returncode == 1
+    assert "Errno" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_run_needs_no_home(fresh: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

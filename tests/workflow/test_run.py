@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.truth import assert_fused
 from tests.workflow.conftest import CLONE, Folder, fingerprint
 
 NOTHING = "Nothing to be done"
@@ -97,6 +98,30 @@ def test_changed_fusion_fuses_again_and_registers_nothing(done: Folder) -> None:
     assert "fusing" in output
     assert "registering" not in output
     assert fingerprint(done.plate) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["step", "well"])
+def test_an_acquisition_that_was_added_is_fused_by_the_next_run(fresh: Folder, jobs: str) -> None:
+    """The next cycle of a plate: `everything is done` would be silent and wrong."""
+    well = fresh.plate / "B" / "02"
+    listed = json.loads((well / ".zattrs").read_text())
+    second = listed["well"]["images"].pop()
+    whole = (well / ".zattrs").read_text()
+    fresh.configure(registration={"store": False}, workflow={"jobs": jobs})
+    (well / ".zattrs").write_text(json.dumps(listed))
+    (well / second["path"]).rename(fresh.path / "later")
+    fresh.succeed()
+    assert not (fresh.fused / "B" / "02" / second["path"]).exists()
+    other = fingerprint(fresh.fused / "B" / "03")
+    (well / ".zattrs").write_text(whole)
+    (fresh.path / "later").rename(well / second["path"])
+    assert "list other images than when they were done: tiny B/02" in fresh.succeed("--dry-run")
+    fresh.succeed()
+    for image in ("0", "1"):
+        assert_fused(fresh.fused, fresh.truth, "B/02", image)
+    assert fingerprint(fresh.fused / "B" / "03") == other
+    assert NOTHING in fresh.succeed()
 
 
 def test_a_bad_table_in_the_last_well_leaves_every_well_untouched(fresh: Folder) -> None:

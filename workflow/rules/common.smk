@@ -13,6 +13,7 @@ sys.path.insert(0, str(workflow.basedir))
 from platefuse.errors import PlatefuseError
 from platefuse.workflow.config import read_config
 from platefuse.workflow.memory import SNAKEMAKE_MB
+from platefuse.workflow.other_images import image_notes
 from platefuse.workflow.params import Params
 from platefuse.workflow.planning import (
     dry_run_notes,
@@ -54,6 +55,7 @@ try:
                 *dry_run_notes(CONFIG, WELLS),
                 *restored_notes(CONFIG, PLATES),
                 *repaired_notes(CONFIG, PLATES),
+                *image_notes(CONFIG, WELLS),
             )
             for note in notes:
                 logger.warning(note)

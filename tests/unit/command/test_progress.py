@@ -137,6 +137,11 @@ def test_errors_before_the_first_job_are_plain() -> None:
             "LockException:\nError: Directory cannot be locked.",
             "Error: Directory cannot be locked.",
         ),
+        (
+            "Traceback (most recent call last):\n\n    os.makedirs(path)\n\n\n"
+            "OSError: [Errno 30] Read-only file system: '.snakemake'\n\n",
+            "OSError: [Errno 30] Read-only file system: '.snakemake'",
+        ),
         ("Something else: x", "Something else: x"),
         ("", ""),
     ],

@@ -108,6 +108,25 @@ WORK: dict[str, tuple[Callable[[Path], object], str]] = {
 }  # fmt: skip
 
 
+def test_a_well_of_another_plate_is_not_replaced(plate: ExamplePlate) -> None:
+    """The config of one screen, copied for the next with the same `fusion.output`."""
+    again(plate)
+    fused = fused_plate_path(plate.path)
+    other = plate.path.with_name("other.zarr")
+    shutil.copytree(plate.path, other)
+    (well,) = Plate.open(other).read_wells()[:1]
+    assert fuse_well(well, fused, OPTIONS).action == "fused before"  # it is the same
+    before = everything(fused)
+    refused = f"was fused from the plate {plate.path.name}, "
+    with pytest.raises(PlatefuseError, match=refused):
+        fuse_well(well, fused, OTHER)
+    with pytest.raises(PlatefuseError, match=refused):
+        fuse_well_part(well, fused, OTHER, 0, 2)
+    assert everything(fused) == before
+    shutil.rmtree(fused)
+    assert fuse_well(well, fused, OTHER).action == "fused"
+
+
 @pytest.mark.parametrize("what", WORK)
 def test_what_users_keep_in_a_fused_well_is_never_lost(plate: ExamplePlate, what: str) -> None:
     add, name = WORK[what]

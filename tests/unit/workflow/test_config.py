@@ -278,3 +278,9 @@ def changed(key: str, value: object) -> Json:
         section = section[name]
     section[last] = value
     return config
+
+
+def test_a_section_without_keys_is_called_empty() -> None:
+    """All of its keys are comments: YAML reads null, which is no word of the user's."""
+    with pytest.raises(ConfigError, match=r"config.fusion is empty; expected .* its defaults\.$"):
+        read_config({"plates": {"a": "a.zarr"}, "fusion": None})

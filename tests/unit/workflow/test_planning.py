@@ -11,6 +11,8 @@ import yaml
 
 from platefuse.cli import main
 from platefuse.errors import ConfigError, PlateError
+from platefuse.ngff.create import write_group
+from platefuse.records import FusedWellRecord
 from platefuse.workflow.bad_wells import BadWell, describe, read_list, write_list
 from platefuse.workflow.config import Config, read_config
 from platefuse.workflow.planning import check_run, warnings_of, wells_of_job, wells_of_run
@@ -86,6 +88,36 @@ def test_jobs_know_the_wells_that_the_run_leaves_out(plate: Path) -> None:
         wells_of_run(skip, plates, is_dry=False)
 
 
+def test_a_plate_that_is_named_twice_is_said_once(plate: Path) -> None:
+    """What lies beside it, its staging and its fused plate, is the same then, too."""
+    Path("link.zarr").symlink_to(plate)
+    for twice in ("./p.zarr", "link.zarr"):
+        with pytest.raises(ConfigError) as caught:
+            open_plates(config(plates={"p": "p.zarr", "q": twice}))
+        assert len(caught.value.args) == 1
+        assert "config.plates.p, 'p.zarr', and config.plates.q" in str(caught.value)
+
+
+def test_no_fused_plate_gets_wells_of_two_versions(
+    plate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Zarr v2 and v3 in one hierarchy: a reader of the plate does not find half of its wells."""
+    for well in ("A/01", "A/02"):
+        write_group(Path("p_fused.zarr", well), {}, "0.4")
+        FusedWellRecord(fingerprint={}, images={}).write(Path("p_fused.zarr", well))
+    some: dict[str, Any] = {"wells": {"include": ["A01"]}, "quality": {"enabled": False}}
+    newer = {**some, "fusion": {"ngff_version": "0.5"}}
+    for wells in (some, {**newer, "wells": {"include": ["A"]}}):  # none, or all, are replaced
+        plates = open_plates(config(**wells))
+        list(check_run(config(**wells), plates, wells_of_job(config(**wells), plates)))
+    plates = open_plates(config(**newer))
+    with pytest.raises(PlateError, match=r"1 of its wells have another OME-NGFF version.*\(A/02\)"):
+        list(check_run(config(**newer), plates, wells_of_job(config(**newer), plates)))
+    code, _, err = check(capsys, **newer)
+    assert code == 1
+    assert "p_fused.zarr: 1 of its wells have another OME-NGFF version than the 0.5" in err
+
+
 def test_a_long_list_is_cut_and_the_file_has_all(tmp_path: Path) -> None:
     bad = [BadWell(f"A/{k:02}", f"A/{k:02}: fault {k}\nin two lines") for k in range(30)]
     text = describe("p", bad, 40, tmp_path / "x.tsv")
@@ -117,6 +149,16 @@ def test_check_says_what_would_be_done(plate: Path, capsys: pytest.CaptureFixtur
     assert out.splitlines()[-1] == "Nothing would stop this run."
     assert sorted(plate.rglob("*")) == before
     assert not Path("results").exists()
+
+
+def test_check_tells_bad_wells_from_those_that_are_not_asked_for(
+    plate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(plate, "B/01")
+    code, out, _ = check(capsys, wells={"include": ["A01"]})
+    assert code == 0
+    assert "p.zarr, 1 of 1 well can be processed; config.wells leaves out 4" in out
+    assert "  1 well, 2 images each" in out
 
 
 def test_check_lists_what_would_stop_it(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
