@@ -98,7 +98,7 @@ def test_what_a_plate_gives_is_what_it_has(common: dict[str, Any], own: dict[str
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"fusion": {"method": "sum"}}, "config.plates.b.fusion.method is 'sum'; expected one of"),
     ({"fusion": {"tile_tabel": "T"}}, "config.plates.b.fusion has unknown keys ['tile_tabel']"),
-    ({"fusion": None}, "config.plates.b.fusion is None; expected a mapping"),
+    ({"fusion": None}, "config.plates.b.fusion is empty; expected a mapping"),
     (
         {"registration": {"measure": {"max_shift": 0}}},
         "config.plates.b.registration.measure.max_shift is 0; expected a finite number above 0",
