@@ -853,6 +853,7 @@ def test_wrong_arguments_are_refused_before_anything_is_staged(
 @pytest.mark.parametrize("name", ["zarr_url", "new_zarr_url"])
 @pytest.mark.parametrize("path", [None, 3, b"plate", "a\0b"])
 def test_what_is_no_path_is_refused(tmp_path: Path, name: str, path: Any) -> None:
-    arguments = {"zarr_url": tmp_path / "0", "new_zarr_url": tmp_path / "1", name: path}
+    arguments: dict[str, Any] = {"zarr_url": tmp_path / "0", "new_zarr_url": tmp_path / "1"}
+    arguments |= {"ROI_table": None, "ROI_table_ref": None, "num_levels": 1, name: path}
     with pytest.raises(ConfigError, match=f"{name} is .*; expected the path of a local folder"):
-        write_registered_zarr(**arguments, ROI_table=None, ROI_table_ref=None, num_levels=1)
+        write_registered_zarr(**arguments)
