@@ -181,7 +181,7 @@ def check_alike(sim: Sim, first: Sim) -> None:
     """
     for what, got, expected in (
         ("dims", sim.dims, first.dims),
-        ("dtype", sim.image.dtype, first.image.dtype),
+        ("dtype", *(one.image.dtype.newbyteorder("=") for one in (sim, first))),
         ("channels", _coords(sim, "c"), _coords(first, "c")),
         ("times", _coords(sim, "t"), _coords(first, "t")),
     ):

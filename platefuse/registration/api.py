@@ -33,6 +33,7 @@ from platefuse.registration.swap import (
 )
 from platefuse.registration.tables import copy_tables
 from platefuse.registration.verify import verify_image
+from platefuse.storage.expected import COUNT, Expected
 from platefuse.storage.files import make_folder, system_errors
 from platefuse.storage.made import made_alone, move_new, output_lock
 from platefuse.storage.progress import shown
@@ -40,6 +41,11 @@ from platefuse.storage.threads import run_tasks, usable_cores
 from platefuse.storage.writable import check_new
 from platefuse.tables.boxes import boxes_in
 from platefuse.tables.table import Table
+
+_PATH = Expected(
+    "the path of a local folder, as a string or pathlib.Path",
+    lambda v: isinstance(v, str | os.PathLike) and "\0" not in str(v),
+)
 
 
 def write_registered_zarr(
@@ -79,6 +85,8 @@ def write_registered_zarr(
         If the image or the tables cannot be used, or another process writes the new image. No new
         image is left.
     """
+    for name, value in (("zarr_url", zarr_url), ("new_zarr_url", new_zarr_url)):
+        _PATH.check(name, value)
     source, target = Multiscale.read(Path(zarr_url)), Path(os.path.realpath(new_zarr_url))
     check_new(target, f"{new_zarr_url} cannot be written", ImageError)
     _check_new(target)
@@ -156,6 +164,8 @@ def apply_registration_to_image(
     -----
     Follows the task of the same name of fractal-tasks-core 1.6.
     """
+    _PATH.check("zarr_url", zarr_url)
+    COUNT.or_none.check("threads", threads)
     zarr_url = os.fspath(zarr_url)
     path = Path.cwd() / zarr_url
     if ".." in path.parts:  # with links on the way, only the system knows where that leads
@@ -171,7 +181,7 @@ def apply_registration_to_image(
     request = _request(registered_roi_table, reference_acquisition, interpolation, overwrite_input)
     remedy = "No image is lost: check free space and permissions, then call again to go on."
     with system_errors(SwapError, f"{path}: the file system refused", remedy):
-        _apply(image, request, threads or usable_cores())
+        _apply(image, request, usable_cores() if threads is None else int(threads))
     if overwrite_input:
         return {"image_list_updates": [{"zarr_url": zarr_url}]}
     new = Path(zarr_url).with_name(image.registered.name)

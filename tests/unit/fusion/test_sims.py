@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from platefuse import fuse
 from platefuse.fusion.frame import Frame
 from platefuse.fusion.sims import make_sim, read_sims
-from tests.sims import KEY
+from tests.sims import KEY, cut
 from tests.sims import make_sim as image
 
 PIXELS = np.arange(2 * 5 * 6, dtype="u2").reshape(2, 5, 6)
@@ -92,3 +93,14 @@ def test_a_new_image_has_the_channels_and_times_of_the_views() -> None:
     assert made.coords["y"].values.tolist() == [5, 7]
     assert made.coords["x"].values.tolist() == [7, 10, 13, 16, 19, 22]
     assert made.name == "image"
+
+
+@pytest.mark.parametrize("dtype", ["u2", "f4"])
+def test_byte_order_is_no_difference_of_type(dtype: str) -> None:
+    scene = np.random.default_rng(0).integers(0, 1000, (20, 30)).astype(dtype)
+    boxes = [((0, 0), (20, 18)), ((0, 12), (20, 30))]
+    sims = cut(scene, "yx", boxes)
+    mixed = [sims[0].astype(f">{dtype}"), sims[1].astype(f"<{dtype}")]
+    for one, other in zip(mixed, sims, strict=True):
+        one.attrs = other.attrs
+    np.testing.assert_array_equal(fuse(mixed, KEY, output_chunksize=8).values, scene)

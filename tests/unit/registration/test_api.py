@@ -824,3 +824,36 @@ def test_messages_are_about_arguments_and_not_about_a_config(small_plate: Exampl
             registered_roi_table="registered_FOV_ROI_table",
             reference_acquisition=9,
         )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"zarr_url": None}, "zarr_url is None; expected the path of a local folder"),
+        ({"zarr_url": 3}, "zarr_url is 3; expected the path"),
+        ({"zarr_url": b"plate"}, "zarr_url is b'plate'; expected the path"),
+        ({"threads": 0}, "threads is 0; expected a whole number above 0, or None"),
+        ({"threads": -1}, "threads is -1; expected a whole number above 0"),
+        ({"threads": "2"}, "threads is '2'; expected a whole number above 0"),
+        ({"threads": 1.5}, "threads is 1.5; expected a whole number above 0"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_staged(
+    example_plate: PlateFactory, options: dict[str, Any], said: str
+) -> None:
+    plate = example_plate(TINY)
+    image = plate.path / "B" / "03" / "1"
+    before = state(plate.path.parent)
+    arguments = {"zarr_url": image, "registered_roi_table": FIELDS, **options}
+    with pytest.raises(ConfigError, match=said):
+        apply_registration_to_image(**arguments)
+    assert state(plate.path.parent) == before
+
+
+@pytest.mark.parametrize("name", ["zarr_url", "new_zarr_url"])
+@pytest.mark.parametrize("path", [None, 3, b"plate", "a\0b"])
+def test_what_is_no_path_is_refused(tmp_path: Path, name: str, path: Any) -> None:
+    arguments: dict[str, Any] = {"zarr_url": tmp_path / "0", "new_zarr_url": tmp_path / "1"}
+    arguments |= {"ROI_table": None, "ROI_table_ref": None, "num_levels": 1, name: path}
+    with pytest.raises(ConfigError, match=f"{name} is .*; expected the path of a local folder"):
+        write_registered_zarr(**arguments)
