@@ -17,6 +17,7 @@ _CONFIGFILE = ("--configfile", "--configfiles")
 _DIRECTORY = ("--directory", "-d")
 _PROFILE = ("--profile",)
 _LOGGER = ("--logger",)
+_TOUCH = ("--touch", "-t")
 _OWN_DEFAULTS = ("--workflow-profile",)
 
 
@@ -43,6 +44,11 @@ class RunOptions:
     options: tuple[str, ...]
     changes: Mapping[str, object]
     loggers: tuple[str, ...] = ()
+
+    @property
+    def only_touches(self) -> bool:
+        """Whether Snakemake is to set the times of what is there, and to run no job."""
+        return any(name in _TOUCH for name, _ in _options(self.options))
 
     def merged(self, given: Mapping[str, object]) -> Mapping[str, object]:
         """A config with the changes, as Snakemake makes them."""

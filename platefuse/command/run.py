@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
         )
     options = read_options(args.config, args.options)
     config = read_config(options.merged(read_yaml(options.config)), [options.config])
-    running = Run(config, f"platefuse run {shlex.join([str(args.config), *args.options])}")
+    again = f"platefuse run {shlex.join([str(args.config), *args.options])}"
+    running = Run(config, again, only_touches=options.only_touches)
     workflow, here = find_workflow(Path(__file__).parents[1]), Path.cwd()
     command = options.command(workflow, keep_going=config.on_bad_well == "skip")
     if options.folder is not None:  # paths of the config start there

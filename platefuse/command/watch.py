@@ -42,10 +42,13 @@ class Run:
         Its config.
     again : str
         The command that was typed.
+    only_touches : bool
+        Whether Snakemake tells of jobs of which it only sets the times of the outputs.
     """
 
     config: Config
     again: str
+    only_touches: bool = False
     progress: Progress = field(init=False)
     interrupted: bool = False
     seconds: float = 0.0
@@ -130,6 +133,8 @@ class Run:
 
     def _take(self, event: Mapping[str, object]) -> None:
         progress, bar = self.progress, self._bar
+        if self.only_touches and event["event"] in ("job", "finished"):
+            return
         if self.interrupted and event["event"] in ("failed", "error"):
             return  # it was stopped, and nothing is wrong with it
         news, phase = progress.take(event), progress.phase

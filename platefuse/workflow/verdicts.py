@@ -7,6 +7,7 @@ from pathlib import Path
 
 from platefuse.errors import QualityError, counted
 from platefuse.measuring.receipt import SolvedPlate
+from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import fused_plate_path, real_plate
 from platefuse.quality.model import ReportedPlate
 from platefuse.registration.originals import kept_originals
@@ -62,13 +63,18 @@ def unmeasured_warning(config: Config, plate: str) -> str:
 
 
 def where_results_are(config: Config) -> Iterator[str]:
-    """A sentence for each plate of a run: where its fused plate and its report are."""
+    """A sentence for each plate of a run: where its fused plate and its report are.
+
+    What is not there is not named: a run may end before it (`--until`).
+    """
     for name, path in config.paths.items():
         places, own = [], config.by_plate[name]
-        if own.fusion.enabled:
-            places.append(f"the fused plate is {fused_plate_path(path, own.fusion.output)}")
-        if own.checks_wells:
-            places.append(f"the report is {Path(config.results, name, REPORT)}")
+        fused = fused_plate_path(path, own.fusion.output)
+        if own.fusion.enabled and is_node(fused):
+            places.append(f"the fused plate is {fused}")
+        report = Path(config.results, name, REPORT)
+        if own.checks_wells and report.is_file():
+            places.append(f"the report is {report}")
         if places:
             yield f"plate {name}: {', and '.join(places)}."
         if kept := kept_originals_line(Path(path)):

@@ -170,6 +170,9 @@ def test_options_of_snakemake(fresh: Folder) -> None:
     assert dry.returncode == 0
     assert "This was a dry-run" in dry.stdout
     assert not fresh.results.exists()
+    touched = run(fresh, "config.yaml", "--touch")
+    assert "wells done" not in touched.stdout
+    assert "not touched because they don't exist" in touched.stderr
     unlocked = run(fresh, "config.yaml", "--unlock")
     assert unlocked.returncode == 0
     assert "Unlocked working directory." in unlocked.stderr

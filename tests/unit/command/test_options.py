@@ -44,6 +44,12 @@ def test_the_command() -> None:
     assert command[-2:] == ["--logger", "platefuse"]
 
 
+@pytest.mark.parametrize("option", ["--touch", "-t"])
+def test_jobs_whose_outputs_are_only_touched_are_none(option: str) -> None:
+    assert read_options(Path("my.yaml"), ["--cores", "1", option]).only_touches
+    assert not read_options(Path("my.yaml"), ["--cores", "1", "-n"]).only_touches
+
+
 def test_a_run_that_leaves_bad_wells_out_goes_on_after_an_error() -> None:
     options = read_options(Path("my.yaml"), ["--cores", "1"])
     going, not_going = (options.command(WORKFLOW, keep_going=each) for each in (True, False))

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from platefuse.measuring.receipt import SolvedPlate
+from platefuse.ngff.create import write_group
 from platefuse.workflow.config import read_config
-from platefuse.workflow.verdicts import unmeasured_warnings
+from platefuse.workflow.verdicts import unmeasured_warnings, where_results_are
+from tests.fields_plate import FieldsPlate
 
 MEASURED: Mapping[str, Any] = {"store": False, "measure": {"enabled": True}}
 
@@ -44,3 +46,14 @@ def test_nothing_is_told_twice_or_without_need(
     tmp_path: Path, statuses: Mapping[str, int], options: Mapping[str, Any]
 ) -> None:
     assert warnings(tmp_path, statuses, **{"registration": MEASURED, **options}) == []
+
+
+def test_only_what_is_there_is_named_as_a_result(tmp_path: Path) -> None:
+    """A run with `--until` ends before the fused plate, and one without wells before all."""
+    plate = FieldsPlate({"B/03": {0: 1}}).write(tmp_path / "p.zarr")
+    config = read_config({"plates": {"p": str(plate)}, "results": str(tmp_path / "results")})
+    assert not list(where_results_are(config))
+    write_group(tmp_path / "p_fused.zarr", {}, "0.4")
+    assert list(where_results_are(config)) == [
+        f"plate p: the fused plate is {tmp_path}/p_fused.zarr."
+    ]
