@@ -251,7 +251,7 @@ class TestFused:
         then = receipt(plate, "B/03/fuse_well")
         assert done == {"action": "fused before"} | {
             key: then[key] for key in ("well", "fused", "images")
-        }
+        } | {"sources": ["0", "1"]}  # 0.1.0 did not write them
         assert fingerprint(tmp_path) == before
 
     def test_metadata_of_the_plate_is_written_the_same(
