@@ -7,6 +7,7 @@ Zurich), with the differences that `docs/design` records.
 from __future__ import annotations
 
 import os
+import re
 from functools import partial
 from pathlib import Path
 
@@ -44,8 +45,9 @@ from platefuse.tables.table import Table
 
 _PATH = Expected(
     "the path of a local folder, as a string or pathlib.Path",
-    lambda v: isinstance(v, str | os.PathLike) and "\0" not in str(v),
+    lambda v: isinstance(v, str | os.PathLike) and not re.search("://|\0", str(v)),
 )
+_AGGREGATION = Expected("a function such as numpy.mean", callable)
 
 
 def write_registered_zarr(
@@ -87,6 +89,7 @@ def write_registered_zarr(
     """
     for name, value in (("zarr_url", zarr_url), ("new_zarr_url", new_zarr_url)):
         _PATH.check(name, value)
+    _AGGREGATION.check("aggregation_function", aggregation_function)
     source, target = Multiscale.read(Path(zarr_url)), Path(os.path.realpath(new_zarr_url))
     check_new(target, f"{new_zarr_url} cannot be written", ImageError)
     _check_new(target)

@@ -693,6 +693,7 @@ def no_mean(block: Array, axis: tuple[int, ...]) -> Array:
         ({"num_levels": 2.5}, ConfigError, "num_levels is 2.5; expected a whole number"),
         ({"coarsening_xy": 0}, ConfigError, "coarsening_xy is 0; expected a whole number"),
         ({"ROI_table": "a/path"}, TableError, "ROI_table is a str; expected an AnnData object"),
+        ({"aggregation_function": "mean"}, ConfigError, "is 'mean'; expected a function such as"),
         ({"aggregation_function": no_mean}, ArithmeticError, "not today"),
         ({"aggregation_function": one_number}, ConfigError, r"made shape \(\) .* expected \(1, "),
     ],
@@ -851,7 +852,7 @@ def test_wrong_arguments_are_refused_before_anything_is_staged(
 
 
 @pytest.mark.parametrize("name", ["zarr_url", "new_zarr_url"])
-@pytest.mark.parametrize("path", [None, 3, b"plate", "a\0b"])
+@pytest.mark.parametrize("path", [None, 3, b"plate", "a\0b", "s3://bucket/image.zarr"])
 def test_what_is_no_path_is_refused(tmp_path: Path, name: str, path: Any) -> None:
     arguments: dict[str, Any] = {"zarr_url": tmp_path / "0", "new_zarr_url": tmp_path / "1"}
     arguments |= {"ROI_table": None, "ROI_table_ref": None, "num_levels": 1, name: path}
