@@ -108,14 +108,18 @@ def _zarr_behind(data: object) -> StoredArray | None:
 def _on_this_disk(array: zarr.Array[Any]) -> StoredArray | None:
     """A Zarr array that lies in a folder; None if it lies elsewhere.
 
-    ``dask.array.from_zarr`` opens a path with fsspec, which the faster codecs do not read from:
-    such an array is opened again.
+    ``dask.array.from_zarr`` opens a path with fsspec, which the faster codecs do not read from, or
+    keeps a relative path, which means something else in another working directory: such an array
+    is opened again.
     """
     from zarr.storage import FsspecStore, LocalStore
 
     store = array.store
     if isinstance(store, LocalStore):
-        return StoredArray.over(store.root / array.path, array)
+        folder = store.root / array.path
+        if store.root.is_absolute():
+            return StoredArray.over(folder, array)
+        return StoredArray.open(folder.absolute())
     if not isinstance(store, FsspecStore):
         return None
     protocol = getattr(store.fs, "sync_fs", store.fs).protocol  # that of what zarr has wrapped

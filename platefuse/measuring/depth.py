@@ -82,13 +82,12 @@ def depth(
     allowed = [d for d in reach if abs(d - offset) <= most] or [
         min(reach, key=lambda d: abs(d - offset))
     ]
-    scores = {d: _score(products, energies, d) for d in reach}
+    scores = {d: _score_at(products, energies, d) for d in reach}
     nominal = max(1, _shared(len(first), len(second), round(offset)))
     usable = [d for d in allowed if 2 * _shared(len(first), len(second), d) >= nominal] or allowed
     best = max(usable, key=lambda d: (scores[d], -abs(d - offset)))
-    around = np.array([scores.get(best + step, 0.0) for step in (-1, 0, 1)])
-    inside = best - 1 in scores and best + 1 in scores
-    part = parabola(around) if inside else 0.0
+    around = _around(products, energies, best)
+    part = 0.0 if around is None else parabola(around)
     pairs = [(i, i - best) for i in range(len(first)) if 0 <= i - best < len(second)]
     pairs.sort(key=lambda pair: (-energies[0][pair[0]] * energies[1][pair[1]], pair))
     at_edge = any(
@@ -96,7 +95,7 @@ def depth(
         for d in (best - 1, best + 1)
         if d in scores
     )
-    return Depth(best + part, _sigma(around, noise, inside), at_edge, tuple(pairs[:_MOST_PLANES]))
+    return Depth(best + part, _sigma(around, noise), at_edge, tuple(pairs[:_MOST_PLANES]))
 
 
 def _shared(reference: int, moving: int, displacement: int) -> int:
@@ -138,20 +137,53 @@ def _products(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArra
     return np.array(rows)
 
 
-def _score(
+def _score_at(
     products: NDArray[np.float64], energies: list[NDArray[np.float64]], displacement: int
 ) -> float:
-    """Correlation of the planes that overlap at a displacement."""
+    """Correlation of all planes that overlap at a displacement."""
     count = len(energies[0]), len(energies[1])
     first = np.arange(max(0, displacement), min(count[0], count[1] + displacement))
-    second = first - displacement
+    return _score(products, energies, first, first - displacement)
+
+
+def _around(
+    products: NDArray[np.float64], energies: list[NDArray[np.float64]], best: int
+) -> NDArray[np.float64] | None:
+    """Correlation at a displacement, and one plane before and after it.
+
+    Planes differ in structure and focus, so displacements are compared by the same planes: those of
+    the reference that have a partner at all three, and then those of the moving stack. The mean of
+    both does not depend on which stack is the reference. None if there are no such planes.
+    """
+    count = len(energies[0]), len(energies[1])
+    first = np.arange(max(0, best + 1), min(count[0], count[1] + best - 1))
+    second = np.arange(max(0, 1 - best), min(count[1], count[0] - best - 1))
+    if not len(first) or not len(second):
+        return None
+    scores = [
+        (
+            _score(products, energies, first, first - d),
+            _score(products, energies, second + d, second),
+        )
+        for d in (best - 1, best, best + 1)
+    ]
+    return np.asarray(np.mean(scores, axis=1))
+
+
+def _score(
+    products: NDArray[np.float64],
+    energies: list[NDArray[np.float64]],
+    first: NDArray[np.intp],
+    second: NDArray[np.intp],
+) -> float:
+    """Correlation of planes of the reference with planes of the moving stack."""
     energy = float(energies[0][first].sum() * energies[1][second].sum())
     return float(products[first, second].sum()) / energy**0.5 if energy > 0 else 0.0
 
 
-def _sigma(around: NDArray[np.float64], noise: float, inside: bool) -> float:
+def _sigma(around: NDArray[np.float64] | None, noise: float) -> float:
     """Uncertainty of the vertex of a parabola, from the noise of its three values."""
-    bend = float(2 * around[1] - around[0] - around[2])
-    if not inside:
+    if around is None:
         return 0.5
+    bend = float(2 * around[1] - around[0] - around[2])
     return min(0.5, noise / bend) if bend > 0 else 0.5

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from platefuse.measuring.levels import Crop
 from platefuse.measuring.model import FieldKey
 from platefuse.measuring.pair import Shift, measure_shift
 from platefuse.measuring.pattern import FixedPattern, fixed_pattern
+from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
 
 SHAPE = (320, 384)
 TRUE = (7.3, -11.6)
@@ -270,6 +273,22 @@ class TestStacks:
         assert len(found.shift_px) == 3
         assert abs(found.shift_px[0] - 1.6) < 0.15
         assert error(found, (found.shift_px[0], 4.3, -6.2)) < 0.05
+
+    @pytest.mark.parametrize(
+        ("planes", "drift", "limit"), [(4, 1, 0.09), (6, 1, 0.04), (6, -2, 0.04)]
+    )
+    def test_few_planes_that_are_much_alike(
+        self, tmp_path: Path, planes: int, drift: int, limit: float
+    ) -> None:
+        """Displacements are compared by the same planes: others have other structure."""
+        images = AcquisitionSpec(0), AcquisitionSpec(1, shift_px=(drift, 4, -6))
+        spec = PlateSpec(wells=("B/02",), acquisitions=images, channels=("DAPI",), planes=planes)
+        make_plate(tmp_path / "p.zarr", replace(spec, field_shape=(256, 256)))
+        levels = (zarr.open_array(tmp_path / f"p.zarr/B/02/{n}/0") for n in (0, 1))
+        stacks = [np.asarray(level[0, :, :256, :256]) for level in levels]
+        found = measure_shift(*stacks, max_shift_px=(3, 15, 15))
+        assert found.status == "measured"
+        assert abs(found.shift_px[0] - drift) < limit
 
     def test_a_drift_beyond_what_is_allowed(self, bench: Any) -> None:
         a, b = self.stack(bench, (0, 0), 0, 0), self.stack(bench, (4.3, -6.2), 4, 1)

@@ -142,9 +142,7 @@ def test_check_says_what_would_be_done(plate: Path, capsys: pytest.CaptureFixtur
     code, out, _ = check(capsys)
     assert code == 0
     assert "plate p: p.zarr, 3 of 5 wells can be processed" in out
-    assert (
-        "3 wells, 2 images each, acquisition 0; layout fields: an acquisition has several" in out
-    )
+    assert "3 wells, 2 images each, acquisition 0; layout fields: an acquisition has several" in out
     assert "fuse (per_acquisition) into p_fused.zarr" in out
     assert out.splitlines()[-1] == "Nothing would stop this run."
     assert sorted(plate.rglob("*")) == before
