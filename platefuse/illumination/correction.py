@@ -135,6 +135,7 @@ class Illumination:
         fields = camera_fields(image, self.tile_table) if chosen else {}
         for channel in chosen.values():
             expected = self._shape(channel)
+            self._check_dark(channel, image)
             for name, field in fields.items():
                 if field.shape != expected:
                     raise ImageError(
@@ -210,6 +211,19 @@ class Illumination:
                     "the same, that of a camera field. Give profiles of one camera."
                 )
         return flat.shape
+
+    def _check_dark(self, channel: str, image: Multiscale) -> None:
+        """Check that the dark lies below the largest value that pixels of an image can have."""
+        files, name, dtype = self.channels[channel], f"{_KEY}.{channel}.dark", image.levels[0].dtype
+        dark = files.dark
+        least = dark if isinstance(dark, float) else summary(dark, "dark", name).least
+        kind = np.dtype(dtype)
+        if kind.kind in "iu" and least >= np.iinfo(kind).max:
+            raise ImageError(
+                f"{image.path}: {name} is {least:g} or more, and pixels of the data type {dtype} "
+                f"are at most {np.iinfo(kind).max}, so that all would become 0. Give what this "
+                "camera has without light."
+            )
 
     def _identity(self, channel: str) -> AppliedProfile:
         files, name = self.channels[channel], f"{_KEY}.{channel}"

@@ -35,10 +35,13 @@ class Summary:
         Its shape: y, x.
     sha256 : str
         Digest of its pixels.
+    least : float
+        The lowest of its pixels.
     """
 
     shape: tuple[int, ...]
     sha256: str
+    least: float
 
 
 def summary(path: Path, role: Role, name: str) -> Summary:
@@ -71,7 +74,7 @@ def _summary(path: Path, role: Role, name: str, _: object) -> Summary:
     plane = _read(path, role, name)
     total = hashlib.sha256(f"{plane.dtype.str} {plane.shape}".encode())
     total.update(np.ascontiguousarray(plane).data)
-    return Summary(plane.shape, total.hexdigest())
+    return Summary(plane.shape, total.hexdigest(), float(plane.min()))
 
 
 @lru_cache(maxsize=8)  # the images of a well have few channels

@@ -92,7 +92,7 @@ def write_registered_zarr(
     _AGGREGATION.check("aggregation_function", aggregation_function)
     source, target = Multiscale.read(Path(zarr_url)), Path(os.path.realpath(new_zarr_url))
     check_new(target, f"{new_zarr_url} cannot be written", ImageError)
-    _check_new(target)
+    _check_new(target, source.path)
     where = f"{zarr_url}: ROI_table"
     tables = [Table.of_anndata(t, where) for t in (ROI_table, ROI_table_ref)]
     axes = "".join(axis for axis in source.spatial if axis not in source.flat_axes)
@@ -102,7 +102,7 @@ def write_registered_zarr(
     with system_errors(ImageError, f"{target}: the file system refused", remedy):
         make_folder(target.parent)
         with output_lock(target), made_alone(target.with_name(f".{target.name}.partial")) as made:
-            _check_new(target)
+            _check_new(target, source.path)
             drop_consolidated(target)
             new = derive_pyramid(source, made, num_levels, coarsening_xy)
             forget_record(made)
@@ -112,7 +112,12 @@ def write_registered_zarr(
             move_new(made, target)
 
 
-def _check_new(target: Path) -> None:
+def _check_new(target: Path, source: Path) -> None:
+    if target.is_relative_to(os.path.realpath(source)):
+        raise ImageError(
+            f"{target} lies in the image that is read, {source}, and would become a part of it. "
+            "Give a path outside of it."
+        )
     if os.path.lexists(target):
         raise ImageError(f"{target} exists already; give the path of a new image or remove it.")
 

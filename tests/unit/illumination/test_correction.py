@@ -52,6 +52,8 @@ FAULTS: dict[str, tuple[Array | None, Array | float, str]] = {
     "another camera": (GOOD[:, 1:], 0.0, r"has \(40, 48\) pixels .* have \(40, 47\)"),
     "the whole mosaic": (np.tile(GOOD, (2, 2)), 0.0, r"has \(40, 48\) pixels .* have \(80, 96\)"),
     "dark below 0": (GOOD, with_pixel(-2), r"DAPI\.dark, .* at y 3, x 4: -2\.0\. .* 0 or more"),
+    "a dark number that no pixel exceeds": (GOOD, 70_000.0, r"dark is 70000 or more.* most 65535"),
+    "a dark image that no pixel exceeds": (GOOD, GOOD * 65_535, r"dark is 65535 or more"),
     "dark of another shape": (GOOD, GOOD[1:], r"flat has the shape \(40, 48\), the dark \(39, 48"),
 }
 

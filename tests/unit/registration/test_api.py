@@ -673,6 +673,8 @@ def test_write_registered_zarr_makes_the_levels_that_are_asked_for(
         assert_same_pixels(read_level(new, level), fine)
     with pytest.raises(ImageError, match="exists already"):
         write(str(new), tables[0], tables[1], num_levels=levels)
+    with pytest.raises(ImageError, match="lies in the image that is read"):
+        write(str(image / "0" / "new"), tables[0], tables[1], num_levels=levels)
     with pytest.raises(TableError):
         write(str(new) + "2", tables[0][:2], tables[1], num_levels=levels)
     assert not new.with_name("new2").exists()
