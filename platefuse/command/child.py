@@ -9,11 +9,6 @@ import ctypes
 import signal
 import sys
 
-from snakemake.cli import main
-from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
-
-from platefuse.command import events
-
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -22,10 +17,21 @@ def stop_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Run Snakemake."""
     stop_with_parent()
     # A shell starts what is in its background with this signal ignored; it must reach the jobs.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Afterwards: these take seconds, in which the signal may come.
+    from snakemake.cli import main
+    from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
+
+    from platefuse.command import events
+
     LoggerPluginRegistry().register_plugin(events.PLUGIN, events)
     sys.argv[0] = "snakemake"  # the name in its messages
     main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    run()

@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -52,6 +53,7 @@ class Run:
     progress: Progress = field(init=False)
     interrupted: bool = False
     seconds: float = 0.0
+    _interrupt: Callable[[], None] | None = None
     _bar: Bar = field(default_factory=lambda: Bar(sys.stderr, ""))
     _output: Transcript = field(default_factory=lambda: Transcript())
 
@@ -137,6 +139,9 @@ class Run:
             return
         if self.interrupted and event["event"] in ("failed", "error"):
             return  # it was stopped, and nothing is wrong with it
+        if self._interrupt is not None and event["event"] == "run":
+            self._interrupt()  # again: it came before Snakemake listened
+            return
         news, phase = progress.take(event), progress.phase
         if event["event"] == "run":
             self._output.keep(Path(self.config.results, "logs", SNAKEMAKE_LOG))
@@ -164,8 +169,8 @@ class Run:
                 self.interrupted = True
                 self._bar.clear()
                 print("platefuse: stopping; the jobs that are running end first", file=sys.stderr)
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, number)
+            self._interrupt = partial(_signal_group, child.pid, number)
+            self._interrupt()
 
         before = {number: signal.signal(number, pass_on) for number in _SIGNALS}
         try:
@@ -173,6 +178,12 @@ class Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _signal_group(leader: int, number: int) -> None:
+    """Send a signal to a group of processes; no matter if it has ended."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader, number)
 
 
 @dataclass
