@@ -6,10 +6,10 @@ find the receipts of the wells, and say that everything is done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from platefuse.errors import PlatefuseError, listed
+from platefuse.errors import PlatefuseError
 from platefuse.ngff.plate import Well
 from platefuse.records import FusionReceipt, ProcessedWell
 from platefuse.workflow.config import Config
@@ -36,16 +36,6 @@ def follow_images(config: Config, wells: Mapping[WellKey, Well]) -> None:
         if registration.measures and not registration.store:
             Path(config.results, key[0], SOLVED).unlink(missing_ok=True)
             (folder / "measure_well.json").unlink(missing_ok=True)
-
-
-def image_notes(config: Config, wells: Mapping[WellKey, Well]) -> Iterator[str]:
-    """What a dry run does not show, because it removes no receipt."""
-    if found := changed_wells(config, wells):
-        names = [f"{name} {row}/{column}" for name, row, column in found]
-        yield (
-            f"Wells that list other images than when they were done: {listed(names, 5)}. A run "
-            "does them again; this dry run does not show it."
-        )
 
 
 def changed_wells(config: Config, wells: Mapping[WellKey, Well]) -> dict[WellKey, Well]:

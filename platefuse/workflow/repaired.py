@@ -7,11 +7,11 @@ Snakemake would take it for that of a measured well.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from platefuse.errors import PlatefuseError, listed
+from platefuse.errors import PlatefuseError
 from platefuse.measuring.receipt import MeasuredFrom
 from platefuse.ngff.plate import Plate
 from platefuse.workflow.config import Config
@@ -26,16 +26,6 @@ def follow_repaired(config: Config, plates: Mapping[str, Plate]) -> None:
     for (plate, _, _), receipt in repaired_wells(config, plates).items():
         Path(config.results, plate, SOLVED).unlink(missing_ok=True)
         receipt.unlink(missing_ok=True)
-
-
-def repaired_notes(config: Config, plates: Mapping[str, Plate]) -> Iterator[str]:
-    """What a dry run does not show, because it removes no receipt."""
-    if found := repaired_wells(config, plates):
-        names = [f"{name} {row}/{column}" for name, row, column in found]
-        yield (
-            f"Wells that could not be measured were changed since: {listed(names, 5)}. A run "
-            "measures them again; this dry run does not show it."
-        )
 
 
 def repaired_wells(config: Config, plates: Mapping[str, Plate]) -> dict[WellKey, Path]:

@@ -7,11 +7,11 @@ says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from platefuse.errors import PlatefuseError, counted, listed
+from platefuse.errors import PlatefuseError
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration.originals import restored_original, restored_wells
@@ -76,17 +76,6 @@ def follow_restored(config: Config, plates: Mapping[str, Plate]) -> None:
     """Remove the receipts of wells whose originals were put back since they were written."""
     for (name, row, column), well in stale_wells(config, plates).items():
         remove_receipts(well, Path(config.results, name, row, column))
-
-
-def restored_notes(config: Config, plates: Mapping[str, Plate]) -> Iterator[str]:
-    """What a dry run does not show, because it removes no receipt."""
-    if stale := stale_wells(config, plates):
-        names = [f"{name} {well.name}" for (name, _, _), well in stale.items()]
-        yield (
-            f"The originals of {counted(len(names), 'well', 'wells')} were put back after the "
-            f"wells were done ({listed(names, 5)}). A run does them again; this dry run does not "
-            "show it."
-        )
 
 
 def _is_stale(well: Well, folder: Path) -> bool:

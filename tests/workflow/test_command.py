@@ -307,7 +307,7 @@ def test_originals_are_restored_and_a_run_does_their_wells_again(fresh: Folder) 
     status = platefuse(fresh, "status", "tiny.zarr").stdout
     assert "4 originals were put back." in status
     assert "nothing to restore" in restore(fresh, "tiny.zarr").stdout
-    assert "of 1 well were put back after the wells were done (tiny B/02)" in fresh.succeed(
+    assert "whose originals were put back after they were done: tiny B/02." in fresh.succeed(
         "--dry-run"
     )
     fresh.configure()

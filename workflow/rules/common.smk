@@ -13,7 +13,7 @@ sys.path.insert(0, str(workflow.basedir))
 from platefuse.errors import PlatefuseError
 from platefuse.workflow.config import read_config
 from platefuse.workflow.memory import SNAKEMAKE_MB
-from platefuse.workflow.other_images import image_notes
+from platefuse.workflow.outdated import outdated_notes
 from platefuse.workflow.params import Params
 from platefuse.workflow.planning import (
     dry_run_notes,
@@ -24,8 +24,6 @@ from platefuse.workflow.planning import (
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.provenance import remember_command
 from platefuse.workflow.receipts import NAME, Receipts
-from platefuse.workflow.repaired import repaired_notes
-from platefuse.workflow.restored import restored_notes
 from platefuse.workflow.resources import JobResources
 from platefuse.workflow.run_lock import RunLock
 from platefuse.workflow.well_steps import jobs_of, kinds_of
@@ -53,9 +51,7 @@ try:
         if IS_DRY:
             notes = (
                 *dry_run_notes(CONFIG, WELLS),
-                *restored_notes(CONFIG, PLATES),
-                *repaired_notes(CONFIG, PLATES),
-                *image_notes(CONFIG, WELLS),
+                *outdated_notes(CONFIG, PLATES, WELLS),
             )
             for note in notes:
                 logger.warning(note)

@@ -12,7 +12,8 @@ from platefuse.ngff.plate import Plate
 from platefuse.records import FusionReceipt, ProcessedWell
 from platefuse.storage.files import write_json
 from platefuse.workflow.config import Config, read_config
-from platefuse.workflow.other_images import follow_images, image_notes
+from platefuse.workflow.other_images import follow_images
+from platefuse.workflow.outdated import outdated_notes
 from platefuse.workflow.plates import Wells, open_plates
 from tests.fields_plate import FieldsPlate
 
@@ -52,7 +53,7 @@ def test_a_well_with_a_new_acquisition_is_done_again(
     plate = [solved.with_name(f"{step}.json") for step in ("finish_fused_plate", "report_plate")]
     for file in (solved, *measured, *plate):
         write_json(file, {})
-    (note,) = image_notes(config, wells)
+    (note,) = outdated_notes(config, {}, wells)
     assert "Wells that list other images than when they were done: p B/04." in note
     assert other.exists()
     follow_images(config, wells)
@@ -60,7 +61,7 @@ def test_a_well_with_a_new_acquisition_is_done_again(
     assert not any(file.exists() for file in (other, *plate))
     assert measured[0].exists()
     assert [file.exists() for file in (measured[1], solved)] == [not measure] * 2
-    assert not list(image_notes(config, wells))
+    assert not list(outdated_notes(config, {}, wells))
 
 
 def test_what_cannot_be_measured_again_is_kept(tmp_path: Path) -> None:

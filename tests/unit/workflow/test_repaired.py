@@ -10,7 +10,8 @@ import pytest
 from platefuse.ngff.plate import Plate
 from platefuse.storage.files import write_json
 from platefuse.workflow.config import read_config
-from platefuse.workflow.repaired import follow_repaired, repaired_notes
+from platefuse.workflow.outdated import outdated_notes
+from platefuse.workflow.repaired import follow_repaired
 from tests.fields_plate import FieldsPlate
 
 WELL = "B/03"
@@ -45,7 +46,7 @@ def test_only_a_well_that_failed_and_was_changed_is_measured_again(
     if repair is not None:
         repair(path / WELL / "2" / "0" / "0" / "0" / "0" / "0")
     is_stale = bool(problem and repair)
-    assert bool(list(repaired_notes(config, plates))) is is_stale
+    assert bool(list(outdated_notes(config, plates, {}))) is is_stale
     follow_repaired(config, plates)
     assert receipt.exists() is solved.exists() is not is_stale
 
