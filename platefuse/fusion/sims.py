@@ -158,10 +158,7 @@ def read_sims(
         transform or no usable geometry.
     """
     if not isinstance(images, Sequence) or isinstance(images, str | bytes):
-        raise ViewError(
-            f"fuse: images is a {type(images).__name__}; expected a list of xarray.DataArray "
-            "or xarray.DataTree."
-        )
+        raise ViewError(f"fuse: images is a {type(images).__name__}; expected a list of images.")
     if not images:
         raise ViewError("fuse: no views were given; expected a list of at least one image.")
     sims = [read_sim(number, image, transform_key) for number, image in enumerate(images)]
@@ -244,7 +241,7 @@ def read_sim(number: int | str, image: object, key: str | None) -> Sim:
     if not isinstance(image, xarray.DataArray):
         raise ViewError(
             f"fuse: view {number} is a {type(image).__name__}; expected an xarray.DataArray with "
-            "dims among t, c, z, y, x, or an xarray.DataTree of them."
+            "dims among t, c, z, y, x."
         )
     dims = "".join(map(str, image.dims))
     if dims != "".join(d for d in DIMS if d in dims) or dims[-2:] != "yx":

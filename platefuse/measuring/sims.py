@@ -87,10 +87,7 @@ def read_mosaic(
     try:
         sims = read_sims(images, transform_key)
     except ViewError as error:
-        said = str(error).removeprefix("fuse: ")
-        for fused_only in (", or an xarray.DataTree of them", " or xarray.DataTree"):
-            said = said.replace(fused_only, "")
-        raise ViewError(f"stitch: {said}") from error
+        raise ViewError("stitch: " + str(error).removeprefix("fuse: ")) from error
     if len({id(image) for image in images}) < len(images):
         raise MeasureError(
             "stitch: one image is given twice; expected every image once, because each gets one "
