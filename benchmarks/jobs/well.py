@@ -19,9 +19,9 @@ def prepare(
     from platefuse.storage.memory import reuse_blocks
 
     reuse_blocks()  # as in the workflow's jobs, before any thread is started
-    from platefuse.fusion.layer_reader import LayerReader
+    from platefuse.fusion.fields.reader import LayerReader
     from platefuse.fusion.options import FusionOptions
-    from platefuse.fusion.well import fuse_well
+    from platefuse.fusion.wells.well import fuse_well
     from platefuse.illumination.correction import Illumination
     from platefuse.measuring.options import PairOptions
     from platefuse.measuring.well import measure_well

@@ -13,7 +13,7 @@ from platefuse.errors import listed
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.quality.model import ReportedPlate
 from platefuse.workflow.bad_wells import SKIPPED, read_list
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 from platefuse.workflow.plates import Wells, open_plates
 from platefuse.workflow.verdicts import (
     REPORT,

@@ -14,7 +14,7 @@ from platefuse.errors import ConfigError, PlateError
 from platefuse.ngff.create import write_group
 from platefuse.records import FusedWellRecord
 from platefuse.workflow.bad_wells import BadWell, describe, read_list, write_list
-from platefuse.workflow.config import Config, read_config
+from platefuse.workflow.config.model import Config, read_config
 from platefuse.workflow.planning import check_run, warnings_of, wells_of_job, wells_of_run
 from platefuse.workflow.plates import Wells, open_plates
 from tests.fields_plate import FieldsPlate
