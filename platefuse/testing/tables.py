@@ -140,8 +140,6 @@ def write_table(group: zarr.Group, name: str, table: Table, backend: str) -> Non
     backend : str
         One of `TABLE_BACKENDS`.
     """
-    from zarr.storage import LocalStore
-
     if backend == "anndata":
         _write_anndata(group, name, table)
         return
@@ -157,9 +155,7 @@ def write_table(group: zarr.Group, name: str, table: Table, backend: str) -> Non
             "index_type": "int" if rows[index].dtype.kind in "iu" else "str",
         }
     )
-    store = group.store
-    assert isinstance(store, LocalStore)
-    folder = Path(store.root, group.path, name)
+    folder = _folder(group) / name
     if backend == "csv":
         rows.to_csv(folder / "table.csv", index=False)
     elif backend == "parquet":
@@ -176,6 +172,8 @@ def _write_anndata(group: zarr.Group, name: str, table: Table) -> None:
     import pandas as pd
     import zarr
     from anndata.io import write_elem
+    from zarr.core.buffer import Buffer
+    from zarr.storage import MemoryStore
 
     rows = table.rows
     floats = [column for column in rows.columns if rows[column].dtype.kind == "f"]
@@ -186,18 +184,34 @@ def _write_anndata(group: zarr.Group, name: str, table: Table) -> None:
         obs.index.name = None
     var = pd.DataFrame(index=pd.Index(floats))
     table_of_floats = anndata.AnnData(X=rows[floats].to_numpy(np.float32), obs=obs, var=var)
+    # In memory first: anndata opens each member of a table several times.
+    files: dict[str, Buffer] = {}
+    memory = zarr.create_group(MemoryStore(files), zarr_format=group.metadata.zarr_format)
     # Texts as the installed anndata and pandas have them: that is what users' plates hold.
     texts = anndata.settings.override(allow_write_nullable_strings=True)
     with texts, warnings.catch_warnings():
         # Announcements of what the next anndata and the next Zarr specification may do.
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", FutureWarning)
-        write_elem(group, name, table_of_floats)
+        write_elem(memory, name, table_of_floats)
     # Newer versions write an empty `raw`, which those that Fractal 1.x runs with cannot read.
-    written = group[name]
+    written = memory[name]
     if isinstance(written, zarr.Group) and "raw" in written:
         del written["raw"]
     written.attrs.update({**table.attributes, "fractal_table_version": "1"})
+    for path, content in files.items():
+        if path.startswith(f"{name}/"):
+            file = _folder(group) / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content.to_bytes())
+
+
+def _folder(group: zarr.Group) -> Path:
+    """The folder of a group on disk."""
+    from zarr.storage import LocalStore
+
+    assert isinstance(group.store, LocalStore)
+    return Path(group.store.root, group.path)
 
 
 def _field_table(spec: PlateSpec, boxes: Boxes, *, with_stage: bool) -> Table:
