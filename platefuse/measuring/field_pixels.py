@@ -192,7 +192,7 @@ def choose_channel(layers: Sequence[Layer], channel: str | None) -> list[int]:
     ImageError
         If an acquisition lacks the channel that is asked for, or they have none in common.
     """
-    names = [channel_names(layer.image) for layer in layers]
+    names = [channel_names(layer.described) for layer in layers]
     if channel is not None:
         for layer, own in zip(layers, names, strict=True):
             if channel not in own:

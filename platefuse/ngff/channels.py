@@ -5,6 +5,8 @@ from __future__ import annotations
 from platefuse.ngff.image import Multiscale
 from platefuse.storage.typed_json import list_of, object_of
 
+_KEYS = ("wavelength_id", "label")
+
 
 def channel_count(image: Multiscale) -> int:
     """Number of channels of an image; 1 without an axis of channels."""
@@ -16,11 +18,19 @@ def channel_names(image: Multiscale) -> dict[str, int]:
 
     A name that several channels have is that of the first.
     """
+    found: dict[str, int] = {}
+    for key in _KEYS:
+        for index, own in enumerate(names_by_channel(image)):
+            if key in own:
+                found.setdefault(own[key], index)
+    return found
+
+
+def names_by_channel(image: Multiscale) -> list[dict[str, str]]:
+    """The wavelength and the label of each channel that is described, as far as they are known."""
     omero = object_of(image.attributes.get("omero"))
     listed = [object_of(entry) for entry in list_of(omero.get("channels"))][: channel_count(image)]
-    found: dict[str, int] = {}
-    for key in ("wavelength_id", "label"):
-        for index, entry in enumerate(listed):
-            if isinstance(entry.get(key), str):
-                found.setdefault(str(entry[key]), index)
-    return found
+    return [
+        {key: name for key in _KEYS if isinstance(name := own.get(key), str) and name}
+        for own in listed
+    ]

@@ -139,7 +139,7 @@ def open_looks(
         first = 0
         for layer in stacked:
             own = chosen[len(looks)]
-            names = {index: key for key, index in reversed(channel_names(layer.image).items())}
+            names = {index: key for key, index in reversed(channel_names(layer.described).items())}
             plane = Plane(arrays, *_leading(image, arrays, first + own))
             looks.append(Look(layer, frame, plane, own, names.get(own, "")))
             first += layer.channels
@@ -151,7 +151,7 @@ def _channels(layers: Sequence[Layer], channel: str | None) -> tuple[list[int], 
     try:
         return choose_channel(layers, channel), {}
     except ImageError:  # what is only looked at never stops a run
-        names = [channel_names(layer.image) for layer in layers]
+        names = [channel_names(layer.described) for layer in layers]
     wanted = channel or next(iter(names[0]), "")
     without = {
         str(layer.acquisition or 0): f"it has no channel {wanted!r}"

@@ -28,7 +28,7 @@ from platefuse.fusion.fields.measured import MeasuredPixels
 from platefuse.fusion.frame import Extent, Frame, place_view
 from platefuse.geometry import Box
 from platefuse.illumination.correction import Illumination
-from platefuse.ngff.channels import channel_count
+from platefuse.ngff.channels import channel_count, channel_names, names_by_channel
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.records import AppliedProfile, RegistrationRecord
 from platefuse.storage.arrays import ExpandedArray, StoredArray
@@ -260,7 +260,7 @@ class Layer:
     acquisition : int or None
         Number of the acquisition.
     images : sequence of FieldImage
-        Its images. All have the same axes, pixel size, data type and number of channels.
+        Its images. All have the same axes, pixel size, data type and channels.
     """
 
     name: str
@@ -277,16 +277,33 @@ class Layer:
                 ("number of channels", other.channels, first.channels),
             ):
                 if got != expected:
-                    raise ViewError(
-                        f"{other.image.path}: its {what} is {got}, that of image {first.name} of "
-                        f"the same acquisition is {expected}. Fields of one acquisition must "
-                        "agree: write them alike, or name the images to process under `images`."
-                    )
+                    raise _disagree(other, first, what, got, expected)
+        self._check_channels()
+
+    def _check_channels(self) -> None:
+        """Check that no channel has one name in one image and another name in another image."""
+        if len(self.images) == 1:
+            return
+        known: dict[int, tuple[FieldImage, dict[str, str]]] = {}
+        for part in self.images:
+            for index, names in enumerate(names_by_channel(part.image)):
+                if not names:
+                    continue
+                first, expected = known.setdefault(index, (part, names))
+                if {*names.values()}.isdisjoint(expected.values()):
+                    words = [" ".join(own.values()) for own in (names, expected)]
+                    raise _disagree(part, first, f"channel {index}", *words)
 
     @property
     def image(self) -> Image:
         """The first image: its metadata stand for all."""
         return self.images[0].image
+
+    @property
+    def described(self) -> Image:
+        """The first image whose channels are described, which stands for all; else the first."""
+        images = [part.image for part in self.images]
+        return max(images, key=lambda own: (bool(channel_names(own)), "omero" in own.attributes))
 
     @property
     def channels(self) -> int:
@@ -315,6 +332,16 @@ class Layer:
             for name, label in part.image.labels.items():
                 found.setdefault(name, []).append((part, label))
         return found
+
+
+def _disagree(
+    other: FieldImage, first: FieldImage, what: str, got: object, expected: object
+) -> ViewError:
+    return ViewError(
+        f"{other.image.path}: its {what} is {got}, that of image {first.name} of the same "
+        f"acquisition is {expected}. Fields of one acquisition must agree: write them alike, or "
+        "name the images to process under `images`."
+    )
 
 
 def pixel_size(image: Multiscale) -> list[float]:

@@ -61,7 +61,7 @@ def fused_omero(layers: Sequence[Layer], version: str, *, stacked: bool) -> Json
     dict or None
         The attribute `omero`; None if no acquisition has any.
     """
-    sections = [object_of(layer.image.attributes.get("omero")) for layer in layers]
+    sections = [object_of(layer.described.attributes.get("omero")) for layer in layers]
     if not any(sections):
         return None
     channels = [_channels(layer, o) for layer, o in zip(layers, sections, strict=True)]

@@ -158,9 +158,8 @@ def common_axes(layers: Sequence[Layer]) -> str:
 
 def leading_shape(layers: Sequence[Layer], axes: str) -> list[int]:
     """Shape of that image on the axes not in space: all channels, the longest time series."""
-    lengths = {"c": sum(layer.channels for layer in layers)}
-    if "t" in axes:
-        lengths["t"] = max(x.image.shapes[0][x.image.axes.index("t")] for x in layers)
+    images = [part.image for layer in layers for part in layer.images]
+    lengths = _longest(images) | {"c": sum(layer.channels for layer in layers)}
     return [lengths[a] for a in axes if a not in "zyx"]
 
 
@@ -308,10 +307,9 @@ def label_mosaic(
         merged = merge_labels(views, merge_threshold, label=label.fused_name, threads=threads)
         renumbered = any(view.changes for view in merged)
         views = list(merged)
-    leading = [n for n, a in zip(image.shapes[0], image.axes, strict=True) if a not in "zyx"]
-    mosaic = Mosaic(
-        views, inner, Paint("label"), image.axes, tuple(leading), _dtype(image), nearest
-    )
+    longest = _longest([own for _, own in label.parts])
+    leading = tuple(longest[a] for a in image.axes if a not in "zyx")
+    mosaic = Mosaic(views, inner, Paint("label"), image.axes, leading, _dtype(image), nearest)
     return mosaic, renumbered
 
 
@@ -328,6 +326,15 @@ def _label_frame(frame: Frame, label: Multiscale) -> Frame:
     axes = label.spatial
     sizes = tuple(int(shape[a]) for a in axes)
     return Frame(axes, tuple(spacing[a] for a in axes), tuple(origin[a] for a in axes), sizes)
+
+
+def _longest(images: Sequence[Multiscale]) -> dict[str, int]:
+    """The largest length of some images on each of their axes."""
+    found: dict[str, int] = {}
+    for image in images:
+        for axis, length in zip(image.axes, image.shapes[0], strict=True):
+            found[axis] = max(found.get(axis, 0), length)
+    return found
 
 
 def _dtype(image: Multiscale) -> np.dtype[np.generic]:

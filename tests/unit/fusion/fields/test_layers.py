@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from platefuse.errors import ConfigError, ImageError, MetadataError, PlateError,
 from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.layout import InputOptions
-from platefuse.ngff.metadata import read_attributes
+from platefuse.ngff.metadata import read_attributes, replace_attributes
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import RegistrationRecord
 from platefuse.storage.files import write_json
@@ -185,6 +186,79 @@ def test_fields_that_differ_are_refused(tmp_path: Path) -> None:
     write_image(image, np.zeros((1, 1, *SHAPE), np.uint8), position=[0, 0, 9, 9])
     with pytest.raises(ViewError, match=r"03/2: its data type is uint8, that of image 0 .* uint16"):
         LayerReader(OPTIONS).read(well_of(path))
+
+
+def named(image: Path, *channels: dict[str, str]) -> None:
+    """Give an image the names of its channels."""
+    attributes = json.loads((image / ".zattrs").read_text())
+    write_json(image / ".zattrs", {**attributes, "omero": {"channels": list(channels)}})
+
+
+@pytest.mark.parametrize(
+    ("channels", "words"),
+    [
+        (("GFP", "DAPI"), "channel 0 is GFP, that of image 0 .* is w0 DAPI"),
+        (("DAPI", "Cy5"), "channel 1 is Cy5, that of image 1 .* is GFP"),
+    ],
+)
+def test_fields_with_other_channels_are_refused(
+    channels: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    path = FieldsPlate({"B/03": {0: 4}}).write(tmp_path / "p.zarr") / "B" / "03"
+    named(path / "0", {"label": "DAPI", "wavelength_id": "w0"}, {})  # one of them may be unknown
+    named(path / "1", {"label": "dapi", "wavelength_id": "w0"}, {"label": "GFP"})
+    fuse(path.parents[1], tmp_path)  # the other two have no names at all
+    named(path / "3", *({"label": name} for name in channels))
+    with pytest.raises(ViewError, match=f"03/3: its {words}.*must agree"):
+        LayerReader(OPTIONS).read(well_of(path.parents[1]))
+
+
+def test_channels_are_named_by_the_first_field_that_names_them(tmp_path: Path) -> None:
+    path = FieldsPlate({"B/03": {0: 2}}).write(tmp_path / "p.zarr")
+    named(path / "B" / "03" / "1", {"label": "DAPI"}, {"label": "GFP"})
+    fused: Any = read_attributes(fuse(path, tmp_path) / "0")["omero"]
+    assert [channel["label"] for channel in fused["channels"]] == ["DAPI", "GFP"]
+
+
+@pytest.mark.parametrize("lengths", [(1, 3), (3, 1)])
+def test_a_field_with_more_time_points_keeps_all_of_them(
+    lengths: tuple[int, int], tmp_path: Path
+) -> None:
+    spec = FieldsPlate({"B/03": {0: 2}}, labels=True, version="0.5")
+    path = spec.write(tmp_path / "p.zarr")
+    for number, length in enumerate(lengths):
+        for image in (path / "B/03" / str(number), path / "B/03" / str(number) / "labels/nuclei"):
+            add_time(image, length)
+    fused = fuse(path, tmp_path)
+    for image, expected in (
+        (fused / "0", mosaic(spec, "B/03", 0, 2)),
+        (fused / "0/labels/nuclei", mosaic(spec, "B/03", 0, 2)[:1] // 1000),
+    ):
+        got = read_level(image)
+        assert len(got) == 3
+        np.testing.assert_array_equal(got[0], expected)
+        only = slice(STEP[1], None) if lengths[1] == 3 else slice(SHAPE[1])
+        covered = np.zeros_like(expected)
+        covered[..., only] = expected[..., only]
+        np.testing.assert_array_equal(got[2], covered)
+
+
+def add_time(image: Path, length: int) -> None:
+    """Make a `czyx` image a `tczyx` image, the same at all time points."""
+    pixels = read_level(image)
+    old: Any = read_attributes(image)
+    for level in image.iterdir():
+        if level.is_dir() and level.name.isdigit():
+            shutil.rmtree(level)
+    entry = old["multiscales"][0]
+    entry["axes"].insert(0, {"name": "t", "type": "time"})
+    del entry["datasets"][1:]
+    for transform in entry["datasets"][0]["coordinateTransformations"]:
+        for key, value in (("scale", 1.0), ("translation", 0.0)):
+            if key in transform:
+                transform[key].insert(0, value)
+    replace_attributes(image, old)
+    zarr.create_array(image / "0", data=np.stack([pixels] * length), chunks=(1, 1, 1, 32, 32))
 
 
 def test_byte_order_makes_no_difference(tmp_path: Path) -> None:
