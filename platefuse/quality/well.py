@@ -294,7 +294,7 @@ def _read(plane: Plane, boxes: Sequence[Box], pool: ThreadPoolExecutor) -> list[
     pixels = list(pool.map(plane.read, boxes))
     if not pixels:
         return []
-    tone = Tone.of(np.concatenate([own.ravel() for own in pixels]), plane.dtype)
+    tone = Tone.of_all(pixels, plane.dtype)
     return list(pool.map(lambda own: Block.of(own, tone), pixels))
 
 

@@ -81,14 +81,19 @@ class Tone:
 
         Parameters
         ----------
-        pixels : ndarray
+        pixels : ndarray, axes yx
             The sample, averaged or not.
         dtype : dtype
             Data type of the image: integers saturate at its largest value.
         """
+        return cls.of_all([pixels], dtype)
+
+    @classmethod
+    def of_all(cls, planes: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> Tone:
+        """The tone of an image, from samples of its pixels with the axes yx: see `of`."""
         saturated = float(np.iinfo(dtype).max) if dtype.kind in "iu" else np.inf
-        valid = valid_pixels(pixels, saturated)
-        values = pixels[valid] if not valid.all() else pixels.ravel()
+        found = [_values(plane, saturated) for plane in planes]
+        values = found[0] if len(found) == 1 else np.concatenate(found)
         if not values.size:
             return cls(0.0, 1.0, 1.0, 0.0, saturated)
         values = values[:: max(1, values.size // _SAMPLE)]
@@ -122,12 +127,19 @@ def _plateau(values: NDArray[Any], middle: float) -> float:
     return float(top) if many and span > _LEAST_SPAN else np.inf
 
 
+def _values(pixels: NDArray[Any], saturated: float) -> NDArray[Any]:
+    """The values of the valid pixels of a plane."""
+    valid = valid_pixels(pixels, saturated)
+    values: NDArray[Any] = pixels.ravel() if valid.all() else pixels[valid]
+    return values
+
+
 def valid_pixels(pixels: NDArray[Any], saturated: float) -> NDArray[np.bool_]:
     """Whether each pixel holds information.
 
     Parameters
     ----------
-    pixels : ndarray
+    pixels : ndarray, axes yx
         Counts.
     saturated : float
         Pixels from this value on are not valid.

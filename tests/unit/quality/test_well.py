@@ -134,6 +134,21 @@ def test_a_plate_that_is_right_has_no_residual(example_plate: PlateFactory, tmp_
     assert all(c.within_1px == 1 and c.p95_px < 0.1 for c in well.cycles)
 
 
+def test_pixels_of_zero_are_no_fault(example_plate: PlateFactory, tmp_path: Path) -> None:
+    """Single ones, as after a subtraction, and those where an acquisition has no field."""
+    plate = example_plate(replace(SPEC, wells=("B/02",))).path
+    change_field(plate, "B/02", "1", 0, lambda pixels: np.where(pixels % 50 == 0, 0, pixels))
+    change_field(plate, "B/02", "2", 3, np.zeros_like)
+
+    (well,) = check(plate, tmp_path)
+
+    assert [field(well, 1, n).matched for n in range(4)] == [4, 4, 4, 4]
+    assert [field(well, 2, n).matched for n in range(3)] == [4, 4, 4]
+    for one, two in ((1, 0), (2, 0)):
+        residual = field(well, one, two).residual_px
+        assert residual == pytest.approx((0, 0), abs=1 / 16)
+
+
 def test_threads_change_nothing(example_plate: PlateFactory, tmp_path: Path) -> None:
     plate = example_plate(replace(SPEC, wells=("B/02",))).path
     one, two = (
