@@ -121,18 +121,31 @@ def decide(
     matches : mapping of Probe to bool
         Whether the pair measure accepted the pair with this offset.
     """
-
-    def share(hypothesis: Hypothesis) -> float:
-        own = probes.get(hypothesis, ())
-        return sum(matches[probe] for probe in own) / len(own) if own else 0.0
-
-    least = max(_LEAST_SHARE, share(AS_WRITTEN) + _CLEARLY)
+    least = max(_LEAST_SHARE, _share(AS_WRITTEN, probes, matches) + _CLEARLY)
+    share = {h: _share(h, probes, matches) for h in probes}
     good = [
         h
         for h in probes
-        if share(h) >= least and sum(matches[probe] for probe in probes[h]) >= _LEAST_MATCHES
+        if share[h] >= least and sum(matches[probe] for probe in probes[h]) >= _LEAST_MATCHES
     ]
-    return min(good, key=lambda h: (-share(h), h.changes, h), default=AS_WRITTEN)
+    return min(good, key=lambda h: (-share[h], h.changes, h), default=AS_WRITTEN)
+
+
+def is_as_written(
+    probes: Mapping[Hypothesis, Sequence[Probe]], matches: Mapping[Probe, bool]
+) -> bool:
+    """Whether so many pairs match as written that `decide` needs no other to be measured."""
+    return _share(AS_WRITTEN, probes, matches) + _CLEARLY > 1
+
+
+def _share(
+    hypothesis: Hypothesis,
+    probes: Mapping[Hypothesis, Sequence[Probe]],
+    matches: Mapping[Probe, bool],
+) -> float:
+    """Share of the pairs of a hypothesis that match."""
+    own = probes.get(hypothesis, ())
+    return sum(matches[probe] for probe in own) / len(own) if own else 0.0
 
 
 def describe(

@@ -20,7 +20,15 @@ from platefuse.measuring.model import PairMeasure, StageField
 from platefuse.measuring.options import PairOptions
 from platefuse.measuring.pairs import NO_PATTERNS, Measuring
 from platefuse.measuring.receipt import MeasuredWell
-from platefuse.measuring.stage_axes import decide, describe, find_probes
+from platefuse.measuring.stage_axes import (
+    AS_WRITTEN,
+    HYPOTHESES,
+    Probe,
+    decide,
+    describe,
+    find_probes,
+    is_as_written,
+)
 from platefuse.measuring.strips import strips_to_measure
 from platefuse.ngff.plate import Well
 
@@ -28,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 _MATCHING = 0.3
 """Share of the neighbours that match if the axes of the stage are right."""
+
+_PLACED = 0.75
+"""Share of the fields of an acquisition that match the reference if its axes are right."""
 
 NULLS = 24
 """Pairs of each kind in the null distribution of a plate, at least."""
@@ -87,8 +98,7 @@ def measure_well(
         pairs = _measure_pairs(well, reference, nulls, work, more)
         # Last, because most fields have been prepared for their pairs.
         fields = [replace(f, texture=t) for f, t in zip(stage, work.textures(), strict=True)]
-        still = [field for field in fields if field.key.acquisition == reference]
-        check_stage(well, still, pairs, work)
+        check_stage(well, fields, reference, pairs, work)
     return MeasuredWell(
         well=well.name,
         fields=tuple(fields),
@@ -130,16 +140,25 @@ def not_measured(well: Well, error: Exception) -> MeasuredWell:
 
 
 def check_stage(
-    well: Well, fields: Sequence[StageField], pairs: Sequence[PairMeasure], work: Measuring
+    well: Well,
+    fields: Sequence[StageField],
+    reference: int,
+    pairs: Sequence[PairMeasure],
+    work: Measuring,
 ) -> None:
     """Check that neighbours match where the stage has them, if they match anywhere.
+
+    An acquisition is looked at if most neighbours in the reference along an axis do not match, or
+    many of its fields do not match the reference.
 
     Parameters
     ----------
     well : Well
         The well.
     fields : sequence of StageField
-        The fields of the reference acquisition.
+        The fields of all acquisitions.
+    reference : int
+        Number of the reference acquisition.
     pairs : sequence of PairMeasure
         What was measured.
     work : Measuring
@@ -148,16 +167,44 @@ def check_stage(
     Raises
     ------
     MeasureError
-        If they match only when an axis of the stage is flipped, or both are swapped.
+        If those of an acquisition match only when an axis of the stage is flipped, or both are
+        swapped.
     """
-    if not any(_mismatch(fields, pairs, axis) for axis in (1, 2)):
-        return
-    probes = find_probes(fields)
-    wanted = list(dict.fromkeys(probe for own in probes.values() for probe in own))
-    matches = dict(zip(wanted, work.matches(wanted), strict=True))
-    found = describe(decide(probes, matches), probes, matches)
+    by_number: dict[int, list[StageField]] = {}
+    for field in fields:
+        by_number.setdefault(field.key.acquisition, []).append(field)
+    every = any(_mismatch(by_number.get(reference, []), pairs, axis) for axis in (1, 2))
+    found = {
+        number: words
+        for number, own in sorted(by_number.items())
+        if every or (number != reference and _many_unplaced(own, pairs))
+        if (words := _written_otherwise(own, work))
+    }
     if found:
-        raise MeasureError(f"{well.path}: {found}.")
+        words = "; ".join(f"in acquisition {number} {said}" for number, said in found.items())
+        raise MeasureError(f"{well.path}: {words}.")
+
+
+def _written_otherwise(fields: Sequence[StageField], work: Measuring) -> str:
+    """How the positions of an acquisition were written in another way; empty if they are right."""
+    probes = find_probes(fields)
+    matches: dict[Probe, bool] = {}
+    for hypotheses in ([AS_WRITTEN], HYPOTHESES):  # most are as written, and then it ends here
+        wanted = list(dict.fromkeys(p for h in hypotheses for p in probes[h] if p not in matches))
+        matches |= zip(wanted, work.matches(wanted), strict=True)
+        if is_as_written(probes, matches):
+            return ""
+    return describe(decide(probes, matches), probes, matches)
+
+
+def _many_unplaced(fields: Sequence[StageField], pairs: Sequence[PairMeasure]) -> bool:
+    """Whether many fields with texture match no field of the reference.
+
+    If an axis is flipped or both are swapped, up to half of the fields are where they were.
+    """
+    placed = {p.moving for p in pairs if p.kind == "cycle" and p.status == "measured"}
+    known = [field.key in placed for field in fields if field.texture > 0]
+    return sum(known) < _PLACED * len(known)
 
 
 def _mismatch(fields: Sequence[StageField], pairs: Sequence[PairMeasure], axis: int) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,15 +99,44 @@ def test_results_do_not_depend_on_threads(tmp_path: Path) -> None:
     assert (one.fields, one.pairs, one.made_from) == (two.fields, two.pairs, two.made_from)
 
 
-def test_a_flipped_axis_is_said_in_one_sentence(tmp_path: Path) -> None:
+FLIPPED: dict[str, Any] = {
+    "both": ([0, 1], lambda y, x: [-y, x], ("y is flipped", "y is flipped", "sign in y.$")),
+    "reference": ([0], lambda y, x: [-y, x], ("y is flipped", "", "sign in y.$")),
+    "moving": ([1], lambda y, x: [-y, x], ("", "y is flipped", "sign in y.$")),
+    "moving, swapped": ([1], lambda y, x: [x, y], ("", "y and x are swapped", "exchanged.$")),
+}
+
+
+@pytest.mark.parametrize("case", FLIPPED)
+def test_a_flipped_axis_is_said_in_one_sentence(case: str, tmp_path: Path) -> None:
     path = RawPlate(grid=(3, 2), stage_px=1).write(tmp_path / "p.zarr")
-    for file in path.glob("B/03/*/.zattrs"):
-        content = json.loads(file.read_text())
-        for dataset in content["multiscales"][0]["datasets"]:
-            dataset["coordinateTransformations"][1]["translation"][2] *= -1
-        file.write_text(json.dumps(content))
-    with pytest.raises(MeasureError, match=r"correlate only when y is flipped .* other sign in y"):
+    acquisitions, change, (first, second, remedy) = FLIPPED[case]
+    for image in range(12):
+        if image // 6 in acquisitions:
+            move(path / "B/03" / str(image), change)
+    said = [f"in acquisition {n} .* only when {w}.*" for n, w in enumerate((first, second)) if w]
+    with pytest.raises(MeasureError, match="; ".join(said) + remedy) as error:
         measure(path, MeasureOptions())
+    assert str(error.value).count("correlate") == len(said)
+
+
+def move(image: Path, change: Callable[[float, float], list[float]]) -> None:
+    """Write the position of an image in another way."""
+    content = json.loads((image / ".zattrs").read_text())
+    for dataset in content["multiscales"][0]["datasets"]:
+        translation = dataset["coordinateTransformations"][1]["translation"]
+        translation[2:] = change(*translation[2:])
+    (image / ".zattrs").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("max_shift", [5, 30])
+def test_an_acquisition_of_other_tissue_is_not_called_flipped(
+    max_shift: float, tmp_path: Path
+) -> None:
+    spec = RawPlate(shifts_px={0: (0, 0), 1: (90.0, 0.0)}, grid=(2, 2))
+    path = spec.write(tmp_path / "p.zarr")
+    found = [place.status for place in solve(path, max_shift=max_shift).places]
+    assert not {"measured"} & set(found[4:])
 
 
 def test_doubtful_fields_stop_a_plate_if_they_must_not_be(tmp_path: Path) -> None:
