@@ -134,12 +134,12 @@ class _Seen:
     placed : list of PlacedField
         Its fields.
     boxes : list of Box
-        The blocks.
+        The blocks: those of the reference, and then those in fields that have none of them.
     blocks : list of Block
         Their pixels.
     compared : list of Compared or None
-        How each compares with the reference; None if it is not compared: the reference itself, or
-        a block without structure there.
+        How each block of the reference compares with it; None if it is not compared: the reference
+        itself, or a block without structure there.
     """
 
     look: Look
@@ -157,7 +157,7 @@ class _Seen:
 
     def compared_with(self, still: _Seen, pool: ThreadPoolExecutor) -> _Seen:
         """The same, compared with the reference block by block."""
-        moves = [self._move(box, still.placed) for box in self.boxes]
+        moves = [self._move(box, still.placed) for box in still.boxes]
 
         def one(number: int) -> Compared | None:
             reference = still.blocks[number]
@@ -165,7 +165,7 @@ class _Seen:
                 return None
             return compare(reference, self.blocks[number], moves[number])
 
-        return replace(self, compared=list(pool.map(one, range(len(self.boxes)))))
+        return replace(self, compared=list(pool.map(one, range(len(self.compared)))))
 
     def light(self, counter: ReadCounter) -> Mapping[tuple[str, str], Light]:
         """What the coarse pixels of its fields show, by image and field."""
@@ -183,7 +183,8 @@ class _Seen:
                 members[owner.name].append(number)
         for field in self.placed:
             own = members[field.name]
-            compared = [found for k in own if (found := self.compared[k]) is not None]
+            shared = [self.compared[k] for k in own if k < len(self.compared)]
+            compared = [found for found in shared if found is not None]
             light = lights.get(field.name, Light())
             saturated = [self.blocks[k].saturated for k in own]
             focus = [f for k in own if (f := self.blocks[k].focus) is not None]
@@ -204,7 +205,7 @@ class _Seen:
 
     def worst(self, still: Sequence[PlacedField]) -> Part | None:
         """The block that fits the reference least; None if there is none."""
-        if not self.boxes:
+        if not self.compared:
             return None
 
         def misfit(number: int) -> tuple[float, float]:
@@ -214,7 +215,7 @@ class _Seen:
             length = math.inf if found.residual_px is None else math.hypot(*found.residual_px)
             return length, -found.after
 
-        number = max(range(len(self.boxes)), key=misfit)
+        number = max(range(len(self.compared)), key=misfit)
         found, box = self.compared[number], self.boxes[number]
         residual = None if found is None else found.residual_px
         length = None if residual is None else math.hypot(*residual)
@@ -265,10 +266,21 @@ def _seen(
     if look.frame != still.look.frame:
         without[str(look.acquisition)] = "its fused image has pixels of another size"
         return _Seen.of(look, placed, choose_blocks(look.plane, _boxes(placed)), pool)
-    seen = _Seen.of(look, placed, still.boxes, pool)
+    more = _own_boxes(look, placed, still.boxes)
+    seen = _Seen.of(look, placed, [*still.boxes, *more], pool)
+    seen = replace(seen, compared=seen.compared[: len(still.boxes)])
     if {str(look.acquisition), str(still.look.acquisition)} & set(without):
         return seen
     return seen.compared_with(still, pool)
+
+
+def _own_boxes(look: Look, placed: Sequence[PlacedField], boxes: Sequence[Box]) -> list[Box]:
+    """Blocks of the fields in which none of the reference lies: they tell if there is tissue."""
+    owners = [nearest(placed, _middle(box)) for box in boxes]
+    known = {owner.name for owner in owners if owner is not None}
+    without = [field.box for field in placed if field.name not in known]
+    rest = [field.box for field in placed if field.name in known]
+    return choose_blocks(look.plane, without, rest) if without else []
 
 
 def _boxes(fields: Sequence[PlacedField]) -> list[Box]:

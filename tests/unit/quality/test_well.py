@@ -22,11 +22,13 @@ from platefuse.quality.judge import judge
 from platefuse.quality.model import CheckedWell, FieldFigures
 from platefuse.quality.options import QualityOptions
 from platefuse.quality.well import check_well
+from platefuse.records import FieldKey
 from platefuse.registration.request import RegistrationRequest
 from platefuse.testing import AcquisitionSpec, PlateSpec
 from platefuse.workflow.sources import FusionSources
 from tests.conftest import PlateFactory
 from tests.fused import fuse
+from tests.raw_plate import RawPlate
 
 SPEC = PlateSpec(
     name="checked",
@@ -67,11 +69,16 @@ def blurred(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
     return counts
 
 
-def check(plate: Path, tmp_path: Path, threads: int = 1) -> list[CheckedWell]:
+def check(
+    plate: Path,
+    tmp_path: Path,
+    threads: int = 1,
+    request: RegistrationRequest | None = REQUEST,
+) -> list[CheckedWell]:
     """Fuse a plate from its raw images, and check all wells."""
-    fused = fuse(plate, REQUEST, store=False)
+    fused = fuse(plate, request, store=False)
     found = Plate.open(plate)
-    sources = FusionSources(FusionOptions(), request=REQUEST, store=False)
+    sources = FusionSources(FusionOptions(), request=request, store=False)
     return [
         check_well(well, fused, sources.reader(well), tmp_path / well.name, threads=threads)
         for well in found.read_wells()
@@ -147,6 +154,29 @@ def test_pixels_of_zero_are_no_fault(example_plate: PlateFactory, tmp_path: Path
     for one, two in ((1, 0), (2, 0)):
         residual = field(well, one, two).residual_px
         assert residual == pytest.approx((0, 0), abs=1 / 16)
+
+
+def test_a_field_beside_the_reference_that_was_not_measured_is_flagged(tmp_path: Path) -> None:
+    """It lies where the reference has no field, so that no block can confirm its place."""
+    still = {0: (0.0, 0.0), 1: (0.0, 0.0)}
+    spec = RawPlate(shifts_px=still, grid=(1, 3), repeat_px=0, stage_px=0)
+    plate = spec.write(tmp_path / "p.zarr")
+    image = plate / "B/03/5/.zattrs"
+    content = json.loads(image.read_text())
+    for dataset in content["multiscales"][0]["datasets"]:
+        dataset["coordinateTransformations"][1]["translation"][2] = 300.0
+    image.write_text(json.dumps(content))
+    (well,) = check(plate, tmp_path, request=None)
+
+    statuses = {FieldKey("B/03", 1, "5", "5"): "ambiguous", FieldKey("B/03", 1, "4", "4"): "empty"}
+    (judged,) = judge([well], QualityOptions(), statuses)
+
+    assert [(own.figures.image, own.flags) for own in judged.fields if own.flags] == [
+        ("5", ("not measured",))
+    ]
+    assert field(well, 1, 2).blocks == 0
+    assert field(well, 1, 2).focus is not None
+    assert judged.verdict == "look"
 
 
 def test_threads_change_nothing(example_plate: PlateFactory, tmp_path: Path) -> None:
