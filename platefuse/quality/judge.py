@@ -62,7 +62,11 @@ def _judged(
         flags = _flags(figures, focus, status, options)
         fields.append(JudgedField(figures, focus, status, flags))
     return JudgedWell(
-        well, tuple(fields), _verdict(fields), tuple(_reasons(fields)), _well_figures(well, fields)
+        well,
+        tuple(fields),
+        _verdict(fields, well.reference),
+        tuple(_reasons(fields)),
+        _well_figures(well, fields),
     )
 
 
@@ -125,18 +129,24 @@ def _flags(
         flags.append("saturated")
     if field.kept < options.min_kept:
         flags.append("cut")
-    if status in _NOT_MEASURED and field.focus is not None and not (matches and near):
+    # `empty` may also be what lies there in the reference: then no block is compared
+    unknown = status in _NOT_MEASURED or (status == "empty" and not field.blocks)
+    if unknown and field.focus is not None and not (matches and near):
         flags.append("not measured")
     return tuple(flags)
 
 
-def _verdict(fields: Sequence[JudgedField]) -> Verdict:
+def _verdict(fields: Sequence[JudgedField], reference: int) -> Verdict:
+    """The verdict of a well; by an empty reference nothing can be judged."""
     flags = {flag for field in fields for flag in field.flags}
     if flags & _PLACE:
         return "bad"
     if flags:
         return "look"
-    has_structure = any(f.figures.blocks or f.figures.focus is not None for f in fields)
+    has_structure = any(
+        own.blocks or (own.focus is not None and own.acquisition == reference)
+        for own in (field.figures for field in fields)
+    )
     return "good" if has_structure else "empty"
 
 

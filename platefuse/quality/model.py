@@ -14,8 +14,9 @@ from typing import Literal
 from platefuse.records import Receipt
 
 Verdict = Literal["good", "empty", "look", "bad"]
-"""``good``: nothing is flagged. ``empty``: no field has structure to judge by. ``look``: something
-is flagged that is not the place of a field. ``bad``: a field is misplaced or unmatched."""
+"""``good``: nothing is flagged. ``empty``: the reference has no structure to judge by. ``look``:
+something is flagged that is not the place of a field. ``bad``: a field is misplaced or unmatched.
+"""
 
 Flag = Literal["misplaced", "unmatched", "unfocused", "saturated", "cut", "not measured"]
 """``misplaced``: its residual is large. ``unmatched``: too little of it is found again in the

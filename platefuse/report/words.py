@@ -19,7 +19,7 @@ VERDICT_MEANINGS: Mapping[Verdict, str] = MappingProxyType(
     {
         "bad": "A field is misplaced, or too little of it is found again.",
         "look": "Something is flagged, but every field is in its place.",
-        "empty": "No field has enough structure to judge by.",
+        "empty": "The reference has too little structure to judge by.",
         "good": "Nothing is flagged.",
     }
 )

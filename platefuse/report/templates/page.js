@@ -280,7 +280,7 @@
       el("nav", { class: "buttons", "aria-label": "Wells" }, el("a", { href: "#plate", id: "back" }, "Back to the plate"), link(i - 1, `← ${wells[i - 1]?.n}`), link(i + 1, `${wells[i + 1]?.n} →`), link(after, `Next to look at: ${wells[after]?.n}`)));
   };
   const factsOf = (well) => [
-    well.r.length ? el("ul", {}, well.r.map((reason) => el("li", {}, reason))) : el("p", {}, well.v === "empty" ? "No field has enough structure to judge by." : "Nothing is flagged."),
+    well.r.length ? el("ul", {}, well.r.map((reason) => el("li", {}, reason))) : el("p", {}, well.v === "empty" ? "The reference has too little structure to judge by." : "Nothing is flagged."),
     el("dl", { class: "facts" }, data.figures.map((f, k) => el("div", { title: f.meaning }, el("dt", {}, f.title), el("dd", {}, withUnit(well.f[k], f.kind))))),
     well.t.length ? el("h2", {}, "What to do next") : null,
     well.t.length ? el("ul", { class: "steps" }, well.t.map((k) => el("li", {}, code(data.steps[k])))) : null,

@@ -106,6 +106,13 @@ def test_a_place_of_neighbours_is_flagged_unless_the_blocks_confirm_it(status: s
     assert flags_of(unknown, "measured") == ()
 
 
+def test_tissue_over_an_empty_reference_is_flagged() -> None:
+    alone = replace(GOOD, blocks=0, matched=0, residual_px=None, median_px=None)
+    assert flags_of(alone, "empty") == ("not measured",)
+    assert flags_of(replace(alone, focus=None), "empty") == ()
+    assert flags_of(replace(alone, blocks=1), "empty") == ()
+
+
 def test_focus_is_judged_by_what_is_usual_in_the_acquisition() -> None:
     def wells(focus: float) -> list[CheckedWell]:
         usual = [checked(reference(), GOOD, well=f"B/{number:02}") for number in range(2, 7)]
@@ -130,6 +137,8 @@ def test_smooth_tissue_is_not_out_of_focus() -> None:
         ([replace(GOOD, kept=0.1)], "look"),
         ([replace(GOOD, kept=0.1), replace(GOOD, median_px=3.0)], "bad"),
         ([replace(GOOD, blocks=0, matched=0, focus=None, median_px=None)], "empty"),
+        ([replace(GOOD, blocks=0, matched=0, median_px=None)], "empty"),  # of the reference
+        ([reference()], "good"),
     ],
 )
 def test_the_verdict_is_that_of_the_worst_flag(
