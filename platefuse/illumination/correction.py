@@ -14,7 +14,7 @@ from platefuse.engine.flat_field import ChannelProfile, FlatField
 from platefuse.errors import ConfigError, ImageError, RecordError
 from platefuse.geometry import Box
 from platefuse.illumination.profiles import pixels, summary
-from platefuse.ngff.channels import channel_count, channel_names
+from platefuse.ngff.channels import channel_count, channel_names, channels_named
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import is_node
 from platefuse.records import AppliedProfile, FusedImageRecord, RegistrationRecord
@@ -190,6 +190,13 @@ class Illumination:
                 f"finds them. Add them, or set {_KEY}: null."
             )
         chosen = [(names[name], name) for name in self.channels if name in names]
+        for name in names.keys() & self.channels.keys():
+            if len(channels_named(image, name)) > 1:
+                raise ImageError(
+                    f"{image.path}: its channels {channels_named(image, name)} are all named "
+                    f"{name!r}, and {_KEY} does not tell which of them has the profiles. Correct "
+                    "the names in `omero`, or name each channel by its wavelength_id."
+                )
         for index, times in Counter(index for index, _ in chosen).items():
             if times > 1:
                 same = [name for own, name in chosen if own == index]

@@ -18,12 +18,20 @@ def channel_names(image: Multiscale) -> dict[str, int]:
 
     A name that several channels have is that of the first.
     """
+    by_channel = names_by_channel(image)
     found: dict[str, int] = {}
     for key in _KEYS:
-        for index, own in enumerate(names_by_channel(image)):
+        for index, own in enumerate(by_channel):
             if key in own:
                 found.setdefault(own[key], index)
     return found
+
+
+def channels_named(image: Multiscale, name: str) -> list[int]:
+    """The channels with a wavelength, or if none has it with a label; several may have the same."""
+    by_channel = names_by_channel(image)
+    named = ([k for k, own in enumerate(by_channel) if own.get(key) == name] for key in _KEYS)
+    return next((found for found in named if found), [])
 
 
 def names_by_channel(image: Multiscale) -> list[dict[str, str]]:

@@ -111,6 +111,20 @@ def test_two_names_of_one_channel(example_plate: PlateFactory, tmp_path: Path) -
     )  # fmt: skip
 
 
+def test_a_name_of_two_channels(example_plate: PlateFactory, tmp_path: Path) -> None:
+    """Only one of them would be corrected, and nobody would know which."""
+
+    def same_labels(attributes: Any) -> None:
+        for channel in attributes["omero"]["channels"]:
+            channel["label"] = "DAPI"
+
+    refuse_channels(
+        example_plate(SPEC).path, tmp_path, ("DAPI",),
+        r"its channels \[0, 1\] are all named 'DAPI'.*by its wavelength_id",
+        same_labels,
+    )  # fmt: skip
+
+
 def test_channels_without_names(example_plate: PlateFactory, tmp_path: Path) -> None:
     """In one image of two: its pixels would silently stay as they are."""
     spec = replace(SPEC, acquisitions=TINY.acquisitions)
