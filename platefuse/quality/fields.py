@@ -41,9 +41,9 @@ class PlacedField:
     box : Box
         The pixels of the fused image that it covers, on y and x.
     corner_px : (float, float)
-        Position of its first pixel in the fused image.
+        Position of its first pixel in the fused image, in pixels of the field.
     shift_px : (float, float)
-        What registration added to its place, pixels on y and x.
+        What registration added to its place, in pixels of the fused image on y and x.
     kept : float
         Share of its pixels that registration keeps.
     """
@@ -78,7 +78,10 @@ def placed_fields(look: Look) -> list[PlacedField]:
                 continue
             own = field.box(image, image)
             pixels = pixel_map(field, image, look.frame, precision)
-            corner = pixels.matrix @ np.array(own.start) + np.array(pixels.offset)
+            size = [image.pixel_size_um[a] for a in image.spatial]
+            factor = np.array(size) / look.frame.spacing  # of pixels of the field to fused ones
+            corner = (pixels.matrix @ np.array(own.start) + np.array(pixels.offset)) / factor
+            moved = _shift_px(part, field) * factor[-2:]
             whole = np.prod([round(field.length_um[a] / image.pixel_size_um[a]) for a in "yx"])
             placed.append(
                 PlacedField(
@@ -86,7 +89,7 @@ def placed_fields(look: Look) -> list[PlacedField]:
                     field,
                     Box(box.start[-2:], box.stop[-2:]),
                     (float(corner[-2]), float(corner[-1])),
-                    _shift_px(part, field),
+                    (float(moved[0]), float(moved[1])),
                     min(1.0, float(np.prod(own.shape[-2:]) / whole)),
                 )
             )
@@ -94,7 +97,7 @@ def placed_fields(look: Look) -> list[PlacedField]:
 
 
 def _shift_px(part: FieldImage, field: Field) -> tuple[float, float]:
-    """What registration added to the stage position of a field, on y and x."""
+    """What registration added to the stage position of a field, in its pixels on y and x."""
     source = part.source
     if source.is_raw and source.places is not None:
         _, y, x = source.places[field.name].shift_px

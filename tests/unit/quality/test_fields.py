@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,10 +28,12 @@ REQUEST = RegistrationRequest()
 ONE = replace(SPEC, wells=("B/02",), acquisitions=SPEC.acquisitions[:1], noise=False)
 
 
-def check(plate: Path, folder: Path, request: RegistrationRequest | None = None) -> CheckedWell:
-    fused = fuse(plate, request, store=False)
+def check(
+    plate: Path, folder: Path, request: RegistrationRequest | None = None, **options: Any
+) -> CheckedWell:
+    fused = fuse(plate, request, store=False, **options)
     (well,) = Plate.open(plate).read_wells()
-    reader = FusionSources(FusionOptions(), request=request, store=False).reader(well)
+    reader = FusionSources(FusionOptions(**options), request=request, store=False).reader(well)
     return check_well(well, fused, reader, folder)
 
 
@@ -67,6 +70,22 @@ def test_fields_between_the_pixels_of_coarse_levels_have_no_seam(
     spec = replace(SPEC, wells=("B/02",), field_shape=(540, 560), levels=2, noise=False)
     well = check(example_plate(spec).path, tmp_path, REQUEST)
     assert all(own.seam is not None and own.seam < 0.02 for own in well.fields)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_figures_are_those_of_the_fused_pixels_at_any_spacing(
+    example_plate: PlateFactory, tmp_path: Path, factor: float
+) -> None:
+    spec = replace(SPEC, wells=("B/02",), noise=False)
+    spacing = dict.fromkeys("yx", factor * spec.pixel_size_um[-1])
+    well = check(example_plate(spec).path, tmp_path, REQUEST, output_spacing=spacing)
+    assert all(own.seam is not None and own.seam < 0.02 for own in well.fields)
+    shifts = {a.number: np.array(a.shift_px) / factor for a in spec.acquisitions}
+    for own in well.fields:
+        assert own.shift_px == pytest.approx(tuple(shifts[own.acquisition]))
+        if own.acquisition:
+            assert own.before is not None
+            assert own.before < 0.5
 
 
 def test_a_brighter_neighbour_is_a_seam(example_plate: PlateFactory, tmp_path: Path) -> None:
