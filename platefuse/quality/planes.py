@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,9 @@ from platefuse.ngff.image import Multiscale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_COVERED = 0.9
+"""Planes that show at least this share of what the fullest plane shows may be looked at."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ class Plane:
         """Data type of the pixels."""
         return self.levels[0].dtype
 
+    def at(self, z: int) -> Plane:
+        """The same at another plane of level 0; an image without planes is the same."""
+        at = (z if axis == self.z_axis else index for axis, index in enumerate(self.leading))
+        return replace(self, leading=tuple(at))
+
     def shape_of(self, level: int) -> tuple[int, int]:
         """Pixels (y, x) of a level."""
         height, width = self.levels[level].shape[-2:]
@@ -63,6 +71,23 @@ class Plane:
             leading[self.z_axis] = min(leading[self.z_axis] * planes // finest, planes - 1)
         inside = box & Box.of_shape(self.shape_of(level))
         return array[(*leading, *inside.slices)]
+
+    def along_z(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Share of the pixels that hold data, and their variance, in each plane of level 0.
+
+        They are those of the coarsest level; zeros and what is not finite are no data.
+        """
+        coarse, key, z_axis = self.levels[-1], list[int | slice](self.leading), self.z_axis or 0
+        shares, variances = [], []
+        for plane in range(coarse.shape[z_axis]):
+            key[z_axis] = plane
+            pixels = coarse[(*key, slice(None), slice(None))]
+            data = pixels[(pixels != 0) & np.isfinite(pixels)]
+            shares.append(data.size / max(1, pixels.size))
+            variances.append(float(np.var(data, dtype=np.float64)) if data.size else 0.0)
+        finest = self.levels[0].shape[z_axis]
+        there = np.arange(finest) * len(shares) // finest
+        return np.array(shares)[there], np.array(variances)[there]
 
     def level_of(self, most_px: int) -> int:
         """The finest level with at most so many pixels on its longer side, or the coarsest."""
@@ -140,10 +165,10 @@ def open_looks(
         for layer in stacked:
             own = chosen[len(looks)]
             names = {index: key for key, index in reversed(channel_names(layer.described).items())}
-            plane = Plane(arrays, *_leading(image, arrays, first + own))
+            plane = Plane(arrays, *_leading(image, first + own))
             looks.append(Look(layer, frame, plane, own, names.get(own, "")))
             first += layer.channels
-    return looks, without
+    return _in_one_plane(looks), without
 
 
 def _channels(layers: Sequence[Layer], channel: str | None) -> tuple[list[int], dict[str, str]]:
@@ -161,32 +186,38 @@ def _channels(layers: Sequence[Layer], channel: str | None) -> tuple[list[int], 
     return [own.get(wanted, 0) for own in names], without
 
 
-def _leading(
-    image: Multiscale, arrays: Sequence[LazyArray], channel: int
-) -> tuple[tuple[int, ...], int | None]:
+def _leading(image: Multiscale, channel: int) -> tuple[tuple[int, ...], int | None]:
     """Indices on the axes before y and x, and which of them is that of the plane."""
     axes = image.axes[:-2]
     index = {"c": channel, "t": 0, "z": 0}
-    z_axis = axes.index("z") if "z" in axes else None
-    leading = [index[axis] for axis in axes]
-    if z_axis is not None:
-        leading[z_axis] = _sharpest_plane(arrays, leading, z_axis)
-    return tuple(leading), z_axis
+    return tuple(index[axis] for axis in axes), axes.index("z") if "z" in axes else None
 
 
-def _sharpest_plane(arrays: Sequence[LazyArray], leading: Sequence[int], z_axis: int) -> int:
-    """The plane with the largest variance at the coarsest level, as one of level 0."""
-    finest, coarse = arrays[0].shape[z_axis], arrays[-1]
-    planes = coarse.shape[z_axis]
-    if planes == 1:
-        return (finest - 1) // 2
-    key: list[int | slice] = [*leading, slice(None), slice(None)]
-    variances = []
-    for plane in range(planes):
-        key[z_axis] = plane
-        variances.append(float(np.var(coarse[tuple(key)], dtype=np.float64)))
-    best = int(np.argmax(variances))
-    return min((2 * best + 1) * finest // (2 * planes), finest - 1)
+def _in_one_plane(looks: Sequence[Look]) -> list[Look]:
+    """The acquisitions, all of one frame in the same plane: only there they show the same."""
+    frames: list[Frame] = []
+    for look in looks:
+        if look.frame not in frames:
+            frames.append(look.frame)
+    best = [best_plane([look.plane for look in looks if look.frame == frame]) for frame in frames]
+    return [replace(look, plane=look.plane.at(best[frames.index(look.frame)])) for look in looks]
+
+
+def best_plane(planes: Sequence[Plane]) -> int:
+    """The plane with most contrast, of those that acquisitions cover as far as any.
+
+    Where fields begin at different heights, or an acquisition has fewer planes, planes show only
+    a part of the fields.
+    """
+    found = [plane.along_z() for plane in planes if plane.z_axis is not None]
+    found = [(shares, variances) for shares, variances in found if variances.max() > 0]
+    if not found:
+        return 0
+    covered = np.min([shares for shares, _ in found], axis=0)
+    total = np.sum([variances / variances.max() for _, variances in found], axis=0)
+    total[covered < _COVERED * covered.max()] = -1
+    best = np.flatnonzero(total == total.max())
+    return int(best[(len(best) - 1) // 2])
 
 
 def names_of(looks: Sequence[Look]) -> Mapping[str, str]:
