@@ -177,6 +177,35 @@ def test_a_step_that_is_asked_for_later_is_done(fresh: Folder) -> None:
     assert NOTHING in fresh.succeed()
 
 
+def test_a_run_until_a_step_does_it_and_the_next_run_goes_on(fresh: Folder) -> None:
+    """The jobs of wells that a config leaves to platefuse become the steps that are named."""
+    fresh.configure(workflow={"jobs": "auto"})
+    assert jobs(fresh.succeed("--until", "register_image")) == {"register_image"}
+    assert jobs(fresh.succeed("--until", "register_image")) == set()
+    assert jobs(fresh.succeed("--omit-from", "fuse_well")) == {
+        "copy_tables", "swap_image", "discard_backups",
+    }  # fmt: skip
+    assert not fresh.fused.exists()
+    assert jobs(fresh.succeed()) == {"process_well", "finish_fused_plate"}
+    fresh.assert_exact()
+
+
+def test_a_step_that_is_no_job_is_refused_in_one_message(fresh: Folder) -> None:
+    """Snakemake would do nothing, or all that it was to leave out, and call it a success."""
+    fresh.configure(**WELL)
+    before = fingerprint(fresh.path)
+    for option in ("--until", "--omit-from"):
+        said = fresh.fail(option, "swap_image")
+        assert f"{option} swap_image: with workflow.jobs: well" in said
+        assert "Traceback" not in said
+    assert fingerprint(fresh.plate) == {
+        name.removeprefix("tiny.zarr/"): own
+        for name, own in before.items()
+        if name.startswith("tiny.zarr/")
+    }
+    assert not fresh.results.exists()
+
+
 def test_a_well_that_fails_stops_no_other(fresh: Folder, finished: Folder) -> None:
     fresh.configure(**WELL)
     shutil.rmtree(fresh.plate / "B" / "02" / "1" / "tables" / "registered_FOV_ROI_table")
