@@ -20,6 +20,7 @@ from platefuse.workflow.plates import Findings, WellFacts, Wells, find_bad_wells
 from platefuse.workflow.receipts import WellKey
 from platefuse.workflow.repaired import follow_repaired
 from platefuse.workflow.restored import follow_restored
+from platefuse.workflow.unstaged import follow_staged
 from platefuse.workflow.warnings import some_of
 
 _IMAGES_OF_DRY_RUNS = 200
@@ -93,6 +94,7 @@ def wells_of_run(config: Config, plates: Mapping[str, Plate], *, is_dry: bool) -
     good = _good_wells(config, plates, wells, found, is_dry=is_dry)
     if not is_dry:
         follow_images(config, good)
+        follow_staged(config, good)
     if is_dry and not list(dry_run_notes(config, good)):
         list(check_run(config, plates, good, is_dry=True))
     return good

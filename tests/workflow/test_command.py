@@ -320,6 +320,19 @@ def test_originals_are_restored_and_a_run_does_their_wells_again(fresh: Folder) 
     fresh.assert_exact()
 
 
+@pytest.mark.slow
+def test_after_staged_images_were_removed_the_same_command_ends_the_run(fresh: Folder) -> None:
+    """Receipts say that they are staged. Restoring a plate removes them, and not the receipts."""
+    fresh.succeed("--until", "copy_tables")
+    assert "nothing to restore" in restore(fresh, "tiny.zarr").stdout
+    assert "images that are not staged any more as they were: tiny B/02, tiny B/03." in (
+        fresh.succeed("--dry-run")
+    )
+    done = run(fresh)
+    assert done.returncode == 0, done.stderr
+    fresh.assert_exact()
+
+
 def test_restore_says_what_it_does_not_know(fresh: Folder) -> None:
     wrong = restore(fresh, "config.yaml", "--well", "Z/99")
     assert wrong.returncode == 1
