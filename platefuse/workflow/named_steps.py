@@ -50,7 +50,7 @@ class NamedSteps:
             jobs: Literal["step", "well"] | None = None if _has_wells(limits) else "step"
         else:
             jobs = "well" if _has_wells(limits) else None
-        return cls(*map(_steps, (options.until, options.omit_from, options.forcerun)), jobs)
+        return cls(_steps(options.until), _steps(options.omit_from), _steps(options.forcerun), jobs)
 
     def check(self, receipts: Receipts) -> None:
         """Check that the jobs of a run are what was named.
