@@ -11,9 +11,7 @@ from platefuse.workflow.config import Config
 from platefuse.workflow.receipts import WellKey
 
 
-def check_images(
-    config: Config, plates: Mapping[str, Plate], wells: Collection[WellKey]
-) -> None:
+def check_images(config: Config, plates: Mapping[str, Plate], wells: Collection[WellKey]) -> None:
     """Check that some well has each image that is named.
 
     Plates with one list are looked at together: it may have images that only some have. The wells

@@ -6,21 +6,17 @@ step that is none it says nothing, and does nothing, or all that it was to leave
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from argparse import ArgumentError, ArgumentParser
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from platefuse.errors import ConfigError, listed
 from platefuse.workflow.receipts import Receipts, WellKey
 from platefuse.workflow.well_steps import PROCESS, STEPS
 
-
-class _Options(Protocol):
-    """The options of Snakemake, as it has them before it reads the rules."""
-
-    until: Iterable[str]
-    omit_from: Iterable[str]
-    forcerun: Iterable[str]
+_OPTIONS = {"until": "-U", "omit_from": "-O", "forcerun": "-R"}
 
 
 @dataclass(frozen=True)
@@ -41,16 +37,21 @@ class NamedSteps:
     jobs: Literal["step", "well"] | None = None
 
     @classmethod
-    def of(cls, options: _Options | None) -> NamedSteps:
-        """What the options name; Snakemake may have none (`--lint`)."""
-        if options is None:
-            return cls()
-        limits = {*options.until, *options.omit_from}
-        if limits & STEPS:
-            jobs: Literal["step", "well"] | None = None if _has_wells(limits) else "step"
-        else:
-            jobs = "well" if _has_wells(limits) else None
-        return cls(_steps(options.until), _steps(options.omit_from), _steps(options.forcerun), jobs)
+    def of(cls, words: Sequence[str]) -> NamedSteps:
+        """What a command line of Snakemake names. It has no settings yet when it reads the rules.
+
+        Parameters
+        ----------
+        words : sequence of str
+            The command line, without the name of the program.
+        """
+        given = _given(words)
+        limits = {*given["until"], *given["omit_from"]}
+        jobs: Literal["step", "well"] | None = None
+        if _has_wells(limits) != bool(limits & STEPS):
+            jobs = "well" if _has_wells(limits) else "step"
+        steps = {name: _steps(names) for name, names in given.items()}
+        return cls(**steps, jobs=jobs)
 
     def check(self, receipts: Receipts) -> None:
         """Check that the jobs of a run are what was named.
@@ -77,6 +78,16 @@ class NamedSteps:
             )
         if faults:
             raise ConfigError(*faults)
+
+
+def _given(words: Sequence[str]) -> dict[str, list[str]]:
+    # No abbreviations: `--force` is an option of its own.
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for name, short in _OPTIONS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", short, dest=name, nargs="*", default=[])
+    with suppress(ArgumentError):  # Snakemake has read it before
+        return vars(parser.parse_known_args(list(words))[0])
+    return {name: [] for name in _OPTIONS}
 
 
 def _has_wells(names: Iterable[str]) -> bool:

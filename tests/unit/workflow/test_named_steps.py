@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from snakemake.settings.types import DAGSettings
 
 from platefuse.errors import ConfigError
 from platefuse.ngff.plate import Plate
@@ -17,27 +16,25 @@ from platefuse.workflow.well_steps import STEPS, last_steps_of, steps_of
 
 
 @pytest.mark.parametrize(
-    ("options", "jobs"),
+    ("words", "jobs"),
     [
-        ({}, None),
-        ({"until": {"register_image"}}, "step"),
-        ({"omit_from": {"check_well"}}, "step"),
-        ({"until": {"measure_well"}, "omit_from": {"report_plate"}}, None),
-        ({"until": {"process_well"}}, "well"),
-        ({"until": {"kind2_process_well"}}, "well"),
-        ({"omit_from": {"fuse_well", "process_well"}}, None),
-        ({"until": {"fuse_well"}, "omit_from": {"check_well"}}, "step"),
-        ({"forcerun": {"fuse_well"}}, None),
-        ({"until": {"a_rule_of_another_workflow"}}, None),
+        ("", None),
+        ("--until register_image", "step"),
+        ("results/a.json --cores 2 -U register_image -n", "step"),
+        ("--omit-from check_well --keep-going", "step"),
+        ("--until=fuse_well", "step"),
+        ("--until measure_well --omit-from report_plate", None),
+        ("--until process_well", "well"),
+        ("--until kind2_process_well", "well"),
+        ("-O fuse_well process_well", None),
+        ("--until fuse_well --omit-from check_well", "step"),
+        ("--forcerun fuse_well", None),
+        ("--force fuse_well", None),
+        ("--until a_rule_of_another_workflow", None),
     ],
-    ids=str,
 )
-def test_jobs_follow_what_is_named(options: dict[str, Any], jobs: str | None) -> None:
-    assert NamedSteps.of(DAGSettings(**options)).jobs == jobs
-
-
-def test_without_options_nothing_is_named() -> None:
-    assert NamedSteps.of(None) == NamedSteps()
+def test_jobs_follow_what_is_named(words: str, jobs: str | None) -> None:
+    assert NamedSteps.of(words.split()).jobs == jobs
 
 
 def receipts(plate: Path, results: Path, jobs: Literal["step", "well"], *, done: str) -> Receipts:
@@ -55,30 +52,29 @@ def receipts(plate: Path, results: Path, jobs: Literal["step", "well"], *, done:
 
 
 @pytest.mark.parametrize(
-    ("options", "jobs", "done", "message"),
+    ("words", "jobs", "done", "message"),
     [
-        ({"until": {"register_image"}}, "well", "", "--until register_image: with workflow.jobs"),
-        ({"until": {"register_image"}}, "well", "B/02", "--until register_image: "),
-        ({"omit_from": {"swap_image"}}, "well", "", "--omit-from swap_image: .* process_well"),
-        ({"forcerun": {"fuse_well"}}, "step", "B/02", r"fuse_well: .*done \(p B/02\)\. Name it"),
-        ({"until": {"register_image"}}, "step", "", None),
-        ({"until": {"register_image", "process_well"}}, "well", "", None),
-        ({"until": {"fuse_well"}}, "well", "B/02 B/03", None),  # nothing is left to do
-        ({"forcerun": {"fuse_well"}}, "well", "", None),  # all steps are done anyway
-        ({"forcerun": {"fuse_well", "process_well"}}, "well", "B/02", None),
-        ({"until": {"measure_well"}}, "well", "", None),
+        ("--until register_image", "well", "", "--until register_image: with workflow.jobs"),
+        ("--until register_image", "well", "B/02", "--until register_image: "),
+        ("--omit-from swap_image", "well", "", "--omit-from swap_image: .* process_well"),
+        ("--forcerun fuse_well", "step", "B/02", r"fuse_well: .*done \(p B/02\)\. Name it"),
+        ("--until register_image", "step", "", None),
+        ("--until process_well register_image", "well", "", None),
+        ("--until fuse_well", "well", "B/02 B/03", None),  # nothing is left to do
+        ("--forcerun fuse_well", "well", "", None),  # all steps are done anyway
+        ("--forcerun fuse_well process_well", "well", "B/02", None),
+        ("--until measure_well", "well", "", None),
     ],
-    ids=str,
 )
 def test_a_step_in_the_job_of_a_well_is_not_passed_over(
     small_plate: Any,
     tmp_path: Path,
-    options: dict[str, Any],
+    words: str,
     jobs: Literal["step", "well"],
     done: str,
     message: str | None,
 ) -> None:
-    named = NamedSteps.of(DAGSettings(**options))
+    named = NamedSteps.of(words.split())
     asked = receipts(small_plate.path, tmp_path / "results", jobs, done=done)
     if message is None:
         named.check(asked)
