@@ -16,6 +16,10 @@ from typing import Any
 import pytest
 import yaml
 
+from platefuse.ngff.plate import Plate
+from platefuse.records import RegistrationRecord
+from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.swap import swap_image
 from platefuse.storage.typed_json import object_of
 from platefuse.testing import Truth, make_plate
 from tests.fields_plate import FieldsPlate
@@ -147,6 +151,24 @@ def test_a_killed_run_is_continued_in_the_other_mode(
     fresh.assert_exact()
     assert plates_of(fresh) == plates_of(finished)
     fresh.configure(**first)
+    assert NOTHING in fresh.succeed()
+
+
+@pytest.mark.parametrize("second", [STEP, WELL], ids=["step", "well"])
+def test_a_measured_well_is_continued_after_one_of_its_images_was_swapped(
+    fresh: Folder, second: dict[str, Any]
+) -> None:
+    """What is registered cannot be measured any more, and need not be: it was."""
+    measured: dict[str, Any] = {"roi_table": "measured", "measure": {"enabled": True}}
+    fresh.configure(registration=measured)
+    fresh.succeed("--until", "copy_tables")
+    well = Plate.open(fresh.plate).well("B", "02")
+    swap_image(well.image("0"), RegistrationRequest("measured"))
+    fresh.configure(registration=measured, **second)
+    fresh.succeed()
+    assert not list(fresh.path.glob("*.staging"))
+    for image in well.read_again().images:
+        assert RegistrationRecord.read(image.live) is not None
     assert NOTHING in fresh.succeed()
 
 
