@@ -125,7 +125,7 @@ docs: setup-dev ## build the documentation into site/; a broken link is an error
 	@echo "Built site/index.html"
 
 config: setup-dev ## write schema, example and table of keys of the config anew
-	@$(BIN)/python -m platefuse.workflow.config_files
+	@$(BIN)/python -m platefuse.workflow.config.files
 
 lock: ## make the locks anew from pyproject.toml (needs uv; versions move only where they must)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or say where it is with UV=…" >&2; exit 1; }

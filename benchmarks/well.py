@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from tifffile import imwrite
+
 from benchmarks.compare import LIMITS, OURS, THREADS, Contest, Run
 from benchmarks.data import cached, last_run, lend, run_folder, warm
 from benchmarks.envs import FRACTAL, STITCHER, EnvironmentFailedError
@@ -16,8 +19,9 @@ from benchmarks.tables import Section
 from platefuse.tables.table import read_table
 from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
 
-ONE, TWO, MEASURE = OURS, "platefuse, two passes", "platefuse, measuring alone"
-MODES = {ONE: "one pass", TWO: "two passes", MEASURE: "measure"}
+ONE, FLAT = OURS, "platefuse, with flat-field"
+TWO, MEASURE = "platefuse, two passes", "platefuse, measuring alone"
+MODES = {ONE: "one pass", FLAT: "one pass", TWO: "two passes", MEASURE: "measure"}
 WELL = "B/03"
 
 CASE = PlateSpec(
@@ -36,7 +40,8 @@ SMALL = replace(CASE, field_shape=(270, 320), levels=3)
 TEXT = f"""\
 One well of 3 acquisitions of 2 × 2 fields of 2160 × 2560 uint16 with a uint32 label and 5 levels, \
 with camera noise and whole-pixel shifts. *platefuse* registers and fuses it in one pass \
-(`registration.store: false`); *two passes* registers every image in place and fuses then; \
+(`registration.store: false`); *with flat-field* corrects the pixels by an image of the flat and \
+one of the dark; *two passes* registers every image in place and fuses then; \
 *measuring alone* measures its pairs of fields (30 µm, with stitching). {THREADS} threads. The \
 rows of multiview-stitcher are a loop over the peers: {FRACTAL[0].name} registers each image in \
 place, then this version of multiview-stitcher fuses the fields of each ({THREADS} joblib \
@@ -51,8 +56,8 @@ def run_well(*, rounds: int, small: bool = False, peers: bool = True) -> Section
     plate = little if small else _made("well", CASE)
     contest = Contest()
     for name in MODES:
-        contest.enter(name, _run(plate, name), warm_up=_run(little, name))
-    limit_of = _run(plate, ONE)
+        contest.enter(name, _run(plate, spec, name), warm_up=_run(little, SMALL, name))
+    limit_of = _run(plate, spec, ONE)
     for name in LIMITS:
         contest.enter(name, _limit(plate, spec, name), warm_up=limit_of)
     if peers:
@@ -71,7 +76,9 @@ def _made(name: str, spec: PlateSpec) -> Path:
     return cached(name, repr(spec), lambda path: make_plate(path, spec))
 
 
-def _run(plate: Path, name: str) -> Run:
+def _run(plate: Path, spec: PlateSpec, name: str) -> Run:
+    profiles = cached("profiles", repr(spec), lambda path: _write_profiles(path, spec))
+
     def once() -> Result:
         folder = run_folder(name)
         copy = lend(plate, folder / "plate.zarr")
@@ -81,10 +88,20 @@ def _run(plate: Path, name: str) -> Run:
             "fused": str(folder / "fused.zarr"),
             "mode": MODES[name],
             "threads": THREADS,
+            "profiles": str(profiles) if name == FLAT else None,
         }
         return Job("well", arguments).run()
 
     return once
+
+
+def _write_profiles(folder: Path, spec: PlateSpec) -> None:
+    """Write a flat that decreases to the corners by a third, and a dark of about 100."""
+    folder.mkdir()
+    y, x = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in spec.field_shape)]
+    flat = 1 - (y**2 + x**2) / 6
+    imwrite(folder / "flat.tif", (flat / flat.mean()).astype(np.float32))
+    imwrite(folder / "dark.tif", (100 + 5 * x + 0 * y).astype(np.float32))
 
 
 def _limit(plate: Path, spec: PlateSpec, name: str) -> Run:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from platefuse.fusion.api import fuse
     from platefuse.measuring.api import stitch
-    from platefuse.measuring.pair import measure_shift
+    from platefuse.measuring.pair.measure import measure_shift
     from platefuse.registration.api import apply_registration_to_image, write_registered_zarr
 
 __version__ = "0.1.0"
@@ -27,7 +27,7 @@ __all__ = [
 _HOMES = {
     "apply_registration_to_image": "platefuse.registration.api",
     "fuse": "platefuse.fusion.api",
-    "measure_shift": "platefuse.measuring.pair",
+    "measure_shift": "platefuse.measuring.pair.measure",
     "stitch": "platefuse.measuring.api",
     "write_registered_zarr": "platefuse.registration.api",
 }

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import _job
-from platefuse.fusion import plate
+from platefuse.fusion.wells import plate
 from platefuse.records import FusedPlateRecord, PlateReceipt, versions
 from platefuse.workflow.provenance import command
 

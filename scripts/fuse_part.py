@@ -1,7 +1,7 @@
 """Fuse one of the disjoint parts over which a well is scattered."""
 
 import _job
-from platefuse.fusion import well
+from platefuse.fusion.wells import well
 from platefuse.records import FusionReceipt
 
 

@@ -1,7 +1,7 @@
 """Fuse the fields of one well into the fused plate."""
 
 import _job
-from platefuse.fusion import well
+from platefuse.fusion.wells import well
 from platefuse.records import FusionReceipt
 
 

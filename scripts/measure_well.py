@@ -2,7 +2,7 @@
 
 import _job
 from platefuse.errors import PlatefuseError
-from platefuse.fusion.layer_reader import LayerReader
+from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.measuring import well
 from platefuse.measuring.camera import wells_after

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import zarr
 
-from platefuse.fusion import well as fusion
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.plate import finish_fused_plate
+from platefuse.fusion.wells import well as fusion
+from platefuse.fusion.wells.plate import finish_fused_plate
 from platefuse.illumination.correction import Illumination
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path

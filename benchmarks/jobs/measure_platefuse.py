@@ -25,7 +25,7 @@ class Measuring:
         self.notes: dict[str, Any] = {}
 
     def __call__(self) -> None:
-        from platefuse.fusion.layer_reader import LayerReader
+        from platefuse.fusion.fields.reader import LayerReader
         from platefuse.fusion.options import FusionOptions
         from platefuse.measuring.options import MeasureOptions
         from platefuse.measuring.plate import solve_plate

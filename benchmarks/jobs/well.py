@@ -9,14 +9,20 @@ from typing import Any
 from benchmarks.jobs.protocol import run_job
 
 
-def prepare(plate: str, fused: str, mode: str, threads: int) -> Callable[[], object]:
-    """Return the function that does the job: ``one pass``, ``two passes`` or ``measure``."""
+def prepare(
+    plate: str, fused: str, mode: str, threads: int, profiles: str | None = None
+) -> Callable[[], object]:
+    """Return the function that does the job: ``one pass``, ``two passes`` or ``measure``.
+
+    Pixels are corrected by ``flat.tif`` and ``dark.tif`` of the folder `profiles`, if it is given.
+    """
     from platefuse.storage.memory import reuse_blocks
 
     reuse_blocks()  # as in the workflow's jobs, before any thread is started
-    from platefuse.fusion.layer_reader import LayerReader
+    from platefuse.fusion.fields.reader import LayerReader
     from platefuse.fusion.options import FusionOptions
-    from platefuse.fusion.well import fuse_well
+    from platefuse.fusion.wells.well import fuse_well
+    from platefuse.illumination.correction import Illumination
     from platefuse.measuring.options import PairOptions
     from platefuse.measuring.well import measure_well
     from platefuse.ngff.plate import Plate
@@ -26,9 +32,12 @@ def prepare(plate: str, fused: str, mode: str, threads: int) -> Callable[[], obj
 
     request, options = RegistrationRequest(), FusionOptions()
     (well,) = Plate.open(plate).read_wells()
+    files = {role: f"{profiles}/{role}.tif" for role in ("flat", "dark")}
+    corrected = {"DAPI": files} if profiles else None
+    illumination = Illumination.of_config(corrected, options.tile_table)
 
     def fuse(*, store: bool) -> object:
-        sources = FusionSources(options, request=request, store=store)
+        sources = FusionSources(options, request=request, store=store, illumination=illumination)
         with sources.whole_reader(well, Path(fused)) as reader:
             return fuse_well(well, Path(fused), reader, threads=threads)
 

@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the reports."""
     from platefuse.ngff.paths import fused_plate_path
-    from platefuse.workflow.config import read_config
-    from platefuse.workflow.config_reading import settings_of
-    from platefuse.workflow.config_text import read_yaml
+    from platefuse.workflow.config.model import read_config
+    from platefuse.workflow.config.reading import settings_of
+    from platefuse.workflow.config.text import read_yaml
     from platefuse.workflow.plates import open_plates
     from platefuse.workflow.receipts import FIELDS
     from platefuse.workflow.reporting import report_plate

@@ -63,7 +63,7 @@ def _restore(plate: Plate, wells: Sequence[Well], results: Path | None) -> None:
 
 def _restore_locked(plate: Plate, wells: Sequence[Well], results: Path | None) -> None:
     from platefuse.registration.restore import restore_well
-    from platefuse.workflow.restored import remove_receipts
+    from platefuse.workflow.outdated.restored import remove_receipts
 
     done = 0
     touched = [well for well in wells if _can_be_restored(well) or well.staging.is_dir()]

@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     from platefuse.command.shipped import find_workflow
     from platefuse.command.watch import Run
     from platefuse.storage.writable import check_new
-    from platefuse.workflow.config import read_config
-    from platefuse.workflow.config_text import read_yaml
+    from platefuse.workflow.config.model import read_config
+    from platefuse.workflow.config.text import read_yaml
 
     if importlib.util.find_spec("snakemake") is None:
         raise ConfigError(

@@ -16,7 +16,7 @@ from platefuse.ngff.plate import Plate
 from platefuse.quality.model import ReportedPlate
 from platefuse.records import RegistrationRecord
 from platefuse.workflow.bad_wells import SKIPPED, read_list
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 from platefuse.workflow.plates import Wells, open_plates
 from platefuse.workflow.verdicts import (
     REPORT,

@@ -22,7 +22,7 @@ from platefuse.command.progress import EVENTS, Failure, Progress
 from platefuse.command.summary import plate_results, summary
 from platefuse.errors import PlatefuseError
 from platefuse.storage.progress import Bar, is_terminal
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 from platefuse.workflow.provenance import COMMAND
 from platefuse.workflow.well_steps import ends_of
 

@@ -11,7 +11,7 @@ from platefuse.errors import ConfigError
 
 if TYPE_CHECKING:
     from platefuse.ngff.plate import Plate, Well
-    from platefuse.workflow.config import Config
+    from platefuse.workflow.config.model import Config
 
 
 def add_wells(parser: argparse.ArgumentParser) -> None:
@@ -63,8 +63,8 @@ def read_config_of_no_run(file: Path) -> Config:
     PlatefuseError
         If the config is wrong.
     """
-    from platefuse.workflow.config import read_config
-    from platefuse.workflow.config_text import read_yaml
+    from platefuse.workflow.config.model import read_config
+    from platefuse.workflow.config.text import read_yaml
 
     config = read_config(read_yaml(file), [file])
     if Path(".snakemake", "locks").is_dir() and any(Path(".snakemake", "locks").iterdir()):

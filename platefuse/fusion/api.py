@@ -15,18 +15,9 @@ import numpy as np
 from platefuse.engine.downsample import mean, mean_of_data
 from platefuse.engine.views import View
 from platefuse.fusion.arguments import FusionArguments, by_present_names
-from platefuse.fusion.channels import omero_of_names
 from platefuse.fusion.frame import Frame, along
 from platefuse.fusion.methods import weighted_average_fusion
 from platefuse.fusion.mosaic import Mosaic
-from platefuse.fusion.multiscale import (
-    Pyramid,
-    halved,
-    is_multiscale,
-    make_tree,
-    read_pyramids,
-)
-from platefuse.fusion.output import write_output
 from platefuse.fusion.plugins import choose_compositor
 from platefuse.fusion.signatures import (
     BatchOptions,
@@ -36,8 +27,17 @@ from platefuse.fusion.signatures import (
     StackProperties,
     ZarrOptions,
 )
-from platefuse.fusion.sim_store import chunks_of
-from platefuse.fusion.sims import Sim, make_sim, with_overlap
+from platefuse.fusion.sims.image import Sim, make_sim, with_overlap
+from platefuse.fusion.sims.multiscale import (
+    Pyramid,
+    halved,
+    is_multiscale,
+    make_tree,
+    read_pyramids,
+)
+from platefuse.fusion.sims.output import write_output
+from platefuse.fusion.sims.store import chunks_of
+from platefuse.fusion.wells.channels import omero_of_names
 from platefuse.storage.progress import shown
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ def fuse(
     Parameters
     ----------
     images : sequence of xarray.DataArray, or of xarray.DataTree
-        Images of the multiview-stitcher data model (see `platefuse.fusion.sims`), 2D or 3D, all
-        with the same dims, dtype, channels and times; or such images at several resolutions (see
-        `platefuse.fusion.multiscale`). Of these, the coarsest level is read whose pixels are not
-        larger than those of the fused image.
+        Images of the multiview-stitcher data model (see `platefuse.fusion.sims.image`), 2D or 3D,
+        all with the same dims, dtype, channels and times; or such images at several resolutions
+        (see `platefuse.fusion.sims.multiscale`). Of these, the coarsest level is read whose pixels
+        are not larger than those of the fused image.
     transform_key : str, optional
         Key of the transform from physical to world coordinates; None: they are the same.
     fusion_func : callable

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from platefuse.errors import MeasureError
 from platefuse.measuring.candidates import Candidate, choose_pairs
-from platefuse.measuring.judge import LEAST_TEXTURE
 from platefuse.measuring.model import PairMeasure, PairStatus
+from platefuse.measuring.pair.judge import LEAST_TEXTURE
 from platefuse.measuring.pairs import measure_pair
 from platefuse.measuring.plate import judged
 from platefuse.measuring.sims import Mosaic, give_transform, read_mosaic
-from platefuse.measuring.stitching import Stitched, StitchedField
-from platefuse.measuring.stitching import stitch as solve
+from platefuse.measuring.solve.stitching import Stitched, StitchedField
+from platefuse.measuring.solve.stitching import stitch as solve
 from platefuse.storage import progress
 from platefuse.storage.expected import COUNT
 from platefuse.storage.threads import usable_cores
@@ -71,8 +71,8 @@ class StitchedPair:
     score : float
         Correlation at this shift.
     status : str
-        See `platefuse.measuring.pair.Shift`. An overlap that scores no more than images that cannot
-        match is ``ambiguous``.
+        See `platefuse.measuring.pair.measure.Shift`. An overlap that scores no more than images
+        that cannot match is ``ambiguous``.
     used : bool
         Whether the images are placed by it; it is not used if other overlaps contradict it.
     """
@@ -126,8 +126,9 @@ def stitch(
     Parameters
     ----------
     sims : sequence of xarray.DataArray
-        Images of the multiview-stitcher data model (see `platefuse.fusion.sims`), 2D or 3D, all
-        with the same dims, dtype, channels, times and pixel size. Their transforms may only shift.
+        Images of the multiview-stitcher data model (see `platefuse.fusion.sims.image`), 2D or 3D,
+        all with the same dims, dtype, channels, times and pixel size. Their transforms may only
+        shift.
         Lazy images stay lazy: of each overlap the pixels that are needed are read, in whole chunks,
         and forgotten.
     transform_key : str or None
@@ -159,10 +160,10 @@ def stitch(
     Notes
     -----
     Overlaps are measured by `measure_shift`, and compared with up to 24 pairs of images that cannot
-    match. All places are then solved together (`platefuse.measuring.stitching`); overlaps that
-    contradict the others are left out. Images that cannot be measured follow an affine model of the
-    stage, and are never further from it than the error of the stage. The middle of the mosaic stays
-    where it is by that model.
+    match. All places are then solved together (`platefuse.measuring.solve.stitching`); overlaps
+    that contradict the others are left out. Images that cannot be measured follow an affine model
+    of the stage, and are never further from it than the error of the stage. The middle of the
+    mosaic stays where it is by that model.
 
     Examples
     --------

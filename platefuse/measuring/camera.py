@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from platefuse.errors import PlatefuseError
-from platefuse.fusion.layer_reader import LayerReader
+from platefuse.fusion.fields.reader import LayerReader
 from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, read_fields
-from platefuse.measuring.pattern import FixedPattern, fixed_pattern
+from platefuse.measuring.pair.pattern import FixedPattern, fixed_pattern
 from platefuse.ngff.plate import Plate, Well
 
 logger = logging.getLogger(__name__)

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from platefuse.measuring.model import Kind, StageField, Vector
-
-WHOLE_SHARE = 0.25
-"""Fields that overlap by this share of the smaller one are no mere neighbours."""
+from platefuse.measuring.model import WHOLE_SHARE, Kind, StageField, Vector
 
 _LEAST_OF_MEDIAN = 1 / 3
 """Neighbours are compared if their overlap is at least this share of the usual one: corners that

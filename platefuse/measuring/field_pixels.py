@@ -14,10 +14,10 @@ import numpy as np
 
 from platefuse.engine.sources import ChunkStore
 from platefuse.errors import ImageError
-from platefuse.fusion.layers import FieldImage, Layer
+from platefuse.fusion.fields.layers import FieldImage, Layer
 from platefuse.geometry import Box, Pixels, grid_box, grid_indices
-from platefuse.measuring.levels import Crop, Levels
 from platefuse.measuring.model import FieldKey, StageField, Vector
+from platefuse.measuring.pair.levels import Crop, Levels
 from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Multiscale
 from platefuse.storage.arrays import StoredArray

@@ -12,6 +12,7 @@ from typing import Literal
 from platefuse.records.places import FieldKey, FieldStatus, Vector
 
 __all__ = [
+    "WHOLE_SHARE",
     "FieldKey",
     "FieldStatus",
     "Kind",
@@ -21,6 +22,9 @@ __all__ = [
     "StageField",
     "Vector",
 ]
+
+WHOLE_SHARE = 0.25
+"""Fields that overlap by this share of the smaller one are no mere neighbours."""
 
 Kind = Literal["cycle", "neighbour", "null"]
 """A pair of one place in two acquisitions, of neighbours in one acquisition, or of two fields that

@@ -14,12 +14,12 @@ from platefuse.measuring.candidates import Candidate
 from platefuse.measuring.field_pixels import FieldPixels
 from platefuse.measuring.model import PairMeasure, Vector
 from platefuse.measuring.options import PairOptions
-from platefuse.measuring.pair import measure_levels
-from platefuse.measuring.pattern import FixedPattern
-from platefuse.measuring.regions import Regions
-from platefuse.measuring.search import level_of_search
+from platefuse.measuring.pair.measure import measure_levels
+from platefuse.measuring.pair.pattern import FixedPattern
+from platefuse.measuring.pair.regions import Regions
+from platefuse.measuring.pair.search import level_of_search
+from platefuse.measuring.pair.texture import field_texture
 from platefuse.measuring.stage_axes import Probe
-from platefuse.measuring.texture import field_texture
 
 _CAMERA_PX = 0.5
 """A displacement smaller than this puts the same pixels of the camera on each other."""

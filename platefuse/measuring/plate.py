@@ -10,12 +10,12 @@ from pathlib import Path
 
 from platefuse.errors import MeasureError
 from platefuse.measuring.acceptance import Null, accepts
-from platefuse.measuring.consensus import Consensus, doubtful
 from platefuse.measuring.model import PairMeasure, PlacedField
 from platefuse.measuring.options import MeasureOptions
 from platefuse.measuring.receipt import MeasuredWell, SolvedPlate
 from platefuse.measuring.results import field_place, write_pairs
-from platefuse.measuring.solve import solve_pairs
+from platefuse.measuring.solve.consensus import Consensus, doubtful
+from platefuse.measuring.solve.places import solve_pairs
 from platefuse.records import write_places
 
 logger = logging.getLogger(__name__)

@@ -52,7 +52,8 @@ class MeasuredFrom:
     Attributes
     ----------
     pixels : mapping of str to JsonObject
-        State of the pixels of each image (`platefuse.fusion.measured`); none in older receipts.
+        State of the pixels of each image (`platefuse.fusion.fields.measured`); none in older
+        receipts.
     problem : str or None
         Why the well could not be measured.
     """

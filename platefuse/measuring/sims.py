@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from platefuse.errors import MeasureError, ViewError
-from platefuse.fusion.sim_store import SimStore
-from platefuse.fusion.sims import Sim, read_sims
+from platefuse.fusion.sims.image import Sim, read_sims
+from platefuse.fusion.sims.store import SimStore
 from platefuse.geometry import Box
 from platefuse.measuring.field_pixels import ChunkedArray, FieldPixels, ReadCounter
-from platefuse.measuring.levels import Crop
 from platefuse.measuring.model import FieldKey, StageField, Vector
+from platefuse.measuring.pair.levels import Crop
 from platefuse.storage.expected import is_whole, number
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 Neighbours are listed as each hypothesis has them (`find_probes`), the pair measure tells which of
 them match, and `decide` says which hypothesis holds. Another unit shows in the positions alone:
-`platefuse.fusion.plausible` recognises it.
+`platefuse.fusion.fields.plausible` recognises it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from platefuse.measuring.graph import Array
 from platefuse.measuring.model import FieldKey, StageField
+from platefuse.measuring.solve.graph import Array
 
 _MOST_PROBES, _MOST_FIELDS = 12, 400
 _LEAST_MATCHES, _LEAST_SHARE, _CLEARLY = 3, 0.5, 0.3

@@ -31,7 +31,7 @@ def strips_to_measure(
     A strip joins two neighbours in the reference by way of a field of another acquisition. It is
     left out if these neighbours are sure by their own pair, and the moving field is measured by its
     own field, as far away as the others of its acquisition. One that the stage threw needs two
-    pairs to be believed (`platefuse.measuring.trend`).
+    pairs to be believed (`platefuse.measuring.solve.trend`).
 
     Parameters
     ----------

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 
 from platefuse.errors import MeasureError, PlateError, RecordError
-from platefuse.fusion.fingerprint import identity
-from platefuse.fusion.layer_reader import LayerReader
-from platefuse.fusion.layers import Layer
-from platefuse.fusion.measured import pixel_state
+from platefuse.fusion.fields.layers import Layer
+from platefuse.fusion.fields.measured import pixel_state
+from platefuse.fusion.fields.reader import LayerReader
+from platefuse.fusion.wells.fingerprint import identity
 from platefuse.measuring.camera import camera_patterns, more_fields
 from platefuse.measuring.candidates import choose_pairs, choose_strips
 from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, read_fields

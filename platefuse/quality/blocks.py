@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from platefuse.geometry import Box
-from platefuse.measuring.correlate import Lags, Surface, surface
-from platefuse.measuring.correlate import Plane as Correlated
-from platefuse.measuring.fourier import forward
-from platefuse.measuring.prepare import (
+from platefuse.measuring.pair.correlate import Lags, Surface, surface
+from platefuse.measuring.pair.correlate import Plane as Correlated
+from platefuse.measuring.pair.fourier import forward
+from platefuse.measuring.pair.prepare import (
     Tone,
     fine_structure,
     prepare,
@@ -54,7 +54,7 @@ _LEAST_COARSE = 2.0
 and is no structure; what a microscope images has more."""
 
 _LEAST_HEIGHT, _LEAST_RUNNER_UP = 6.0, 0.2
-"""When a peak of the correlation counts; as in `platefuse.measuring.pair`."""
+"""When a peak of the correlation counts; as in `platefuse.measuring.pair.measure`."""
 
 _BEYOND_PX = 2
 """A peak counts if the correlation is known so far beyond it."""
@@ -89,7 +89,7 @@ class Block:
     Attributes
     ----------
     prepared : Plane
-        Its fine structure; see `platefuse.measuring.prepare`.
+        Its fine structure; see `platefuse.measuring.pair.prepare`.
     tone : Tone
         How its values were compressed.
     has_structure : bool

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from platefuse.fusion.field_maps import pixel_map, placed_box
-from platefuse.fusion.fields import Field, registered_rois
-from platefuse.fusion.layers import FieldImage
+from platefuse.fusion.fields.field import Field, registered_rois
+from platefuse.fusion.fields.layers import FieldImage
+from platefuse.fusion.fields.maps import pixel_map, placed_box
 from platefuse.geometry import Box
 from platefuse.measuring.field_pixels import LazyArray, ReadCounter, lazy_levels, level_factors
-from platefuse.measuring.levels import Crop, Levels
+from platefuse.measuring.pair.levels import Crop, Levels
 from platefuse.ngff.image import Multiscale
 from platefuse.quality.planes import Look
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from platefuse.errors import ImageError
+from platefuse.fusion.fields.layers import Layer
 from platefuse.fusion.frame import Frame
-from platefuse.fusion.layers import Layer
 from platefuse.geometry import Box
 from platefuse.measuring.field_pixels import LazyArray, ReadCounter, choose_channel, lazy_levels
 from platefuse.ngff.channels import channel_names

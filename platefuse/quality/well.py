@@ -15,12 +15,12 @@ from typing import TypedDict
 import numpy as np
 
 from platefuse.errors import ViewError
-from platefuse.fusion.layer_reader import LayerReader
-from platefuse.fusion.stack import frames_for
-from platefuse.fusion.well import fused_images
+from platefuse.fusion.fields.reader import LayerReader
+from platefuse.fusion.wells.stack import frames_for
+from platefuse.fusion.wells.well import fused_images
 from platefuse.geometry import Box
 from platefuse.measuring.field_pixels import ReadCounter
-from platefuse.measuring.prepare import Tone
+from platefuse.measuring.pair.prepare import Tone
 from platefuse.ngff.plate import Well
 from platefuse.quality.blocks import Block, Compared, choose_blocks, compare
 from platefuse.quality.fields import Light, PlacedField, light_of, nearest, placed_fields
@@ -50,7 +50,7 @@ def check_well(
     fused : Path
         Folder of the fused plate.
     reader : LayerReader
-        Reads the images that were fused, as `platefuse.fusion.well.fuse_well` did.
+        Reads the images that were fused, as `platefuse.fusion.wells.well.fuse_well` did.
     results : Path
         Folder of the receipts of the well; the pictures are written to `pictures` in it.
     reference : int
@@ -75,7 +75,7 @@ def check_well(
     Each acquisition is compared with the reference in blocks of 160 × 160 pixels at full
     resolution, up to four in each field, where the reference has most structure. The residual of a
     block is the maximum of their correlation, interpolated by a polynomial
-    (`platefuse.measuring.correlate`). The residuals between two other acquisitions are the
+    (`platefuse.measuring.pair.correlate`). The residuals between two other acquisitions are the
     differences of those against the reference.
     """
     begun, counter = time.perf_counter(), ReadCounter()

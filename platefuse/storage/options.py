@@ -2,8 +2,8 @@
 
 A field's annotation says what its value must be: a string, a boolean, a literal, one of these or
 None, or ``Annotated`` with an `Expected`. Nothing is written a second time: the dataclass checks
-itself by it, and `platefuse.workflow.config` makes the JSON schema, the example config and the
-tables of the manual from it.
+itself by it, and `platefuse.workflow.config.model` makes the JSON schema, the example config and
+the tables of the manual from it.
 """
 
 from __future__ import annotations

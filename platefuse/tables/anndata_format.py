@@ -130,6 +130,76 @@ def write_anndata(
             del written[member]
 
 
+def replace_numbers(
+    path: Path, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]
+) -> bool:
+    """Write other numbers into a table and drop rows, if all else of the table can stay as it is.
+
+    Anndata is not imported, which takes longer than a small well takes to register.
+
+    Parameters
+    ----------
+    path : Path
+        The table's group.
+    numbers : mapping of str to ndarray of float64, shape (rows,)
+        The new numbers by column, for all rows.
+    keep : ndarray of bool, shape (rows,)
+        The rows that are kept.
+
+    Returns
+    -------
+    bool
+        Whether it was done. Nothing was written to a table that has to be written anew, by anndata:
+        if its numbers are integers or sparse, if it has texts that old programs cannot read, or if
+        rows are dropped that have more than numbers and columns of plain numbers and texts.
+    """
+    import zarr
+
+    columns = _columns_of_rows(path)
+    if columns is None or not (keep.all() or _has_nothing_else(path)):
+        return False
+    array = zarr.open_array(path / "X", mode="r+")
+    if array.dtype.kind != "f":
+        return False
+    values: Any = array[...]
+    names = _read_index(path / "var")
+    for column, own in numbers.items():
+        values[:, names.index(column)] = own
+    _write_whole(array, values[keep])
+    for place in () if keep.all() else columns:
+        column_of_rows = zarr.open_array(place, mode="r+")
+        rows: Any = column_of_rows[...]
+        _write_whole(column_of_rows, rows[keep])
+    return True
+
+
+def _columns_of_rows(path: Path) -> list[Path] | None:
+    """The arrays of ``obs``; None if a table is not of arrays that old programs can read."""
+    if not is_array(path / "X"):
+        return None
+    encodings = {
+        node: all_attributes(node).get("encoding-type")
+        for frame in (path / "obs", path / "var")
+        for node in frame.iterdir()
+        if node.is_dir()
+    }
+    if "nullable-string-array" in encodings.values():
+        return None
+    return [node for node in encodings if node.parent.name == "obs"]
+
+
+def _has_nothing_else(path: Path) -> bool:
+    """Whether the rows of a table have only numbers, and columns that are plain arrays."""
+    held = [node for name in ("layers", "obsm", "obsp", "raw") for node in (path / name).glob("*/")]
+    return not held and all(is_array(node) for node in (path / "obs").iterdir() if node.is_dir())
+
+
+def _write_whole(array: zarr.Array[Any], values: Any) -> None:
+    if array.shape != values.shape:
+        array.resize(values.shape)
+    array[...] = values
+
+
 def write_numbers(
     path: Path,
     kind: Format,

@@ -23,7 +23,13 @@ from platefuse.ngff.metadata import (
     replace_attributes,
 )
 from platefuse.storage.files import copy_tree, read_json, write_json
-from platefuse.tables.anndata_format import read_column, read_numbers, read_texts, write_anndata
+from platefuse.tables.anndata_format import (
+    read_column,
+    read_numbers,
+    read_texts,
+    replace_numbers,
+    write_anndata,
+)
 from platefuse.tables.rows import Content, changed_column, changed_rows, split_rows
 
 if TYPE_CHECKING:
@@ -129,6 +135,8 @@ class _AnnData(Backend):
     def rewrite(
         self, path: Path, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]
     ) -> None:
+        if replace_numbers(path, numbers, keep):
+            return
         import anndata
         import numpy as np
         import zarr

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -140,8 +142,6 @@ def write_table(group: zarr.Group, name: str, table: Table, backend: str) -> Non
     backend : str
         One of `TABLE_BACKENDS`.
     """
-    from zarr.storage import LocalStore
-
     if backend == "anndata":
         _write_anndata(group, name, table)
         return
@@ -157,9 +157,7 @@ def write_table(group: zarr.Group, name: str, table: Table, backend: str) -> Non
             "index_type": "int" if rows[index].dtype.kind in "iu" else "str",
         }
     )
-    store = group.store
-    assert isinstance(store, LocalStore)
-    folder = Path(store.root, group.path, name)
+    folder = _folder(group) / name
     if backend == "csv":
         rows.to_csv(folder / "table.csv", index=False)
     elif backend == "parquet":
@@ -172,11 +170,27 @@ def write_table(group: zarr.Group, name: str, table: Table, backend: str) -> Non
 
 def _write_anndata(group: zarr.Group, name: str, table: Table) -> None:
     """As Fractal 1.x does: numbers in float32 X, everything else in obs."""
+    files = _anndata_files(group.metadata.zarr_format, pickle.dumps(table))
+    for path, content in files.items():
+        file = _folder(group) / name / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+
+@lru_cache(maxsize=256)
+def _anndata_files(zarr_format: Literal[2, 3], pickled: bytes) -> Mapping[str, bytes]:
+    """The files of a table by their paths in it. Wells have the same tables, and so do test plates.
+
+    They are made in memory, because anndata opens each member of a table several times.
+    """
     import anndata
     import pandas as pd
     import zarr
     from anndata.io import write_elem
+    from zarr.core.buffer import Buffer
+    from zarr.storage import MemoryStore
 
+    table: Table = pickle.loads(pickled)
     rows = table.rows
     floats = [column for column in rows.columns if rows[column].dtype.kind == "f"]
     index = pd.Index([str(row) for row in rows.index], name=rows.index.name)
@@ -186,18 +200,29 @@ def _write_anndata(group: zarr.Group, name: str, table: Table) -> None:
         obs.index.name = None
     var = pd.DataFrame(index=pd.Index(floats))
     table_of_floats = anndata.AnnData(X=rows[floats].to_numpy(np.float32), obs=obs, var=var)
+    files: dict[str, Buffer] = {}
+    group = zarr.create_group(MemoryStore(files), zarr_format=zarr_format)
     # Texts as the installed anndata and pandas have them: that is what users' plates hold.
     texts = anndata.settings.override(allow_write_nullable_strings=True)
     with texts, warnings.catch_warnings():
         # Announcements of what the next anndata and the next Zarr specification may do.
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", FutureWarning)
-        write_elem(group, name, table_of_floats)
+        write_elem(group, "t", table_of_floats)
     # Newer versions write an empty `raw`, which those that Fractal 1.x runs with cannot read.
-    written = group[name]
+    written = group["t"]
     if isinstance(written, zarr.Group) and "raw" in written:
         del written["raw"]
     written.attrs.update({**table.attributes, "fractal_table_version": "1"})
+    return {p[2:]: b.to_bytes() for p, b in files.items() if p.startswith("t/")}
+
+
+def _folder(group: zarr.Group) -> Path:
+    """The folder of a group on disk."""
+    from zarr.storage import LocalStore
+
+    assert isinstance(group.store, LocalStore)
+    return Path(group.store.root, group.path)
 
 
 def _field_table(spec: PlateSpec, boxes: Boxes, *, with_stage: bool) -> Table:

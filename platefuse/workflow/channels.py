@@ -13,7 +13,7 @@ from platefuse.illumination.correction import Illumination
 from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.plate import Well
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 from platefuse.workflow.receipts import WellKey
 
 

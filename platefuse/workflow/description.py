@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from platefuse.errors import counted
-from platefuse.fusion.layer_reader import LayerReader
+from platefuse.fusion.fields.reader import LayerReader
 from platefuse.ngff.layout import WellLayout
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 from platefuse.workflow.plates import WellFacts, Wells
 from platefuse.workflow.receipts import WellKey
 

@@ -15,7 +15,7 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import FusedWellRecord, RegistrationRecord
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 from platefuse.workflow.plates import WellFacts
 from platefuse.workflow.receipts import WellKey
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from platefuse.errors import ConfigError, PlatefuseError, listed
 from platefuse.ngff.plate import Plate, Well
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 from platefuse.workflow.receipts import WellKey
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from platefuse.fusion.scatter import Scatter
+from platefuse.fusion.wells.scatter import Scatter
 from platefuse.ngff.metadata import CONSOLIDATED_FILE, METADATA_FILES, all_attributes
 from platefuse.ngff.paths import groups_below
 from platefuse.ngff.plate import Well, WellImage

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from platefuse.workflow.config import Config
-from platefuse.workflow.config_reading import settings_of
+from platefuse.workflow.config.model import Config
+from platefuse.workflow.config.reading import settings_of
 from platefuse.workflow.provenance import result_digest
 from platefuse.workflow.receipts import PlateWildcards
 from platefuse.workflow.well_steps import steps_of

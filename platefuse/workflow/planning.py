@@ -13,15 +13,15 @@ from platefuse.errors import ConfigError, PlateError, PlatefuseError, counted, l
 from platefuse.ngff.plate import Plate, Well
 from platefuse.ngff.positions import read_position_table
 from platefuse.workflow.bad_wells import BAD, SKIPPED, BadWell, describe, read_list, write_list
-from platefuse.workflow.config import Config, read_config
-from platefuse.workflow.config_text import read_yaml
-from platefuse.workflow.other_images import follow_images
+from platefuse.workflow.config.model import Config, read_config
+from platefuse.workflow.config.text import read_yaml
+from platefuse.workflow.outdated.other_images import follow_images
+from platefuse.workflow.outdated.repaired import follow_repaired
+from platefuse.workflow.outdated.restored import follow_restored
+from platefuse.workflow.outdated.unstaged import follow_staged
 from platefuse.workflow.plates import Findings, WellFacts, Wells, find_bad_wells, open_plates
 from platefuse.workflow.receipts import WellKey
-from platefuse.workflow.repaired import follow_repaired
-from platefuse.workflow.restored import follow_restored
 from platefuse.workflow.unlisted import unlisted_warnings
-from platefuse.workflow.unstaged import follow_staged
 from platefuse.workflow.warnings import some_of
 
 _IMAGES_OF_DRY_RUNS = 200

@@ -20,7 +20,7 @@ from platefuse.ngff.plate import Plate, Well, WellName
 from platefuse.storage.files import entries
 from platefuse.storage.once import reading_once
 from platefuse.tables.table import table_path
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 from platefuse.workflow.receipts import NAME, WellKey
 from platefuse.workflow.subset import chosen_wells
 from platefuse.workflow.warnings import collected_warnings

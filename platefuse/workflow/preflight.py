@@ -18,12 +18,12 @@ from platefuse.errors import (
     SwapError,
     TableError,
 )
-from platefuse.fusion.layer_reader import LayerReader
-from platefuse.fusion.layers import Layer, pixel_size
+from platefuse.fusion.fields.layers import Layer, pixel_size
+from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.replace import NOT_OURS, check_fused_well, check_one_version
-from platefuse.fusion.stack import check_labels, frames_for
-from platefuse.fusion.well import check_kept, fused_images
+from platefuse.fusion.wells.replace import NOT_OURS, check_fused_well, check_one_version
+from platefuse.fusion.wells.stack import check_labels, frames_for
+from platefuse.fusion.wells.well import check_kept, fused_images
 from platefuse.illumination.correction import check_registered
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.layout import InputOptions
@@ -47,7 +47,7 @@ from platefuse.storage.once import reading_once
 from platefuse.storage.stray import is_stray
 from platefuse.storage.writable import check_new
 from platefuse.workflow.channels import illumination_of
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 from platefuse.workflow.description import layout_of
 from platefuse.workflow.disk import is_registered
 from platefuse.workflow.plates import WellFacts

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from platefuse.ngff.plate import Well
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 from platefuse.workflow.well_steps import PROCESS, last_steps_of
 
 NAME = r"[A-Za-z0-9_.+= -]+"

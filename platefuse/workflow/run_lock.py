@@ -15,7 +15,7 @@ from pathlib import Path
 from platefuse.ngff.paths import fused_plate_path, staging_root
 from platefuse.ngff.plate import Plate
 from platefuse.storage.locks import claim, shared_folder
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 
 _PROTECTED = (errno.EACCES, errno.EPERM, errno.EROFS)
 

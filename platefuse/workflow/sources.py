@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from platefuse.errors import RecordError, TableError
-from platefuse.fusion.fields import Place
-from platefuse.fusion.layer_reader import LayerReader
-from platefuse.fusion.layers import SourceImage
-from platefuse.fusion.locks import fused_well_lock
-from platefuse.fusion.measured import MeasuredPixels
+from platefuse.fusion.fields.field import Place
+from platefuse.fusion.fields.layers import SourceImage
+from platefuse.fusion.fields.measured import MeasuredPixels
+from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.tables import is_replaced
+from platefuse.fusion.wells.locks import fused_well_lock
+from platefuse.fusion.wells.tables import is_replaced
 from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.measuring.receipt import MeasuredFrom, check_measured
 from platefuse.ngff.layout import InputOptions

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from platefuse.errors import ConfigError
 from platefuse.ngff.plate import WellName
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 from platefuse.workflow.receipts import WellKey
 
 _WELL = re.compile(r"(?P<row>[A-Za-z]+)/?(?P<column>[0-9]+)")

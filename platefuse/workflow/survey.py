@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 
 from platefuse.errors import PlateError, PlatefuseError, listed
-from platefuse.fusion.layer_reader import read_image
-from platefuse.fusion.stage_positions import stage_positions
+from platefuse.fusion.fields.positions import stage_positions
+from platefuse.fusion.fields.reader import read_image
 from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Image
 from platefuse.ngff.layout import InputOptions, LayoutName, by_acquisition, choose_layout

@@ -11,7 +11,7 @@ from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
 from platefuse.records import FusedWellRecord
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 
 
 def unlisted_warnings(config: Config, plates: Mapping[str, Plate]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import fused_plate_path, real_plate
 from platefuse.quality.model import ReportedPlate
 from platefuse.registration.originals import kept_originals
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 from platefuse.workflow.receipts import FIELDS, SOLVED
 
 REPORT = "report.html"

@@ -17,7 +17,7 @@ from typing import Literal
 
 from platefuse.ngff.plate import Well
 from platefuse.records import ProcessedWell, Receipt
-from platefuse.workflow.config import Config
+from platefuse.workflow.config.model import Config
 
 logger = logging.getLogger(__name__)
 

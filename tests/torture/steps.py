@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError
-from platefuse.fusion import well as fusion
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.plate import finish_fused_plate
+from platefuse.fusion.wells import well as fusion
+from platefuse.fusion.wells.plate import finish_fused_plate
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well

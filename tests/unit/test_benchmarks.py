@@ -33,7 +33,7 @@ from benchmarks.same_plates import files
 from benchmarks.same_plates.__main__ import compare_case
 from benchmarks.same_plates.cases import CASES as SAME_PLATES_CASES
 from benchmarks.tables import Section, Table
-from platefuse.measuring.pair import measure_shift
+from platefuse.measuring.pair.measure import measure_shift
 from platefuse.testing import make_plate
 
 TINY = scenes.FieldsSpec("tiny", field_shape=(2, 40, 50), channels=2, jitter_px=(0, 2, 2))

@@ -44,12 +44,28 @@ MAY_IMPORT = {
     "testing": {"errors"},  # it must not share a mistake with the code that it tests
     "__init__": {"registration", "fusion", "measuring"},  # the public functions, on first use
 }
+# The packages inside packages, and what each may import of the package around it. The modules that
+# are not in one use them all.
+ROOMS = {
+    "fusion.fields": {"fusion.frame", "fusion.options"},
+    "fusion.sims": {"fusion.arguments", "fusion.contents", "fusion.frame", "fusion.mosaic"},
+    "fusion.wells": {
+        "fusion.arguments", "fusion.contents", "fusion.fields", "fusion.frame", "fusion.mosaic",
+        "fusion.options",
+    },
+    "measuring.pair": {"measuring.acceptance", "measuring.model"},
+    "measuring.solve": {"measuring.model"},
+    "workflow.config": set[str](),
+    "workflow.outdated": {"workflow.config", "workflow.receipts", "workflow.well_steps"},
+    "workflow.resources": {"workflow.config", "workflow.receipts", "workflow.well_steps"},
+}  # fmt: skip
 # Packages whose __init__ offers names, and so imports their modules.
 OFFERS_NAMES = {"records", "testing"}
 # The logger plug-in and the process that runs Snakemake with it.
 OF_SNAKEMAKE = {"platefuse.command.child", "platefuse.command.events"}
 
 LONGEST_MODULE = 400
+MOST_MODULES = 26  # in one folder: as many as a reader can look through
 LONGEST_FUNCTION = 45
 MOST_NAMES = 19
 
@@ -86,9 +102,22 @@ def part_of(module: str) -> str:
 def is_allowed(module: str, target: str) -> bool:
     """Whether a module may import another one of the package."""
     here, there = part_of(module), part_of(target)
-    if here == there or there in MAY_IMPORT[here]:
+    if here == there:
+        return is_allowed_inside(module, target)
+    return there in MAY_IMPORT[here] or target.removeprefix("platefuse.") in MAY_IMPORT[here]
+
+
+def is_allowed_inside(module: str, target: str) -> bool:
+    """Whether a module may import another one of its own part."""
+    room = room_of(module)
+    if room not in ROOMS or room == room_of(target):
         return True
-    return target.removeprefix("platefuse.") in MAY_IMPORT[here]
+    return bool({room_of(target), target.removeprefix("platefuse.")} & ROOMS[room])
+
+
+def room_of(module: str) -> str:
+    """The package in which a module of a part lies, such as ``fusion.wells``."""
+    return ".".join(module.split(".")[1:3])
 
 
 def imports_of(module: str) -> set[str]:
@@ -139,6 +168,16 @@ def test_every_part_of_the_package_has_its_rule() -> None:
 
 def test_imports_go_down_the_layers() -> None:
     assert not against_the_layers()
+
+
+def test_every_package_inside_a_package_has_its_rule() -> None:
+    inside = {p.parent for p in PACKAGE.glob("*/*/__init__.py")}
+    assert {".".join(p.relative_to(PACKAGE).parts) for p in inside} == set(ROOMS)
+
+
+def test_a_folder_has_no_more_modules_than_a_reader_can_look_through() -> None:
+    for folder in {path.parent for path in FILES.values()}:
+        assert len([p for p in folder.glob("*.py") if p.name != "__init__.py"]) <= MOST_MODULES
 
 
 def test_the_rules_have_no_circle() -> None:
@@ -209,10 +248,12 @@ def test_a_newcomer_sees_few_names() -> None:
     [
         ("platefuse.ngff.image", "platefuse.tables.table"),
         ("platefuse.engine.write", "platefuse.storage.arrays"),
-        ("platefuse.registration.api", "platefuse.fusion.fields"),
+        ("platefuse.registration.api", "platefuse.fusion.fields.field"),
         ("platefuse.fusion.api", "platefuse.registration.rois"),
-        ("platefuse.fusion.api", "platefuse.measuring.pair"),
-        ("platefuse.measuring.pair", "platefuse.workflow.config"),
+        ("platefuse.fusion.api", "platefuse.measuring.pair.measure"),
+        ("platefuse.measuring.plate", "platefuse.workflow.config.model"),
+        ("platefuse.measuring.pair.measure", "platefuse.measuring.solve.graph"),
+        ("platefuse.fusion.wells.stack", "platefuse.fusion.sims.image"),
         ("platefuse.quality.judge", "platefuse.report.page"),
         ("platefuse.workflow.status", "platefuse.testing.plate"),
         ("platefuse.workflow.survey", "platefuse.command.init"),
@@ -227,7 +268,7 @@ def test_an_import_against_the_layers_is_found(module: str, target: str) -> None
         f"def f():\n    from {target} import x",
         f"import {target}",
         f"from {base} import {name}",
-        f"from ..{target.partition('.')[2]} import x",
+        f"from {'.' * module.count('.')}{target.partition('.')[2]} import x",
     ):
         found = list(imported(ast.parse(source), module, is_package=False))
         assert found == [target], source

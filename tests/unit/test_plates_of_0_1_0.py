@@ -13,7 +13,7 @@ import pytest
 from platefuse import apply_registration_to_image
 from platefuse.errors import RecordError
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.plate import finish_fused_plate
+from platefuse.fusion.wells.plate import finish_fused_plate
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well
 from platefuse.records import Receipt

@@ -11,10 +11,10 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(workflow.basedir))
 
 from platefuse.errors import PlatefuseError
-from platefuse.workflow.config import read_config
-from platefuse.workflow.memory import SNAKEMAKE_MB
+from platefuse.workflow.config.model import read_config
 from platefuse.workflow.named_steps import NamedSteps
-from platefuse.workflow.outdated import outdated_notes
+from platefuse.workflow.resources.memory import SNAKEMAKE_MB
+from platefuse.workflow.outdated.notes import outdated_notes
 from platefuse.workflow.params import Params
 from platefuse.workflow.planning import (
     dry_run_notes,
@@ -25,7 +25,7 @@ from platefuse.workflow.planning import (
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.provenance import remember_command
 from platefuse.workflow.receipts import NAME, Receipts
-from platefuse.workflow.resources import JobResources
+from platefuse.workflow.resources.jobs import JobResources
 from platefuse.workflow.run_lock import RunLock
 from platefuse.workflow.well_steps import jobs_of, kinds_of
 

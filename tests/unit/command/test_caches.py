@@ -8,7 +8,7 @@ import pytest
 
 from platefuse.command.caches import cache_variables
 from platefuse.command.watch import Run
-from platefuse.workflow.config import read_config
+from platefuse.workflow.config.model import read_config
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from platefuse import apply_registration_to_image
 from platefuse.command.progress import Progress
 from platefuse.command.summary import PlateResult, plate_results, summary
 from platefuse.quality.model import ReportedPlate
-from platefuse.workflow.config import read_config
+from platefuse.workflow.config.model import read_config
 from tests.conftest import ExamplePlate
 from tests.events import failed, finished, planned, progress_of, started
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from platefuse.fusion import well as fusion
-from platefuse.fusion.field_maps import extent_of, pixel_map, placed_box
-from platefuse.fusion.fields import Field, Place, whole_image
+from platefuse.fusion.fields.field import Field, Place, whole_image
+from platefuse.fusion.fields.layers import SourceImage
+from platefuse.fusion.fields.maps import extent_of, pixel_map, placed_box
+from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.frame import Frame
-from platefuse.fusion.layer_reader import LayerReader
-from platefuse.fusion.layers import SourceImage
 from platefuse.fusion.options import FusionOptions
+from platefuse.fusion.wells import well as fusion
 from platefuse.geometry import Box
 from platefuse.ngff.create import write_group
 from platefuse.ngff.image import Multiscale

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from platefuse.fusion.layer_reader import LayerReader
+from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.measuring.camera import CameraPatterns, camera_patterns, more_fields, wells_after
 from platefuse.measuring.candidates import Candidate
 from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, read_fields
 from platefuse.measuring.options import MeasureOptions
+from platefuse.measuring.pair.pattern import FixedPattern
 from platefuse.measuring.pairs import Measuring
-from platefuse.measuring.pattern import FixedPattern
 from platefuse.measuring.plate import solve_plate
 from platefuse.measuring.well import measure_well
 from platefuse.ngff.plate import Plate

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from platefuse.fusion.layer_reader import LayerReader
+from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import fuse_well
+from platefuse.fusion.wells.well import fuse_well
 from platefuse.measuring.options import MeasureOptions
 from platefuse.measuring.plate import solve_plate, write_solution
 from platefuse.measuring.well import measure_well

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from platefuse.errors import ImageError, MeasureError, PlateError
-from platefuse.fusion.layer_reader import LayerReader
+from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.measuring.model import FieldStatus
 from platefuse.measuring.options import MeasureOptions

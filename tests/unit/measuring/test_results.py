@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platefuse.errors import TableError
-from platefuse.measuring.consensus import find_places
 from platefuse.measuring.model import FieldKey
 from platefuse.measuring.results import PAIR_COLUMNS, field_place, write_pairs
-from platefuse.measuring.stitching import stitch
+from platefuse.measuring.solve.consensus import find_places
+from platefuse.measuring.solve.stitching import stitch
 from platefuse.records import FieldPlace, read_places, write_places
 from platefuse.records.places import read_key
 from platefuse.storage.tsv import read_finite, read_rows

@@ -13,7 +13,7 @@ import pytest
 import zarr
 
 from platefuse import apply_registration_to_image, write_registered_zarr
-from platefuse.fusion.plate import finish_fused_plate
+from platefuse.fusion.wells.plate import finish_fused_plate
 from platefuse.measuring.roi_tables import write_registered_table
 from platefuse.ngff.consolidated import drop_consolidated, drop_stale, has_consolidated
 from platefuse.ngff.metadata import Format

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import fourier_shift, gaussian_filter
 
 from platefuse.geometry import Box
-from platefuse.measuring.prepare import Tone
+from platefuse.measuring.pair.prepare import Tone
 from platefuse.quality.blocks import BLOCK_PX, MOST_BLOCKS, Block, choose_blocks, compare
 from platefuse.quality.planes import Plane
 

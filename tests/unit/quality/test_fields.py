@@ -11,7 +11,7 @@ import zarr
 
 from platefuse.fusion.options import FusionOptions
 from platefuse.geometry import Box
-from platefuse.measuring.levels import Crop
+from platefuse.measuring.pair.levels import Crop
 from platefuse.ngff.plate import Plate
 from platefuse.quality.fields import gradient_of, middle_plane
 from platefuse.quality.model import CheckedWell

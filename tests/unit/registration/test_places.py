@@ -13,7 +13,7 @@ from platefuse.errors import PlatefuseError
 from platefuse.ngff.plate import Plate
 from platefuse.registration.places import check_places
 from platefuse.registration.request import RegistrationRequest
-from platefuse.workflow.config import read_config
+from platefuse.workflow.config.model import read_config
 from platefuse.workflow.planning import check_config
 from platefuse.workflow.preflight import check_outputs, check_well_inputs
 from tests.access import as_nobody, open_to_all

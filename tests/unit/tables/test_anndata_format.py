@@ -10,16 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from scipy.sparse import csr_matrix
 
 from platefuse import apply_registration_to_image
 from platefuse.errors import TableError
 from platefuse.ngff.metadata import FORMATS, all_attributes
-from platefuse.tables.anndata_format import write_anndata, write_numbers
+from platefuse.tables.anndata_format import replace_numbers, write_anndata, write_numbers
 from platefuse.tables.backends import backend_of, copy_table
 from platefuse.tables.move import MovedRegion, move_table
 from platefuse.tables.table import read_table, table_names, write_roi_table
 from platefuse.testing.spec import TABLES
 from tests.conftest import SMALL, PlateFactory
+from tests.damage import state
 
 VERSIONS = ("0.4", "0.5")
 ROWS = {
@@ -171,6 +173,80 @@ def test_a_rewritten_table_has_what_its_source_has(
     other = {"0.4": "0.5", "0.5": "0.4"}[version]
     assert copy_table(path, tmp_path / "converted", other) is None
     assert encodings(tmp_path / "converted") == old
+
+
+PLAIN = pd.DataFrame(
+    {
+        "word": ["u", "v", "u"],
+        "area": [1.5, 2.5, 3.5],
+        "count": [1, 2, 3],
+        "seen": [True, False, True],
+    },
+    index=["a", "b", "c"],
+)
+NEW = {"y": np.array([7.25, 8.25, 9.25])}
+
+
+def measured(path: Path, version: str, table: anndata.AnnData) -> Path:
+    group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
+    write_anndata(group, "t", table)
+    return path / "t"
+
+
+def with_numbers(obs: pd.DataFrame, x: Any = None) -> anndata.AnnData:
+    numbers = np.arange(6, dtype=np.float32).reshape(3, 2) if x is None else x
+    return anndata.AnnData(numbers, obs.copy(), pd.DataFrame(index=["y", "z"]))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("kept", [[], [0], [0, 2], [0, 1, 2]])
+def test_rows_and_numbers_are_replaced_as_anndata_does_it(
+    tmp_path: Path, version: str, kept: list[int]
+) -> None:
+    keep = np.isin(np.arange(3), kept)
+    path = measured(tmp_path / "ours", version, with_numbers(PLAIN))
+    forms = encodings(path)
+    assert replace_numbers(path, NEW, keep)
+    assert encodings(path) == forms
+    expected = with_numbers(PLAIN)
+    expected.X[:, 0] = NEW["y"]
+    theirs = measured(tmp_path / "theirs", version, expected[keep].copy())
+    ours, theirs = (anndata.io.read_elem(zarr.open_group(p, mode="r")) for p in (path, theirs))
+    assert ours.X.dtype == theirs.X.dtype
+    np.testing.assert_array_equal(ours.X, theirs.X)
+    pd.testing.assert_frame_equal(ours.obs, theirs.obs)
+    pd.testing.assert_frame_equal(ours.var, theirs.var)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("what", "drops"),
+    [
+        ("integers", False),
+        ("sparse", False),
+        ("nullable", False),
+        ("category", True),
+        ("obsm", True),
+    ],
+)
+def test_what_has_to_be_written_anew_is_left_to_anndata(
+    tmp_path: Path, version: str, what: str, drops: bool
+) -> None:
+    obs = PLAIN[["area"]].copy()
+    if what == "category":
+        obs["kind"] = pd.Categorical(["u", "v", "w"])
+    x: Any = np.eye(3, 2)
+    x = {"integers": x.astype(int), "sparse": csr_matrix(x)}.get(what, x)
+    table = with_numbers(obs, x)
+    if what == "obsm":
+        table.obsm["place"] = np.ones((3, 2))
+    path = measured(tmp_path / "g", version, table)
+    if what == "nullable":
+        encode(zarr.open_group(path, mode="r+")["obs"], "nullable-string-array")
+    before = state(path)
+    assert not replace_numbers(path, NEW, np.array([True, False, True]))
+    assert state(path) == before
+    assert replace_numbers(path, NEW, np.ones(3, bool)) == drops
 
 
 def test_a_new_table_has_nothing_that_old_programs_cannot_read(tmp_path: Path) -> None:

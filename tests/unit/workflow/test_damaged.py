@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from platefuse import apply_registration_to_image
 from platefuse.errors import ConfigError, PlatefuseError
-from platefuse.fusion.layer_reader import LayerReader
+from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.plate import finish_fused_plate
-from platefuse.fusion.well import fuse_well
+from platefuse.fusion.wells.plate import finish_fused_plate
+from platefuse.fusion.wells.well import fuse_well
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.plate import Plate, WellName
 from platefuse.records import FusionReceipt, ImageReceipt, PlateReceipt, ProcessedWell, WellReceipt
@@ -26,7 +26,7 @@ from platefuse.registration.plan import plan_registration
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.restore import check_restore
 from platefuse.testing import make_plate
-from platefuse.workflow.config_text import read_yaml
+from platefuse.workflow.config.text import read_yaml
 from platefuse.workflow.planning import check_config
 from platefuse.workflow.status import plate_status
 from platefuse.workflow.subset import Grid, select_wells

@@ -9,7 +9,7 @@ import pytest
 
 from platefuse.errors import ConfigError
 from platefuse.ngff.plate import Plate
-from platefuse.workflow.config import read_config
+from platefuse.workflow.config.model import read_config
 from platefuse.workflow.named_steps import NamedSteps
 from platefuse.workflow.receipts import Receipts
 from platefuse.workflow.well_steps import STEPS, last_steps_of, steps_of

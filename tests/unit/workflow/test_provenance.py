@@ -9,8 +9,8 @@ import pytest
 
 from platefuse import __version__
 from platefuse.records import versions
-from platefuse.workflow.config import read_config
-from platefuse.workflow.config_reading import settings_of
+from platefuse.workflow.config.model import read_config
+from platefuse.workflow.config.reading import settings_of
 from platefuse.workflow.provenance import COMMAND, command, remember_command, result_digest
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from platefuse.ngff.plate import Plate
-from platefuse.workflow.config import read_config
+from platefuse.workflow.config.model import read_config
 from platefuse.workflow.receipts import Receipts, key_of
 from tests.checks import wells_of
 

@@ -16,9 +16,9 @@ from scipy.ndimage import binary_erosion
 
 from platefuse import apply_registration_to_image
 from platefuse.errors import RecordError, TableError
-from platefuse.fusion.measured import pixel_state
+from platefuse.fusion.fields.measured import pixel_state
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.well import fuse_well, fuse_well_part
+from platefuse.fusion.wells.well import fuse_well, fuse_well_part
 from platefuse.measuring.receipt import MeasuredWell
 from platefuse.ngff.create import write_group
 from platefuse.ngff.image import Multiscale

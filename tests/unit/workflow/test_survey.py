@@ -12,7 +12,7 @@ import yaml
 
 from platefuse.cli import main
 from platefuse.errors import PlatefuseError
-from platefuse.fusion.layer_reader import read_image
+from platefuse.fusion.fields.reader import read_image
 from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.testing import make_plate
 from platefuse.workflow.planning import check_config

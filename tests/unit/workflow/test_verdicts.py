@@ -8,7 +8,7 @@ import pytest
 
 from platefuse.measuring.receipt import SolvedPlate
 from platefuse.ngff.create import write_group
-from platefuse.workflow.config import read_config
+from platefuse.workflow.config.model import read_config
 from platefuse.workflow.verdicts import unmeasured_warnings, where_results_are
 from tests.fields_plate import FieldsPlate
 

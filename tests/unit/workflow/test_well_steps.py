@@ -10,7 +10,7 @@ import pytest
 from platefuse.errors import SwapError
 from platefuse.ngff.plate import Plate
 from platefuse.records import ProcessedWell, Receipt
-from platefuse.workflow.config import Config, read_config
+from platefuse.workflow.config.model import Config, read_config
 from platefuse.workflow.well_steps import jobs_of, last_steps_of, process_well, steps_of
 
 GIB = 2**30

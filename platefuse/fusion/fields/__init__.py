@@ -1,0 +1,1 @@
+"""The camera fields of a well: where they are, and their pixels."""

@@ -1,0 +1,1 @@
+"""Images of the multiview-stitcher data model: what `platefuse.fuse` reads and writes."""

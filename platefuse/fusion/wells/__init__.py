@@ -1,0 +1,1 @@
+"""Fuse the wells of a plate into the fused plate."""

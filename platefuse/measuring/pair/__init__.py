@@ -1,0 +1,1 @@
+"""Measure the shift between two images."""

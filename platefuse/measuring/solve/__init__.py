@@ -1,0 +1,1 @@
+"""From the shifts of pairs to a place for every field. Pure: reads no files."""

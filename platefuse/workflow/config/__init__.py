@@ -1,0 +1,1 @@
+"""The config: its keys, and how it is read."""

@@ -1,0 +1,1 @@
+"""Receipts that no longer hold are removed, so that their jobs run again."""

@@ -1,0 +1,65 @@
+"""Receipts follow the plate: a well that could not be measured is measured again when it changes.
+
+With ``on_bad_well: skip`` such a well has a receipt too, so that the others need not wait.
+Snakemake would take it for that of a measured well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from platefuse.errors import PlatefuseError
+from platefuse.measuring.receipt import MeasuredFrom
+from platefuse.ngff.plate import Plate
+from platefuse.workflow.config.model import Config
+from platefuse.workflow.receipts import SOLVED, WellKey
+
+
+def follow_repaired(config: Config, plates: Mapping[str, Plate]) -> None:
+    """Remove the receipts of wells that could not be measured and were changed since.
+
+    That of their plate goes first: Snakemake makes no input again of an output that is there.
+    """
+    for (plate, _, _), receipt in repaired_wells(config, plates).items():
+        Path(config.results, plate, SOLVED).unlink(missing_ok=True)
+        receipt.unlink(missing_ok=True)
+
+
+def repaired_wells(config: Config, plates: Mapping[str, Plate]) -> dict[WellKey, Path]:
+    """The receipts of wells that could not be measured and were changed since, by their wells."""
+    found: dict[WellKey, Path] = {}
+    for name, plate in plates.items():
+        if not config.by_plate[name].registration.measures:
+            continue
+        for well in plate.wells:
+            folder = Path(config.results, name, well.row, well.column)
+            if (folder / "fuse_well.json").exists():  # so it has a place in the solved plate
+                continue
+            receipt = folder / "measure_well.json"
+            if _has_problem(receipt) and _is_newer(plate.path / well.name, receipt):
+                found[name, well.row, well.column] = receipt
+    return found
+
+
+def _has_problem(receipt: Path) -> bool:
+    with suppress(PlatefuseError):  # the job that reads it says what is wrong with it
+        return MeasuredFrom.read(receipt).problem is not None
+    return False
+
+
+def _is_newer(folder: Path, receipt: Path) -> bool:
+    """Whether anything in a folder was changed after a receipt was written.
+
+    It is the time of change that counts: a file that is restored from a copy may have an old
+    time of modification.
+    """
+    made_ns = receipt.stat().st_mtime_ns
+    paths = (
+        Path(root, name)
+        for root, folders, files in os.walk(folder)
+        for name in (".", *folders, *files)
+    )
+    return any(path.lstat().st_ctime_ns > made_ns for path in paths)

@@ -1,0 +1,1 @@
+"""What the jobs of a well need: memory, disk, time and threads."""

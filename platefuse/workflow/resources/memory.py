@@ -1,0 +1,223 @@
+"""Memory of jobs: what their arrays take, from the sizes of chunks, planes and fields.
+
+A job is asked for what it will use, and never for less; at most 1.5 times as much on the plates of
+the benchmark ``resources`` in ``docs/benchmarks.md``, from which the constants come. Each sum has
+three parts: the interpreter with the modules that the job imports, what it holds once, and what
+each thread holds. Sizes are bytes unless a name says MB (10^6 bytes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+MB = 10**6
+
+SPARE = 1.15
+"""What is asked for each byte that is expected: a heap that is used for long has gaps."""
+
+SNAKEMAKE_MB = 400
+"""Snakemake in a job on a cluster: the executor starts it there, and that one starts another. Each
+was measured with 188 MB."""
+
+METADATA_MB = 40
+"""Jobs that read and write metadata only; they use 28 MB."""
+
+TABLES_MB = 60
+"""Jobs that copy tables; they use 45 MB."""
+
+FINISHED_PLATE_MB = 42
+"""The job that writes the metadata of a fused plate; it uses 30 MB."""
+
+TABLE_MODULES = 240 * MB
+"""The modules of AnnData: loaded where tables of boxes or objects are moved with their pixels."""
+
+AFTER_OTHERS = 20 * MB
+"""What a job that does all steps of a well keeps of the steps before the largest."""
+
+FRAME = 4
+"""Most pixels of a fused image, by those of its fields: there may be gaps between these."""
+
+_SOLVING, _SOLVING_TABLES, _REPORTING = 80 * MB, 100 * MB, 45 * MB
+"""Jobs of a whole plate, without its fields: solving, solving with tables, the report."""
+
+_SOLVED_FIELD, _REPORTED_FIELD = 14_000, 14_000
+"""For each field of a plate: its place and its pairs, or its figures."""
+
+_REGISTERING, _FUSING, _MEASURING, _CHECKING = 60 * MB, 65 * MB, 78 * MB, 68 * MB
+"""Interpreter and modules: NumPy, zarr, zarrs; checks add Pillow, and measuring keeps regions."""
+
+TILE, _FUSED_TILE, _GATHERED_TILE = 4.4, 4.0, 2.5
+"""What a thread holds for each byte of a tile that is registered, fused, or gathered from parts:
+the tile, its copies while it is encoded and downsampled, and tiles of the levels above, which wait
+for more children."""
+
+_FILTERED_PIXEL = 310
+"""What a thread holds for each pixel of a tile with content-based weights: these are filters of
+each view of the tile as floats."""
+
+_VERIFIED_TILE = {"sample": 2.0, "full": 5.5}
+"""What a thread holds for each byte of a chunk that is verified: it, the original's, and what is
+made of these."""
+
+_LEAST_TILES = 7 * MB
+"""What a thread holds of small tiles: they are larger than a chunk where tiles of levels nest."""
+
+_SLIVERS, _SLIVERS_SHARE, _THIN_SHARE = 32 * 2**20, 0.35, 0.15
+"""Most bytes of slivers (`engine.sources.KEPT_BYTES`), and their share of a plane of a small well
+that is fused, or registered: what is decoded now and needed by a later tile."""
+
+_KEPT = 64 * 2**20
+"""Most bytes of decoded chunks that are kept of an array (`measuring.field_pixels`)."""
+
+_MOST_LEVELS = 6
+"""Levels that count; coarser ones are small."""
+
+_PAIR_BYTES, _PAIR_PX = 100, 400_000
+"""What a thread holds for each pixel of a pair of fields, and most pixels of a field
+(`measuring.pair.search.MOST_PIXELS`): regions prepared as floats, their spectra, and blocks."""
+
+_COARSE_PX, _COARSE_BYTES = 768**2, 30
+"""Most pixels of the level at which blocks are chosen (`quality.blocks`), and bytes of each: the
+prepared floats, their squares and the table of the sums."""
+
+_BLOCK_PX, _BLOCK_BYTES = 160**2, 4 + 8
+"""Pixels of a block of the check, and bytes of each: prepared as floats, and what its tone is taken
+from."""
+
+_MOST_BLOCKS, _BLOCKS_OF_FIELD = 400, 4
+
+
+def registering(threads: int, chunk: float, plane: float) -> float:
+    """Memory of a job that registers an image.
+
+    Parameters
+    ----------
+    threads : int
+        Number of threads.
+    chunk : float
+        Bytes of the largest chunk of the image and its labels.
+    plane : float
+        Bytes that are decoded to see one plane of it.
+    """
+    slivers = min(_SLIVERS, _THIN_SHARE * plane)
+    return _REGISTERING + slivers + threads * max(TILE * chunk, _LEAST_TILES)
+
+
+def verifying(threads: int, chunk: float, verify: Literal["sample", "full", "none"]) -> float:
+    """Memory of a job that compares registered images with their originals."""
+    if verify == "none":
+        return METADATA_MB * MB
+    return _REGISTERING + threads * max(_VERIFIED_TILE[verify] * chunk, _LEAST_TILES)
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What the memory of a fusion depends on.
+
+    Attributes
+    ----------
+    tile : float
+        Bytes of the largest tile of the fused images and labels.
+    chunk : float
+        Bytes of the largest chunk of their sources.
+    plane : float
+        Bytes that are decoded to see one plane of all fields of an acquisition.
+    filtered : float
+        Pixels of the largest tile if weights are content-based, else 0.
+    """
+
+    tile: float
+    chunk: float
+    plane: float
+    filtered: float = 0
+
+    def memory(self, threads: int) -> float:
+        """Memory of a job that fuses them."""
+        slivers = min(_SLIVERS, _SLIVERS_SHARE * self.plane)
+        tiles = max(_FUSED_TILE * self.tile, _FILTERED_PIXEL * self.filtered, _LEAST_TILES)
+        return _FUSING + slivers + threads * (self.chunk + tiles)
+
+    def gathering(self, threads: int) -> float:
+        """Memory of a job that finishes the coarse levels of a well that parts have written."""
+        return _FUSING + threads * max(_GATHERED_TILE * self.tile, _LEAST_TILES)
+
+
+def kept(nbytes: float, chunk: float) -> float:
+    """Bytes of decoded chunks that are kept of an array when `nbytes` of it have been decoded."""
+    return min(nbytes, max(_KEPT, chunk))
+
+
+def kept_of_levels(nbytes: float, chunk: float) -> float:
+    """The same of an image with all its levels."""
+    return sum(kept(nbytes / 4**level, chunk) for level in range(_MOST_LEVELS))
+
+
+def measuring(threads: int, stacks: Sequence[float], chunk: float, pixels: float) -> float:
+    """Memory of a job that measures pairs of fields.
+
+    Parameters
+    ----------
+    threads : int
+        Number of threads.
+    stacks : sequence of float
+        For each image of the well, the bytes of all planes of one channel.
+    chunk : float
+        Bytes of the largest chunk.
+    pixels : float
+        Pixels of one plane of the largest image.
+    """
+    images = sum(kept_of_levels(stack, chunk) for stack in stacks)
+    return _MEASURING + images + threads * _PAIR_BYTES * min(_PAIR_PX, pixels)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the memory of a check depends on.
+
+    Attributes
+    ----------
+    areas : sequence of float
+        For each acquisition, the bytes of one plane of its fused image.
+    tile : float
+        Bytes of the largest chunk of the fused images.
+    coarse : sequence of float
+        For each acquisition, the bytes that are kept of its images at their coarsest level.
+    pixel : float
+        Bytes of a pixel.
+    fields : int
+        Most fields of an acquisition.
+    """
+
+    areas: Sequence[float]
+    tile: float
+    coarse: Sequence[float]
+    pixel: float
+    fields: int
+
+    def memory(self, threads: int) -> float:
+        """Memory of a job that checks the fused well."""
+        fused = sum(kept_of_levels(area, self.tile) for area in self.areas)
+        most_px = min(_MOST_BLOCKS, _BLOCKS_OF_FIELD * self.fields) * _BLOCK_PX
+        pixel = max(self.pixel, 1)
+        blocks = sum(_BLOCK_BYTES * min(most_px, area / pixel) for area in self.areas)
+        lights = sum(sorted(self.coarse)[-threads:])
+        return _CHECKING + max(self._choosing(), fused + blocks + lights)
+
+    def _choosing(self) -> float:
+        """What choosing the blocks takes, before anything else is read."""
+        pixels = max(self.areas, default=0) / max(self.pixel, 1)
+        while pixels > _COARSE_PX:
+            pixels /= 4
+        return _COARSE_BYTES * pixels
+
+
+def solving(fields: int, writes_tables: bool) -> float:
+    """Memory of a job that solves the places of so many fields, and writes them as tables."""
+    return (_SOLVING_TABLES if writes_tables else _SOLVING) + _SOLVED_FIELD * fields
+
+
+def reporting(fields: int) -> float:
+    """Memory of a job that reports a plate with so many fields."""
+    return _REPORTING + _REPORTED_FIELD * fields
