@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from platefuse.measuring.acceptance import LEAST_Z
+from platefuse.measuring.model import WHOLE_SHARE
 
 if TYPE_CHECKING:
-    from platefuse.measuring.model import WHOLE_SHARE, PairStatus
+    from platefuse.measuring.model import PairStatus
     from platefuse.measuring.pair.correlate import Peak
     from platefuse.measuring.pair.depth import Depth
     from platefuse.measuring.pair.pattern import FixedPattern
