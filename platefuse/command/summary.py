@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from platefuse.command.progress import Failure, Progress
-from platefuse.errors import listed
+from platefuse.errors import PlatefuseError, listed
 from platefuse.ngff.paths import fused_plate_path
+from platefuse.ngff.plate import Plate
 from platefuse.quality.model import ReportedPlate
+from platefuse.records import RegistrationRecord
 from platefuse.workflow.bad_wells import SKIPPED, read_list
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.plates import Wells, open_plates
@@ -50,6 +53,8 @@ class PlateResult:
         How many fields have no measured place; empty if none has, or wells are judged.
     gone : str
         The wells that were fused and are not in the fused plate; empty if all are.
+    replaced : str
+        The wells that were registered and are raw; empty if none is.
     """
 
     name: str
@@ -63,6 +68,7 @@ class PlateResult:
     originals: str = ""
     unmeasured: str = ""
     gone: str = ""
+    replaced: str = ""
 
 
 def plate_results(config: Config) -> list[PlateResult]:
@@ -95,6 +101,7 @@ def plate_results(config: Config) -> list[PlateResult]:
                 kept_originals_line(Path(config.paths[name])),
                 unmeasured_warning(config, name),
                 _gone(folder, fused, wells.names(name)) if fusion.enabled else "",
+                _replaced(folder, plate, wells.names(name)),
             )
         )
     return results
@@ -135,7 +142,8 @@ def summary(
     is_done = not (failures or left or interrupted)
     for plate in plates:
         own = [failure for failure in failures if failure.job.plate == plate.name]
-        told = plate if is_done else replace(plate, gone="")  # what is left may be just these
+        # What is left may be just these.
+        told = plate if is_done else replace(plate, gone="", replaced="")
         if lines := list(_plate_lines(told, own, progress.warnings)):
             yield f"plate {plate.name}:"
             yield from lines
@@ -163,6 +171,24 @@ def _gone(results: Path, fused: Path, wells: Sequence[str]) -> str:
     )
 
 
+def _replaced(results: Path, plate: Plate, wells: Sequence[str]) -> str:
+    """The wells whose images somebody has put back: receipts alone say that they are registered."""
+    raw = []
+    for well in wells:
+        with suppress(PlatefuseError):  # what is wrong with an image, the next run says
+            if (results / well / "discard_backups.json").exists() and any(
+                image.live.is_dir() and RegistrationRecord.read(image.live) is None
+                for image in plate.well(*well.split("/")).images
+            ):
+                raw.append(well)
+    if not raw:
+        return ""
+    return (
+        f"wells that were registered and have raw images now: {listed(raw)}. To do them again, add "
+        "--forceall: nothing that is done is done again."
+    )
+
+
 def _plate_lines(
     plate: PlateResult, failures: Sequence[Failure], told: Sequence[str]
 ) -> Iterator[str]:
@@ -179,7 +205,7 @@ def _plate_lines(
     if plate.skipped:
         file = plate.results / SKIPPED
         yield f"  left out:    {_count(plate.skipped, 'well')} skipped; {file} says why"
-    sentences = [plate.gone, plate.unmeasured]
+    sentences = [plate.replaced, plate.gone, plate.unmeasured]
     if plate.verdicts is not None and plate.verdicts.flagged:
         sentences.append(flagged_warning(plate.verdicts, plate.results / REPORT))
     for sentence in sentences:

@@ -160,24 +160,44 @@ class Run:
             bar.print(f"{plate} {well} done ({len(progress.wells)} of {progress.total} wells)")
         bar.draw(now=news is not None)
 
+    def _say_stopping(self) -> None:
+        try:
+            self._bar.clear()
+            print("platefuse: stopping; the jobs that are running end first", file=sys.stderr)
+        except OSError:
+            _mute()
+
     @contextmanager
     def _passing_on(self, child: subprocess.Popen[bytes]) -> Iterator[None]:
         """Pass signals on to Snakemake and its jobs, and wait for them."""
 
         def pass_on(number: int, _: FrameType | None) -> None:
-            if not self.interrupted:
-                self.interrupted = True
-                self._bar.clear()
-                print("platefuse: stopping; the jobs that are running end first", file=sys.stderr)
+            first, self.interrupted = not self.interrupted, True
+            # Snakemake does not know the signal of a closed terminal: it would die with its lock.
+            number = signal.SIGTERM if number == signal.SIGHUP else number
             self._interrupt = partial(_signal_group, child.pid, number)
             self._interrupt()
+            if first:
+                self._say_stopping()
 
-        before = {number: signal.signal(number, pass_on) for number in _SIGNALS}
+        # `nohup` has the signal of a closed terminal ignored, so that the run goes on.
+        ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+        listened = [number for number in _SIGNALS if number not in ignored]
+        before = {number: signal.signal(number, pass_on) for number in listened}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _mute() -> None:
+    """Write to a terminal that is closed no more: each write would be an error."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # ValueError: it is no file, or is closed
+            os.dup2(nothing, stream.fileno())
+    os.close(nothing)
 
 
 def _signal_group(leader: int, number: int) -> None:

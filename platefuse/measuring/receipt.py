@@ -79,6 +79,17 @@ class MeasuredFrom:
         )
 
 
+def was_measured(well: Well, receipt: Path) -> bool:
+    """Whether a receipt has the measures of all images of a well.
+
+    Raises
+    ------
+    PlatefuseError
+        If the file is not a JSON object.
+    """
+    return {image.name for image in well.images} <= set(MeasuredFrom.read(receipt).pixels)
+
+
 def check_measured(well: Well, receipt: Path) -> None:
     """Check that a well was not left out when its plate was measured.
 

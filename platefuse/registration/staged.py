@@ -22,10 +22,7 @@ from platefuse.storage.trees import walk_files
 from platefuse.storage.typed_json import UnexpectedJson, from_json, object_to_json
 from platefuse.tables.table import table_path
 
-STAGE_AGAIN = (
-    "The image is unchanged. Start again: it is staged anew (of a run with a job for each step, "
-    "add --forcerun register_image)."
-)
+STAGE_AGAIN = "The image is unchanged. Start again: it is staged anew."
 
 
 @dataclass(frozen=True)
@@ -166,6 +163,28 @@ def check_staged(image: WellImage, request: RegistrationRequest) -> Registration
             )
     _check_unchanged(image, before)
     return record
+
+
+def is_staged(image: WellImage, request: RegistrationRequest, *, tables: bool) -> bool:
+    """Whether a staged image is what the next step needs.
+
+    Parameters
+    ----------
+    image : WellImage
+        The image.
+    request : RegistrationRequest
+        The registration.
+    tables : bool
+        Whether its tables are to be there, too: the next step is the swap, and not `copy_tables`.
+    """
+    try:
+        if tables:
+            return bool(check_staged(image, request))
+        return staged_record(image, request) is not None and is_made_from(
+            image, StagedFrom.of(image)
+        )
+    except (OSError, PlatefuseError):
+        return False
 
 
 def _check_unchanged(image: WellImage, before: StagedFrom) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn, SupportsFloat, TypedDict
 
@@ -70,7 +71,7 @@ class Expected:
     def faults(self, name: str, value: object) -> Iterator[str]:
         """Everything that is wrong with a value, each in a sentence that begins with `name`."""
         if not self.holds(value):
-            yield f"{name} is {value!r}; expected {self.words}."
+            yield f"{name} is {value!r}; expected {self.words}.{self._as_number(value)}"
             return
         if not self.parts or not isinstance(value, Mapping):
             return
@@ -80,6 +81,15 @@ class Expected:
             if key in self.parts:
                 where = f"{name} on {key}" if len(key) == 1 else f"{name}[{key!r}]"
                 yield from self.parts[key].faults(where, part)
+
+    def _as_number(self, value: object) -> str:
+        """What to write where a text would do as a number: YAML takes 1e2 and "3" for texts."""
+        with suppress(ValueError):
+            found = float(value) if isinstance(value, str) else math.nan
+            if math.isfinite(found):
+                plain: float = int(found) if found == int(found) else found
+                return f" This is a text; the number is {plain!r}." if self.holds(plain) else ""
+        return ""
 
     def check(self, name: str, value: object) -> None:
         """Raise a `ConfigError` that names the argument if its value is not as expected."""

@@ -18,8 +18,10 @@ from platefuse.workflow.config.text import read_yaml
 from platefuse.workflow.outdated.other_images import follow_images
 from platefuse.workflow.outdated.repaired import follow_repaired
 from platefuse.workflow.outdated.restored import follow_restored
+from platefuse.workflow.outdated.unstaged import follow_staged
 from platefuse.workflow.plates import Findings, WellFacts, Wells, find_bad_wells, open_plates
 from platefuse.workflow.receipts import WellKey
+from platefuse.workflow.unlisted import unlisted_warnings
 from platefuse.workflow.warnings import some_of
 
 _IMAGES_OF_DRY_RUNS = 200
@@ -93,6 +95,7 @@ def wells_of_run(config: Config, plates: Mapping[str, Plate], *, is_dry: bool) -
     good = _good_wells(config, plates, wells, found, is_dry=is_dry)
     if not is_dry:
         follow_images(config, good)
+        follow_staged(config, good)
     if is_dry and not list(dry_run_notes(config, good)):
         list(check_run(config, plates, good, is_dry=True))
     return good
@@ -137,9 +140,11 @@ def check_run(
     """
     from platefuse.workflow.channels import check_channels
     from platefuse.workflow.disk import check_room, rooms
+    from platefuse.workflow.image_names import check_images
     from platefuse.workflow.preflight import check_outputs, check_versions
 
     check_outputs(config, plates)
+    check_images(config, plates, wells)
     check_channels(config, wells)
     facts: Mapping[WellKey, WellFacts] = {}
     if config.on_bad_well == "stop":
@@ -167,12 +172,14 @@ def check_config(file: Path) -> Iterator[str]:
     from platefuse.workflow.channels import check_channels
     from platefuse.workflow.description import describe_plate
     from platefuse.workflow.disk import check_room, rooms
+    from platefuse.workflow.image_names import check_images
     from platefuse.workflow.preflight import check_outputs, check_versions
 
     config = read_config(read_yaml(file), [file])
     plates = open_plates(config)
     _check_files(config)
     wells = Wells(config, plates)
+    check_images(config, plates, wells)
     check_channels(config, wells)
     found = find_bad_wells(wells, _check())
     good = wells.without(found.bad, found.odd)
@@ -195,7 +202,8 @@ def check_config(file: Path) -> Iterator[str]:
 
 
 def warnings_of(config: Config, plates: Mapping[str, Plate], wells: Wells) -> Iterator[str]:
-    """Sentences about wells that are not processed."""
+    """Sentences about wells that are not processed, or not any more."""
+    yield from unlisted_warnings(config, plates)
     for name in plates:
         absent, skipped = (
             [f"{row}/{column}" for plate, row, column in keys if plate == name]

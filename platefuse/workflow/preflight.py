@@ -10,7 +10,14 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from platefuse.errors import ImageError, PlateError, PlatefuseError, SwapError, TableError
+from platefuse.errors import (
+    ImageError,
+    PlateError,
+    PlatefuseError,
+    RecordError,
+    SwapError,
+    TableError,
+)
 from platefuse.fusion.fields.layers import Layer, pixel_size
 from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
@@ -194,6 +201,7 @@ def check_measurable(well: Well, config: Config) -> None:
         The first thing that is wrong.
     """
     from platefuse.measuring.field_pixels import choose_channel
+    from platefuse.measuring.receipt import was_measured
     from platefuse.measuring.registered import check_tables
     from platefuse.measuring.well import check_reference
     from platefuse.measuring.well import is_registered as check_registration
@@ -203,7 +211,12 @@ def check_measurable(well: Well, config: Config) -> None:
     check_reference(well, layers, registration.request.reference_acquisition)
     choose_channel(layers, registration.measure.options.channel)
     check_common_pixel(layers)
-    check_registration(well, layers)
+    try:
+        check_registration(well, layers)
+    except RecordError:
+        (plate,) = config.plates
+        if not was_measured(well, Path(config.results, plate, well.name, "measure_well.json")):
+            raise  # else a run has registered some of its images, and goes on
     if registration.store:
         check_tables(well, registration.request)
         check_tile_tables(layers, options.tile_table)

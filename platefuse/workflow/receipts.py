@@ -151,6 +151,11 @@ class Receipts:
         last.sort(key=lambda own: own[0] != "finish_fused_plate")  # for all plates, then the rest
         return receipts + [f"{self.config.results}/{plate}/{rule}.json" for rule, plate in last]
 
+    def whole_wells(self, *, done: bool) -> list[WellKey]:
+        """The wells of which one job did all steps, or those of which one job would do them."""
+        whole = [key for key in self.wells if key in self._whole_wells]
+        return [key for key in whole if Path(self._of_well(key, PROCESS)).exists() == done]
+
     def _last_of_plate(self, plate: str) -> Iterator[str]:
         """The steps of a plate with which a run ends."""
         config = self.config.by_plate[plate]

@@ -10,9 +10,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from platefuse.errors import PlateError, PlatefuseError
+from platefuse.errors import PlateError, PlatefuseError, listed
 from platefuse.fusion.fields.positions import stage_positions
 from platefuse.fusion.fields.reader import read_image
 from platefuse.ngff.channels import channel_names
@@ -146,10 +147,12 @@ def _open(path: Path) -> Plate:
     try:
         return Plate.open(path)
     except PlatefuseError as error:
-        inside = next((p for p in sorted(path.glob("*/")) if _is_plate(p)), None)
-        if inside is None:
+        # Two are enough to know that they are several: a folder may hold hundreds.
+        inside = list(islice(filter(_is_plate, sorted(path.glob("*/"))), 2))
+        if not inside:
             raise
-        raise PlateError(f"{error} There is one in it: {inside}.") from error
+        found = "is one in it" if len(inside) == 1 else "are several in it, such as"
+        raise PlateError(f"{error} There {found}: {listed(list(map(str, inside)))}.") from error
 
 
 def _is_plate(path: Path) -> bool:

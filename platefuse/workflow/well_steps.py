@@ -27,6 +27,11 @@ PROCESS = "process_well"
 IMAGE_STEPS = ("register_image", "copy_tables", "swap_image")
 """The steps that are done for each image; the others are done once for the well."""
 
+STEPS = frozenset(
+    (*IMAGE_STEPS, "discard_backups", "publish_registered", "fuse_part", "fuse_well", "check_well")
+)
+"""All steps that the job of a well may do; each is the name of a rule, too."""
+
 FEW_WELLS = 8
 LARGE_BYTES = 2**30
 
@@ -103,7 +108,12 @@ def kinds_of(config: Config) -> list[Kind]:
 
 
 def jobs_of(
-    config: Config, wells: int, image_bytes: float, *, on_nodes: bool = False
+    config: Config,
+    wells: int,
+    image_bytes: float,
+    *,
+    on_nodes: bool = False,
+    named: Literal["step", "well"] | None = None,
 ) -> Literal["step", "well"]:
     """How the work is cut into jobs.
 
@@ -117,16 +127,20 @@ def jobs_of(
         Size of an image before compression: the largest of the first images of the plates.
     on_nodes : bool
         Whether jobs are submitted to the nodes of a cluster, where each costs some seconds.
+    named : str or None
+        What the jobs must be for what the user has named (`NamedSteps`).
 
     Returns
     -------
     str
-        ``"step"`` or ``"well"``: what the config says, or, with ``auto``, ``step`` if the fusion of
-        a well is shared by several jobs, or if the run has few and large wells on one machine,
-        whose images are better registered at the same time.
+        ``"step"`` or ``"well"``: what the config says, or, with ``auto``, what was named, or
+        ``step`` if the fusion of a well is shared by several jobs, or if the run has few and large
+        wells on one machine, whose images are better registered at the same time.
     """
     if config.workflow.jobs != "auto":
         return config.workflow.jobs
+    if named is not None:
+        return named
     is_small = wells < FEW_WELLS and image_bytes >= LARGE_BYTES and not on_nodes
     return "step" if is_small or config.fusion.scatter > 1 else "well"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -197,7 +198,7 @@ def interrupted(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_says_so_in_a_line_and_continues(fresh: Folder, number: int) -> None:
     log = fresh.results.parent / "logs" / "tiny" / "B" / "02" / "1" / "register_image.log"
     stopped = interrupted(fresh, log.exists, number)
@@ -214,6 +215,46 @@ def test_an_interrupted_run_says_so_in_a_line_and_continues(fresh: Folder, numbe
     done = run(fresh)
     assert done.returncode == 0, done.stderr
     fresh.assert_exact()
+
+
+@pytest.mark.slow
+def test_a_closed_terminal_ends_a_run_in_order(fresh: Folder) -> None:
+    """Nothing can be written to it any more."""
+    terminal, end = pty.openpty()
+    own_terminal = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    command = f"{own_terminal}os.execv(sys.executable, {[*RUN, 'config.yaml']!r})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command], cwd=fresh.path, env=environment(), stdin=end, stdout=end,
+        stderr=end, start_new_session=True,
+    )  # fmt: skip
+    os.close(end)
+    log = fresh.results.parent / "logs" / "tiny" / "B" / "02" / "1" / "register_image.log"
+    while process.poll() is None and not log.exists():
+        if select.select([terminal], [], [], 0.02)[0]:
+            os.read(terminal, 1 << 16)
+    os.close(terminal)
+    assert process.wait(120) == 1
+    whole = (fresh.results.parent / "logs" / "snakemake.log").read_text()
+    assert "Will exit after finishing currently running jobs" in whole
+    done = run(fresh)
+    assert done.returncode == 0, done.stderr
+    fresh.assert_exact()
+
+
+@pytest.mark.slow
+def test_a_run_that_is_to_outlive_its_terminal_does(fresh: Folder) -> None:
+    """`nohup` ignores the signal of a closed terminal. What fails afterwards is told as ever."""
+    fresh.configure(on_bad_well="skip")
+    (fresh.plate / "B" / "03" / "1" / "0" / "0" / "0" / "0" / "0").write_bytes(b"no chunk")
+    log = fresh.results.parent / "logs" / "tiny" / "B" / "02" / "1" / "register_image.log"
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        ended = interrupted(fresh, log.exists, signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, ignored)
+    assert "stopping" not in ended.stderr
+    assert "1 of 2 wells done" in ended.stdout
+    assert "B/03: register_image: " in ended.stdout
 
 
 @pytest.mark.slow
@@ -317,6 +358,19 @@ def test_originals_are_restored_and_a_run_does_their_wells_again(fresh: Folder) 
     refused = restore(fresh, "tiny.zarr")
     assert refused.returncode == 1
     assert "its original was not kept" in refused.stderr
+    fresh.assert_exact()
+
+
+@pytest.mark.slow
+def test_after_staged_images_were_removed_the_same_command_ends_the_run(fresh: Folder) -> None:
+    """Receipts say that they are staged. Restoring a plate removes them, and not the receipts."""
+    fresh.succeed("--until", "copy_tables")
+    assert "nothing to restore" in restore(fresh, "tiny.zarr").stdout
+    assert "images that are not staged any more as they were: tiny B/02, tiny B/03." in (
+        fresh.succeed("--dry-run")
+    )
+    done = run(fresh)
+    assert done.returncode == 0, done.stderr
     fresh.assert_exact()
 
 

@@ -16,6 +16,10 @@ from typing import Any
 import pytest
 import yaml
 
+from platefuse.ngff.plate import Plate
+from platefuse.records import RegistrationRecord
+from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.swap import swap_image
 from platefuse.storage.typed_json import object_of
 from platefuse.testing import Truth, make_plate
 from tests.fields_plate import FieldsPlate
@@ -150,6 +154,24 @@ def test_a_killed_run_is_continued_in_the_other_mode(
     assert NOTHING in fresh.succeed()
 
 
+@pytest.mark.parametrize("second", [STEP, WELL], ids=["step", "well"])
+def test_a_measured_well_is_continued_after_one_of_its_images_was_swapped(
+    fresh: Folder, second: dict[str, Any]
+) -> None:
+    """What is registered cannot be measured any more, and need not be: it was."""
+    measured: dict[str, Any] = {"roi_table": "measured", "measure": {"enabled": True}}
+    fresh.configure(registration=measured)
+    fresh.succeed("--until", "copy_tables")
+    well = Plate.open(fresh.plate).well("B", "02")
+    swap_image(well.image("0"), RegistrationRequest("measured"))
+    fresh.configure(registration=measured, **second)
+    fresh.succeed()
+    assert not list(fresh.path.glob("*.staging"))
+    for image in well.read_again().images:
+        assert RegistrationRecord.read(image.live) is not None
+    assert NOTHING in fresh.succeed()
+
+
 @pytest.mark.slow
 def test_a_job_that_begins_again_leaves_no_receipt_of_before(fresh: Folder) -> None:
     """Receipts of a well that is not done must not be taken for those of single steps."""
@@ -175,6 +197,35 @@ def test_a_step_that_is_asked_for_later_is_done(fresh: Folder) -> None:
     assert {"swap_image", "discard_backups", "check_well"} < jobs(fresh.succeed())
     fresh.assert_exact()
     assert NOTHING in fresh.succeed()
+
+
+def test_a_run_until_a_step_does_it_and_the_next_run_goes_on(fresh: Folder) -> None:
+    """The jobs of wells that a config leaves to platefuse become the steps that are named."""
+    fresh.configure(workflow={"jobs": "auto"})
+    assert jobs(fresh.succeed("--until", "register_image")) == {"register_image"}
+    assert jobs(fresh.succeed("--until", "register_image")) == set()
+    assert jobs(fresh.succeed("--omit-from", "fuse_well")) == {
+        "copy_tables", "swap_image", "discard_backups",
+    }  # fmt: skip
+    assert not fresh.fused.exists()
+    assert jobs(fresh.succeed()) == {"process_well", "finish_fused_plate"}
+    fresh.assert_exact()
+
+
+def test_a_step_that_is_no_job_is_refused_in_one_message(fresh: Folder) -> None:
+    """Snakemake would do nothing, or all that it was to leave out, and call it a success."""
+    fresh.configure(**WELL)
+    before = fingerprint(fresh.path)
+    for option in ("--until", "--omit-from"):
+        said = fresh.fail(option, "swap_image")
+        assert f"{option} swap_image: with workflow.jobs: well" in said
+        assert "Traceback" not in said
+    assert fingerprint(fresh.plate) == {
+        name.removeprefix("tiny.zarr/"): own
+        for name, own in before.items()
+        if name.startswith("tiny.zarr/")
+    }
+    assert not fresh.results.exists()
 
 
 def test_a_well_that_fails_stops_no_other(fresh: Folder, finished: Folder) -> None:

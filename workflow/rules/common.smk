@@ -12,6 +12,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from platefuse.errors import PlatefuseError
 from platefuse.workflow.config.model import read_config
+from platefuse.workflow.named_steps import NamedSteps
 from platefuse.workflow.resources.memory import SNAKEMAKE_MB
 from platefuse.workflow.outdated.notes import outdated_notes
 from platefuse.workflow.params import Params
@@ -83,9 +84,20 @@ ON_NODES = workflow.resource_settings.default_resources is not None
 RESOURCES = JobResources(CONFIG, WELLS, beside_mb=SNAKEMAKE_MB if ON_NODES else 0)
 THREADS = RESOURCES.threads
 WELL_THREADS = RESOURCES.well_threads
-JOBS = jobs_of(CONFIG, len(WELLS), RESOURCES.image_bytes, on_nodes=ON_NODES)
+NAMED = NamedSteps.of(sys.argv[1:])
+if workflow.is_main_process:
+    JOBS = jobs_of(
+        CONFIG, len(WELLS), RESOURCES.image_bytes, on_nodes=ON_NODES, named=NAMED.jobs
+    )
+else:  # what was named is not known here, and what a job waits for is there
+    JOBS = "step"
 RUN_LOCK = RunLock(CONFIG, PLATES)
 RECEIPTS = Receipts(CONFIG, WELLS, JOBS)
+try:
+    if workflow.is_main_process:
+        NAMED.check(RECEIPTS)
+except PlatefuseError as error:
+    raise WorkflowError(str(error)) from None
 
 # Input functions
 copied_tables = RECEIPTS.copied_tables

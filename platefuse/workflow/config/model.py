@@ -87,7 +87,8 @@ _IMAGES = Expected(
     },
 )
 _RESULTS = text(
-    "the path of a folder, without ~ at its beginning and without { } < and >", r"^(?!~)[^{}<>]+$"
+    "the path of a folder, without ~ at its beginning and without { } < and >",
+    r"^(?!~)[^{}<>\u0000-\u001f]+$",  # nor with what ends a line or a path
 )
 
 

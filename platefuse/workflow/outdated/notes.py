@@ -13,6 +13,7 @@ from platefuse.workflow.config.model import Config
 from platefuse.workflow.outdated.other_images import changed_wells
 from platefuse.workflow.outdated.repaired import repaired_wells
 from platefuse.workflow.outdated.restored import stale_wells
+from platefuse.workflow.outdated.unstaged import unstaged_wells
 from platefuse.workflow.receipts import WellKey
 
 
@@ -34,6 +35,9 @@ def outdated_notes(
         "Wells whose originals were put back after they were done": stale_wells(config, plates),
         "Wells that could not be measured, and were changed since": repaired_wells(config, plates),
         "Wells that list other images than when they were done": changed_wells(config, wells),
+        "Wells with images that are not staged any more as they were": unstaged_wells(
+            config, wells
+        ),
     }
     for why, keys in found.items():
         if keys:

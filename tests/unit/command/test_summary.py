@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from platefuse import apply_registration_to_image
 from platefuse.command.progress import Progress
 from platefuse.command.summary import PlateResult, plate_results, summary
 from platefuse.quality.model import ReportedPlate
@@ -118,6 +119,30 @@ def test_fused_wells_that_were_removed_are_named(small_plate: ExamplePlate, tmp_
     (fused / "B" / "03").mkdir()
     (plate,) = plate_results(config)
     assert plate.gone == ""
+
+
+def test_wells_whose_raw_images_are_back_are_named(
+    small_plate: ExamplePlate, tmp_path: Path
+) -> None:
+    """Of a plate that was replaced by a copy, Snakemake finds the receipts, and nothing to do."""
+    given = {"plates": {"screen": str(small_plate.path)}, "results": str(tmp_path / "results")}
+    config = read_config(given)
+    for well in ("B/02", "B/03"):
+        (tmp_path / "results" / "screen" / well).mkdir(parents=True)
+        (tmp_path / "results" / "screen" / well / "discard_backups.json").touch()
+    for image in ("0", "1", "2"):
+        apply_registration_to_image(
+            zarr_url=str(small_plate.path / "B" / "02" / image),
+            registered_roi_table="registered_FOV_ROI_table",
+        )
+    (plate,) = plate_results(config)
+    (told,) = (x for x in lines(Progress(is_up_to_date=True), plate) if "look at" in x)
+    assert told.startswith(
+        "  look at:     wells that were registered and have raw images now: B/03."
+    )
+    (tmp_path / "results" / "screen" / "B/03" / "discard_backups.json").unlink()
+    (plate,) = plate_results(config)
+    assert plate.replaced == ""
 
 
 def test_results_of_a_plate_are_read_from_disk(small_plate: ExamplePlate, tmp_path: Path) -> None:

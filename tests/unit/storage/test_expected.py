@@ -73,6 +73,23 @@ def test_a_flag_of_numpy_is_a_flag() -> None:
     assert list(FLAG.faults("it", np.int8(1))) == [f"it is {np.int8(1)!r}; expected True or False."]
 
 
+@pytest.mark.parametrize(
+    ("check", "value", "hint"),
+    [
+        (POSITIVE, "1e2", " This is a text; the number is 100."),  # so does YAML
+        (whole(0), "3", " This is a text; the number is 3."),
+        (POSITIVE, "2.5", " This is a text; the number is 2.5."),
+        (whole(0), "2.5", ""),
+        (POSITIVE, "-1", ""),
+        (POSITIVE, "inf", ""),
+        (POSITIVE, "many", ""),
+    ],
+)
+def test_a_number_in_quotes_is_told_as_such(check: Expected, value: str, hint: str) -> None:
+    (fault,) = check.faults("width", value)
+    assert fault == f"width is {value!r}; expected {check.words}.{hint}"
+
+
 def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as error:
         by_axis(COUNT, "yx").check("size", {"y": 0, "q": 1, "x": 1.5})

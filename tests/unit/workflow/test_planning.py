@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import yaml
 from platefuse.cli import main
 from platefuse.errors import ConfigError, PlateError
 from platefuse.ngff.create import write_group
+from platefuse.ngff.metadata import update_attributes
 from platefuse.records import FusedWellRecord
 from platefuse.workflow.bad_wells import BadWell, describe, read_list, write_list
 from platefuse.workflow.config.model import Config, read_config
+from platefuse.workflow.image_names import check_images
 from platefuse.workflow.planning import check_run, warnings_of, wells_of_job, wells_of_run
 from platefuse.workflow.plates import Wells, open_plates
 from tests.fields_plate import FieldsPlate
@@ -116,6 +119,64 @@ def test_no_fused_plate_gets_wells_of_two_versions(
     code, _, err = check(capsys, **newer)
     assert code == 1
     assert "p_fused.zarr: 1 of its wells have another OME-NGFF version than the 0.5" in err
+
+
+def test_a_fused_well_whose_well_was_taken_out_is_told(plate: Path) -> None:
+    """It stays: it may be all that is left of the well. Wells of other plates are theirs."""
+    fused = Path("p_fused.zarr")
+    wells = ("A/01", "D/01", "D/02", "D/03")
+    for well, source in zip(wells, ("p.zarr", "p.zarr", "other.zarr", None), strict=True):
+        write_group(fused / well, {}, "0.4")
+        FusedWellRecord(fingerprint={}, images={}, plate=source).write(fused / well)
+    write_group(fused, {"plate": {"wells": [{"path": well} for well in wells]}}, "0.4")
+    plates = open_plates(config())
+    told, *_ = warnings_of(config(), plates, wells_of_job(config(), plates))
+    assert "p_fused.zarr has 1 well that the plate does not list any more (D/01)." in told
+    no_fusion = config(fusion={"enabled": False}, registration={"enabled": True})
+    assert "fused" not in "".join(warnings_of(no_fusion, plates, wells_of_job(no_fusion, plates)))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (["0"], None),
+        (["1", "0"], None),
+        (
+            ["1", "2"],
+            r"config\.images names \['2'\], and no well of plate p has it; the images are",
+        ),
+        (["8", "9"], r"no well of plate p has them"),
+    ],
+)
+def test_an_image_that_no_well_has_is_refused(
+    plate: Path, images: list[str], message: str | None
+) -> None:
+    """A name with a mistake would leave an acquisition out, and nobody would be told."""
+    damage(plate, "A/02")
+    for wells in ({}, {"wells": {"include": ["A01"]}}):
+        given = config(images=images, registration={"enabled": False}, **wells)
+        plates = open_plates(given)
+        chosen = wells_of_job(given, plates)
+        if message is None:
+            check_images(given, plates, chosen)
+            continue
+        with pytest.raises(ConfigError, match=message):
+            check_images(given, plates, chosen)
+
+
+def test_plates_with_one_list_of_images_need_not_all_have_them(plate: Path) -> None:
+    shutil.copytree(plate, "q.zarr")
+    shutil.copytree("q.zarr/A/01/1", "q.zarr/A/01/2")
+    images = [{"path": name} for name in ("0", "1", "2")]
+    update_attributes(Path("q.zarr/A/01"), {"well": {"images": images}})
+    both = {"p": "p.zarr", "q": "q.zarr"}
+    given = config(plates=both, images=["1", "2"])
+    plates = open_plates(given)
+    check_images(given, plates, wells_of_job(given, plates))
+    own = {"p": "p.zarr", "q": {"path": "q.zarr", "images": ["0", "7"]}}
+    given = config(plates=own, images=["0"])
+    with pytest.raises(ConfigError, match=r"^config\.plates\.q\.images names \['7'\]"):
+        check_images(given, plates, wells_of_job(given, plates))
 
 
 def test_a_long_list_is_cut_and_the_file_has_all(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -168,6 +169,14 @@ def test_errors(small_plate: ExamplePlate, change: Callable[[Path], Path], messa
     path = change(small_plate.path)
     with pytest.raises(PlatefuseError, match=message):
         survey_plate(path)
+
+
+def test_a_folder_of_several_plates_is_told_as_such(small_plate: ExamplePlate) -> None:
+    other = small_plate.path.with_name("another.zarr")
+    shutil.copytree(small_plate.path, other)
+    said = rf"There are several in it, such as: {re.escape(str(other))}, .*small\.zarr\.$"
+    with pytest.raises(PlatefuseError, match=said):
+        survey_plate(small_plate.path.parent)
 
 
 def test_missing_positions_are_an_error_with_the_ways_to_give_them(tmp_path: Path) -> None:

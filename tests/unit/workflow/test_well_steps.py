@@ -71,6 +71,17 @@ def test_jobs_of_a_run(given: dict[str, Any], wells: int, image_bytes: float, jo
 
 @pytest.mark.parametrize(
     ("given", "jobs"),
+    [({}, "step"), ({"workflow": {"jobs": "well"}}, "well")],
+    ids=str,
+)
+def test_a_step_that_is_named_is_a_job_unless_the_config_says_otherwise(
+    given: dict[str, Any], jobs: str
+) -> None:
+    assert jobs_of(config(**given), 384, 0, named="step") == jobs
+
+
+@pytest.mark.parametrize(
+    ("given", "jobs"),
     [
         ({}, "well"),
         ({"workflow": {"jobs": "step"}}, "step"),

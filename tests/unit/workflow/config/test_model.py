@@ -105,6 +105,8 @@ REFUSED = [
     ("plates", {"a/b": "a.zarr"}),
     ("plates", {"a": 3}),
     ("results", "a{b}"),
+    ("results", "a\0b"),
+    ("results", "a\nb"),
     ("registration.enabled", "no"),
     ("registration.reference_acquisition", "0"),
     ("registration.interpolation", "lanczos"),
