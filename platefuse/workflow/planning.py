@@ -7,6 +7,7 @@ and keeps those that are left out in a file, which the processes of the jobs rea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from platefuse.errors import ConfigError, PlateError, PlatefuseError, counted, listed
@@ -25,8 +26,9 @@ from platefuse.workflow.unlisted import unlisted_warnings
 from platefuse.workflow.warnings import some_of
 
 _IMAGES_OF_DRY_RUNS = 200
-_NAMED = 5  # wells in a warning
 """So many images are checked in a dry run: it takes about 5 s."""
+
+_NAMED = 5  # wells in a warning
 
 _WITHOUT_PLATES = (
     ("--lint", "--lint"),
@@ -202,9 +204,10 @@ def check_config(file: Path) -> Iterator[str]:
 
 
 def warnings_of(config: Config, plates: Mapping[str, Plate], wells: Wells) -> Iterator[str]:
-    """Sentences about wells that are not processed, or not any more."""
+    """Sentences about wells that are not processed, or not any more, or lack an acquisition."""
     yield from unlisted_warnings(config, plates)
     for name in plates:
+        yield from _incomplete(wells, name)
         absent, skipped = (
             [f"{row}/{column}" for plate, row, column in keys if plate == name]
             for keys in (wells.absent, wells.left_out)
@@ -219,6 +222,23 @@ def warnings_of(config: Config, plates: Mapping[str, Plate], wells: Wells) -> It
                 f"plate {name}: {counted(len(skipped), 'well', 'wells')} cannot be processed and "
                 f"{'is' if len(skipped) == 1 else 'are'} skipped ({listed(skipped, _NAMED)}); "
                 f"{_file(config, name, SKIPPED)} says why."
+            )
+
+
+def _incomplete(wells: Wells, plate: str) -> Iterator[str]:
+    """A sentence for each acquisition that some wells of a plate have, and others lack."""
+    found: dict[str, set[int | None]] = {}
+    for key in wells:
+        if key[0] == plate:
+            with suppress(PlatefuseError):  # said with the well
+                found["/".join(key[1:])] = {image.acquisition for image in wells[key].images}
+    numbers = set[int | None]().union(*found.values()) - {None}
+    for number in sorted(numbers, key=str):
+        without = [well for well, own in found.items() if number not in own]
+        if without:
+            yield (
+                f"plate {plate}: {counted(len(without), 'well has', 'wells have')} no image of "
+                f"acquisition {number} ({listed(without, _NAMED)}). What they have is processed."
             )
 
 

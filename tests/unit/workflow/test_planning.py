@@ -52,6 +52,18 @@ def test_absent_wells_are_left_out_and_counted(plate: Path) -> None:
     assert "plate p: 2 wells are listed and absent (B/02, C/01)" in warning
 
 
+def test_wells_that_lack_an_acquisition_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    FieldsPlate({"A/01": {0: 2, 3: 2}, "A/02": {0: 2}, "B/01": {0: 1, 3: 1}}).write(Path("p.zarr"))
+    plates = open_plates(config())
+    (warning,) = warnings_of(config(), plates, wells_of_job(config(), plates))
+    assert warning == (
+        "plate p: 1 well has no image of acquisition 3 (A/02). What they have is processed."
+    )
+
+
 def test_wells_are_read_when_they_are_asked_for(plate: Path) -> None:
     (plate / "A" / "02" / ".zattrs").write_text("{")
     wells = wells_of_job(config(), open_plates(config()))
