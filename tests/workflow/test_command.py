@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -183,12 +184,20 @@ def test_options_of_snakemake(fresh: Folder) -> None:
     assert not fresh.results.exists()
 
 
+# A child inherits what `nohup` does to the tests: that this signal is ignored.
+hear_hangups = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+ignore_hangups = partial(signal.signal, signal.SIGHUP, signal.SIG_IGN)
+
+
 def interrupted(
-    folder: Folder, when: Callable[[], bool], number: int
+    folder: Folder,
+    when: Callable[[], bool],
+    number: int,
+    first: Callable[[], object] = hear_hangups,
 ) -> subprocess.CompletedProcess[str]:
     process = subprocess.Popen(
         [*RUN, "config.yaml"], cwd=folder.path, env=environment(), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, text=True, preexec_fn=first,
     )  # fmt: skip
     while process.poll() is None and not when():
         time.sleep(0.02)
@@ -225,7 +234,7 @@ def test_a_closed_terminal_ends_a_run_in_order(fresh: Folder) -> None:
     command = f"{own_terminal}os.execv(sys.executable, {[*RUN, 'config.yaml']!r})"
     process = subprocess.Popen(
         [sys.executable, "-c", command], cwd=fresh.path, env=environment(), stdin=end, stdout=end,
-        stderr=end, start_new_session=True,
+        stderr=end, start_new_session=True, preexec_fn=hear_hangups,
     )  # fmt: skip
     os.close(end)
     log = fresh.results.parent / "logs" / "tiny" / "B" / "02" / "1" / "register_image.log"
@@ -247,11 +256,7 @@ def test_a_run_that_is_to_outlive_its_terminal_does(fresh: Folder) -> None:
     fresh.configure(on_bad_well="skip")
     (fresh.plate / "B" / "03" / "1" / "0" / "0" / "0" / "0" / "0").write_bytes(b"no chunk")
     log = fresh.results.parent / "logs" / "tiny" / "B" / "02" / "1" / "register_image.log"
-    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        ended = interrupted(fresh, log.exists, signal.SIGHUP)
-    finally:
-        signal.signal(signal.SIGHUP, ignored)
+    ended = interrupted(fresh, log.exists, signal.SIGHUP, ignore_hangups)
     assert "stopping" not in ended.stderr
     assert "1 of 2 wells done" in ended.stdout
     assert "B/03: register_image: " in ended.stdout
