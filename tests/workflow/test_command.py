@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -184,16 +183,22 @@ def test_options_of_snakemake(fresh: Folder) -> None:
     assert not fresh.results.exists()
 
 
-# A child inherits what `nohup` does to the tests: that this signal is ignored.
-hear_hangups = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
-ignore_hangups = partial(signal.signal, signal.SIGHUP, signal.SIG_IGN)
+def hear_signals() -> None:
+    """Undo what tests may inherit: `nohup` ignores hangups, and ``&`` in a script interrupts."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def ignore_hangups() -> None:
+    hear_signals()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def interrupted(
     folder: Folder,
     when: Callable[[], bool],
     number: int,
-    first: Callable[[], object] = hear_hangups,
+    first: Callable[[], object] = hear_signals,
 ) -> subprocess.CompletedProcess[str]:
     process = subprocess.Popen(
         [*RUN, "config.yaml"], cwd=folder.path, env=environment(), stdout=subprocess.PIPE,
@@ -234,7 +239,7 @@ def test_a_closed_terminal_ends_a_run_in_order(fresh: Folder) -> None:
     command = f"{own_terminal}os.execv(sys.executable, {[*RUN, 'config.yaml']!r})"
     process = subprocess.Popen(
         [sys.executable, "-c", command], cwd=fresh.path, env=environment(), stdin=end, stdout=end,
-        stderr=end, start_new_session=True, preexec_fn=hear_hangups,
+        stderr=end, start_new_session=True, preexec_fn=hear_signals,
     )  # fmt: skip
     os.close(end)
     log = fresh.results.parent / "logs" / "tiny" / "B" / "02" / "1" / "register_image.log"
