@@ -232,13 +232,13 @@ def _incomplete(wells: Wells, plate: str) -> Iterator[str]:
         if key[0] == plate:
             with suppress(PlatefuseError):  # said with the well
                 found["/".join(key[1:])] = {image.acquisition for image in wells[key].images}
-    numbers = set[int | None]().union(*found.values()) - {None}
-    for number in sorted(numbers, key=str):
+    for number in sorted({n for own in found.values() for n in own if n is not None}):
         without = [well for well, own in found.items() if number not in own]
         if without:
             yield (
                 f"plate {plate}: {counted(len(without), 'well has', 'wells have')} no image of "
-                f"acquisition {number} ({listed(without, _NAMED)}). What they have is processed."
+                f"acquisition {number} ({listed(without, _NAMED)}). All other images are "
+                "processed."
             )
 
 

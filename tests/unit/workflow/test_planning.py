@@ -56,12 +56,13 @@ def test_wells_that_lack_an_acquisition_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    FieldsPlate({"A/01": {0: 2, 3: 2}, "A/02": {0: 2}, "B/01": {0: 1, 3: 1}}).write(Path("p.zarr"))
+    FieldsPlate({"A/01": {2: 2, 10: 2}, "A/02": {10: 2}, "B/01": {2: 1}}).write(Path("p.zarr"))
     plates = open_plates(config())
-    (warning,) = warnings_of(config(), plates, wells_of_job(config(), plates))
-    assert warning == (
-        "plate p: 1 well has no image of acquisition 3 (A/02). What they have is processed."
-    )
+    assert list(warnings_of(config(), plates, wells_of_job(config(), plates))) == [
+        f"plate p: 1 well has no image of acquisition {number} ({well}). All other images "
+        "are processed."
+        for number, well in ((2, "A/02"), (10, "B/01"))
+    ]
 
 
 def test_wells_are_read_when_they_are_asked_for(plate: Path) -> None:
