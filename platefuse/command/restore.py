@@ -65,17 +65,24 @@ def _restore_locked(plate: Plate, wells: Sequence[Well], results: Path | None) -
     from platefuse.registration.restore import restore_well
     from platefuse.workflow.outdated.restored import remove_receipts
 
-    done = 0
+    done = removed = 0
     touched = [well for well in wells if _can_be_restored(well) or well.staging.is_dir()]
     for well in touched:
         if results is not None:
             # First: a receipt without its registered image would end the next run at once.
             remove_receipts(well, results / well.row / well.column)
+        staged = [image for image in well.images if image.staged.exists()]
         if images := restore_well(well):
             done += 1
             print(f"{well.name}: the originals of the images {', '.join(images)} are back")
+        if gone := [image.name for image in staged if not image.staged.exists()]:
+            removed += 1
+            print(f"{well.name}: the staged images {', '.join(gone)} were removed")
     if not done:
-        print(f"{plate.path}: no image is registered in its place, so there is nothing to restore.")
+        print(
+            f"{plate.path}: no image is registered in its place, so there is nothing to restore."
+            + " The next run stages the removed images again." * (removed > 0)
+        )
         return
     print(
         f"{plate.path}: {counted(done, 'well was', 'wells were')} restored; `platefuse status` "

@@ -375,7 +375,9 @@ def test_originals_are_restored_and_a_run_does_their_wells_again(fresh: Folder) 
 def test_after_staged_images_were_removed_the_same_command_ends_the_run(fresh: Folder) -> None:
     """Receipts say that they are staged. Restoring a plate removes them, and not the receipts."""
     fresh.succeed("--until", "copy_tables")
-    assert "nothing to restore" in restore(fresh, "tiny.zarr").stdout
+    said = restore(fresh, "tiny.zarr").stdout
+    assert "B/02: the staged images 0, 1 were removed\n" in said
+    assert "nothing to restore. The next run stages the removed images again." in said
     assert "images that are not staged any more as they were: tiny B/02, tiny B/03." in (
         fresh.succeed("--dry-run")
     )
