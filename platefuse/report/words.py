@@ -29,8 +29,6 @@ VERDICT_SIGNS: Mapping[Verdict, str] = MappingProxyType(
 )
 """The sign in the map, beside the colour."""
 
-ACQUISITION = "acquisition"
-
 
 @dataclass(frozen=True)
 class Column:
