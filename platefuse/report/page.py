@@ -202,7 +202,7 @@ def _well_column(name: str, scale: Scale) -> words.Column:
     return words.Column(
         f"{scale.title} ({name})",
         _UNITS[scale.kind],
-        f"{meaning[:1].upper()}{meaning[1:]}.",
+        f"{capital(meaning)}.",
         better,
     )
 
