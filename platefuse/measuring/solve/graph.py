@@ -125,7 +125,7 @@ class Spread:
 
     @classmethod
     def of(cls, stage: float, edge: float, values: int) -> Spread:
-        """The spreads, and the number of values that the first was found from."""
+        """The spreads of the stage, found from so many values, and of the edges."""
         likely = held_spread(stage, values, USUAL_STAGE_PX)
         return cls(max(stage, _SHARPEST_PX), edge, likely)
 
