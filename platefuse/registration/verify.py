@@ -70,9 +70,7 @@ def verify_image(
     SwapError
         If a file is missing or a pixel differs. The message names the block and the original.
     """
-    if verify == "none":
-        return
-    if not image.backup.is_dir():
+    if verify == "none" or not image.backup.is_dir():
         return
     found = pixel_files(image.live)
     if record.pixel_files is not None and found != record.pixel_files:
