@@ -110,7 +110,7 @@ def _acquire(path: Path, folder: int, operation: int, what: str) -> int:
                 if can_write(file):
                     Holder.this_process().write(file)
                 return file
-        except BaseException:
+        except BaseException:  # also an interrupt leaves no file open
             os.close(file)
             raise
         os.close(file)
