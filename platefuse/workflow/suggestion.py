@@ -11,6 +11,7 @@ from textwrap import wrap
 import yaml
 
 from platefuse.errors import counted
+from platefuse.fusion.fields.reader import STANDARD_TABLE
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.workflow.survey import Survey
 
@@ -100,7 +101,7 @@ def _work(survey: Survey) -> Iterator[str]:
     else:
         yield from _registration(survey, several=several)
     yield "fusion:"
-    if survey.tile_table not in (None, "FOV_ROI_table"):
+    if survey.tile_table not in (None, STANDARD_TABLE):
         yield from _comment("The table that says where the fields are.", "  ")
         yield f"  tile_table: {_text(str(survey.tile_table))}"
     target = fused_plate_path(_absolute(survey.plate.path))
