@@ -24,7 +24,7 @@ from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path, real_plate
 from platefuse.ngff.plate import Plate, Well, WellImage
 from platefuse.records import JobUsage, Receipt
-from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.request import RegistrationRequest, Verify
 from platefuse.storage.memory import reuse_blocks
 
 reuse_blocks()  # at import: the scripts import what starts threads afterwards
@@ -32,7 +32,6 @@ reuse_blocks()  # at import: the scripts import what starts threads afterwards
 if TYPE_CHECKING:
     from platefuse.fusion.options import FusionOptions
     from platefuse.illumination.correction import Illumination
-    from platefuse.registration.verify import Verify
     from platefuse.workflow.sources import FusionSources
 
 logger = logging.getLogger("platefuse")

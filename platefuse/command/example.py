@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-# Attribute of the images of an example plate: the shift (y, x) of each acquisition in pixels, by
-# path of the image. Registration must find these shifts.
 KNOWN_SHIFTS = "example_known_shifts_px"
+"""Attribute of the images of an example plate: the shift (y, x) of each acquisition in pixels, by
+path of the image. Registration must find these shifts.
+"""
 
-# Attribute of the images of a raw example plate: the error (y, x) of the stage position of each
-# field in pixels, in the order of the tile table. Measuring must find it, up to a common offset.
 KNOWN_ERRORS = "example_known_stage_errors_px"
+"""Attribute of the images of a raw example plate: the error (y, x) of the stage position of each
+field in pixels, in the order of the tile table. Measuring must find it, up to a common offset.
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,8 @@ EVENTS = "PLATEFUSE_EVENTS"
 """Environment variable with the number of the file descriptor that events are written to."""
 
 MEASURING = "measure_well"
+"""The rule of jobs that measure where the fields of a well are."""
+
 WHOLE = "process_well"
 """The rule of jobs that do all steps of a well. Plates of other steps have one that ends so."""
 

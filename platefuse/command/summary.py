@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from platefuse.command.progress import Failure, Progress
-from platefuse.errors import PlatefuseError, listed
+from platefuse.errors import PlatefuseError, counted, listed
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
 from platefuse.quality.model import ReportedPlate
@@ -138,7 +138,7 @@ def summary(
     before = f"{new} of them in this run ({took})" if new else f"none of them in this run ({took})"
     if not progress.planned:
         before = "by runs before: nothing was left to do"
-    yield f"{present - left} of {_count(present, 'well')} done, {before}."
+    yield f"{present - left} of {counted(present, 'well', 'wells')} done, {before}."
     is_done = not (failures or left or interrupted)
     for plate in plates:
         own = [failure for failure in failures if failure.job.plate == plate.name]
@@ -194,17 +194,19 @@ def _plate_lines(
 ) -> Iterator[str]:
     if failures:
         what = "well" if all(failure.job.well for failure in failures) else "job"
-        yield f"  failed:      {_count(len(failures), what)}"
+        yield f"  failed:      {counted(len(failures), what, f'{what}s')}"
         for failure in failures[:_SHOWN]:
             for line in _failure_lines(failure):
                 yield f"    {line}"
         if len(failures) > _SHOWN:
             yield f"    and {len(failures) - _SHOWN} more"
     if plate.absent:
-        yield f"  left out:    {_count(plate.absent, 'well')} listed by the plate and absent"
+        absent = counted(plate.absent, "well", "wells")
+        yield f"  left out:    {absent} listed by the plate and absent"
     if plate.skipped:
         file = plate.results / SKIPPED
-        yield f"  left out:    {_count(plate.skipped, 'well')} skipped; {file} says why"
+        skipped = counted(plate.skipped, "well", "wells")
+        yield f"  left out:    {skipped} skipped; {file} says why"
     sentences = [plate.replaced, plate.gone, plate.unmeasured]
     if plate.verdicts is not None and plate.verdicts.flagged:
         sentences.append(flagged_warning(plate.verdicts, plate.results / REPORT))
@@ -224,7 +226,3 @@ def _failure_lines(failure: Failure) -> Iterator[str]:
     yield f"{job.well or job.plate or 'run'}: {job.rule}: {failure.reason}"
     if failure.log:
         yield f"  log: {failure.log}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

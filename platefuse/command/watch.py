@@ -45,6 +45,12 @@ class Run:
         The command that was typed.
     only_touches : bool
         Whether Snakemake tells of jobs of which it only sets the times of the outputs.
+    progress : Progress
+        What it has done so far.
+    interrupted : bool
+        Whether it was told to stop before its end.
+    seconds : float
+        How long it took, once it has ended.
     """
 
     config: Config

@@ -145,7 +145,7 @@ class Contribution:
 def read_views(
     region: Box, views: Sequence[View], reader: Hashable, *, nan_is_missing: bool = False
 ) -> list[Contribution]:
-    """Read all views that touch a region."""
+    """Read all views that touch a region; `reader` as in `Compositor.compose`."""
     boxes = [(view, view.placed & region) for view in views]
     return [
         Contribution(view, box, view.fetch(box, (reader, id(view))), nan_is_missing)

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     import xarray
 
 Image = TypeVar("Image", "xarray.DataArray", "xarray.DataTree")
+
 DEFAULT_CHUNKS = {2: {"y": 2048, "x": 2048}, 3: {"z": 256, "y": 256, "x": 256}}
+"""Pixels of a chunk on each axis in space, by the number of these axes."""
 
 
 def fuse(

@@ -103,7 +103,8 @@ class Contents:
     def _add(self, folder: Path, name: str) -> None:
         """Add a group or an array with all that lies in it."""
         digest = _array_digest(folder)
-        if digest is not None if self.known is None else name in self.known.arrays:
+        is_array = digest is not None if self.known is None else name in self.known.arrays
+        if is_array:
             self.metadata[name] = digest or ""
             return
         self.groups[name] = _attribute_digests(folder)

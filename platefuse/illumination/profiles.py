@@ -45,7 +45,7 @@ class Summary:
 
 
 def summary(path: Path, role: Role, name: str) -> Summary:
-    """Shape and digest of a profile, which is checked.
+    """Shape, digest and lowest pixel of a profile, which is checked.
 
     Parameters
     ----------

@@ -14,15 +14,13 @@ from platefuse.measuring.candidates import Candidate
 from platefuse.measuring.field_pixels import FieldPixels
 from platefuse.measuring.model import PairMeasure, Vector
 from platefuse.measuring.options import PairOptions
+from platefuse.measuring.pair.judge import CAMERA_PX
 from platefuse.measuring.pair.measure import measure_levels
 from platefuse.measuring.pair.pattern import FixedPattern
 from platefuse.measuring.pair.regions import Regions
 from platefuse.measuring.pair.search import level_of_search
 from platefuse.measuring.pair.texture import field_texture
 from platefuse.measuring.stage_axes import Probe
-
-_CAMERA_PX = 0.5
-"""A displacement smaller than this puts the same pixels of the camera on each other."""
 
 NO_PATTERNS: Mapping[int, CameraPatterns] = {}
 
@@ -172,4 +170,4 @@ def _place(pair: Candidate) -> tuple[bool, int, int]:
 def _on_camera(pair: PairMeasure, offset: Vector) -> bool:
     """Whether the shift puts the same pixels of the camera on each other."""
     moved = (o + s for o, s in zip(offset[1:], pair.shift_px[1:], strict=True))
-    return pair.status == "measured" and all(abs(v) < _CAMERA_PX for v in moved)
+    return pair.status == "measured" and all(abs(v) < CAMERA_PX for v in moved)

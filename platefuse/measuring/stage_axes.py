@@ -76,13 +76,6 @@ class Probe:
     offset_um: tuple[float, float]
 
 
-def rewritten(fields: Sequence[StageField], hypothesis: Hypothesis) -> list[StageField]:
-    """The fields at the positions that a hypothesis gives them."""
-    return [
-        replace(f, stage_um=(f.stage_um[0], *hypothesis.apply(*f.stage_um[1:]))) for f in fields
-    ]
-
-
 def find_probes(
     fields: Sequence[StageField], hypotheses: Sequence[Hypothesis] = HYPOTHESES
 ) -> dict[Hypothesis, tuple[Probe, ...]]:
@@ -181,13 +174,6 @@ def describe(
         f"{sum(matches[p] for p in written)} of {len(written)}): write the positions "
         f"{' and then '.join(remedies)}"
     )
-
-
-def _by_well(fields: Sequence[StageField]) -> dict[str, list[StageField]]:
-    wells: dict[str, list[StageField]] = {}
-    for field in sorted(fields, key=lambda f: f.key):
-        wells.setdefault(field.key.well, []).append(field)
-    return wells
 
 
 def _probes(wells: Sequence[Sequence[StageField]], hypothesis: Hypothesis) -> tuple[Probe, ...]:

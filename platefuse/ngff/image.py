@@ -118,7 +118,7 @@ class Multiscale:
 
     @cached_property
     def flat_axes(self) -> str:
-        """The axes in space with one pixel: it is the whole extent, whatever its size."""
+        """``z`` if there is one plane, which is the whole extent whatever its size; else empty."""
         shape = zip(self.spatial, self.shape_in_space, strict=True)
         return "".join(axis for axis, length in shape if axis == "z" and length == 1)
 

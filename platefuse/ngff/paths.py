@@ -238,7 +238,10 @@ def _is_plain(folder: Path | str) -> bool:
 
 
 def groups_below(labels: Path) -> list[Path]:
-    """The folders of all labels, also of those in groups of labels; not their levels."""
+    """Everything in a folder of labels, and in groups of labels in it; nothing that is in a label.
+
+    These are the labels, the groups, and whatever else lies beside them.
+    """
     found = []
     for entry in entries(labels):
         folder = Path(entry.path)

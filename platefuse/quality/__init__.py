@@ -1,1 +1,1 @@
-"""Whether a fused well is right: figures, a verdict, pictures and the report of a plate."""
+"""Whether a fused well is right: figures, a verdict and pictures, and what a report shows."""

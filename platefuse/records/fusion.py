@@ -131,7 +131,7 @@ class FusedOutputRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class FusedPlateRecord(Record):
-    """With what a fused plate was made; the newest run that finished it has the word.
+    """With what a fused plate was made, by the newest run that finished it.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ from platefuse.records.registration import RegistrationRecord
 
 @dataclass(frozen=True, kw_only=True)
 class KeptOriginal(Receipt):
-    """The original of an image is kept: a run was told so.
+    """The original of an image is to be kept, as a run was told.
 
     Attributes
     ----------

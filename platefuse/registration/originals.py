@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import WellImage
+from platefuse.ngff.plate import BACKUP_SUFFIX, WellImage
 from platefuse.records import KeptOriginal, RegistrationRecord, RestoredOriginal
 from platefuse.registration.staged import FolderState
 from platefuse.storage.files import entries
@@ -92,7 +92,7 @@ def restored_original(image: WellImage) -> RestoredOriginal | None:
 def kept_originals(plate: Path) -> int:
     """Number of originals of a plate that a run was told to keep. Reads no image."""
     return sum(
-        (well / f"{name[1:].removesuffix(_KEPT)}.original").is_dir()
+        (well / f"{name[1:].removesuffix(_KEPT)}{BACKUP_SUFFIX}").is_dir()
         for well, name in _notes(plate, _KEPT)
     )
 

@@ -146,7 +146,29 @@ def _check_original(image: WellImage, reference: WellImage, request: Registratio
 def place_image(
     image: Image, acquired: Table, reference: Table
 ) -> tuple[tuple[Placement, ...], dict[str, tuple[Placement, ...]]]:
-    """Place the ROIs of two tables on the pixel grids of an image and of each of its labels."""
+    """Place the ROIs of two tables on the pixel grids of an image and of each of its labels.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    acquired, reference : Table
+        Its registered ROI table, and that of the reference.
+
+    Returns
+    -------
+    placements : tuple of Placement
+        On the image.
+    of_labels : dict of str to tuple of Placement
+        On each label, by its name.
+
+    Raises
+    ------
+    TableError
+        If the tables do not fit each other or the image.
+    ImageError
+        If the image or a label has no pixel size, and the ROIs are not in pixels.
+    """
     where = str(acquired.path)
     # A label of a flat image may have the axis z. One plane is the whole depth.
     needed = {axis for part in image.parts for axis in part.spatial if axis not in part.flat_axes}

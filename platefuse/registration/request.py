@@ -17,6 +17,9 @@ Order = Literal[0, 1, 3]
 ORDERS: dict[Interpolation, Order] = {"nearest": 0, "linear": 1, "cubic": 3}
 """Interpolation order by name."""
 
+Verify = Literal["sample", "full", "none"]
+"""What is compared with the original: a few blocks of each array, every pixel, or nothing."""
+
 Acquisition = Annotated[int, whole(0)]
 
 

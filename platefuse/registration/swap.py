@@ -106,7 +106,7 @@ def _swap_image(
             _exchange(image)
         logger.info("%s: swapped; the original is %s", image.live, image.backup)
     if image.staged.exists():
-        _keep_or_remove_staged(image, request)
+        _keep_or_remove_staged(image)
     image.staged_from.unlink(missing_ok=True)
     return ImageReceipt(well=image.well.name, image=image.name, action=action, record=done)
 
@@ -148,7 +148,7 @@ def discard_backup(
     with image_lock(image):
         _check(image, request, None if kept_file(image).exists() else verify)
         drop_stale(image.live)
-        _remove_or_keep(image, request)
+        _remove_or_keep(image)
 
 
 def discard_backups(
@@ -192,7 +192,7 @@ def discard_backups(
             for image in well.images:
                 if keep_originals and image.backup.exists():
                     mark_original(image, keep=True)
-                removed += _remove_or_keep(image, request)
+                removed += _remove_or_keep(image)
     kept = [str(image.backup) for image in well.images if image.backup.exists()]
     tidy_shared_folder(staging_root(well.plate))
     removed_words = counted(len(removed), "original was", "originals were")
@@ -292,11 +292,11 @@ def _check(image: WellImage, request: RegistrationRequest, verify: Check | None)
         verify(image, record)
 
 
-def _remove_or_keep(image: WellImage, request: RegistrationRequest) -> list[str]:
+def _remove_or_keep(image: WellImage) -> list[str]:
     """Remove the backup of a checked image, if it is not kept; the backup that was removed."""
     forget_restored(image)  # it is registered again
     if image.staged.exists():
-        _keep_or_remove_staged(image, request)
+        _keep_or_remove_staged(image)
     remove_tree(image.staged)  # also what a kill has left of it
     image.staged_from.unlink(missing_ok=True)
     if not image.backup.exists():
@@ -335,7 +335,7 @@ def _exchange(image: WellImage) -> None:
     image.staged_from.unlink(missing_ok=True)
 
 
-def _keep_or_remove_staged(image: WellImage, request: RegistrationRequest) -> None:
+def _keep_or_remove_staged(image: WellImage) -> None:
     """Handle a staged folder whose live image is registered: the original, or a second new image.
 
     It is the original if a run was killed between the exchange and the renaming to the backup.

@@ -13,7 +13,6 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.plate import WellImage
 from platefuse.records import RegistrationRecord, digest_tree
 from platefuse.registration.plan import place_image
-from platefuse.registration.request import ORDERS, Order
+from platefuse.registration.request import ORDERS, Order, Verify
 from platefuse.registration.rois import Placement
 from platefuse.registration.stage import view_of
 from platefuse.registration.staged import pixel_files
@@ -36,9 +35,6 @@ from platefuse.storage.threads import run_tasks
 from platefuse.tables.table import Table, read_table, table_path
 
 logger = logging.getLogger(__name__)
-
-Verify = Literal["sample", "full", "none"]
-"""What is compared with the original: a few blocks of each array, every pixel, or nothing."""
 
 BLOCK_PX = 64
 CHUNKS_PER_BLOCK = 64
@@ -74,9 +70,7 @@ def verify_image(
     SwapError
         If a file is missing or a pixel differs. The message names the block and the original.
     """
-    if verify == "none":
-        return
-    if not image.backup.is_dir():
+    if verify == "none" or not image.backup.is_dir():
         return
     found = pixel_files(image.live)
     if record.pixel_files is not None and found != record.pixel_files:

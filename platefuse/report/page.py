@@ -89,7 +89,7 @@ def _page(report: PlateReport, embedded: Embedded, shared: Mapping[str, object])
         .render(
             shared,
             picture_blocks=_picture_blocks(report, embedded),
-            pictures_note=_pictures_note(report, embedded),
+            pictures_note=_pictures_note(embedded),
         )
     )
     # A name from a file may hold half of a pair of UTF-16 codes, which UTF-8 cannot write.
@@ -155,7 +155,7 @@ def _picture_blocks(report: PlateReport, embedded: Embedded) -> Iterator[Markup]
         yield _block(f"pictures-{index}", [embedded.uris.get((index, k)) for k in range(count)])
 
 
-def _pictures_note(report: PlateReport, embedded: Embedded) -> str:
+def _pictures_note(embedded: Embedded) -> str:
     sentences = []
     if embedded.linked:
         sentences.append(
@@ -202,7 +202,7 @@ def _well_column(name: str, scale: Scale) -> words.Column:
     return words.Column(
         f"{scale.title} ({name})",
         _UNITS[scale.kind],
-        f"{meaning[:1].upper()}{meaning[1:]}.",
+        f"{capital(meaning)}.",
         better,
     )
 

@@ -29,8 +29,6 @@ VERDICT_SIGNS: Mapping[Verdict, str] = MappingProxyType(
 )
 """The sign in the map, beside the colour."""
 
-ACQUISITION = "acquisition"
-
 
 @dataclass(frozen=True)
 class Column:
@@ -129,7 +127,7 @@ FIELD_COLUMNS: tuple[Column, ...] = (
     Column(
         "Saturated",
         "%",
-        "Share of the pixels of its blocks that are saturated.",
+        "Share of its pixels that are saturated: in its blocks or, if more, at a coarse level.",
         "low",
         kind="share",
     ),

@@ -91,8 +91,12 @@ class StoredArray:
         What is decoded, and what is encoded at once; the same without sharding.
     durable : bool
         Whether writing to disk begins as soon as a file is complete. For images that are
-        flushed in the end.
+        flushed at the end.
+    is_free : bool
+        False: a box costs the chunks that it touches, see `platefuse.engine.sources.ChunkStore`.
     """
+
+    is_free = False
 
     def __init__(self, path: Path, array: AnyArray, *, durable: bool = False) -> None:
         self.path = path
@@ -128,8 +132,6 @@ class StoredArray:
             with _CONFIGURING, zarr.config.set(PIPELINE):
                 array = zarr.Array(zarr.AsyncArray(array.metadata, array.store_path))
         return cls(path, array, durable=durable)
-
-    is_free = False
 
     def __reduce__(self) -> tuple[Callable[..., StoredArray], tuple[Path, str, bool]]:
         """Pickled as its path; the other process opens it again."""

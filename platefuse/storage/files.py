@@ -190,7 +190,13 @@ def make_folder(path: Path) -> None:
 
 
 def copy_tree(source: Path, target: Path) -> None:
-    """Copy a file or a folder byte for byte."""
+    """Copy a file or a folder byte for byte.
+
+    Raises
+    ------
+    OSError
+        If it cannot be copied; of a folder, with the first file of which it is true.
+    """
     if source.is_dir():
         try:
             shutil.copytree(source, target, dirs_exist_ok=True)

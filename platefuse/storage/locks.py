@@ -1,7 +1,7 @@
 """Locks between processes, and folders that several processes share until the last one leaves.
 
 A lock is a ``flock`` on a file, which the system releases when its process ends, however it ends.
-Whoever holds it has removed the file at the end, so lock files do not pile up; what a killed
+Whoever holds it removes the file at the end, so lock files do not pile up; what a killed
 process leaves is used and removed by the next one.
 """
 
@@ -110,7 +110,7 @@ def _acquire(path: Path, folder: int, operation: int, what: str) -> int:
                 if can_write(file):
                     Holder.this_process().write(file)
                 return file
-        except BaseException:
+        except BaseException:  # also an interrupt leaves no file open
             os.close(file)
             raise
         os.close(file)

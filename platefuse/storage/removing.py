@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 _HELD = {errno.EBUSY, errno.ENOTEMPTY, errno.EACCES, errno.EPERM}
 """What a file system answers if somebody holds a file (NFS keeps it as ``.nfs…``), or owns it."""
 
-_RANDOM = "[0-9a-f]{16}"
+RANDOM = "[0-9a-f]{16}"
+"""What keeps the names of temporary files apart, at their end, as a regular expression."""
 
 
 def set_aside(path: Path) -> Path:
@@ -78,7 +79,7 @@ def all_aside(path: Path) -> list[Path]:
     doomed = set_aside(path)
     if not os.path.lexists(doomed):
         return []
-    more = re.compile(rf"{re.escape(doomed.name)}\.{_RANDOM}")
+    more = re.compile(rf"{re.escape(doomed.name)}\.{RANDOM}")
     return [*(e for e in doomed.parent.iterdir() if more.fullmatch(e.name)), doomed]
 
 
@@ -150,7 +151,7 @@ def remove_dead(path: Path) -> list[Path]:
 
 def temporaries(path: Path) -> list[Path]:
     """Files beside a file that have the name of its temporary files."""
-    own = re.compile(rf"\.{re.escape(path.name)}\.{_RANDOM}")
+    own = re.compile(rf"\.{re.escape(path.name)}\.{RANDOM}")
     with suppress(FileNotFoundError), os.scandir(path.parent) as entries:
         return [Path(e.path) for e in entries if own.fullmatch(e.name)]
     return []

@@ -1,4 +1,4 @@
-"""The storage format of AnnData tables: read an index in any encoding, write the oldest."""
+"""The storage format of AnnData tables: any encoding of an index is read, the oldest written."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ MAPPINGS = ("layers", "obsm", "obsp", "uns", "varm", "varp")
 """The members of a table that hold others by name."""
 
 
-def read_numbers(path: Path) -> tuple[list[str], list[str], NDArray[np.float64]]:
-    """The names of rows and columns and the numbers of a table.
+def read_numbers(path: Path) -> tuple[list[str], list[str], NDArray[Any]]:
+    """The numbers of a table, with the names of its rows and columns.
 
     Metadata are read as JSON and arrays by `platefuse.storage.small_arrays`: a plate has thousands
     of tables, and anndata takes a second to import.
@@ -33,6 +33,13 @@ def read_numbers(path: Path) -> tuple[list[str], list[str], NDArray[np.float64]]
     ----------
     path : Path
         The table's group.
+
+    Returns
+    -------
+    rows, columns : list of str
+        The names.
+    numbers : ndarray, shape (rows, columns)
+        Of the data type that is stored.
 
     Raises
     ------

@@ -349,7 +349,7 @@ def _convert_files(source: Path, target: Path, kind: Format) -> str | None:
 
 
 def _convert_groups(source: Path, target: Path, kind: Format) -> None:
-    """Groups with files in them, as the backends that are no arrays have it."""
+    """Write the groups of a table in another Zarr version, and copy the other files in them."""
     kind.write_group(target, all_attributes(source))
     for child in sorted(source.iterdir()):
         if child.is_dir():

@@ -1,4 +1,7 @@
-"""Boxes of the objects of a label, computed from its pixels."""
+"""Tables of the objects of a label: which label and which objects, and where these are.
+
+The boxes of the objects are computed from the pixels of the label.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of an image: ROI tables are read, every table is carried along byte for byte."""
+"""Tables of an image: their names and kinds, and the boxes of ROI tables, read and written."""
 
 from __future__ import annotations
 

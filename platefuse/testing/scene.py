@@ -86,7 +86,13 @@ class Scene:
 
     @cached_property
     def centres(self) -> Floats:
-        """Centres of all nuclei, pixels of the scene frame, axes zyx, shape (nuclei, 3)."""
+        """Centres of all nuclei, pixels of the scene frame, axes zyx, shape (nuclei, 3).
+
+        Raises
+        ------
+        ConfigError
+            If there are more than the data type of the labels can number.
+        """
         low, high = self._extent
         places = scatter((high - low) / self._diameter_px, self._random(1))
         centres = low + places * self._diameter_px

@@ -79,6 +79,11 @@ def example_acquisitions(count: int, *, fractional: bool = False) -> tuple[Acqui
     tuple of AcquisitionSpec
         Shifts of at most 14 pixels, which repeat after 25 acquisitions.
 
+    Raises
+    ------
+    ConfigError
+        If there is to be none.
+
     Examples
     --------
     >>> [a.shift_px for a in example_acquisitions(3)]

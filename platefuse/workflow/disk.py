@@ -134,7 +134,7 @@ def _parts(
         yield (
             plate.path.parent,
             _bytes_of(left) * (1 if kept else min(1, 2 / max(1, len(left)))),
-            ("registered images"),
+            "registered images",
         )
     if fusion.enabled:
         target = fused_plate_path(plate.path, fusion.output)
@@ -145,11 +145,8 @@ def _parts(
 def _bytes_of(wells: Sequence[Well]) -> float:
     """Bytes of the images of some wells, from those of a few of them."""
     sample = wells[:: max(1, len(wells) // _SAMPLE)][:_SAMPLE]
-    return (
-        len(wells)
-        * sum(_tree_bytes(i.live) for w in sample for i in w.images)
-        / (max(1, len(sample)))
-    )
+    sampled = sum(_tree_bytes(image.live) for well in sample for image in well.images)
+    return len(wells) * sampled / max(1, len(sample))
 
 
 def _tree_bytes(folder: Path) -> int:

@@ -23,6 +23,7 @@ from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.swap import check_registered
 from platefuse.storage.files import entries, replaced
 from platefuse.storage.removing import (
+    RANDOM,
     all_aside,
     is_dead,
     remove_aside,
@@ -241,7 +242,7 @@ def _temporaries(*files: Path) -> Iterator[Found]:
 
 
 _OF_METADATA = re.compile(
-    rf"\.({'|'.join(map(re.escape, (*METADATA_FILES, CONSOLIDATED_FILE)))})\.[0-9a-f]{{16}}"
+    rf"\.({'|'.join(map(re.escape, (*METADATA_FILES, CONSOLIDATED_FILE)))})\.{RANDOM}"
 )
 
 

@@ -143,7 +143,7 @@ def check_run(
     from platefuse.workflow.channels import check_channels
     from platefuse.workflow.disk import check_room, rooms
     from platefuse.workflow.image_names import check_images
-    from platefuse.workflow.preflight import check_outputs, check_versions
+    from platefuse.workflow.outputs import check_outputs, check_versions
 
     check_outputs(config, plates)
     check_images(config, plates, wells)
@@ -175,7 +175,7 @@ def check_config(file: Path) -> Iterator[str]:
     from platefuse.workflow.description import describe_plate
     from platefuse.workflow.disk import check_room, rooms
     from platefuse.workflow.image_names import check_images
-    from platefuse.workflow.preflight import check_outputs, check_versions
+    from platefuse.workflow.outputs import check_outputs, check_versions
 
     config = read_config(read_yaml(file), [file])
     plates = open_plates(config)

@@ -1,12 +1,12 @@
 """Check everything that decides where pixels go, tables included, before the first job.
 
-Nothing here writes.
+Nothing here writes. `platefuse.workflow.outputs` checks the folders that a run writes into.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,21 +21,13 @@ from platefuse.errors import (
 from platefuse.fusion.fields.layers import Layer, pixel_size
 from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
-from platefuse.fusion.wells.replace import NOT_OURS, check_fused_well, check_one_version
 from platefuse.fusion.wells.stack import check_labels, frames_for
 from platefuse.fusion.wells.well import check_kept, fused_images
 from platefuse.illumination.correction import check_registered
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.layout import InputOptions
-from platefuse.ngff.metadata import is_node
-from platefuse.ngff.paths import (
-    check_outside_groups,
-    check_own_folders,
-    fused_plate_path,
-    staging_folder,
-    staging_root,
-)
-from platefuse.ngff.plate import BACKUP_SUFFIX, Plate, Well
+from platefuse.ngff.paths import fused_plate_path, staging_root
+from platefuse.ngff.plate import BACKUP_SUFFIX, Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration.carry import check_carried
 from platefuse.registration.places import check_places
@@ -44,52 +36,12 @@ from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.swap import only_backup_left
 from platefuse.storage.filesystems import same_filesystem
 from platefuse.storage.once import reading_once
-from platefuse.storage.stray import is_stray
-from platefuse.storage.writable import check_new
 from platefuse.workflow.channels import illumination_of
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.description import layout_of
 from platefuse.workflow.disk import is_registered
 from platefuse.workflow.plates import WellFacts
-from platefuse.workflow.receipts import WellKey
 from platefuse.workflow.sources import FusionSources, plan_well, reader_of_plans
-
-
-def check_outputs(config: Config, plates: Mapping[str, Plate]) -> None:
-    """Check that a run can write what it makes, and replaces nothing of somebody else.
-
-    Raises
-    ------
-    PlatefuseError
-        The first thing that is wrong.
-    """
-    for name, plate in plates.items():
-        for folder in ("", "logs", "benchmarks"):
-            check_new(Path(config.results, folder, name), "config.results")
-        fusion = config.by_plate[name].fusion
-        if fusion.enabled:
-            check_fused_plate(plate, fused_plate_path(plate.path, fusion.output))
-
-
-def check_versions(config: Config, plates: Mapping[str, Plate], wells: Collection[WellKey]) -> None:
-    """Check that no fused plate gets wells of two OME-NGFF versions.
-
-    Raises
-    ------
-    PlateError
-        If one would.
-    """
-    for name, plate in plates.items():
-        fusion = config.by_plate[name].fusion
-        if fusion.enabled:
-            fused = fused_plate_path(plate.path, fusion.output)
-            there = Plate.open(fused).wells if is_node(fused) else ()
-            stay = [
-                well.name
-                for well in dict.fromkeys((*plate.wells, *there))
-                if (name, well.row, well.column) not in wells
-            ]
-            check_one_version(fused, stay, fusion.options.ngff_version)
 
 
 def check_well_inputs(well: Well, config: Config) -> WellFacts | None:
@@ -297,42 +249,6 @@ def check_swaps(well: Well, request: RegistrationRequest, *, removes: bool = Fal
             check_places(image, request, removes=removes)
 
 
-def check_fused_plate(plate: Plate, fused: Path) -> None:
-    """Check that the folder of the fused plate holds nothing but what platefuse has fused.
-
-    Parameters
-    ----------
-    plate : Plate
-        The plate that is to be fused.
-    fused : Path
-        Folder of the fused plate.
-
-    Raises
-    ------
-    PlateError
-        If it holds something else, which would be replaced; if it lies inside another Zarr group;
-        if it, or what is made beside it, is a link.
-    """
-    check_own_folders(fused)
-    check_outside_groups(fused)
-    for well in plate.wells:
-        staging_folder(fused, well.row, well.column)
-    for folder in (fused, staging_root(fused)):
-        for below in (Path(), *{Path(well.row) for well in plate.wells}):
-            check_new(folder / below, f"the fused plate {fused} cannot be written")
-    if not os.path.lexists(fused):
-        return
-    rows = {well.row for well in plate.wells}
-    wells = {(well.row, well.column) for well in plate.wells}
-    if is_node(fused):
-        wells |= {(well.row, well.column) for well in Plate.open(fused).wells}
-    elif not fused.is_dir() or _visible(fused) - rows:
-        raise PlateError(f"{fused} is not a fused plate. {NOT_OURS}")
-    for row, column in sorted(wells):
-        check_own_folders(fused / row, fused / row / column)
-        check_fused_well(fused / row / column)
-
-
 def check_well_fusion(
     well: Well,
     options: FusionOptions,
@@ -387,8 +303,3 @@ def _check_swappable(plate: Path) -> None:
             "filesystems, so one image could not replace the other in one step. If the plate "
             f"is a link, give the folder that it leads to: {plate.resolve()}."
         )
-
-
-def _visible(folder: Path) -> set[str]:
-    names = {path.name for path in folder.iterdir()}
-    return {name for name in names if not (name.startswith(".") or is_stray(name))}

@@ -10,6 +10,8 @@ from textwrap import wrap
 
 import yaml
 
+from platefuse.errors import counted
+from platefuse.fusion.fields.reader import STANDARD_TABLE
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.workflow.survey import Survey
 
@@ -53,12 +55,13 @@ def _head(survey: Survey, file: str) -> Iterator[str]:
 def found_in(survey: Survey) -> Iterator[str]:
     """Sentences about what was found in a plate."""
     absent = f"; {survey.absent} more are listed and absent" if survey.absent else ""
-    yield f"{_count(survey.wells, 'well')}{absent}."
+    yield f"{counted(survey.wells, 'well', 'wells')}{absent}."
     if survey.unreadable:
         name, reason = next(iter(survey.unreadable.items()))
-        yield f"{_count(len(survey.unreadable), 'well')} cannot be read. Of {name}: {reason}"
+        unreadable = counted(len(survey.unreadable), "well", "wells")
+        yield f"{unreadable} cannot be read. Of {name}: {reason}"
     first, *more = map(str, survey.acquisitions)
-    fields = _count(survey.fields, "field")
+    fields = counted(survey.fields, "field", "fields")
     if more:
         yield f"Acquisitions {', '.join([first, *more])}, with {fields} each."
     else:
@@ -98,7 +101,7 @@ def _work(survey: Survey) -> Iterator[str]:
     else:
         yield from _registration(survey, several=several)
     yield "fusion:"
-    if survey.tile_table not in (None, "FOV_ROI_table"):
+    if survey.tile_table not in (None, STANDARD_TABLE):
         yield from _comment("The table that says where the fields are.", "  ")
         yield f"  tile_table: {_text(str(survey.tile_table))}"
     target = fused_plate_path(_absolute(survey.plate.path))
@@ -168,10 +171,6 @@ def _comment(text: str, indent: str = "") -> Sequence[str]:
     # Of a message with several lines only the spaces count, so that each line is a comment.
     lines = wrap(" ".join(text.split()), _WIDTH - len(indent), break_long_words=False)
     return [f"{indent}# {line}" for line in lines]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _text(value: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from platefuse.errors import PlateError, PlatefuseError, listed
 from platefuse.fusion.fields.positions import stage_positions
-from platefuse.fusion.fields.reader import read_image
+from platefuse.fusion.fields.reader import STANDARD_TABLE, read_image
 from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Image
 from platefuse.ngff.layout import InputOptions, LayoutName, by_acquisition, choose_layout
@@ -27,7 +27,6 @@ from platefuse.workflow.plates import present_wells
 _LOOKED_AT = 3
 """Number of wells whose images are looked at."""
 
-_STANDARD_TABLE = "FOV_ROI_table"
 _REGISTERED = ("registered_FOV_ROI_table", "FOV_ROI_table_registered")
 _NUCLEI = re.compile("dapi|hoechst|draq|nucle|sytox", re.IGNORECASE)
 
@@ -111,7 +110,7 @@ def survey_plate(path: str | Path) -> Survey:
     acquired = [{image.number for image in well.images} for well in wells]
     tables = _common_tables(sample)
     tile_table = _tile_table(sample[0].images[0], tables)
-    table = tile_table or _STANDARD_TABLE
+    table = tile_table or STANDARD_TABLE
     layout = choose_layout(
         sample[0], InputOptions(), table, lambda image: is_node(table_path(image.live, table))
     )
@@ -201,8 +200,8 @@ def _common_tables(wells: Sequence[Well]) -> tuple[str, ...]:
 
 def _tile_table(image: WellImage, tables: Sequence[str]) -> str | None:
     """The table that says where the fields are: the standard one, or one with stage positions."""
-    if _STANDARD_TABLE in tables:
-        return _STANDARD_TABLE
+    if STANDARD_TABLE in tables:
+        return STANDARD_TABLE
     for name in tables:
         is_other = name not in _REGISTERED and has_boxes(image.live, name)
         if is_other and "x_micrometer_original" in read_table(image.live, name).columns:

@@ -1,4 +1,4 @@
-"""What a run says in its end: where the results are, and which wells and fields are in doubt."""
+"""What a run says at its end: where the results are, and which wells and fields are in doubt."""
 
 from __future__ import annotations
 

@@ -33,7 +33,10 @@ STEPS = frozenset(
 """All steps that the job of a well may do; each is the name of a rule, too."""
 
 FEW_WELLS = 8
+"""A run of fewer wells than this has few."""
+
 LARGE_BYTES = 2**30
+"""An image of this size before compression is large."""
 
 Do = Callable[[str | None], Receipt]
 """Does a step, for the image of this path or for the well."""

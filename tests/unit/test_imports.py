@@ -25,7 +25,7 @@ _ALL = _RAW | {"registration", "fusion", "measuring", "quality", "report", "work
 # module of another part may be named, such as storage.threads.
 MAY_IMPORT = {
     "errors": set[str](),
-    "geometry": {"errors"},
+    "geometry": set[str](),
     "storage": _BASE,
     "ngff": _BASE | {"storage"},
     "tables": _DISK,

@@ -220,7 +220,7 @@ def find_fields(
 
 
 def limited(whole: Field, roi: RegisteredRoi, image: Multiscale, *, is_raw: bool) -> Field:
-    """A field that has data in a registered ROI only, and if its image is raw is moved with it."""
+    """A field with data in a registered ROI only. It moves with that ROI if its image is raw."""
     sizes = image.pixel_size_um
     moved = zip(image.spatial, roi.shift_px, strict=True)
     return replace(

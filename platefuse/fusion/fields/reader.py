@@ -26,7 +26,7 @@ from platefuse.ngff.plate import Well, WellImage
 from platefuse.ngff.positions import Placed, Position, read_position_table
 from platefuse.tables.table import table_path
 
-_STANDARD_TABLE = FusionOptions().tile_table
+STANDARD_TABLE = FusionOptions().tile_table
 """The only tile table that an image may lack: who names another one has it."""
 
 
@@ -98,7 +98,7 @@ class LayerReader:
         without = [
             image
             for image in well.images
-            if table == _STANDARD_TABLE
+            if table == STANDARD_TABLE
             and not is_node(table_path(found[image.name][1].tile_tables, table))
         ]
         positions = _positions(well, [[image] for image in without], found)

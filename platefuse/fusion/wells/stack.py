@@ -22,7 +22,7 @@ from platefuse.fusion.wells.labels import check_mergeable, merge_labels
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.labels import ABSENT_LABEL
 
-_SMALLEST_PIXEL = 100
+_MOST_PER_PIXEL = 100
 """Most pixels of a fused image on one axis in one pixel of a field."""
 
 
@@ -195,11 +195,11 @@ def choose_spacing(image: Multiscale, given_um: Mapping[str, float] | None) -> l
     """
     for axis, size in image.pixel_size_um.items():
         given = (given_um or {}).get(axis, size)
-        if given * _SMALLEST_PIXEL < size:
+        if given * _MOST_PER_PIXEL < size:
             raise ConfigError(
                 f"fusion.output_spacing on {axis} is {given:g}, and the pixels of {image.path} are "
                 f"{size:g} µm: {size / given:.3g} times as many pixels. Give it in micrometres, at "
-                f"least {size / _SMALLEST_PIXEL:g}."
+                f"least {size / _MOST_PER_PIXEL:g}."
             )
     return [(given_um or {}).get(a, image.pixel_size_um[a]) for a in image.spatial]
 

@@ -25,7 +25,7 @@ from platefuse.fusion.wells.joined_tables import (
     why_not_joined,
 )
 from platefuse.fusion.wells.stack import labels_of, unique_names
-from platefuse.ngff.metadata import all_attributes, replace_attributes
+from platefuse.ngff.metadata import CONSOLIDATED_FILE, all_attributes, replace_attributes
 from platefuse.records import RegistrationRecord, digest_tree
 from platefuse.storage.files import remove_tree
 from platefuse.tables.backends import copy_table
@@ -259,7 +259,7 @@ def _rename_region(table: Path, old: str, new: str) -> None:
     renamed = str(path).strip().rstrip("/").removesuffix(old) + new
     changed = {**region, "path": renamed} if isinstance(region, dict) else renamed
     replace_attributes(table, {**attributes, "region": changed})
-    (table / ".zmetadata").unlink(missing_ok=True)  # it holds a copy of the old attributes
+    (table / CONSOLIDATED_FILE).unlink(missing_ok=True)  # it holds a copy of the old attributes
 
 
 def _write_fields(layer: Layer, target: Path, frame: Frame) -> None:

@@ -39,7 +39,13 @@ def vector(name: str, value: Any, axes: int) -> tuple[float, ...]:
 
 
 def largest_shift(value: Any, axes: int) -> tuple[float, ...]:
-    """Check `max_shift_px`: see `vector`, and not negative."""
+    """Check `max_shift_px`: see `vector`, and not negative.
+
+    Raises
+    ------
+    ImageError
+        If it is anything else.
+    """
     most = vector("max_shift_px", value, axes)
     if min(most) < 0:
         raise ImageError(f"max_shift_px is {value!r}; expected 0 or more on every axis.")

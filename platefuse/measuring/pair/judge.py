@@ -32,6 +32,9 @@ LEAST_TEXTURE = 0.1
 MOST_SIGMA_PX = 1 / 3
 """A shift is known if three standard deviations are no more than a pixel."""
 
+CAMERA_PX = 0.5
+"""Displacements smaller than this put the same pixels of the camera on each other."""
+
 _RIDGE_PX = 16
 """So far from a peak, in pixels of the coarse level, nothing of it is left, unless it is a ridge:
 the peaks of the smoothest tissue that can be measured fall by 40 % or more up to there."""
@@ -42,9 +45,6 @@ _MOST_DROP = 0.3
 _MOST_BANDS_PX, _MOST_BANDS_SIGMA = 0.5, 6.0
 """Coarse and fine structures have the same shift, to half a pixel or so many standard deviations.
 They differ where a fixed pattern (fine) is mixed with tissue (coarse)."""
-
-_CAMERA_PX = 0.5
-"""Displacements smaller than this put the same pixels of the camera on each other."""
 
 _MOST_PATTERN = 0.1
 """A pattern with more of the variance than this part of the score may be what correlates."""
@@ -178,7 +178,7 @@ class Judge:
 
     def _is_pattern(self, fine: Refined) -> bool:
         """Whether pixels of the camera coincide, and a pattern of the camera may be the reason."""
-        if max(abs(v) for v in fine.displacement) >= _CAMERA_PX:
+        if max(abs(v) for v in fine.displacement) >= CAMERA_PX:
             return False
         if None in self.patterns:
             return True

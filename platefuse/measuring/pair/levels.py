@@ -92,6 +92,11 @@ class Levels:
         not read.
     name : str
         What error messages call it.
+
+    Raises
+    ------
+    ImageError
+        If there is no level, or one is empty, has other axes, or holds no numbers.
     """
 
     arrays: tuple[Any, ...]
@@ -115,7 +120,13 @@ class Levels:
 
     @classmethod
     def of(cls, image: Any, name: str) -> Levels:
-        """Levels of what a caller passes: one array, a list or tuple of arrays, or levels."""
+        """Levels of what a caller passes: one array, a list or tuple of arrays, or levels.
+
+        Raises
+        ------
+        ImageError
+            If it is none of these, or not an image: see the class.
+        """
         if isinstance(image, Levels):
             return image
         if isinstance(image, Sequence) and all(hasattr(level, "shape") for level in image):

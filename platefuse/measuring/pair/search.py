@@ -61,7 +61,13 @@ class Request:
         return max(share * nominal, min(_LEAST_OVERLAP_PX, smaller / 4))
 
     def regions(self, reference: Levels, moving: Levels) -> tuple[Box, Box]:
-        """What each image can share with the other: boxes of its own pixels."""
+        """What each image can share with the other: boxes of its own pixels, axes yx.
+
+        Raises
+        ------
+        ImageError
+            If they share nothing, whatever the shift.
+        """
         boxes = []
         for own, other, sign in ((reference, moving, 1), (moving, reference, -1)):
             axes = list(zip(own.shape, other.shape, self.offset, self.most, strict=True))

@@ -125,7 +125,7 @@ class Spread:
 
     @classmethod
     def of(cls, stage: float, edge: float, values: int) -> Spread:
-        """The spreads, and the number of values that the first was found from."""
+        """The spreads of the stage, found from so many values, and of the edges."""
         likely = held_spread(stage, values, USUAL_STAGE_PX)
         return cls(max(stage, _SHARPEST_PX), edge, likely)
 
@@ -260,7 +260,7 @@ def edge_spread(graph: Graph, correction: Array) -> float:
 
 
 def final_spread(graph: Graph, correction: Array, models: Slopes) -> Spread:
-    """Spread by what was solved."""
+    """The spreads of a solved graph; that of the stage is of the nodes that have edges."""
     touched = np.zeros(len(graph.stage), bool)
     touched[graph.first] = touched[graph.second] = True
     stage = spread_of((correction - models.at(graph))[touched])
@@ -268,7 +268,15 @@ def final_spread(graph: Graph, correction: Array, models: Slopes) -> Spread:
 
 
 def islands(nodes: int, first: Indices, second: Indices) -> Indices:
-    """Number of the connected part of each node."""
+    """The part of a graph in which each node is: parts are connected, and counted from 0.
+
+    Parameters
+    ----------
+    nodes : int
+        Number of nodes.
+    first, second : ndarray of int, shape (edges,)
+        The nodes that each edge joins.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -98,6 +98,18 @@ def _most_away(spread_px: float, values: int) -> float:
 def bridges(nodes: int, first: Indices, second: Indices) -> Mask:
     """Which edges are the only link between two parts: by depth first search (Tarjan 1974).
 
+    Parameters
+    ----------
+    nodes : int
+        Number of nodes.
+    first, second : ndarray of int, shape (edges,)
+        The nodes that each edge joins.
+
+    Returns
+    -------
+    ndarray of bool, shape (edges,)
+        Whether each edge is one.
+
     Examples
     --------
     >>> bridges(4, np.array([0, 1, 2, 2]), np.array([1, 2, 0, 3])).tolist()

@@ -291,20 +291,20 @@ def _level(work: Work, moving: StageField, pair: PairMeasure) -> Array:
 
 
 def overlap_centre(work: Work, moving: StageField, pair: PairMeasure) -> Array:
-    """Where in `moving` the shift of a pair holds, from the centre of the well, in pixels."""
+    """Where in `moving` the shift of a pair holds: (y, x) from the well's centre, in pixels."""
     reference = work.stitched.fields[pair.reference].field
     one, other = stage_px([reference, moving], work.pixel_um)
     other = other + np.array(pair.shift_px[1:])
     low = np.maximum(one, other)
     high = np.minimum(one + reference.shape[1:], other + moving.shape[1:])
-    middle = (low + high) / 2 - pair.shift_px[1:] if (high > low).all() else None
-    if middle is None:
+    if not (high > low).all():
         return field_centre(work, moving)
+    middle = (low + high) / 2 - pair.shift_px[1:]
     return np.asarray(middle + pair.at_px - _well_centre(work, moving.key.well))
 
 
 def field_centre(work: Work, field: StageField) -> Array:
-    """Centre of a field by the stage, from the centre of the well, in pixels."""
+    """Centre of a field by the stage: (y, x) from the centre of the well, in pixels."""
     (own,) = stage_px([field], work.pixel_um)
     return np.asarray(own + np.array(field.shape[1:]) / 2 - _well_centre(work, field.key.well))
 

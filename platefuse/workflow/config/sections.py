@@ -11,11 +11,9 @@ from typing import Annotated, Literal
 from platefuse.fusion.options import FusionOptions
 from platefuse.measuring.options import MeasureOptions
 from platefuse.quality.options import QualityOptions
-from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.request import RegistrationRequest, Verify
 from platefuse.storage.expected import Expected, text, whole
 from platefuse.storage.options import check_options, option
-
-Verify = Literal["sample", "full", "none"]
 
 _OUTPUT = text(
     "the path of a folder on this machine, without ~ at its beginning", r"^(?!~)(?!.*://)"

@@ -30,7 +30,6 @@ from platefuse.workflow.well_steps import steps_of
 GIB = 2**30
 MIB = 2**20
 
-# Later steps of a well come before earlier ones: see `JobResources.priority`.
 STEPS = (
     "measure_well",
     "register_image",
@@ -43,6 +42,7 @@ STEPS = (
     "discard_backups",
     "process_well",
 )
+"""Rules in the order of the work. Later ones come first: see `JobResources.priority`."""
 
 PLATE_STEPS = ("solve_plate", "finish_fused_plate", "report_plate", "accept_plate")
 """Steps of a whole plate: these come first, for others wait for them."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+
+from platefuse.registration.request import Verify
 
 MB = 10**6
 
@@ -105,7 +106,7 @@ def registering(threads: int, chunk: float, plane: float) -> float:
     return _REGISTERING + slivers + threads * max(TILE * chunk, _LEAST_TILES)
 
 
-def verifying(threads: int, chunk: float, verify: Literal["sample", "full", "none"]) -> float:
+def verifying(threads: int, chunk: float, verify: Verify) -> float:
     """Memory of a job that compares registered images with their originals."""
     if verify == "none":
         return METADATA_MB * MB

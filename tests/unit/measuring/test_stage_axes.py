@@ -15,11 +15,17 @@ from platefuse.measuring.stage_axes import (
     decide,
     describe,
     find_probes,
-    rewritten,
 )
 from tests.stages import StageSpec, make_stage
 
 TRUE = make_stage(StageSpec(wells=("B/02", "B/03"), shape=(400, 512))).fields
+
+
+def rewritten(fields: Sequence[StageField], hypothesis: Hypothesis) -> list[StageField]:
+    """The fields at the positions that a hypothesis gives them."""
+    return [
+        replace(f, stage_um=(f.stage_um[0], *hypothesis.apply(*f.stage_um[1:]))) for f in fields
+    ]
 
 
 def inverse(hypothesis: Hypothesis) -> Hypothesis:

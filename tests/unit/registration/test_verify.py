@@ -16,11 +16,11 @@ import zarr
 from platefuse.errors import SwapError
 from platefuse.ngff.plate import Well
 from platefuse.records import RegistrationRecord
-from platefuse.registration.request import Interpolation, RegistrationRequest
+from platefuse.registration.request import Interpolation, RegistrationRequest, Verify
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import discard_backups, swap_image
 from platefuse.registration.tables import copy_tables
-from platefuse.registration.verify import Verify, verify_image
+from platefuse.registration.verify import verify_image
 from tests.conftest import PlateFactory
 from tests.damage import SPEC, TABLE
 
