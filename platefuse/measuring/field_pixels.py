@@ -22,7 +22,7 @@ from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Multiscale
 from platefuse.storage.arrays import StoredArray
 
-_KEPT_BYTES = 64 * 2**20
+KEPT_BYTES = 64 * 2**20
 """Decoded chunks that are kept of one array: blocks of one pair lie next to each other."""
 
 
@@ -80,7 +80,7 @@ class ChunkedArray:
             pixels = self._array.decode(box)
             self._counter.add(pixels.nbytes)
             self._kept[index] = pixels
-            while len(self._kept) > 1 and pixels.nbytes * len(self._kept) > _KEPT_BYTES:
+            while len(self._kept) > 1 and pixels.nbytes * len(self._kept) > KEPT_BYTES:
                 self._kept.popitem(last=False)
             return pixels
 

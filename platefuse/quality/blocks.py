@@ -37,7 +37,7 @@ _PER_SIDE = 2
 MOST_BLOCKS = 400
 """Wells with more fields than this allows for have one block for each field, or for some."""
 
-_COARSE_PX = 768
+COARSE_PX = 768
 """Structure is looked for at a level with at most so many pixels on its longer side."""
 
 _SAME_FIELD = 0.5
@@ -173,7 +173,7 @@ def choose_blocks(plane: Plane, fields: Sequence[Box], others: Sequence[Box] = (
         return []
     shortest = min(min(field.shape) for field in clear)
     side = min(BLOCK_PX, max(_LEAST_BLOCK_PX, shortest // _PER_SIDE))
-    level = plane.level_of(_COARSE_PX)
+    level = plane.level_of(COARSE_PX)
     whole = Box.of_shape(plane.shape_of(level))
     pixels = plane.read(whole, level)
     energy = Correlated(prepare(pixels, Tone.of(pixels, plane.dtype))).sums

@@ -4,6 +4,9 @@ A job is asked for what it will use, and never for less; at most 1.5 times as mu
 the benchmark ``resources`` in ``docs/benchmarks.md``, from which the constants come. Each sum has
 three parts: the interpreter with the modules that the job imports, what it holds once, and what
 each thread holds. Sizes are bytes unless a name says MB (10^6 bytes).
+
+Limits of the packages that read pixels are repeated here, because importing those takes long; a
+test compares them.
 """
 
 from __future__ import annotations
@@ -65,29 +68,29 @@ made of these."""
 _LEAST_TILES = 7 * MB
 """What a thread holds of small tiles: they are larger than a chunk where tiles of levels nest."""
 
-_SLIVERS, _SLIVERS_SHARE, _THIN_SHARE = 32 * 2**20, 0.35, 0.15
+SLIVERS, _SLIVERS_SHARE, _THIN_SHARE = 32 * 2**20, 0.35, 0.15
 """Most bytes of slivers (`engine.sources.KEPT_BYTES`), and their share of a plane of a small well
 that is fused, or registered: what is decoded now and needed by a later tile."""
 
-_KEPT = 64 * 2**20
-"""Most bytes of decoded chunks that are kept of an array (`measuring.field_pixels`)."""
+KEPT = 64 * 2**20
+"""Most bytes of decoded chunks that are kept of an array (`measuring.field_pixels.KEPT_BYTES`)."""
 
 _MOST_LEVELS = 6
 """Levels that count; coarser ones are small."""
 
-_PAIR_BYTES, _PAIR_PX = 100, 400_000
+_PAIR_BYTES, PAIR_PX = 100, 400_000
 """What a thread holds for each pixel of a pair of fields, and most pixels of a field
-(`measuring.pair.search.MOST_PIXELS`): regions prepared as floats, their spectra, and blocks."""
+(`measuring.pair.regions.MOST_PIXELS`): regions prepared as floats, their spectra, and blocks."""
 
-_COARSE_PX, _COARSE_BYTES = 768**2, 30
+COARSE_PX, _COARSE_BYTES = 768**2, 30
 """Most pixels of the level at which blocks are chosen (`quality.blocks`), and bytes of each: the
 prepared floats, their squares and the table of the sums."""
 
-_BLOCK_PX, _BLOCK_BYTES = 160**2, 4 + 8
+BLOCK_PX, _BLOCK_BYTES = 160**2, 4 + 8
 """Pixels of a block of the check, and bytes of each: prepared as floats, and what its tone is taken
 from."""
 
-_MOST_BLOCKS, _BLOCKS_OF_FIELD = 400, 4
+MOST_BLOCKS, _BLOCKS_OF_FIELD = 400, 4
 
 
 def registering(threads: int, chunk: float, plane: float) -> float:
@@ -102,7 +105,7 @@ def registering(threads: int, chunk: float, plane: float) -> float:
     plane : float
         Bytes that are decoded to see one plane of it.
     """
-    slivers = min(_SLIVERS, _THIN_SHARE * plane)
+    slivers = min(SLIVERS, _THIN_SHARE * plane)
     return _REGISTERING + slivers + threads * max(TILE * chunk, _LEAST_TILES)
 
 
@@ -136,7 +139,7 @@ class Fused:
 
     def memory(self, threads: int) -> float:
         """Memory of a job that fuses them."""
-        slivers = min(_SLIVERS, _SLIVERS_SHARE * self.plane)
+        slivers = min(SLIVERS, _SLIVERS_SHARE * self.plane)
         tiles = max(_FUSED_TILE * self.tile, _FILTERED_PIXEL * self.filtered, _LEAST_TILES)
         return _FUSING + slivers + threads * (self.chunk + tiles)
 
@@ -147,7 +150,7 @@ class Fused:
 
 def kept(nbytes: float, chunk: float) -> float:
     """Bytes of decoded chunks that are kept of an array when `nbytes` of it have been decoded."""
-    return min(nbytes, max(_KEPT, chunk))
+    return min(nbytes, max(KEPT, chunk))
 
 
 def kept_of_levels(nbytes: float, chunk: float) -> float:
@@ -170,7 +173,7 @@ def measuring(threads: int, stacks: Sequence[float], chunk: float, pixels: float
         Pixels of one plane of the largest image.
     """
     images = sum(kept_of_levels(stack, chunk) for stack in stacks)
-    return _MEASURING + images + threads * _PAIR_BYTES * min(_PAIR_PX, pixels)
+    return _MEASURING + images + threads * _PAIR_BYTES * min(PAIR_PX, pixels)
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,7 @@ class Checked:
     def memory(self, threads: int) -> float:
         """Memory of a job that checks the fused well."""
         fused = sum(kept_of_levels(area, self.tile) for area in self.areas)
-        most_px = min(_MOST_BLOCKS, _BLOCKS_OF_FIELD * self.fields) * _BLOCK_PX
+        most_px = min(MOST_BLOCKS, _BLOCKS_OF_FIELD * self.fields) * BLOCK_PX
         pixel = max(self.pixel, 1)
         blocks = sum(_BLOCK_BYTES * min(most_px, area / pixel) for area in self.areas)
         lights = sum(sorted(self.coarse)[-threads:])
@@ -209,7 +212,7 @@ class Checked:
     def _choosing(self) -> float:
         """What choosing the blocks takes, before anything else is read."""
         pixels = max(self.areas, default=0) / max(self.pixel, 1)
-        while pixels > _COARSE_PX:
+        while pixels > COARSE_PX:
             pixels /= 4
         return _COARSE_BYTES * pixels
 
