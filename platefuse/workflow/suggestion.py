@@ -11,6 +11,7 @@ from textwrap import wrap
 import yaml
 
 from platefuse.ngff.paths import fused_plate_path
+from platefuse.workflow.fused_again import fused_already, is_fused
 from platefuse.workflow.survey import Survey
 
 _WIDTH = 98
@@ -54,6 +55,8 @@ def found_in(survey: Survey) -> Iterator[str]:
     """Sentences about what was found in a plate."""
     absent = f"; {survey.absent} more are listed and absent" if survey.absent else ""
     yield f"{_count(survey.wells, 'well')}{absent}."
+    if is_fused(survey.plate.path):
+        yield fused_already(survey.plate.path)
     if survey.unreadable:
         name, reason = next(iter(survey.unreadable.items()))
         yield f"{_count(len(survey.unreadable), 'well')} cannot be read. Of {name}: {reason}"
