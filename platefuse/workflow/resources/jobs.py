@@ -259,7 +259,7 @@ class JobResources:
         A limit, not an estimate: a job that exceeds it is killed, and its work is lost.
         """
         total = self._size(wildcards).total + self._labels(wildcards).total
-        return round(attempt * (10 + 10 * total / GIB / max(1, threads)))  # `--cores 0` gives 0
+        return round(attempt * (10 + 10 * total / GIB / threads))
 
     def plate_runtime_min(self, wildcards: PlateWildcards, attempt: int) -> int:
         """Minutes of a job for a whole plate: a minute for each 1000 fields, which take 3 s."""

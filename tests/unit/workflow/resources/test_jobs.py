@@ -180,7 +180,6 @@ def test_disk_and_time_follow_the_pixels(wells: dict[WellKey, Well]) -> None:
     assert resources.disk_mb(Job(image="1")) == round(1.4 * 8) + 1
     assert resources.runtime_min(Job(), threads=1, attempt=1) == 10
     assert resources.well_runtime_min(Job(), threads=1, attempt=1) == 20
-    assert resources.runtime_min(Job(), threads=0, attempt=1) == 10  # `--cores 0`
     resized(wells["one", "B", "03"], "0", shape=[1, 1, 2**12, 2**20], dtype="|u1")
     far = Job(image="0")
     far.column = "03"
