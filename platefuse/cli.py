@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from platefuse.command.commands import make_parser
+from platefuse.command.options import misplaced
 from platefuse.errors import NO_MEMORY, PlatefuseError, shortened
 
 _INTERRUPTED = 130
@@ -36,7 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        args = make_parser().parse_args(argv)
+        parser = make_parser()
+        if wrong := misplaced(argv):
+            parser.error(wrong)
+        args = parser.parse_args(argv)
         code = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # `… | head` has seen enough

@@ -36,6 +36,11 @@ def run(args: argparse.Namespace) -> None:
     output = args.output or Path(f"{plate_name(survey)}.yaml")
     if output.is_dir():
         raise ConfigError(f"{output} is a folder. Give the name of a file with --output.")
+    if not output.parent.is_dir():
+        raise ConfigError(
+            f"{output} cannot be written: there is no folder {output.parent}. Make it, or give "
+            "another path with --output."
+        )
     text = suggested_config(survey, shlex.quote(str(output)))
     try:
         with output.open("x", encoding="utf-8") as file:

@@ -14,6 +14,7 @@ from platefuse.errors import ConfigError
 
 _CONFIG = ("--config", "-C")
 _CONFIGFILE = ("--configfile", "--configfiles")
+_CORES = ("--cores", "-c")
 _DIRECTORY = ("--directory", "-d")
 _PROFILE = ("--profile",)
 _LOGGER = ("--logger",)
@@ -70,6 +71,20 @@ class RunOptions:
         ]
 
 
+def misplaced(argv: Sequence[str]) -> str | None:
+    """What is wrong with a command line that has an option in the place of the config.
+
+    Examples
+    --------
+    >>> misplaced(["run", "--cores", "2", "my.yaml"])
+    'the config comes first, and then --cores: platefuse run my_screen.yaml --cores …'
+    """
+    command, first, *_ = (*argv, "", "")
+    if command != "run" or not first.startswith("-") or first in ("-h", "--help"):
+        return None
+    return f"the config comes first, and then {first}: platefuse run my_screen.yaml {first} …"
+
+
 def read_options(config: Path, options: Sequence[str]) -> RunOptions:
     """What was typed after ``platefuse run``.
 
@@ -78,18 +93,20 @@ def read_options(config: Path, options: Sequence[str]) -> RunOptions:
     ConfigError
         If an option contradicts the command.
     """
-    if str(config).startswith("-"):
-        raise ConfigError(f"The config comes first, then {config}: platefuse run my_screen.yaml …")
     kept: list[str] = []
     changes: dict[str, object] = {}
     loggers: list[str] = []
     folder: Path | None = None
     for name, words in _options(options):
         values = words[1:] if "=" not in words[0] else [words[0].partition("=")[2], *words[1:]]
+        if not name and Path(words[0]).suffix in (".yaml", ".yml"):
+            raise ConfigError(f"{config} and {words[0]}: one run has one config. Give one of them.")
         if name in _CONFIGFILE:
             raise ConfigError(
                 f"{name}: `platefuse run` has its config already, {config}. Give one config."
             )
+        if name in _CORES and values == ["0"]:
+            raise ConfigError(f"{name} is 0; expected a whole number above 0, or all.")
         if name in _DIRECTORY:
             folder = Path(values[0]) if values else None
         elif name in _LOGGER:
@@ -135,9 +152,15 @@ def _changes(words: Sequence[str]) -> dict[str, object]:
         if not equals:
             raise ConfigError(f"--config {word}: expected key=value.")
         try:
-            changes[key] = yaml.safe_load(value)
+            found, as_text = yaml.safe_load(value), yaml.load(value, yaml.BaseLoader)
         except yaml.YAMLError as error:
             raise ConfigError(f"--config {word}: {error}") from error
+        if isinstance(found, Mapping | list) and found != as_text:
+            raise ConfigError(
+                f"--config {word}: Snakemake reads everything below a top-level key as text; "
+                f"expected texts only. Write `{key}` into the config instead."
+            )
+        changes[key] = found
     return changes
 
 

@@ -56,10 +56,13 @@ class MeasuredFrom:
         receipts.
     problem : str or None
         Why the well could not be measured.
+    has_fields : bool
+        Whether anything was measured. Of a well that was registered before, nothing is.
     """
 
     pixels: Mapping[str, JsonObject]
     problem: str | None
+    has_fields: bool
 
     @classmethod
     def read(cls, receipt: Path) -> MeasuredFrom:
@@ -76,6 +79,7 @@ class MeasuredFrom:
         return cls(
             {name: object_of(state) for name, state in pixels.items()},
             None if problem is None else str(problem),
+            bool(found.get("fields")),
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from platefuse.errors import PlateError
+from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.storage.expected import text
 from platefuse.storage.options import check_options, option
@@ -83,13 +84,15 @@ def choose_layout(
     Raises
     ------
     PlateError
-        If some images have the table and others do not.
+        If some images have the table and others do not, or an image is missing.
     """
     if options.layout == "fields":
         return WellLayout("fields", "input.layout is fields")
     with_table = [image.name for image in well.images if has_table(image)]
     without = [image.name for image in well.images if image.name not in with_table]
     if with_table and without:
+        for image in well.images:
+            read_attributes(image.live)  # an image that is missing has no table either
         raise PlateError(
             f"{well.path}: the images {with_table} have a table {tile_table!r} with their fields, "
             f"and the images {without} have not. Expected it in all or in none of them. Name the "

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from platefuse.errors import PlateError, some
+from platefuse.ngff.no_plate import no_plate
 from platefuse.ngff.paths import (
     check_folder,
     check_tree,
@@ -341,10 +342,11 @@ class Plate:
         """
         path = real_plate(Path(path))
         if not path.is_dir():
-            raise PlateError(
-                f"{path}: no such plate (expected the folder of an OME-Zarr plate). Check the path."
-            )
-        metadata = section_of(path, "plate")
+            raise PlateError(no_plate(path))
+        try:
+            metadata = section_of(path, "plate")
+        except PlateError as error:
+            raise PlateError(no_plate(path) or str(error)) from error
         listed = metadata.get("wells")
         if not isinstance(listed, list) or not listed:
             raise PlateError(

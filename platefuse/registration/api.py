@@ -18,6 +18,7 @@ from platefuse.errors import ConfigError, ImageError, PlateError, SwapError
 from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.create import derive_pyramid
 from platefuse.ngff.image import Multiscale
+from platefuse.ngff.metadata import find_attributes
 from platefuse.ngff.paths import real_plate
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.records import forget_record
@@ -181,6 +182,11 @@ def apply_registration_to_image(
     if not path.parent.is_dir():
         raise PlateError(
             f"{zarr_url}: there is no well {path.parent}; expected plate/row/column/image."
+        )
+    if "well" not in (find_attributes(path.parent) or {}):
+        raise PlateError(
+            f"{zarr_url}: {path.parent} is no well (it has no `well` metadata); expected the path "
+            "of an image in a plate, plate/row/column/image."
         )
     plate = real_plate(path.parent.parent.parent)
     well = Well.read(plate, path.parent.parent.name, path.parent.name)

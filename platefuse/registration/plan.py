@@ -139,7 +139,8 @@ def _check_original(image: WellImage, reference: WellImage, request: Registratio
         raise RecordError(
             f"{image.live}: this image has been registered in its place already, and now an image "
             "next to it is requested (overwrite_input: false). Its pixels will not be shifted "
-            "twice: restore the original image, or set overwrite_input to true."
+            "twice: put the original back (`platefuse restore PLATE`, if it was kept), or set "
+            "overwrite_input to true."
         )
 
 

@@ -96,7 +96,8 @@ def done_record(folder: Path, request: RegistrationRequest) -> RegistrationRecor
     if record.request != request.identity:
         raise RecordError(
             f"{folder}: this image has been registered already, by {record.request}, and now "
-            f"{request.identity} is requested. Its pixels will not be shifted twice: restore the "
-            "original image, or set the config back to what was used."
+            f"{request.identity} is requested. Its pixels will not be shifted twice: put the "
+            "original back (`platefuse restore PLATE`, if it was kept), or set the config back to "
+            "what was used."
         )
     return record if record.complete else None

@@ -172,7 +172,7 @@ def by_axis(
     schema: Schema = {"type": "object", "additionalProperties": False, "properties": properties}
     if least:
         schema["minProperties"] = least
-    words = f"a dict of {part.words} for each axis"
+    words = f"a mapping of axes to {part.words}, such as {{y: 1, x: 1}}"
 
     def holds(value: object) -> bool:
         return isinstance(value, Mapping) and len(value) >= least

@@ -13,9 +13,11 @@ from pathlib import Path
 from platefuse.errors import ConfigError, PlateError, PlatefuseError, counted, listed
 from platefuse.ngff.plate import Plate, Well
 from platefuse.ngff.positions import read_position_table
+from platefuse.storage.once import reading_once
 from platefuse.workflow.bad_wells import BAD, SKIPPED, BadWell, describe, read_list, write_list
 from platefuse.workflow.config.model import Config, read_config
 from platefuse.workflow.config.text import read_yaml
+from platefuse.workflow.fused_again import fused_again_warnings
 from platefuse.workflow.outdated.other_images import follow_images
 from platefuse.workflow.outdated.repaired import follow_repaired
 from platefuse.workflow.outdated.restored import follow_restored
@@ -39,7 +41,9 @@ _WITHOUT_PLATES = (
 """Options of Snakemake that read no plate, and what each may be shortened to."""
 
 _REMEDY = "Repair these wells, or set on_bad_well: skip to process the others."
-_REMEDY_ALL = "No well of the plate is left: repair them, or take the plate out of the config."
+_REMEDY_ALL = (
+    "No well of the plate is left: repair them, correct the config, or take the plate out of it."
+)
 
 
 def needs_no_plates(words: Sequence[str]) -> bool:
@@ -154,6 +158,7 @@ def check_run(
         wells, facts = _good_wells(config, plates, wells, found, is_dry=is_dry), found.facts
     check_versions(config, plates, wells)
     yield from check_room(rooms(config, plates, wells, facts))
+    yield from fused_again_warnings(config, plates)
     yield from warnings_of(config, plates, wells)
     yield from some_of(wells.odd)
 
@@ -178,7 +183,9 @@ def check_config(file: Path) -> Iterator[str]:
     from platefuse.workflow.outputs import check_outputs, check_versions
 
     config = read_config(read_yaml(file), [file])
-    plates = open_plates(config)
+    with reading_once():
+        plates = open_plates(config)
+        again = list(fused_again_warnings(config, plates))
     _check_files(config)
     wells = Wells(config, plates)
     check_images(config, plates, wells)
@@ -190,7 +197,7 @@ def check_config(file: Path) -> Iterator[str]:
     room = rooms(config, plates, good, found.facts)
     for one in room:
         yield f"  room: {one.words}"
-    for warning in (*warnings_of(config, plates, wells), *some_of(found.odd)):
+    for warning in (*again, *warnings_of(config, plates, wells), *some_of(found.odd)):
         yield f"warning: {warning}"
     check_outputs(config, plates)
     check_versions(config, plates, _good_wells(config, plates, wells, found, is_dry=True))
@@ -265,7 +272,7 @@ def _good_wells(
             messages.append(
                 describe(name, own, total, None if is_dry else _file(config, name, BAD))
             )
-            remedies[_REMEDY_ALL if may_skip else _REMEDY] = None
+            remedies[_REMEDY if len(own) < total else _REMEDY_ALL] = None
         if not total and any(key[0] == name for key in wells.chosen):
             messages.append(
                 f"{plate.path}: none of the {len(plate.wells)} wells that the plate lists exists. "

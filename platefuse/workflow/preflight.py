@@ -153,22 +153,27 @@ def check_measurable(well: Well, config: Config) -> None:
         The first thing that is wrong.
     """
     from platefuse.measuring.field_pixels import choose_channel
-    from platefuse.measuring.receipt import was_measured
+    from platefuse.measuring.receipt import MeasuredFrom, was_measured
     from platefuse.measuring.registered import check_tables
     from platefuse.measuring.well import check_reference
     from platefuse.measuring.well import is_registered as check_registration
+    from platefuse.workflow.sources import places_unknown
 
     registration, options = config.registration, config.fusion.options
     layers = LayerReader(options, config.input).read(well)
     check_reference(well, layers, registration.request.reference_acquisition)
     choose_channel(layers, registration.measure.options.channel)
     check_common_pixel(layers)
+    (plate,) = config.plates
+    receipt = Path(config.results, plate, well.name, "measure_well.json")
     try:
-        check_registration(well, layers)
+        is_done = check_registration(well, layers)
     except RecordError:
-        (plate,) = config.plates
-        if not was_measured(well, Path(config.results, plate, well.name, "measure_well.json")):
+        if not was_measured(well, receipt):
             raise  # else a run has registered some of its images, and goes on
+    else:
+        if is_done and config.fusion.enabled and not MeasuredFrom.read(receipt).has_fields:
+            raise places_unknown(well, receipt)
     if registration.store:
         check_tables(well, registration.request)
         check_tile_tables(layers, options.tile_table)

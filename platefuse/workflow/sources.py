@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from platefuse.errors import RecordError, TableError
+from platefuse.errors import RecordError
 from platefuse.fusion.fields.field import Place
 from platefuse.fusion.fields.layers import SourceImage
 from platefuse.fusion.fields.measured import MeasuredPixels
@@ -169,12 +169,27 @@ def places_of(well: Well, file: Path) -> dict[str, dict[str, Place]]:
         places.setdefault(key.image, {})[key.field] = place
     if not places:
         check_measured(well, measured_receipt(file, well))
-        raise TableError(
-            f"{file}: it has no field of well {well.name}. If it was registered by a run whose "
-            "results are gone, its places are not known any more: keep the fused well, or set "
-            "registration.measure.enabled to false to fuse it at its stage positions."
-        )
+        raise places_unknown(well, file)
     return places
+
+
+def places_unknown(well: Well, file: Path) -> RecordError:
+    """The error for a registered well that cannot be fused where its fields were measured to be.
+
+    Parameters
+    ----------
+    well : Well
+        The well.
+    file : Path
+        Where the places should be.
+    """
+    return RecordError(
+        f"{well.path}: its images are registered, and {file} does not say where its fields were "
+        "measured to be: the results of that run are gone, or a table gave the shifts. Put the "
+        f"originals back, so that they are measured again (`platefuse restore {well.plate}`, if "
+        "they were kept). Or set registration.measure.enabled: false: then the fields are fused "
+        "where the stage had them."
+    )
 
 
 def plan_well(well: Well, request: RegistrationRequest) -> dict[str, RegistrationPlan]:

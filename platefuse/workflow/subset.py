@@ -135,7 +135,7 @@ def _in_table(listed: Mapping[str, Sequence[WellName]], file: Path, where: str) 
         of_plate = {name: grids[name] for name in own if name in grids}
         found = _matching(of_plate, (row["well"] or "").strip())
         if not found:
-            faults.append(_unknown(f"{file}, line {number}: {row['well']!r}", own))
+            faults.append(_unknown(f"{file}, line {number}, names {row['well']!r}", own))
         chosen |= found
     if faults:
         more = [f"and {len(faults) - _SHOWN} more lines"] if len(faults) > _SHOWN else []

@@ -13,6 +13,7 @@ import yaml
 from platefuse.errors import counted
 from platefuse.fusion.fields.reader import STANDARD_TABLE
 from platefuse.ngff.paths import fused_plate_path
+from platefuse.workflow.fused_again import fused_already, is_fused
 from platefuse.workflow.survey import Survey
 
 _WIDTH = 98
@@ -56,6 +57,8 @@ def found_in(survey: Survey) -> Iterator[str]:
     """Sentences about what was found in a plate."""
     absent = f"; {survey.absent} more are listed and absent" if survey.absent else ""
     yield f"{counted(survey.wells, 'well', 'wells')}{absent}."
+    if is_fused(survey.plate.path):
+        yield fused_already(survey.plate.path)
     if survey.unreadable:
         name, reason = next(iter(survey.unreadable.items()))
         unreadable = counted(len(survey.unreadable), "well", "wells")

@@ -10,10 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-from platefuse.errors import PlateError, PlatefuseError, listed
+from platefuse.errors import PlateError, PlatefuseError
 from platefuse.fusion.fields.positions import stage_positions
 from platefuse.fusion.fields.reader import STANDARD_TABLE, read_image
 from platefuse.ngff.channels import channel_names
@@ -101,7 +100,7 @@ def survey_plate(path: str | Path) -> Survey:
         If it is no plate, has no well that can be read, or the positions of its fields are not
         known.
     """
-    plate = _open(Path(path))
+    plate = Plate.open(path)
     wells, absent, unreadable = _read_wells(plate)
     if not wells:
         raise PlateError(_no_wells(plate, unreadable))
@@ -139,27 +138,6 @@ def survey_plate(path: str | Path) -> Survey:
         _registered_table(found, tables) if layout.name == "mosaic" else None,
         "0.5" if Format.of(plate.path) is V3 else "0.4",
     )
-
-
-def _open(path: Path) -> Plate:
-    """Open a plate; if it is none, the message names a plate that lies in the folder."""
-    try:
-        return Plate.open(path)
-    except PlatefuseError as error:
-        # Two are enough to know that they are several: a folder may hold hundreds.
-        inside = list(islice(filter(_is_plate, sorted(path.glob("*/"))), 2))
-        if not inside:
-            raise
-        found = "is one in it" if len(inside) == 1 else "are several in it, such as"
-        raise PlateError(f"{error} There {found}: {listed(list(map(str, inside)))}.") from error
-
-
-def _is_plate(path: Path) -> bool:
-    try:
-        Plate.open(path)
-    except PlatefuseError:
-        return False
-    return True
 
 
 def _read_wells(plate: Plate) -> tuple[list[Well], int, dict[str, str]]:

@@ -97,8 +97,8 @@ def flagged_warning(receipt: ReportedPlate, report: Path) -> str:
     more = f"; and {len(receipt.flagged) - _NAMED} more" if len(receipt.flagged) > _NAMED else ""
     total = sum(receipt.verdicts.values())
     return (
-        f"plate {receipt.plate}: {len(receipt.flagged)} of "
-        f"{counted(total, 'well is', 'wells are')} flagged: {named}"
+        f"plate {receipt.plate}: {len(receipt.flagged)} of {counted(total, 'well', 'wells')} "
+        f"{'is' if len(receipt.flagged) == 1 else 'are'} flagged: {named}"
         f"{more}. {report} shows them."
     )
 

@@ -78,6 +78,13 @@ def test_a_missing_config_is_the_only_thing_that_run_misses(
     assert capsys.readouterr().err.endswith("arguments are required: config\n")
 
 
+def test_an_option_in_the_place_of_the_config_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["run", "--cores", "2", "my.yaml"])
+    assert end.value.code == 2
+    assert "the config comes first, and then --cores" in capsys.readouterr().err
+
+
 def test_what_is_neither_a_plate_nor_a_config_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

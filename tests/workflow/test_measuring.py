@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+from platefuse.cli import main
 from platefuse.records import RegistrationRecord
 from platefuse.testing import AcquisitionSpec, Truth, make_plate
 from tests.raw_plate import RawPlate
@@ -99,9 +101,27 @@ def test_a_mosaic_plate_is_measured_and_registered_in_place(tmp_path: Path) -> N
     before = fingerprint(tmp_path / "p.zarr")
     shutil.rmtree(tmp_path / "results")
     measured = {"measure": {"enabled": True}}
-    folder = folder_with(tmp_path, registration=measured, workflow={"jobs": "step"})
-    folder.succeed("--until", "discard_backups")
+    folder = folder_with(tmp_path, registration=measured, fusion={"enabled": False})
+    folder.succeed()
     assert fingerprint(tmp_path / "p.zarr") == before
+
+
+def test_results_of_measured_and_stored_wells_that_are_gone_are_told_with_the_way_back(
+    tmp_path: Path,
+) -> None:
+    make_plate(tmp_path / "p.zarr", MOSAIC)
+    registration = {"keep_originals": True, "measure": {"enabled": True}}
+    given = {"registration": registration, "quality": {"enabled": False}}
+    folder = folder_with(tmp_path, **given, fusion={"enabled": False})
+    folder.succeed()
+    shutil.rmtree(tmp_path / "results")
+    folder.succeed()  # a receipt of measuring that has no field
+    folder = folder_with(tmp_path, **given)
+    (said,) = re.findall("`platefuse (restore .*?)`", folder.fail())
+    assert main([*said.split()[:1], str(tmp_path / "p.zarr")]) == 0
+    folder.succeed()
+    assert len(rows(tmp_path / "results" / "p" / "fields.tsv")) == 8
+    assert (tmp_path / "p_fused.zarr" / "B" / "03" / "1").is_dir()
 
 
 def test_a_table_of_another_program_is_never_replaced(tmp_path: Path) -> None:

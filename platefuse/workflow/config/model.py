@@ -36,7 +36,8 @@ class _Plates(Expected):
 
     def faults(self, name: str, value: object) -> Iterator[str]:
         if not isinstance(value, Mapping) or not value:
-            yield from super().faults(name, value)
+            found = f"is {value!r}" if value else "is missing or empty"
+            yield f"{name} {found}; expected {self.words}.{_spaced(value)}"
             return
         for plate, given in value.items():
             if not isinstance(plate, str):
@@ -45,11 +46,18 @@ class _Plates(Expected):
                     f"quotes: '{plate}'."
                 )
             elif not re.search(_NAME, plate):
-                yield f"{name} has the name {plate!r}; expected {_NAME_WORDS}."
-            if isinstance(given, Mapping):
-                yield from _PATH.faults(f"{name}.{plate}.path", given.get("path"))
+                yield f"{name} has the name {plate!r}; expected {_NAME_WORDS}.{_spaced(plate)}"
+            if isinstance(given, Mapping) and "path" not in given:
+                yield f"{name}.{plate} lacks the key path; its keys are {list(given)}."
+            elif isinstance(given, Mapping):
+                yield from _PATH.faults(f"{name}.{plate}.path", given["path"])
             else:
                 yield from _ENTRY.faults(f"{name}.{plate}", given)
+
+
+def _spaced(text: object) -> str:
+    """A hint where a text holds a colon: YAML takes `name:path` for one word."""
+    return " Write a space after the colon." if isinstance(text, str) and ":" in text else ""
 
 
 _PATH = text(

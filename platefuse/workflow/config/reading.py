@@ -59,9 +59,11 @@ def read_section(
     known = list(keys(kind))
     if not isinstance(given, Mapping):
         found = "is empty" if given is None else f"is {given!r}"
+        is_switch = isinstance(given, bool) and "enabled" in known
+        example = f", here {{enabled: {str(given).lower()}}}" if is_switch else ""
         faults.append(
-            f"{name} {found}; expected a mapping of some of the keys {known}. Left out, it has its "
-            "defaults."
+            f"{name} {found}; expected a mapping of some of the keys {known}{example}. Left out, "
+            "it has its defaults."
         )
         return None
     if unknown := [key for key in given if key not in known]:

@@ -1,7 +1,8 @@
 """Receipts follow the plate: a well that could not be measured is measured again when it changes.
 
-With ``on_bad_well: skip`` such a well has a receipt too, so that the others need not wait.
-Snakemake would take it for that of a measured well.
+With ``on_bad_well: skip`` such a well has a receipt too, so that the others need not wait. So has
+one whose images were registered already, of which nothing is measured; their originals may have
+been put back since. Snakemake would take each for the receipt of a measured well.
 """
 
 from __future__ import annotations
@@ -39,14 +40,15 @@ def repaired_wells(config: Config, plates: Mapping[str, Plate]) -> dict[WellKey,
             if (folder / "fuse_well.json").exists():  # so it has a place in the solved plate
                 continue
             receipt = folder / "measure_well.json"
-            if _has_problem(receipt) and _is_newer(plate.path / well.name, receipt):
+            if _lacks_measures(receipt) and _is_newer(plate.path / well.name, receipt):
                 found[name, well.row, well.column] = receipt
     return found
 
 
-def _has_problem(receipt: Path) -> bool:
+def _lacks_measures(receipt: Path) -> bool:
     with suppress(PlatefuseError):  # the job that reads it says what is wrong with it
-        return MeasuredFrom.read(receipt).problem is not None
+        found = MeasuredFrom.read(receipt)
+        return receipt.is_file() and (found.problem is not None or not found.has_fields)
     return False
 
 

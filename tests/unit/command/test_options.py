@@ -91,10 +91,10 @@ def test_a_profile_in_the_working_directory_wins(
 
 def test_changes_of_the_config_are_merged_as_snakemake_does() -> None:
     given = {"plates": {"a": "a.zarr"}, "fusion": {"method": "max", "scatter": 2}}
-    options = ["--config", "results=r2", "fusion={scatter: 3}", "-C", "on_bad_well=skip"]
+    options = ["--config", "results=r2", "fusion={method: mean}", "-C", "on_bad_well=skip"]
     merged = read_options(Path("my.yaml"), options).merged(given)
     assert merged == {
-        "plates": {"a": "a.zarr"}, "fusion": {"method": "max", "scatter": 3},
+        "plates": {"a": "a.zarr"}, "fusion": {"method": "mean", "scatter": 2},
         "results": "r2", "on_bad_well": "skip",
     }  # fmt: skip
     assert given["fusion"] == {"method": "max", "scatter": 2}
@@ -113,7 +113,11 @@ def test_the_working_directory(options: list[str]) -> None:
         ("my.yaml", ["--configfile", "b.yaml"], "has its config already"),
         ("my.yaml", ["--config", "results"], "expected key=value"),
         ("my.yaml", ["--config", "results={"], "--config results={"),
-        ("--cores", ["4", "my.yaml"], "The config comes first"),
+        ("my.yaml", ["--config", "fusion={scatter: 3}"], "Write `fusion` into the config"),
+        ("my.yaml", ["--config", "wells={include: [3]}"], "Write `wells` into the config"),
+        ("my.yaml", ["-n", "--cores", "0"], "--cores is 0; expected a whole number above 0"),
+        ("my.yaml", ["-c=0"], "-c is 0; expected a whole number above 0"),
+        ("my.yaml", ["other.yaml"], "my.yaml and other.yaml: one run has one config"),
     ],
 )
 def test_contradictions(config: str, options: list[str], message: str) -> None:

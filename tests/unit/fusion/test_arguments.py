@@ -76,7 +76,7 @@ ARGUMENTS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         for name in ("output_spacing", "output_origin", "output_shape", "output_chunksize")
     ],
     *[
-        ({name: value}, (name, "a dict of"))
+        ({name: value}, (name, "a mapping of axes to"))
         for name in ("output_spacing", "output_origin", "output_shape", "blending_widths")
         for value in (1.0, "1", [1, 2], {1, 2})
     ],

@@ -164,8 +164,44 @@ def test_an_acquisition_is_an_integer(tmp_path: Path, acquisition: object) -> No
         Well.read(tmp_path / "p.zarr", "B", "03")
 
 
+A_PLATE = {"plate": {"wells": [{"path": "B/03"}]}}
+
+
+@pytest.mark.parametrize(
+    ("given", "attributes", "message"),
+    [
+        ("none.zarr", {}, "no such plate in {cwd}, where relative paths start .* Correct the path"),
+        ("s3://bucket/p.zarr", {}, "this is an address; .* on this machine"),
+        ("p.zarr/.zattrs", {"p.zarr": A_PLATE}, "this is a file; expected the folder"),
+        ("p.zarr/B", {"p.zarr": A_PLATE}, "a part of the plate {cwd}/p.zarr: give that path"),
+        (
+            "p.zarr/B/03/0",
+            {"p.zarr": A_PLATE, "p.zarr/B/03/0": {"multiscales": []}},
+            "no `plate` section.* a part of the plate {cwd}/p.zarr: give that path",
+        ),
+        ("a", {"a/p.zarr": A_PLATE}, r"There is one in it: a/p\.zarr\. Give its path"),
+        ("0.zarr", {"0.zarr": {"multiscales": []}}, "It is a single image, and .* needs a plate"),
+        ("a", {"a": {"x": 1}}, "Give the folder that holds the `plate` metadata"),
+        ("a", {"a": {"plate": []}}, "Give the folder that holds the `plate` metadata"),
+    ],
+)
+def test_what_is_given_in_the_place_of_a_plate_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: str,
+    attributes: dict[str, dict[str, Any]],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, content in attributes.items():
+        write(tmp_path / folder, content)
+    (tmp_path / "p.zarr" / "B").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(PlateError, match=message.format(cwd=tmp_path)):
+        Plate.open(given)
+
+
 def test_a_missing_plate_and_what_is_no_plate_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(PlateError, match="no such plate"):
+    with pytest.raises(PlateError, match=r"missing\.zarr: no such plate \("):
         Plate.open(tmp_path / "missing.zarr")
     with pytest.raises(PlateError, match="not an OME-Zarr group"):
         Plate.open(tmp_path)

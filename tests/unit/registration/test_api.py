@@ -27,6 +27,7 @@ from platefuse.engine.downsample import mean, nearest
 from platefuse.errors import (
     ConfigError,
     ImageError,
+    PlateError,
     PlatefuseError,
     RecordError,
     SwapError,
@@ -247,6 +248,15 @@ def test_pixels_that_were_moved_are_never_moved_again(
     with pytest.raises(RecordError, match="will not be shifted twice"):
         check_plate(Plate.open(plate.path), other)
     assert state(plate.path.parent) == before
+
+
+@pytest.mark.parametrize("place", ["", "B", "B/03", "../single.zarr"])
+def test_a_path_that_is_no_image_of_a_well_is_told(example_plate: PlateFactory, place: str) -> None:
+    plate = example_plate(TINY)
+    with pytest.raises(PlateError, match=r"is no well .*; expected the path of an image"):
+        apply_registration_to_image(
+            zarr_url=plate.path / place, registered_roi_table="registered_FOV_ROI_table"
+        )
 
 
 def test_an_image_that_was_moved_in_place_is_not_moved_again_beside_it(

@@ -14,7 +14,7 @@ from platefuse.cli import main
 from platefuse.errors import ConfigError, PlateError
 from platefuse.ngff.create import write_group
 from platefuse.ngff.metadata import update_attributes
-from platefuse.records import FusedWellRecord
+from platefuse.records import FusedPlateRecord, FusedWellRecord
 from platefuse.workflow.bad_wells import BadWell, describe, read_list, write_list
 from platefuse.workflow.config.model import Config, read_config
 from platefuse.workflow.image_names import check_images
@@ -149,6 +149,20 @@ def test_a_fused_well_whose_well_was_taken_out_is_told(plate: Path) -> None:
     assert "fused" not in "".join(warnings_of(no_fusion, plates, wells_of_job(no_fusion, plates)))
 
 
+def test_a_fused_plate_that_is_to_be_fused_is_told(
+    plate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "p.zarr is a fused plate"
+    assert said not in check(capsys)[1]
+    FusedPlateRecord(versions={}, config_digest="").write(plate)
+    assert said in check(capsys)[1]
+    plates = open_plates(config())
+    assert said in "".join(check_run(config(), plates, wells_of_job(config(), plates)))
+    assert said not in check(capsys, fusion={"enabled": False}, registration={})[1]
+    assert main(["init", str(plate)]) == 0
+    assert said in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -239,6 +253,7 @@ def test_check_lists_what_would_stop_it(plate: Path, capsys: pytest.CaptureFixtu
     assert code == 1
     assert "2 of 5 wells can be processed" in out
     assert "1 of 3 wells of plate p cannot be processed" in err
+    assert "set on_bad_well: skip" in err
     assert check(capsys, on_bad_well="skip")[0] == 0
     code, _, err = check(capsys, on_bad_well="never")
     assert code == 1
@@ -271,6 +286,7 @@ def test_check_and_run_agree_where_one_plate_has_only_bad_wells(
 ) -> None:
     SPEC.write(plate.with_name("q.zarr"))
     damage(plate, "A/01", "A/02", "B/01")
+    assert "on_bad_well" not in check(capsys)[2]  # it would help no well
     both = {"plates": {"p": "p.zarr", "q": "q.zarr"}, "on_bad_well": "skip"}
     given = config(**both)
     with pytest.raises(PlateError) as error:

@@ -101,8 +101,8 @@ def test_a_table_may_name_plates(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("name\nB03\n", r"the columns \['name'\]; expected .* a column `well`"),
-        ("well\nB03\nB99\n", "line 3: 'B99', which is no well"),
-        ("plate\twell\nnone\tB03\n", "line 2: 'B03', which is no well.*none"),
+        ("well\nB03\nB99\n", "line 3, names 'B99', which is no well"),
+        ("plate\twell\nnone\tB03\n", "line 2, names 'B03', which is no well.*none"),
         (None, "cannot be read"),
     ],
 )

@@ -94,6 +94,9 @@ def test_a_config_is_never_replaced(
     assert main(["init", str(small_plate.path), "--output", str(config)]) == 1
     assert "exists already and is not replaced" in capsys.readouterr().err
     assert config.read_text() == "mine"
+    far = tmp_path / "away" / "c.yaml"
+    assert main(["init", str(small_plate.path), "--output", str(far)]) == 1
+    assert f"there is no folder {far.parent}" in capsys.readouterr().err
     assert main(["init", str(small_plate.path), "--output", str(tmp_path)]) == 1
     assert "is a folder" in capsys.readouterr().err
 
@@ -157,8 +160,8 @@ def all_broken(plate: Path) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda plate: plate / "B" / "02", r"not an OME-Zarr plate [^T]* metadata\.$"),
-        (lambda plate: plate.parent, r"There is one in it: .*small\.zarr\.$"),
+        (lambda plate: plate / "B" / "02", r"part of the plate .*small\.zarr: give that"),
+        (lambda plate: plate.parent, r"There is one in it: .*small\.zarr\. Give"),
         (lambda plate: plate.with_name("none.zarr"), "no such plate"),
         (no_well, "none of the 2 wells that the plate lists exists"),
         (all_broken, "none of its 2 wells can be read. Of B/02: "),
@@ -174,7 +177,7 @@ def test_errors(small_plate: ExamplePlate, change: Callable[[Path], Path], messa
 def test_a_folder_of_several_plates_is_told_as_such(small_plate: ExamplePlate) -> None:
     other = small_plate.path.with_name("another.zarr")
     shutil.copytree(small_plate.path, other)
-    said = rf"There are several in it, such as: {re.escape(str(other))}, .*small\.zarr\.$"
+    said = rf"There are several in it, such as: {re.escape(str(other))}, .*small\.zarr\. Give"
     with pytest.raises(PlatefuseError, match=said):
         survey_plate(small_plate.path.parent)
 

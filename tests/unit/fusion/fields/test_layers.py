@@ -281,6 +281,9 @@ def test_a_well_with_and_without_tile_tables_is_refused(tmp_path: Path) -> None:
     for read_as in (AUTO, InputOptions(layout="mosaic")):
         with pytest.raises(PlateError, match=r"images \['1'\] have a table 'FOV_ROI_table'.*input"):
             LayerReader(OPTIONS, read_as).read(well_of(path))
+    shutil.rmtree(path / "B" / "03" / "0")
+    with pytest.raises(PlateError, match=r"B/03/0: no such folder"):
+        LayerReader(OPTIONS, AUTO).read(well_of(path))
 
 
 @pytest.mark.parametrize("value", [float("nan"), "far", None, [1]])

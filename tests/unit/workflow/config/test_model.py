@@ -244,6 +244,22 @@ def test_plates_are_required(given: Json) -> None:
     assert "expected the name and path of at least one plate" in faults(given)[0]
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "config.plates is missing or empty; expected"),
+        ({"plates": "a:a.zarr"}, "Write a space after the colon."),
+        ({"plates": {"a:a.zarr": None}}, "Write a space after the colon."),
+        ({"plates": {"a": {"paht": "a.zarr"}}}, "config.plates.a lacks the key path; its keys are"),
+        ({"plates": {"a": "b"}, "quality": False}, "on_flag'], here {enabled: false}. Left out"),
+        ({"plates": {"a": "b"}, "wells": True}, "'exclude']. Left out"),
+    ],
+    ids=str,
+)
+def test_usual_slips_are_told_with_what_to_write(given: Json, message: str) -> None:
+    assert message in faults(given)[0]
+
+
 def test_a_config_that_is_no_mapping_is_refused() -> None:
     assert faults(["plates"])[0].startswith("config is ['plates']; expected a mapping")
 

@@ -30,9 +30,16 @@ def moved_away(chunk: Path) -> None:
 
 
 @pytest.mark.parametrize("repair", [restored_from_a_copy, moved_away, None])
-@pytest.mark.parametrize("problem", ["a broken chunk", None])
-def test_only_a_well_that_failed_and_was_changed_is_measured_again(
-    tmp_path: Path, problem: str | None, repair: Callable[[Path], None] | None
+@pytest.mark.parametrize(
+    ("problem", "fields"),
+    [("a broken chunk", []), (None, []), (None, [{"key": {}}])],
+    ids=["failed", "registered before", "measured"],
+)
+def test_only_a_well_without_measures_that_was_changed_is_measured_again(
+    tmp_path: Path,
+    problem: str | None,
+    fields: list[object],
+    repair: Callable[[Path], None] | None,
 ) -> None:
     path = FieldsPlate({WELL: {0: 2, 1: 2}}).write(tmp_path / "p.zarr")
     registration = {"store": False, "measure": {"enabled": True}}
@@ -41,11 +48,11 @@ def test_only_a_well_that_failed_and_was_changed_is_measured_again(
     config, plates = read_config(given), {"p": Plate.open(path)}
     receipt = results / "p" / WELL / "measure_well.json"
     solved = results / "p" / "solve_plate.json"
-    write_json(receipt, {"problem": problem})
+    write_json(receipt, {"problem": problem, "fields": fields})
     write_json(solved, {})
     if repair is not None:
         repair(path / WELL / "2" / "0" / "0" / "0" / "0" / "0")
-    is_stale = bool(problem and repair)
+    is_stale = bool(not fields and repair)
     assert bool(list(outdated_notes(config, plates, {}))) is is_stale
     follow_repaired(config, plates)
     assert receipt.exists() is solved.exists() is not is_stale
