@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.plate import Plate, Well
 from platefuse.registration.request import RegistrationRequest
-from platefuse.workflow.preflight import check_swaps, check_well_fusion, is_interrupted
+from platefuse.workflow.checks.preflight import check_swaps, check_well_fusion, is_interrupted
 from platefuse.workflow.receipts import WellKey
 from platefuse.workflow.sources import plan_well
 

@@ -15,9 +15,9 @@ from platefuse.ngff.plate import Plate, Well
 from platefuse.ngff.positions import read_position_table
 from platefuse.storage.once import reading_once
 from platefuse.workflow.bad_wells import BAD, SKIPPED, BadWell, describe, read_list, write_list
+from platefuse.workflow.checks.fused_again import fused_again_warnings
 from platefuse.workflow.config.model import Config, read_config
 from platefuse.workflow.config.text import read_yaml
-from platefuse.workflow.fused_again import fused_again_warnings
 from platefuse.workflow.outdated.other_images import follow_images
 from platefuse.workflow.outdated.repaired import follow_repaired
 from platefuse.workflow.outdated.restored import follow_restored
@@ -144,10 +144,10 @@ def check_run(
     PlatefuseError
         If anything is wrong: with all wells that cannot be processed.
     """
-    from platefuse.workflow.channels import check_channels
-    from platefuse.workflow.disk import check_room, rooms
-    from platefuse.workflow.image_names import check_images
-    from platefuse.workflow.outputs import check_outputs, check_versions
+    from platefuse.workflow.checks.channels import check_channels
+    from platefuse.workflow.checks.disk import check_room, rooms
+    from platefuse.workflow.checks.image_names import check_images
+    from platefuse.workflow.checks.outputs import check_outputs, check_versions
 
     check_outputs(config, plates)
     check_images(config, plates, wells)
@@ -176,11 +176,11 @@ def check_config(file: Path) -> Iterator[str]:
     PlatefuseError
         If the run would stop, after the lines.
     """
-    from platefuse.workflow.channels import check_channels
+    from platefuse.workflow.checks.channels import check_channels
+    from platefuse.workflow.checks.disk import check_room, rooms
+    from platefuse.workflow.checks.image_names import check_images
+    from platefuse.workflow.checks.outputs import check_outputs, check_versions
     from platefuse.workflow.description import describe_plate
-    from platefuse.workflow.disk import check_room, rooms
-    from platefuse.workflow.image_names import check_images
-    from platefuse.workflow.outputs import check_outputs, check_versions
 
     config = read_config(read_yaml(file), [file])
     with reading_once():
@@ -298,7 +298,7 @@ def _check_files_of(config: Config) -> None:
     if config.input.positions is not None:
         read_position_table(Path(config.input.positions))
     if config.illumination is not None:
-        from platefuse.workflow.channels import illumination_of  # takes time
+        from platefuse.workflow.checks.channels import illumination_of  # takes time
 
         illumination = illumination_of(config)
         assert illumination is not None
@@ -307,7 +307,7 @@ def _check_files_of(config: Config) -> None:
 
 def _check() -> Callable[[Well, Config], WellFacts | None]:
     """The check of all that the jobs of a well will read. Its import takes time."""
-    from platefuse.workflow.preflight import check_well_inputs
+    from platefuse.workflow.checks.preflight import check_well_inputs
 
     return check_well_inputs
 

@@ -1,7 +1,7 @@
 """Open the plates of a run and check, from JSON only, what would stop it later.
 
 Every process of a run does this while it plans the jobs, so it reads little.
-`platefuse.workflow.preflight` checks the rest before the first job.
+`platefuse.workflow.checks.preflight` checks the rest before the first job.
 """
 
 from __future__ import annotations

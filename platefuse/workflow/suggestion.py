@@ -13,7 +13,7 @@ import yaml
 from platefuse.errors import counted
 from platefuse.fusion.fields.reader import STANDARD_TABLE
 from platefuse.ngff.paths import fused_plate_path
-from platefuse.workflow.fused_again import fused_already, is_fused
+from platefuse.workflow.checks.fused_again import fused_already, is_fused
 from platefuse.workflow.survey import Survey
 
 _WIDTH = 98

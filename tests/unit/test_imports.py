@@ -55,6 +55,10 @@ ROOMS = {
     },
     "measuring.pair": {"measuring.acceptance", "measuring.model"},
     "measuring.solve": {"measuring.model"},
+    "workflow.checks": {
+        "workflow.config", "workflow.description", "workflow.plates", "workflow.receipts",
+        "workflow.sources",
+    },
     "workflow.config": set[str](),
     "workflow.outdated": {"workflow.config", "workflow.receipts", "workflow.well_steps"},
     "workflow.resources": {"workflow.config", "workflow.receipts", "workflow.well_steps"},

@@ -47,7 +47,7 @@ from platefuse.registration.swap import discard_backups, publish_registered, swa
 from platefuse.registration.tables import copy_tables
 from platefuse.tables.table import read_table, write_roi_table
 from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
-from platefuse.workflow import preflight
+from platefuse.workflow.checks import preflight
 from tests.checks import check_plate
 from tests.conftest import SMALL, ExamplePlate, PlateFactory
 from tests.neighbours import tidy_after_every_new_folder

@@ -18,8 +18,8 @@ from platefuse.errors import PlatefuseError
 from platefuse.ngff.plate import Plate
 from platefuse.registration.request import RegistrationRequest
 from platefuse.testing import PlateSpec, make_plate
+from platefuse.workflow.checks.preflight import check_well_inputs
 from platefuse.workflow.config.model import Config, read_config
-from platefuse.workflow.preflight import check_well_inputs
 from tests.access import access_in, share
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.damage import (

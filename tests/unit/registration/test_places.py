@@ -13,10 +13,10 @@ from platefuse.errors import PlatefuseError
 from platefuse.ngff.plate import Plate
 from platefuse.registration.places import check_places
 from platefuse.registration.request import RegistrationRequest
+from platefuse.workflow.checks.outputs import check_outputs
+from platefuse.workflow.checks.preflight import check_well_inputs
 from platefuse.workflow.config.model import read_config
-from platefuse.workflow.outputs import check_outputs
 from platefuse.workflow.planning import check_config
-from platefuse.workflow.preflight import check_well_inputs
 from tests.access import as_nobody, open_to_all
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.damage import SPEC, TABLE, refused, state, with_attributes

@@ -16,8 +16,8 @@ from platefuse.ngff.create import write_group
 from platefuse.ngff.metadata import update_attributes
 from platefuse.records import FusedPlateRecord, FusedWellRecord
 from platefuse.workflow.bad_wells import BadWell, describe, read_list, write_list
+from platefuse.workflow.checks.image_names import check_images
 from platefuse.workflow.config.model import Config, read_config
-from platefuse.workflow.image_names import check_images
 from platefuse.workflow.planning import check_run, warnings_of, wells_of_job, wells_of_run
 from platefuse.workflow.plates import Wells, open_plates
 from tests.fields_plate import FieldsPlate

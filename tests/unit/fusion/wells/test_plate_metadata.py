@@ -20,8 +20,8 @@ from platefuse.fusion.wells.plate import finish_fused_plate
 from platefuse.ngff.metadata import all_attributes, read_attributes
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
+from platefuse.workflow.checks.outputs import check_fused_plate
 from platefuse.workflow.config.model import read_config
-from platefuse.workflow.outputs import check_fused_plate
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.status import plate_status
 from tests.conftest import PlateFactory

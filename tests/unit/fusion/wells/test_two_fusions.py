@@ -19,7 +19,7 @@ from platefuse.fusion.wells.locks import fused_well_lock
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Plate
 from platefuse.storage.threads import Task
-from platefuse.workflow.outputs import check_fused_plate
+from platefuse.workflow.checks.outputs import check_fused_plate
 from tests.conftest import PlateFactory
 from tests.fused import BARE, SMALL_CHUNKS, WELL, everything, fuse_well, fuse_well_part
 from tests.sims import KEY, cut

@@ -34,7 +34,7 @@ from platefuse.storage.files import replaced
 from platefuse.storage.removing import set_aside
 from platefuse.tables.table import read_table, table_names
 from platefuse.testing import Truth
-from platefuse.workflow.outputs import check_fused_plate
+from platefuse.workflow.checks.outputs import check_fused_plate
 from tests.checks import check_fusion
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.fused import (

@@ -1,6 +1,6 @@
 """Check everything that decides where pixels go, tables included, before the first job.
 
-Nothing here writes. `platefuse.workflow.outputs` checks the folders that a run writes into.
+Nothing here writes. `platefuse.workflow.checks.outputs` checks the folders that a run writes into.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.swap import only_backup_left
 from platefuse.storage.filesystems import same_filesystem
 from platefuse.storage.once import reading_once
-from platefuse.workflow.channels import illumination_of
+from platefuse.workflow.checks.channels import illumination_of
+from platefuse.workflow.checks.disk import is_registered
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.description import layout_of
-from platefuse.workflow.disk import is_registered
 from platefuse.workflow.plates import WellFacts
 from platefuse.workflow.sources import FusionSources, plan_well, reader_of_plans
 

@@ -14,10 +14,10 @@ from platefuse.errors import PlatefuseError
 from platefuse.ngff.plate import Plate
 from platefuse.storage.files import read_json, write_json
 from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
+from platefuse.workflow.checks.preflight import check_well_inputs
 from platefuse.workflow.config.model import read_config
 from platefuse.workflow.config.text import read_yaml
 from platefuse.workflow.planning import check_config
-from platefuse.workflow.preflight import check_well_inputs
 from tests.fields_plate import FieldsPlate
 
 ACQUISITIONS = tuple(AcquisitionSpec(k, shift_px=(3.0 * k, 0.0)) for k in range(3))

@@ -8,7 +8,7 @@ import pytest
 from platefuse.errors import ConfigError
 from platefuse.ngff.metadata import update_attributes
 from platefuse.ngff.plate import Plate
-from platefuse.workflow.channels import check_channels
+from platefuse.workflow.checks.channels import check_channels
 from platefuse.workflow.config.model import read_config
 from tests.checks import wells_of
 from tests.fields_plate import FieldsPlate

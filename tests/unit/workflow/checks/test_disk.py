@@ -11,8 +11,8 @@ import pytest
 
 from platefuse.cli import main
 from platefuse.errors import PlateError
+from platefuse.workflow.checks.disk import Room, check_room, rooms
 from platefuse.workflow.config.model import Config, read_config
-from platefuse.workflow.disk import Room, check_room, rooms
 from platefuse.workflow.planning import check_run
 from platefuse.workflow.plates import Wells, open_plates
 from tests.conftest import ExamplePlate
