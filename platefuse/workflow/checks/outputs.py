@@ -1,8 +1,8 @@
 """Check the folders that a run writes into, before the first job.
 
 They must be writable, and hold nothing of somebody else and no wells of another OME-NGFF version.
-Nothing here writes. What the jobs of a well read, and whether its images can be replaced, is checked
-by `platefuse.workflow.checks.preflight`.
+Nothing here writes. `platefuse.workflow.checks.preflight` checks what the jobs of a well read, and
+whether its images can be replaced.
 """
 
 from __future__ import annotations
