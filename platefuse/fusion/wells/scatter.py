@@ -18,6 +18,7 @@ from platefuse.fusion.mosaic import Mosaic, StoredPyramid
 from platefuse.ngff.metadata import METADATA_FILES
 from platefuse.storage.files import make_folder, read_json, remove_tree, share_file, write_json
 from platefuse.storage.threads import Task
+from platefuse.storage.trees import walk_files
 
 _BEGUN = "begun"
 _MARK = "part.json"
@@ -84,15 +85,17 @@ class Scatter:
         (self.target / _BEGUN).touch()
 
     def mark_complete(self, identity: Mapping[str, object]) -> None:
-        """Mark this job's part as complete, with what it was made from and when it was begun."""
+        """Mark this job's part as complete: what it was made from, its files, when it was begun."""
         begun_ns = (self.target / _BEGUN).stat().st_mtime_ns
-        mark = {"identity": dict(identity), "parts": self.parts, "begun_ns": begun_ns}
-        write_json(self.target / _MARK, mark)
+        mark = {"identity": dict(identity), "parts": self.parts, **_files_of(self.target)}
+        write_json(self.target / _MARK, {**mark, "begun_ns": begun_ns})
 
     def is_complete(
         self, number: int, identity: Mapping[str, object], changed_ns: Callable[[], int]
     ) -> bool:
         """Whether a part is complete, and made from the sources as they are now.
+
+        A part of which a file was lost or cut since it was marked is not complete.
 
         Parameters
         ----------
@@ -108,11 +111,17 @@ class Scatter:
         if not mark.is_file():
             return False
         content = read_json(mark)
-        expected = {"identity": identity, "parts": self.parts}
+        expected = {"identity": identity, "parts": self.parts, **_files_of(mark.parent)}
         if {key: content.get(key) for key in expected} != expected:
             return False
         begun_ns = content.get("begun_ns")
         return isinstance(begun_ns, int) and changed_ns() < begun_ns
+
+
+def _files_of(part: Path) -> dict[str, int]:
+    """Number of the files of a part but its mark, and their bytes."""
+    sizes = [entry.stat().st_size for _, entry in walk_files(part, without=_MARK)]
+    return {"files": len(sizes), "nbytes": sum(sizes)}
 
 
 def _names(folder: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -97,6 +98,23 @@ def test_parts_are_used_again_if_the_job_that_finishes_is_interrupted(
     fuse_well(well, fused, wanted, scatter=3)
     assert everything(fused / WELL) == everything(whole)
     assert not fused.with_name("3.zarr.staging").exists()
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b"")])
+def test_a_part_that_has_lost_something_is_made_again(
+    example_plate: PlateFactory, tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    plate = example_plate(replace(BARE, grid=(1, 3)))
+    whole = fuse(plate.path, output=tmp_path / "1.zarr") / WELL
+    well, fused = Plate.open(plate.path).read_wells()[0], tmp_path / "3.zarr"
+    wanted = FusionOptions(output_chunksize=SMALL_CHUNKS)
+    for part in range(3):
+        fuse_well_part(well, fused, wanted, part, 3)
+    parts = Scatter(fused.with_name("3.zarr.staging") / WELL, 3)
+    chunks = [file for file in parts.folder(1).rglob("*") if file.name.isdigit() and file.is_file()]
+    damage(chunks[0])
+    fuse_well(well, fused, wanted, scatter=3)
+    assert everything(fused / WELL) == everything(whole)
 
 
 def test_what_a_killed_job_has_left_goes_with_the_next(
