@@ -10,6 +10,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from platefuse.ngff.plate import Well
 from platefuse.records import RegistrationRecord, forget_record
 from platefuse.registration import places, swap
 from platefuse.registration.locks import well_lock
-from platefuse.registration.originals import mark_original
+from platefuse.registration.originals import kept_file, mark_original
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.swap import (
     check_registered,
@@ -140,7 +141,8 @@ def test_a_backup_beside_an_image_that_is_not_registered_is_never_lost(
     put(well, "old", "new", "old")
     before = tree(tmp_path)
     for _ in range(2):
-        with pytest.raises(SwapError, match=r"there is a backup of .* already"):
+        said = r"there is a backup of .* already.* move the one .* do not delete it before"
+        with pytest.raises(SwapError, match=said):
             swap_image(well.image("0"), REQUEST)
         assert tree(tmp_path) == before
     shutil.rmtree(well.image("0").backup)
@@ -395,7 +397,7 @@ def test_a_swap_is_a_user_of_the_staging_folder(
 
 WORK = """
 from platefuse.registration import places, swap
-from platefuse.registration.originals import mark_original
+from platefuse.registration.originals import kept_file, mark_original
 from platefuse.registration.request import RegistrationRequest
 
 request = RegistrationRequest("registered_FOV_ROI_table")
@@ -485,6 +487,23 @@ def test_what_a_run_was_told_to_keep_no_other_run_removes(
     assert "B/03: 0 originals were removed, 2 are kept" in caplog.text
     assert "`platefuse clean --originals` removes them" in caplog.text
     assert [content(image.backup) for image in well.images] == ["old", "old"]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_job_marks_at_the_swap_what_its_config_keeps(tmp_path: Path, *, keep: bool) -> None:
+    import _job
+    import swap_image as script
+
+    well = make_well(tmp_path)
+    put(well, "old", "new", "absent")
+    (well.plate / ".zgroup").write_text('{"zarr_format": 2}')
+    (well.plate / ".zattrs").write_text('{"plate": {"wells": [{"path": "B/03"}]}}')
+    plate = str(well.plate)
+    given = {"plate": plate, "images": None, "request": asdict(REQUEST)}
+    place = {"row": well.row, "column": well.column, "image": "0"}
+    script.swap_image(_job.Job(place, given, 1, config={"keep_originals": {plate: keep}}))
+    assert content(well.image("0").backup) == "old"
+    assert kept_file(well.image("0")).exists() == keep
 
 
 def test_what_is_removed_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
