@@ -32,6 +32,7 @@ from platefuse.engine.downsample import mean
 from platefuse.errors import ConfigError, ImageError, PlatefuseError
 from platefuse.fusion.signatures import BatchOptions, NgffVersion, ZarrOptions
 from platefuse.geometry import Box
+from platefuse.records import FusedOutputRecord
 from platefuse.storage.flush import Writes
 from platefuse.testing import make_plate
 from tests.fused import BARE, WELL, everything
@@ -267,6 +268,22 @@ class TestOverwrite:
         zarr.open_array(path, mode="r+")[0, 0, 0, 0] = 7
         with pytest.raises(ImageError, match=r"lost: \. \(its pixels are changed\)"):
             write(path)
+
+    def test_what_is_added_while_it_is_fused_is_not_lost(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, write_record = tmp_path / "f.zarr", FusedOutputRecord.write
+        write(path)
+
+        def meanwhile(record: FusedOutputRecord, group: Path) -> None:
+            (path / "notes.txt").write_text("mine")
+            write_record(record, group)
+
+        monkeypatch.setattr(FusedOutputRecord, "write", meanwhile)
+        with pytest.raises(ImageError, match=r"would be lost: notes\.txt\."):
+            write(path)
+        assert (path / "notes.txt").read_text() == "mine"
+        assert [p.name for p in tmp_path.iterdir()] == ["f.zarr"]
 
     def test_stray_files_do_not_count(self, tmp_path: Path) -> None:
         for _ in range(2):
