@@ -35,7 +35,15 @@ def test_long_lists_are_cut() -> None:
     assert some(map(str, range(10**5))).endswith("'19'] and 99980 more")
 
 
-@pytest.mark.parametrize("error", [MemoryError(), PlatefuseError("x" * 9999), OSError(5, "disk")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        PlatefuseError("x" * 9999),
+        OSError(5, "disk"),
+        OSError(36, "File name too long", "x" * 9999),
+    ],
+)
 def test_the_command_ends_with_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
