@@ -324,6 +324,17 @@ class TestOverwrite:
             write(tmp_path / name)
         assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
+    def test_what_the_file_system_refuses_meanwhile(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(record: FusedOutputRecord, group: Path) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(FusedOutputRecord, "write", full)
+        with pytest.raises(ImageError, match=r"f\.zarr' cannot be written .*No space left.*Check"):
+            write(tmp_path / "f.zarr")
+        assert list(tmp_path.iterdir()) == []
+
     def test_an_image_may_be_fused_into_its_own_place(self, tmp_path: Path) -> None:
         path = tmp_path / "f.zarr"
         fused = write(path)
