@@ -19,6 +19,7 @@ from platefuse.ngff.consolidated import drop_consolidated, drop_stale, has_conso
 from platefuse.ngff.metadata import Format
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
+from platefuse.records import RegistrationRecord
 from platefuse.registration import swap
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.restore import restore_well
@@ -30,6 +31,7 @@ from tests.conftest import PlateFactory
 from tests.fused import FIELDS, SMALL_CHUNKS, TINY, WELL, fuse
 
 REQUEST = RegistrationRequest(FIELDS)
+BESIDE = RegistrationRequest(FIELDS, overwrite_input=False)
 SPEC = replace(TINY, grid=(1, 1), levels=1, tables=("FOV_ROI_table", FIELDS))
 
 
@@ -111,7 +113,7 @@ def test_registration_in_place_and_its_undoing(
 
 
 def test_registration_next_to_the_originals(plate: Path) -> None:
-    register(plate, RegistrationRequest(FIELDS, overwrite_input=False))
+    register(plate, BESIDE)
     assert (plate / WELL / "2_registered").is_dir()
     assert_true(plate)
 
@@ -150,7 +152,8 @@ def test_a_kill_after_the_exchange_leaves_nothing_stale(
     plate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(path: Path) -> None:
-        raise KeyboardInterrupt
+        if path == plate / WELL:  # the first flush is that of the staged image, before
+            raise KeyboardInterrupt
 
     well = Plate.open(plate).read_wells()[0]
     for image in well.images:
@@ -160,6 +163,28 @@ def test_a_kill_after_the_exchange_leaves_nothing_stale(
         patch.setattr(swap, "flush_folder", killed)
         with pytest.raises(KeyboardInterrupt):
             swap_image(well.images[1], REQUEST)
+    assert RegistrationRecord.read(well.images[1].live) is not None
+    assert_true(plate)
+
+
+def test_a_kill_after_an_image_was_put_beside_leaves_nothing_stale(
+    plate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+
+    def killed(path: Path) -> None:
+        flushed.append(path)
+        if path == plate / WELL:
+            raise KeyboardInterrupt
+
+    image, request = Plate.open(plate).read_wells()[0].images[1], BESIDE
+    register_image(image, request)
+    copy_tables(image, request)
+    monkeypatch.setattr(swap, "flush_folder", killed)
+    with pytest.raises(KeyboardInterrupt):
+        swap.publish_image(image, request)
+    assert flushed == [image.staged, plate / WELL]
+    assert image.registered.is_dir()
     assert_true(plate)
 
 
