@@ -13,8 +13,10 @@ import pytest
 import zarr
 
 from platefuse import apply_registration_to_image, write_registered_zarr
+from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.wells.plate import finish_fused_plate
 from platefuse.measuring.roi_tables import write_registered_table
+from platefuse.ngff import consolidated
 from platefuse.ngff.consolidated import drop_consolidated, drop_stale, has_consolidated
 from platefuse.ngff.metadata import Format
 from platefuse.ngff.paths import fused_plate_path
@@ -28,7 +30,7 @@ from platefuse.registration.swap import discard_backups, publish_registered, swa
 from platefuse.registration.tables import copy_tables
 from platefuse.tables.table import read_table
 from tests.conftest import PlateFactory
-from tests.fused import FIELDS, SMALL_CHUNKS, TINY, WELL, fuse
+from tests.fused import FIELDS, SMALL_CHUNKS, TINY, WELL, fuse, fuse_well
 
 REQUEST = RegistrationRequest(FIELDS)
 BESIDE = RegistrationRequest(FIELDS, overwrite_input=False)
@@ -148,6 +150,23 @@ def test_fusing_into_a_plate_that_is_there(plate: Path, version: str) -> None:
     assert_true(fused)
 
 
+def test_a_kill_after_a_well_was_fused_leaves_nothing_stale(plate: Path) -> None:
+    fused = fuse(plate, output_chunksize=SMALL_CHUNKS)
+    consolidate(fused)
+    other = FusionOptions(method="max", ngff_version="0.5", output_chunksize=SMALL_CHUNKS)
+    fuse_well(Plate.open(plate).read_wells()[0], fused, other)  # and the plate is not finished
+    assert_true(fused)
+
+
+def test_copies_are_gone_from_the_disk_before_anything_changes(
+    plate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(consolidated, "flush_folder", flushed.append)
+    drop_consolidated(plate / WELL / "2")
+    assert flushed == [plate / WELL, plate / "B", plate]
+
+
 def test_a_kill_after_the_exchange_leaves_nothing_stale(
     plate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,8 +230,6 @@ def test_only_groups_above_are_looked_at(plate: Path) -> None:
 def test_a_finished_plate_keeps_true_copies_of_wells(plate: Path) -> None:
     fused = fuse(plate, output_chunksize=SMALL_CHUNKS)
     consolidate(fused)
-    from platefuse.fusion.options import FusionOptions
-
     finish_fused_plate(Plate.open(plate), fused, FusionOptions())
     assert_true(fused)
     assert has_consolidated(fused / WELL)
