@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ from platefuse.registration.rois import match_rois
 from platefuse.tables import table as table_module
 from platefuse.tables.table import Roi, table_names
 from platefuse.testing import make_plate
+from platefuse.workflow.config.model import read_config
 from platefuse.workflow.config.text import read_yaml
 from platefuse.workflow.planning import check_config
 from platefuse.workflow.status import plate_status
@@ -150,11 +152,20 @@ BOMBS = {
 }
 
 
+SAID = {"holds itself": "alias", "grows": "alias", "deep": "is no config", "large": "bytes; expected"}
+
+
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_config_that_has_no_end(tmp_path: Path, bomb: str) -> None:
     (tmp_path / "config.yaml").write_text(BOMBS[bomb])
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=SAID[bomb]):
         read_yaml(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize("bomb", ["holds itself", "grows"])
+def test_a_config_that_has_no_end_from_snakemake(bomb: str) -> None:
+    with pytest.raises(ConfigError, match="alias"):
+        read_config(yaml.safe_load(BOMBS[bomb]))
 
 
 def test_many_wells_are_not_compared_with_each_other(

@@ -114,7 +114,7 @@ class TestWhatOthersAdded:
 INDICES = (("rows", "rowIndex"), ("columns", "columnIndex"))
 
 
-@pytest.mark.parametrize("place", [".", "B/03", "B/03/0/labels"])
+@pytest.mark.parametrize("place", [".", "B/03", "B/03/0/labels", "notes/deep"])
 def test_a_fused_plate_lies_in_no_other_group(
     example_plate: PlateFactory, tmp_path: Path, place: str
 ) -> None:
