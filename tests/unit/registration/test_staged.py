@@ -309,6 +309,20 @@ def test_an_image_that_cannot_be_moved_is_refused_before_anything_is_made(layers
     assert sorted(path.name for path in layers.iterdir()) == ["image", "new"]
 
 
+def test_whether_an_image_can_be_moved_is_tried_before_it_is_staged(
+    image: WellImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(live: Path, staged: Path) -> None:
+        raise SwapError(f"{live} cannot be moved; staged: {staged.exists()}")
+
+    monkeypatch.setattr(stage, "check_can_move", refuse)
+    with pytest.raises(SwapError, match="staged: False"):
+        register_image(image, REQUEST)
+    assert not image.staged.exists()
+    beside = replace(REQUEST, overwrite_input=False)
+    assert register_image(image, beside).action == "staged"  # nothing is to be moved
+
+
 def test_without_layers_nothing_is_tried(tmp_path: Path) -> None:
     check_can_move(tmp_path, tmp_path / "staged")
     assert list(tmp_path.iterdir()) == []

@@ -152,7 +152,12 @@ BOMBS = {
 }
 
 
-SAID = {"holds itself": "alias", "grows": "alias", "deep": "is no config", "large": "bytes; expected"}
+SAID = {
+    "holds itself": "alias",
+    "grows": "alias",
+    "deep": "is no config",
+    "large": "; expected",
+}
 
 
 @pytest.mark.parametrize("bomb", BOMBS)

@@ -324,6 +324,21 @@ class TestOverwrite:
             write(tmp_path / name)
         assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
+    def test_what_cannot_be_written_or_removed_is_found_before(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(ImageError, match="has 240 bytes"):
+            write(tmp_path / ("x" * 240))
+        write(tmp_path / "f.zarr")
+
+        def protected(folder: Path, what: str, kind: type[Exception]) -> None:
+            raise kind(f"{what}: {folder} is protected")
+
+        monkeypatch.setattr("platefuse.fusion.sims.output.check_removable", protected)
+        with pytest.raises(ImageError, match=r"f\.zarr is protected"):
+            write(tmp_path / "f.zarr")
+        assert [p.name for p in tmp_path.iterdir()] == ["f.zarr"]
+
     def test_what_the_file_system_refuses_meanwhile(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
