@@ -19,7 +19,7 @@ from platefuse.errors import PlatefuseError, RecordError, SwapError
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well
 from platefuse.records import RegistrationRecord, forget_record
-from platefuse.registration import places, swap
+from platefuse.registration import originals, places, swap
 from platefuse.registration.locks import well_lock
 from platefuse.registration.originals import kept_file, mark_original
 from platefuse.registration.request import RegistrationRequest
@@ -535,6 +535,17 @@ def test_the_mark_of_a_run_that_was_killed_in_the_gap_counts(tmp_path: Path) -> 
     assert len(discard_backups(well, REQUEST).backups_kept or ()) == 1
 
 
+def test_a_mark_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(originals, "flush_folder", flushed.append)
+    well = make_well(tmp_path)
+    for keep in (True, False):
+        for _ in range(2):  # the second time it is there already
+            mark_original(well.image("0"), keep=keep)
+            assert kept_file(well.image("0")).exists() == keep
+    assert flushed == [well.staging, well.staging]
+
+
 def test_a_mark_without_an_original_goes(tmp_path: Path) -> None:
     well = make_well(tmp_path)
     swapped(well, keep=True)
@@ -552,6 +563,26 @@ def test_the_rest_of_a_killed_removal_goes_with_the_next_run(tmp_path: Path, kee
     discard_backups(well, REQUEST)
     left = {p.name for p in well.staging.iterdir()} if well.staging.exists() else set()
     assert left == ({".0.kept.json", "0.original"} if keep else set())
+
+
+def test_the_rest_of_an_original_goes_when_nothing_else_of_it_is_there(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    put(well, "new", "absent", "absent")
+    make_image(well.staging / ".0.original.removed", "half removed")
+    for note in ("..0.kept.json", "..0.restored.json"):  # of writers that were killed
+        (well.staging / f"{note}.0123456789abcdef").touch()
+    discard_backups(well, REQUEST)
+    assert not staging_root(well.plate).exists()
+
+
+def test_the_rest_of_a_staged_image_goes_when_it_is_published_again(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    make_image(well.path / "0", "old")
+    make_image(well.path / "0_registered", "new", BESIDE)
+    for name in ("0", ".0.removed"):
+        make_image(well.staging / name, "half made")
+    publish_registered(well, BESIDE)
+    assert not staging_root(well.plate).exists()
 
 
 def test_an_original_that_is_still_staged_is_kept_too(tmp_path: Path) -> None:

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from platefuse.cli import main
-from platefuse.errors import LockError, PlatefuseError
+from platefuse.errors import LockError, PlatefuseError, SwapError
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate, Well, WellImage
 from platefuse.records import FusedWellRecord, RegistrationRecord, TableDigests
 from platefuse.registration.originals import kept_file, mark_original, note_restored, restored_file
 from platefuse.registration.swap import check_registered, discard_backups
 from platefuse.storage.locks import claim
+from platefuse.workflow import cleaning
 from platefuse.workflow.cleaning import clean_fused, clean_wells
 from platefuse.workflow.leftovers import Found
 from platefuse.workflow.run_lock import plate_lock
@@ -89,6 +90,18 @@ def test_no_original_goes_if_one_live_image_is_not_as_its_record_has_it(tmp_path
     with pytest.raises(PlatefuseError, match="table 't'"):
         list(clean_wells(Plate.open(well.plate), [well], originals=True))
     assert tree(tmp_path) == before
+
+
+def test_no_original_goes_before_its_image_was_read_back(
+    well: Well, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def differs(image: WellImage, record: RegistrationRecord, verify: str) -> None:
+        raise SwapError(f"{image.live}: pixels differ ({verify})")
+
+    monkeypatch.setattr(cleaning, "verify_image", differs)
+    with pytest.raises(SwapError, match=r"pixels differ \(sample\)"):
+        list(clean_wells(Plate.open(well.plate), [well], originals=True))
+    assert content(well.image("0").backup) == "old"
 
 
 @pytest.mark.parametrize("originals", [False, True])
