@@ -11,6 +11,7 @@ import pytest
 from tests.torture.bench import LOSES_DATA, Bench
 from tests.torture.flushed import Disk, is_below
 from tests.torture.points import Point
+from tests.torture.scenarios import FUSED
 from tests.torture.shim import FLUSHES, Call, Disturbance
 from tests.torture.steps import PLATE, WELL
 
@@ -84,6 +85,27 @@ def test_what_a_record_vouches_for_is_on_disk_before_the_record(bench: Bench) ->
             disk.follow(call)
         unsafe = [path for path in disk.unsafe(staged) if path != staged]
         assert not unsafe, unsafe[:5]
+
+
+@pytest.mark.parametrize(
+    ("bench", "mark"),
+    [
+        ("register image", f"{PLATE}.staging/{WELL}/1/.zattrs"),
+        ("copy tables", f"{PLATE}.staging/{WELL}/1/.zattrs"),
+        ("fuse in parts", f"{FUSED}.staging/{WELL}.part0/part.json"),
+    ],
+    indirect=["bench"],
+)
+def test_what_each_step_has_written_is_on_disk_before_its_mark(bench: Bench, mark: str) -> None:
+    """The mark is the record or the file that tells the next run that the step is done."""
+    file = f"{bench.root}/{mark}"
+    marked = [c for c in bench.calls if c.name == "rename" and c.target == file][-1]
+    disk = Disk()
+    for call in bench.calls[: marked.number - 1]:
+        disk.follow(call)
+    folder = file.rpartition("/")[0]
+    unsafe = [path for path in disk.unsafe(folder) if path not in (folder, marked.path)]
+    assert not unsafe, unsafe[:5]
 
 
 @pytest.mark.parametrize("bench", ["receipt", "fused plate", "publish"], indirect=True)

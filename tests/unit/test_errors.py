@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -32,7 +35,15 @@ def test_long_lists_are_cut() -> None:
     assert some(map(str, range(10**5))).endswith("'19'] and 99980 more")
 
 
-@pytest.mark.parametrize("error", [MemoryError(), PlatefuseError("x" * 9999), OSError(5, "disk")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        PlatefuseError("x" * 9999),
+        OSError(5, "disk"),
+        OSError(36, "File name too long", "x" * 9999),
+    ],
+)
 def test_the_command_ends_with_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -48,3 +59,41 @@ def test_the_command_ends_with_one_line(
     assert said.startswith("platefuse: ")
     assert said.count("\n") == 1
     assert len(said) < 1600
+
+
+JOB = """
+import sys
+from types import SimpleNamespace
+sys.path.insert(0, sys.argv[1])
+import _job
+from platefuse.errors import PlatefuseError
+
+class Outputs(list):
+    def get(self, name, default):
+        return default
+
+def work(job):
+    raise {error}
+
+snakemake = SimpleNamespace(
+    log=["log"], input=[], output=Outputs(["receipt.json"]), wildcards={{}}, params={{}}, threads=1,
+    config={{}}, resources={{}},
+)
+_job.run(work)
+"""
+
+
+@pytest.mark.parametrize(
+    "error", ["MemoryError()", "PlatefuseError('x' * 9999)", "OSError(5, 'disk', 'x' * 9999)"]
+)
+def test_a_job_ends_with_one_line(error: str, tmp_path: Path) -> None:
+    scripts = Path(__file__).parents[2] / "scripts"
+    command = [sys.executable, "-c", JOB.format(error=error), str(scripts)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(error.partition("(")[0])
+    assert done.stderr.count("\n") == 1
+    assert len(done.stderr) < 1600
+    assert "ERROR" in (tmp_path / "log").read_text()
+    assert "Traceback" not in (tmp_path / "log").read_text()
+    assert not (tmp_path / "receipt.json").exists()

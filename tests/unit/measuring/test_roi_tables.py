@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from platefuse.registration.rois import place
 from platefuse.storage.flush import Writes
 from platefuse.tables.table import Roi, Table, read_table, table_names, write_roi_table
 from platefuse.testing import PlateSpec
+from tests.access import access_in, share
 from tests.conftest import PlateFactory
 
 PX = 0.325
@@ -154,6 +156,19 @@ def test_a_table_is_on_the_disk_before_it_is_in_the_plate(
     staging, name = image.parents[3] / "staging", "measured_ROI_table"
     write_registered_table(image, name, "FOV_ROI_table", moved(image), {"a": 1}, staging=staging)
     assert flushed == [(name, False)]
+
+
+def test_a_measured_table_of_a_shared_image_is_shared(image: Path) -> None:
+    share(image)
+    old = os.umask(0o077)
+    try:
+        arguments = (image, "registered_mine", "FOV_ROI_table", rois(image), "test")
+        assert write_registered_table(*arguments, staging=image.parent / "staging")
+    finally:
+        os.umask(old)
+    model = {found[1:3] for found in access_in(image / "tables" / "FOV_ROI_table").values()}
+    new = {found[1:3] for found in access_in(image / "tables" / "registered_mine").values()}
+    assert new <= model
 
 
 def test_a_table_that_another_program_wrote_is_left_alone(image: Path) -> None:

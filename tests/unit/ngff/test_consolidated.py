@@ -13,12 +13,15 @@ import pytest
 import zarr
 
 from platefuse import apply_registration_to_image, write_registered_zarr
+from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.wells.plate import finish_fused_plate
 from platefuse.measuring.roi_tables import write_registered_table
+from platefuse.ngff import consolidated
 from platefuse.ngff.consolidated import drop_consolidated, drop_stale, has_consolidated
 from platefuse.ngff.metadata import Format
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
+from platefuse.records import RegistrationRecord
 from platefuse.registration import swap
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.restore import restore_well
@@ -27,9 +30,10 @@ from platefuse.registration.swap import discard_backups, publish_registered, swa
 from platefuse.registration.tables import copy_tables
 from platefuse.tables.table import read_table
 from tests.conftest import PlateFactory
-from tests.fused import FIELDS, SMALL_CHUNKS, TINY, WELL, fuse
+from tests.fused import FIELDS, SMALL_CHUNKS, TINY, WELL, fuse, fuse_well
 
 REQUEST = RegistrationRequest(FIELDS)
+BESIDE = RegistrationRequest(FIELDS, overwrite_input=False)
 SPEC = replace(TINY, grid=(1, 1), levels=1, tables=("FOV_ROI_table", FIELDS))
 
 
@@ -111,7 +115,7 @@ def test_registration_in_place_and_its_undoing(
 
 
 def test_registration_next_to_the_originals(plate: Path) -> None:
-    register(plate, RegistrationRequest(FIELDS, overwrite_input=False))
+    register(plate, BESIDE)
     assert (plate / WELL / "2_registered").is_dir()
     assert_true(plate)
 
@@ -146,11 +150,29 @@ def test_fusing_into_a_plate_that_is_there(plate: Path, version: str) -> None:
     assert_true(fused)
 
 
+def test_a_kill_after_a_well_was_fused_leaves_nothing_stale(plate: Path) -> None:
+    fused = fuse(plate, output_chunksize=SMALL_CHUNKS)
+    consolidate(fused)
+    other = FusionOptions(method="max", ngff_version="0.5", output_chunksize=SMALL_CHUNKS)
+    fuse_well(Plate.open(plate).read_wells()[0], fused, other)  # and the plate is not finished
+    assert_true(fused)
+
+
+def test_copies_are_gone_from_the_disk_before_anything_changes(
+    plate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(consolidated, "flush_folder", flushed.append)
+    drop_consolidated(plate / WELL / "2")
+    assert flushed == [plate / WELL, plate / "B", plate]
+
+
 def test_a_kill_after_the_exchange_leaves_nothing_stale(
     plate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(path: Path) -> None:
-        raise KeyboardInterrupt
+        if path == plate / WELL:  # the first flush is that of the staged image, before
+            raise KeyboardInterrupt
 
     well = Plate.open(plate).read_wells()[0]
     for image in well.images:
@@ -160,6 +182,28 @@ def test_a_kill_after_the_exchange_leaves_nothing_stale(
         patch.setattr(swap, "flush_folder", killed)
         with pytest.raises(KeyboardInterrupt):
             swap_image(well.images[1], REQUEST)
+    assert RegistrationRecord.read(well.images[1].live) is not None
+    assert_true(plate)
+
+
+def test_a_kill_after_an_image_was_put_beside_leaves_nothing_stale(
+    plate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+
+    def killed(path: Path) -> None:
+        flushed.append(path)
+        if path == plate / WELL:
+            raise KeyboardInterrupt
+
+    image, request = Plate.open(plate).read_wells()[0].images[1], BESIDE
+    register_image(image, request)
+    copy_tables(image, request)
+    monkeypatch.setattr(swap, "flush_folder", killed)
+    with pytest.raises(KeyboardInterrupt):
+        swap.publish_image(image, request)
+    assert flushed == [image.staged, plate / WELL]
+    assert image.registered.is_dir()
     assert_true(plate)
 
 
@@ -186,8 +230,6 @@ def test_only_groups_above_are_looked_at(plate: Path) -> None:
 def test_a_finished_plate_keeps_true_copies_of_wells(plate: Path) -> None:
     fused = fuse(plate, output_chunksize=SMALL_CHUNKS)
     consolidate(fused)
-    from platefuse.fusion.options import FusionOptions
-
     finish_fused_plate(Plate.open(plate), fused, FusionOptions())
     assert_true(fused)
     assert has_consolidated(fused / WELL)

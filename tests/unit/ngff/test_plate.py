@@ -20,6 +20,7 @@ from platefuse.ngff.paths import safe_name, staging_root
 from platefuse.ngff.plate import Plate, Well
 
 UNSAFE = ["", ".", "..", "../x", "/etc", "a/b", "a\\b", ".hidden", "a\0b", "a\nb", None, 3, ["a"]]
+UNSAFE += ["a\ud800b"]  # half a character: no file can have it in its name
 PLATE = {"plate": {"wells": [{"path": "B/03"}, {"path": "C/04"}], "version": "0.4"}}
 WELL = {"well": {"images": [{"path": "0", "acquisition": 0}, {"path": "1", "acquisition": 1}]}}
 

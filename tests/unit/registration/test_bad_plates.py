@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anndata
 import pytest
 
+from platefuse import write_registered_zarr
 from platefuse.errors import PlatefuseError
 from platefuse.ngff.plate import Plate
 from platefuse.registration.request import RegistrationRequest
@@ -305,6 +307,10 @@ def test_a_full_disk_is_an_error_of_ours_whatever_is_written(
     (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
     with pytest.raises(PlatefuseError, match=r"[Ff]ree"):
         register(plate)
+    image = incompressible[0] / "B" / "03" / "1"
+    table = anndata.read_zarr(image / "tables" / "FOV_ROI_table")
+    with pytest.raises(PlatefuseError, match=r"[Ff]ree"):
+        write_registered_zarr(image, small_disk / "new.zarr", table, table, 2)
 
 
 def test_a_broken_list_of_labels(plate_04: ExamplePlate) -> None:

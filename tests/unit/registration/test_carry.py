@@ -197,9 +197,10 @@ def test_a_pipe_is_refused(example_plate: PlateFactory, name: str) -> None:
     assert not (plate.path.parent / "plate.zarr.staging").exists()
 
 
-def test_a_pipe_in_the_place_of_a_chunk_is_refused(example_plate: PlateFactory) -> None:
+@pytest.mark.parametrize("level", ["0", "1"])
+def test_a_pipe_in_the_place_of_a_chunk_is_refused(example_plate: PlateFactory, level: str) -> None:
     plate = example_plate(SPEC)
-    chunk = chunk_of(plate.path / "B" / "03" / "1" / "0")
+    chunk = chunk_of(plate.path / "B" / "03" / "1" / level)
     chunk.unlink()
     os.mkfifo(chunk)
     with pytest.raises(PlatefuseError, match="expected a file"):

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 import platefuse
-from platefuse.errors import PlatefuseError
+from platefuse.errors import PlateError, PlatefuseError
+from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Plate
+from platefuse.registration import places
 from platefuse.registration.places import check_places
 from platefuse.registration.request import RegistrationRequest
+from platefuse.registration.stage import register_image
 from platefuse.workflow.checks.outputs import check_outputs
 from platefuse.workflow.checks.preflight import check_well_inputs
 from platefuse.workflow.config.model import read_config
@@ -48,6 +51,23 @@ def test_a_name_that_is_too_long_for_its_backup(plate: ExamplePlate) -> None:
     with pytest.raises(PlatefuseError, match="has 239 bytes"):
         check_well_inputs(Plate.open(plate.path).well("B", "03"), config)
     assert state(plate.path.parent) == before
+
+
+def test_what_cannot_be_put_in_its_place_is_not_staged(plate: ExamplePlate) -> None:
+    name = renamed(plate.path, 230)
+    with pytest.raises(PlatefuseError, match="has 239 bytes"):
+        register_image(Plate.open(plate.path).well("B", "03").image(name), REQUEST)
+    assert not staging_root(plate.path).exists()
+
+
+def test_the_function_looks_whether_the_original_can_be_removed(
+    plate: ExamplePlate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def protected(folder: Path, what: str) -> None:
+        raise PlateError(f"{what}: {folder} is protected")
+
+    monkeypatch.setattr(places, "check_removable", protected)
+    refused(plate.path, "1 is protected")
 
 
 def pipe(path: Path) -> None:
@@ -101,7 +121,7 @@ def test_functions_that_write_a_new_image(plate: ExamplePlate, tmp_path: Path, n
     pipe(tmp_path / "pipe")
     (tmp_path / "file").write_text("")
     image = plate.path / "B" / "03" / "1"
-    with pytest.raises(PlatefuseError):
+    with pytest.raises(PlatefuseError, match=f"{name} cannot be written: "):
         platefuse.write_registered_zarr(image, tmp_path / name, None, None, 2)  # type: ignore[arg-type]
 
 

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from platefuse.registration.places import check_can_move
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.staged import FolderState, StagedFrom, staged_record
-from platefuse.registration.swap import swap_image
+from platefuse.registration.swap import publish_image, swap_image
 from platefuse.registration.tables import copy_tables
 from platefuse.storage.filesystems import filesystem_type
 from platefuse.storage.flush import Writes
@@ -192,6 +193,25 @@ def test_what_has_changed_since_it_was_staged_is_never_replaced(
         assert note.read_text() == "keep me"
 
 
+@pytest.mark.parametrize(
+    "spoil", [cut_chunk, empty_table, lambda image: add_note(image.live)],
+    ids=["cut chunk", "empty table", "note"],
+)  # fmt: skip
+def test_what_is_put_beside_the_original_is_compared_too(
+    image: WellImage, spoil: Callable[[WellImage], None]
+) -> None:
+    request = replace(REQUEST, overwrite_input=False)
+    register_image(image, request)
+    copy_tables(image, request)
+    spoil(image)
+    with pytest.raises(PlatefuseError, match="Start again"):
+        publish_image(image, request)
+    assert not image.registered.exists()
+    register_image(image, request)
+    copy_tables(image, request)
+    assert publish_image(image, request) == image.registered
+
+
 def test_nothing_is_left_of_a_registered_image(image: WellImage) -> None:
     register_image(image, REQUEST)
     copy_tables(image, REQUEST)
@@ -287,6 +307,20 @@ def test_an_image_that_cannot_be_moved_is_refused_before_anything_is_made(layers
     with pytest.raises(SwapError, match="cannot move this image"):
         check_can_move(layers / "image", layers / "staged")
     assert sorted(path.name for path in layers.iterdir()) == ["image", "new"]
+
+
+def test_whether_an_image_can_be_moved_is_tried_before_it_is_staged(
+    image: WellImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(live: Path, staged: Path) -> None:
+        raise SwapError(f"{live} cannot be moved; staged: {staged.exists()}")
+
+    monkeypatch.setattr(stage, "check_can_move", refuse)
+    with pytest.raises(SwapError, match="staged: False"):
+        register_image(image, REQUEST)
+    assert not image.staged.exists()
+    beside = replace(REQUEST, overwrite_input=False)
+    assert register_image(image, beside).action == "staged"  # nothing is to be moved
 
 
 def test_without_layers_nothing_is_tried(tmp_path: Path) -> None:

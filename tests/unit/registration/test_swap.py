@@ -10,6 +10,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,9 @@ from platefuse.errors import PlatefuseError, RecordError, SwapError
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well
 from platefuse.records import RegistrationRecord, forget_record
-from platefuse.registration import places, swap
+from platefuse.registration import originals, places, swap
 from platefuse.registration.locks import well_lock
-from platefuse.registration.originals import mark_original
+from platefuse.registration.originals import kept_file, mark_original
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.swap import (
     check_registered,
@@ -140,7 +141,8 @@ def test_a_backup_beside_an_image_that_is_not_registered_is_never_lost(
     put(well, "old", "new", "old")
     before = tree(tmp_path)
     for _ in range(2):
-        with pytest.raises(SwapError, match=r"there is a backup of .* already"):
+        said = r"there is a backup of .* already.* move the one .* do not delete it before"
+        with pytest.raises(SwapError, match=said):
             swap_image(well.image("0"), REQUEST)
         assert tree(tmp_path) == before
     shutil.rmtree(well.image("0").backup)
@@ -395,7 +397,7 @@ def test_a_swap_is_a_user_of_the_staging_folder(
 
 WORK = """
 from platefuse.registration import places, swap
-from platefuse.registration.originals import mark_original
+from platefuse.registration.originals import kept_file, mark_original
 from platefuse.registration.request import RegistrationRequest
 
 request = RegistrationRequest("registered_FOV_ROI_table")
@@ -487,6 +489,23 @@ def test_what_a_run_was_told_to_keep_no_other_run_removes(
     assert [content(image.backup) for image in well.images] == ["old", "old"]
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_job_marks_at_the_swap_what_its_config_keeps(tmp_path: Path, *, keep: bool) -> None:
+    import _job
+    import swap_image as script
+
+    well = make_well(tmp_path)
+    put(well, "old", "new", "absent")
+    (well.plate / ".zgroup").write_text('{"zarr_format": 2}')
+    (well.plate / ".zattrs").write_text('{"plate": {"wells": [{"path": "B/03"}]}}')
+    plate = str(well.plate)
+    given = {"plate": plate, "images": None, "request": asdict(REQUEST)}
+    place = {"row": well.row, "column": well.column, "image": "0"}
+    script.swap_image(_job.Job(place, given, 1, config={"keep_originals": {plate: keep}}))
+    assert content(well.image("0").backup) == "old"
+    assert kept_file(well.image("0")).exists() == keep
+
+
 def test_what_is_removed_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     well = make_well(tmp_path, ("0", "1"))
     swapped(well, keep=False)
@@ -516,6 +535,17 @@ def test_the_mark_of_a_run_that_was_killed_in_the_gap_counts(tmp_path: Path) -> 
     assert len(discard_backups(well, REQUEST).backups_kept or ()) == 1
 
 
+def test_a_mark_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(originals, "flush_folder", flushed.append)
+    well = make_well(tmp_path)
+    for keep in (True, False):
+        for _ in range(2):  # the second time it is there already
+            mark_original(well.image("0"), keep=keep)
+            assert kept_file(well.image("0")).exists() == keep
+    assert flushed == [well.staging, well.staging]
+
+
 def test_a_mark_without_an_original_goes(tmp_path: Path) -> None:
     well = make_well(tmp_path)
     swapped(well, keep=True)
@@ -533,6 +563,26 @@ def test_the_rest_of_a_killed_removal_goes_with_the_next_run(tmp_path: Path, kee
     discard_backups(well, REQUEST)
     left = {p.name for p in well.staging.iterdir()} if well.staging.exists() else set()
     assert left == ({".0.kept.json", "0.original"} if keep else set())
+
+
+def test_the_rest_of_an_original_goes_when_nothing_else_of_it_is_there(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    put(well, "new", "absent", "absent")
+    make_image(well.staging / ".0.original.removed", "half removed")
+    for note in ("..0.kept.json", "..0.restored.json"):  # of writers that were killed
+        (well.staging / f"{note}.0123456789abcdef").touch()
+    discard_backups(well, REQUEST)
+    assert not staging_root(well.plate).exists()
+
+
+def test_the_rest_of_a_staged_image_goes_when_it_is_published_again(tmp_path: Path) -> None:
+    well = make_well(tmp_path)
+    make_image(well.path / "0", "old")
+    make_image(well.path / "0_registered", "new", BESIDE)
+    for name in ("0", ".0.removed"):
+        make_image(well.staging / name, "half made")
+    publish_registered(well, BESIDE)
+    assert not staging_root(well.plate).exists()
 
 
 def test_an_original_that_is_still_staged_is_kept_too(tmp_path: Path) -> None:

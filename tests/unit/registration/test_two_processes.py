@@ -174,14 +174,19 @@ def test_backups_of_an_image_in_work_are_kept(example_plate: PlateFactory) -> No
     assert not staging_root(plate.path).exists()
 
 
-@pytest.mark.parametrize("name", ["link", "steps"])
+@pytest.mark.parametrize("name", ["link", "steps", "row"])
 def test_an_image_by_another_name_is_the_same_image(
     example_plate: PlateFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     plate = example_plate(TINY)
     (tmp_path / "link.zarr").symlink_to(plate.path)
     (tmp_path / "row").symlink_to(plate.path / "B")
-    other = {"link": tmp_path / "link.zarr" / "B", "steps": tmp_path / "row" / ".." / "B"}[name]
+    (plate.path / "Z").symlink_to("B")
+    other = {
+        "link": tmp_path / "link.zarr" / "B",
+        "steps": tmp_path / "row" / ".." / "B",
+        "row": plate.path / "Z",
+    }[name]
 
     def again() -> None:
         apply_registration_to_image(zarr_url=other / "03" / "1", registered_roi_table=FIELDS)
@@ -203,6 +208,15 @@ def test_steps_up_lead_where_the_system_has_it(example_plate: PlateFactory, tmp_
     assert_registered(there.path, there.truth, "B/03", "1")
     with pytest.raises(AssertionError):
         assert_registered(here.path, here.truth, "B/03", "1")
+
+
+def test_steps_up_to_a_new_image(example_plate: PlateFactory, tmp_path: Path) -> None:
+    plate = example_plate(TINY)
+    (tmp_path / "there" / "folder").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "folder")
+    write_new(plate, tmp_path / "link" / ".." / "new.zarr")
+    assert (tmp_path / "there" / "new.zarr").is_dir()
+    assert not (tmp_path / "new.zarr").exists()
 
 
 @pytest.mark.parametrize("part", ["", "B", "B/03"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import zarr
 from platefuse.errors import SwapError
 from platefuse.ngff.plate import Well
 from platefuse.records import RegistrationRecord
+from platefuse.registration import api
 from platefuse.registration.request import Interpolation, RegistrationRequest, Verify
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import discard_backups, swap_image
@@ -122,3 +123,39 @@ def test_without_the_tables_that_were_used_pixels_are_not_compared(
     change(well.image("1").live / "0")
     verify_image(well.image("1"), record_of(well), "full")
     assert "pixels are not compared" in caplog.text
+
+
+def test_the_call_in_python_reads_back(
+    example_plate: PlateFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = Well.read(example_plate(SPEC).path, "B", "03").image("1")
+
+    def swap(*args: Any) -> None:
+        swap_image(*args)
+        remove_chunk(image.live)
+
+    monkeypatch.setattr(api, "swap_image", swap)
+    with pytest.raises(SwapError, match=r"chunk files of .*The original is kept in"):
+        api.apply_registration_to_image(zarr_url=image.live, registered_roi_table=TABLE)
+    assert image.backup.is_dir()
+
+
+@pytest.mark.parametrize(("verify", "stops"), [("sample", True), ("none", False)])
+def test_a_job_reads_back_as_its_config_has_it(
+    example_plate: PlateFactory, verify: Verify, *, stops: bool
+) -> None:
+    import _job
+    import discard_backups as script
+
+    well = swapped(example_plate(SPEC).path)
+    remove_chunk(well.image("1").live)
+    plate = str(well.plate)
+    given = {"images": None, "request": asdict(RegistrationRequest(TABLE)), "keep_originals": False}
+    place = {"plate": plate, "row": well.row, "column": well.column}
+    job = _job.Job(place, given, 1, config={"verify": {plate: verify}})
+    if stops:
+        with pytest.raises(SwapError, match="chunk files"):
+            script.discard_backups(job)
+    else:
+        script.discard_backups(job)
+    assert well.image("1").backup.is_dir() == stops

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -181,8 +182,18 @@ def test_a_broken_chunk_is_our_error_and_named(tmp_path: Path, form: str) -> Non
     stored.write(Box((0, 0), stored.shard), np.ones(stored.shard, stored.dtype))
     path = stored.chunk_path((0, 0))
     path.write_bytes(b"broken")
-    with pytest.raises(ImageError, match=f"^{path}: the chunk cannot be read"):
+    with pytest.raises(ImageError, match=f"^{path}: the chunk cannot be read") as caught:
         StoredArray.open(tmp_path / "a").decode(Box((0, 0), (5, 8)))
+    assert "Restore" in str(caught.value)
+    assert "delete" not in str(caught.value)  # it may be the only one
+
+
+def test_a_pipe_in_the_place_of_a_chunk_is_our_error(tmp_path: Path) -> None:
+    create(tmp_path, zarr_format=2)
+    stored = StoredArray.open(tmp_path / "a")
+    os.mkfifo(stored.chunk_path((0, 0)))
+    with pytest.raises(ImageError, match="expected a file"):
+        stored.is_empty((0, 0))
 
 
 def test_a_disk_that_refuses_is_our_error(tmp_path: Path) -> None:

@@ -250,6 +250,13 @@ def test_json_that_is_nested_without_end_is_refused(tmp_path: Path, depth: int) 
     assert len(read_json(tmp_path / "a.json")["a"]) == 1000
 
 
+def test_json_of_any_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_LARGEST", 100)
+    write_json(tmp_path / "a.json", {"a": "x" * 100})
+    with pytest.raises(MetadataError, match="expected a JSON file of at most 100"):
+        read_json(tmp_path / "a.json")
+
+
 def test_half_characters_are_written_and_read_again(tmp_path: Path) -> None:
     content = {"name \ud800": ["µm", "\udcff"]}
     write_json(tmp_path / "a.json", content)

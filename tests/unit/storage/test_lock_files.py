@@ -114,7 +114,7 @@ def test_what_is_put_there_between_the_look_and_the_opening_is_an_error(
     folder.mkdir()
     opened = lock_files._open
 
-    for what in ("a link", "a fifo", "a folder"):
+    for what in ("a link", "a link to nothing", "a fifo", "a folder"):
 
         def late(path: Path, descriptor: int, what: str = what) -> int:
             HOSTILE[what](path)
@@ -126,6 +126,7 @@ def test_what_is_put_there_between_the_look_and_the_opening_is_an_error(
         path = folder / ".0.lock"
         path.rmdir() if what == "a folder" else path.unlink()
     assert (tmp_path / "victim").read_text() == TEXT
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(

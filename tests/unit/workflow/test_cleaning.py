@@ -6,20 +6,24 @@ import fcntl
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from platefuse.cli import main
-from platefuse.errors import PlatefuseError
+from platefuse.errors import LockError, PlatefuseError, SwapError
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate, Well, WellImage
 from platefuse.records import FusedWellRecord, RegistrationRecord, TableDigests
 from platefuse.registration.originals import kept_file, mark_original, note_restored, restored_file
 from platefuse.registration.swap import check_registered, discard_backups
+from platefuse.storage.locks import claim
+from platefuse.workflow import cleaning
 from platefuse.workflow.cleaning import clean_fused, clean_wells
 from platefuse.workflow.leftovers import Found
+from platefuse.workflow.run_lock import plate_lock
 from tests.swap_well import REQUEST, content, make_image, make_well, put, tree
 
 RANDOM = "0123456789abcdef"
@@ -86,6 +90,18 @@ def test_no_original_goes_if_one_live_image_is_not_as_its_record_has_it(tmp_path
     with pytest.raises(PlatefuseError, match="table 't'"):
         list(clean_wells(Plate.open(well.plate), [well], originals=True))
     assert tree(tmp_path) == before
+
+
+def test_no_original_goes_before_its_image_was_read_back(
+    well: Well, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def differs(image: WellImage, record: RegistrationRecord, verify: str) -> None:
+        raise SwapError(f"{image.live}: pixels differ ({verify})")
+
+    monkeypatch.setattr(cleaning, "verify_image", differs)
+    with pytest.raises(SwapError, match=r"pixels differ \(sample\)"):
+        list(clean_wells(Plate.open(well.plate), [well], originals=True))
+    assert content(well.image("0").backup) == "old"
 
 
 @pytest.mark.parametrize("originals", [False, True])
@@ -285,3 +301,39 @@ def test_what_cannot_be_removed_is_said(
     monkeypatch.setattr(os, "unlink", refuse)
     assert main(["clean", str(well.plate)]) == 0
     assert ".0.removed: a program holds it open" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "used"), [("restore", "p.zarr"), ("clean", "p.zarr"), ("clean", "p_fused.zarr")]
+)
+def test_during_a_run_nothing_is_restored_or_cleaned(
+    well: Well, capsys: pytest.CaptureFixture[str], command: str, used: str
+) -> None:
+    plate = well.plate.with_name(used)
+    make_image(well.staging / ".0.removed", "half removed")
+    before = tree(well.plate.parent)
+    with plate_lock(plate), ThreadPoolExecutor(1) as pool:  # another thread is as another process
+        assert pool.submit(main, [command, str(well.plate)]).result() == 1
+    assert f"plate {plate}: in use by process {os.getpid()}" in capsys.readouterr().err
+    assert tree(well.plate.parent) == before
+    assert main([command, str(well.plate)]) == 0
+
+
+def test_no_image_is_exchanged_while_its_well_is_cleaned(
+    well: Well, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_image(well.staging / ".0.removed", "half removed")
+    remove, errors = Found.remove, list[BaseException | None]()
+
+    def lock_of_the_well() -> None:
+        with claim(staging_root(well.plate) / ".B,03.well.lock", "well"):
+            pass
+
+    def watched(found: Found) -> bool:
+        with ThreadPoolExecutor(1) as pool:
+            errors.append(pool.submit(lock_of_the_well).exception())
+        return remove(found)
+
+    monkeypatch.setattr(Found, "remove", watched)
+    list(clean_wells(Plate.open(well.plate), [well]))
+    assert [type(error) for error in errors] == [LockError]

@@ -10,22 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platefuse import apply_registration_to_image
-from platefuse.errors import ConfigError, PlatefuseError
+from platefuse.errors import ConfigError, PlatefuseError, TableError
 from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.wells.plate import finish_fused_plate
 from platefuse.fusion.wells.well import fuse_well
+from platefuse.ngff import plate as plate_module
 from platefuse.ngff.layout import InputOptions
-from platefuse.ngff.plate import Plate, WellName
+from platefuse.ngff.plate import Plate, Well, WellName
+from platefuse.ngff.sections import listed_image
 from platefuse.records import FusionReceipt, ImageReceipt, PlateReceipt, ProcessedWell, WellReceipt
 from platefuse.registration.plan import plan_registration
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.restore import check_restore
+from platefuse.registration.rois import match_rois
+from platefuse.tables import table as table_module
+from platefuse.tables.table import Roi, table_names
 from platefuse.testing import make_plate
+from platefuse.workflow.config.model import read_config
 from platefuse.workflow.config.text import read_yaml
 from platefuse.workflow.planning import check_config
 from platefuse.workflow.status import plate_status
@@ -145,11 +152,25 @@ BOMBS = {
 }
 
 
+SAID = {
+    "holds itself": "alias",
+    "grows": "alias",
+    "deep": "is no config",
+    "large": "; expected",
+}
+
+
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_config_that_has_no_end(tmp_path: Path, bomb: str) -> None:
     (tmp_path / "config.yaml").write_text(BOMBS[bomb])
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=SAID[bomb]):
         read_yaml(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize("bomb", ["holds itself", "grows"])
+def test_a_config_that_has_no_end_from_snakemake(bomb: str) -> None:
+    with pytest.raises(ConfigError, match="alias"):
+        read_config(yaml.safe_load(BOMBS[bomb]))
 
 
 def test_many_wells_are_not_compared_with_each_other(
@@ -184,6 +205,50 @@ def test_many_wells_are_not_compared_with_each_other(
     monkeypatch.setattr(Grid, "of", grid)
     chosen = select_wells({"p": plate.wells}, [f"A{n}" for n in range(count)], None)
     assert (len(chosen), made) == (count, 1)
+
+
+class Name(str):
+    """A name that counts how often one is compared with another."""
+
+    compared = 0
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Name.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_many_images_tables_and_rois_are_not_compared_with_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 100
+    names = [str(n) for n in range(count)]
+    well = tmp_path / "p.zarr" / "A" / "1"
+    for name in names:
+        (well / "0" / "tables" / name).mkdir(parents=True)
+        (well / "0" / "tables" / name / ".zgroup").write_text('{"zarr_format": 2}')
+    images = [{"path": name, "acquisition": int(name)} for name in names]
+    (well / ".zgroup").write_text('{"zarr_format": 2}')
+    (well / ".zattrs").write_text(json.dumps({"well": {"images": images}}))
+
+    def counting(well: Path, entry: object) -> tuple[str, int | None]:
+        name, acquisition = listed_image(well, entry)
+        return Name(name), acquisition
+
+    monkeypatch.setattr(plate_module, "listed_image", counting)
+    monkeypatch.setattr(table_module, "_listed", lambda _: [Name(name) for name in names])
+    monkeypatch.setattr(table_module, "subfolders", lambda _: [Name(name) for name in names])
+    read = Well.read(tmp_path / "p.zarr", "A", "1")
+    for name in names:
+        assert read.image(name).name == name
+        assert read.reference_image("0", int(name)).name == name
+    assert table_names(well / "0") == names
+    rois = [Roi(Name(name), {}, {}) for name in names]
+    assert len(match_rois(rois, rois, where="t")) == count
+    with pytest.raises(TableError, match="more than once"):
+        match_rois([*rois, Roi(Name("0"), {}, {})], rois, where="t")
+    assert Name.compared < 20 * count
 
 
 def test_a_pipe_in_the_place_of_metadata(plate: Path, tmp_path: Path) -> None:

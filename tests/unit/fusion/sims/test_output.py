@@ -32,6 +32,7 @@ from platefuse.engine.downsample import mean
 from platefuse.errors import ConfigError, ImageError, PlatefuseError
 from platefuse.fusion.signatures import BatchOptions, NgffVersion, ZarrOptions
 from platefuse.geometry import Box
+from platefuse.records import FusedOutputRecord
 from platefuse.storage.flush import Writes
 from platefuse.testing import make_plate
 from tests.fused import BARE, WELL, everything
@@ -268,6 +269,22 @@ class TestOverwrite:
         with pytest.raises(ImageError, match=r"lost: \. \(its pixels are changed\)"):
             write(path)
 
+    def test_what_is_added_while_it_is_fused_is_not_lost(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, write_record = tmp_path / "f.zarr", FusedOutputRecord.write
+        write(path)
+
+        def meanwhile(record: FusedOutputRecord, group: Path) -> None:
+            (path / "notes.txt").write_text("mine")
+            write_record(record, group)
+
+        monkeypatch.setattr(FusedOutputRecord, "write", meanwhile)
+        with pytest.raises(ImageError, match=r"would be lost: notes\.txt\."):
+            write(path)
+        assert (path / "notes.txt").read_text() == "mine"
+        assert [p.name for p in tmp_path.iterdir()] == ["f.zarr"]
+
     def test_stray_files_do_not_count(self, tmp_path: Path) -> None:
         for _ in range(2):
             write(tmp_path / "f.zarr")
@@ -306,6 +323,32 @@ class TestOverwrite:
         with pytest.raises(PlatefuseError, match="output_zarr_url"):
             write(tmp_path / name)
         assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+    def test_what_cannot_be_written_or_removed_is_found_before(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(ImageError, match="has 240 bytes"):
+            write(tmp_path / ("x" * 240))
+        write(tmp_path / "f.zarr")
+
+        def protected(folder: Path, what: str, kind: type[Exception]) -> None:
+            raise kind(f"{what}: {folder} is protected")
+
+        monkeypatch.setattr("platefuse.fusion.sims.output.check_removable", protected)
+        with pytest.raises(ImageError, match=r"f\.zarr is protected"):
+            write(tmp_path / "f.zarr")
+        assert [p.name for p in tmp_path.iterdir()] == ["f.zarr"]
+
+    def test_what_the_file_system_refuses_meanwhile(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(record: FusedOutputRecord, group: Path) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(FusedOutputRecord, "write", full)
+        with pytest.raises(ImageError, match=r"f\.zarr' cannot be written .*No space left.*Check"):
+            write(tmp_path / "f.zarr")
+        assert list(tmp_path.iterdir()) == []
 
     def test_an_image_may_be_fused_into_its_own_place(self, tmp_path: Path) -> None:
         path = tmp_path / "f.zarr"

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import platefuse
+from _job import Job
 from platefuse.errors import ConfigError, PlateError
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.signatures import NgffVersion
@@ -113,7 +114,7 @@ class TestWhatOthersAdded:
 INDICES = (("rows", "rowIndex"), ("columns", "columnIndex"))
 
 
-@pytest.mark.parametrize("place", [".", "B/03", "B/03/0/labels"])
+@pytest.mark.parametrize("place", [".", "B/03", "B/03/0/labels", "notes/deep"])
 def test_a_fused_plate_lies_in_no_other_group(
     example_plate: PlateFactory, tmp_path: Path, place: str
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_link_is_followed_once(example_plate: PlateFactory, tmp_path: Path) ->
     assert Plate.open(link).path == plate.resolve()
     fused = fuse(link, output=fused_plate_path(Plate.open(link).path))
     assert fused == plate.resolve().with_name(f"{plate.stem}_fused.zarr")
+    assert Job({}, {"plate": str(link), "output": None}, 1).fused == fused
     assert [child.name for child in link.parent.iterdir()] == [link.name]
     for path in (plate.resolve(), link):
         assert all(well.fused for well in plate_status(path).wells)

@@ -145,6 +145,24 @@ def test_what_users_keep_in_a_fused_well_is_never_lost(plate: ExamplePlate, what
     assert everything(plate.path.parent) == before
 
 
+def test_a_well_that_cannot_be_written_or_removed_is_not_fused(
+    plate: ExamplePlate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again(plate)
+    before = everything(plate.path.parent)
+    well = Plate.open(plate.path).read_wells()[0]
+    with pytest.raises(PlatefuseError, match=r"cannot be fused: the name .* has 240 bytes"):
+        fuse_well(well, plate.path.with_name("x" * 240), OPTIONS)
+
+    def protected(folder: Path, what: str) -> None:
+        raise PlatefuseError(f"{what}: {folder} is protected")
+
+    monkeypatch.setattr("platefuse.fusion.wells.well.check_removable", protected)
+    with pytest.raises(PlatefuseError, match=f"{fused_well(plate)} is protected"):
+        again(plate, OTHER)
+    assert everything(plate.path.parent) == before
+
+
 def test_nothing_of_a_fused_well_is_a_user_s(plate: ExamplePlate) -> None:
     for options in (OPTIONS, OTHER, replace(OPTIONS, ngff_version="0.5"), OPTIONS):
         assert again(plate, options) == "fused"

@@ -126,7 +126,10 @@ def test_what_a_killed_job_has_left_goes_with_the_next(
     fuse_well_part(well, fused, wanted, 4, 5)  # when there were to be five
     fuse_well(well, fused, wanted, scatter=3)
     assert not fused.with_name("3.zarr.staging").exists()
-    (fused.with_name("3.zarr.staging") / WELL).mkdir(parents=True)  # the old well, exchanged
+    staged = fused.with_name("3.zarr.staging") / WELL
+    for name in ("03", ".03.part1.removed"):  # the old well, exchanged; a part, half removed
+        staged.with_name(name).mkdir(parents=True)
+    (staged.with_name(".03.part1.removed") / "0").touch()
     assert fuse_well(well, fused, wanted, scatter=3).action == "fused before"
     assert not fused.with_name("3.zarr.staging").exists()
 
