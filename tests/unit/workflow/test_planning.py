@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+import zarr
 
 from platefuse.cli import main
 from platefuse.errors import ConfigError, PlateError
@@ -282,6 +284,22 @@ def test_a_well_with_other_pixels_is_not_measured_with_the_others(
     wells = wells_of_run(config(**measured), plates, is_dry=False)
     with pytest.raises(PlateError, match="1 of 3 wells of plate p cannot be processed"):
         list(check_run(config(**measured), plates, wells))
+
+
+def test_pixels_that_cannot_be_measured_are_found_before_the_first_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    FieldsPlate({"A/01": {0: 2, 1: 2}}).write(tmp_path / "p.zarr")
+    for number in range(4):
+        for array in (tmp_path / "p.zarr" / "A" / "01" / str(number)).glob("[01]"):
+            pixels = np.asarray(zarr.open_array(array, mode="r")[...]) > 9
+            zarr.create_array(str(array), data=pixels, zarr_format=2, overwrite=True)
+    measured = config(registration={"store": False, "measure": {"enabled": True}})
+    plates = open_plates(measured)
+    wells = wells_of_run(measured, plates, is_dry=False)
+    with pytest.raises(PlateError, match="A/01/0: its pixels are bool, and shifts are measured"):
+        list(check_run(measured, plates, wells))
 
 
 @pytest.mark.parametrize("content", ["plates: [", "- 1", json.dumps("text")])
