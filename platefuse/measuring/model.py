@@ -12,6 +12,7 @@ from typing import Literal
 from platefuse.records.places import FieldKey, FieldStatus, Vector
 
 __all__ = [
+    "SAME_PIXEL",
     "WHOLE_SHARE",
     "FieldKey",
     "FieldStatus",
@@ -31,6 +32,9 @@ Kind = Literal["cycle", "neighbour", "null"]
 cannot show the same tissue (what such pairs score is the null distribution)."""
 
 PairStatus = Literal["measured", "empty", "fixed_pattern", "ambiguous", "too_far"]
+
+SAME_PIXEL = 1e-3
+"""Pixel sizes that differ by a smaller share are the same."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 
-from platefuse.errors import MeasureError, PlateError, RecordError
+from platefuse.errors import ImageError, MeasureError, PlateError, RecordError
 from platefuse.fusion.fields.layers import Layer
 from platefuse.fusion.fields.measured import pixel_state
 from platefuse.fusion.fields.reader import LayerReader
@@ -220,13 +220,20 @@ def _mismatch(fields: Sequence[StageField], pairs: Sequence[PairMeasure], axis: 
 
 
 def check_reference(well: Well, layers: Sequence[Layer], reference: int) -> None:
-    """Check that a well has the reference acquisition, and each acquisition once.
+    """Check that a well has the reference acquisition, each once, and pixels to measure by.
 
     Raises
     ------
-    PlateError
+    PlatefuseError
         If not.
     """
+    for part in (part for layer in layers for part in layer.images):
+        if part.dtype.kind not in "iuf":
+            raise ImageError(
+                f"{part.image.path}: its pixels are {part.dtype}, and shifts are measured in "
+                "integers or floating-point numbers. Convert the image, or name the images to "
+                "process under `images`."
+            )
     numbers = [layer.acquisition or 0 for layer in layers]
     twice = sorted({number for number in numbers if numbers.count(number) > 1})
     if twice:

@@ -5,14 +5,15 @@ Reads OME-NGFF 0.4 and 0.5. Pixels are opened by `platefuse.storage.arrays`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 from platefuse.errors import ImageError
-from platefuse.ngff.labels import absent_labels, label_names
+from platefuse.ngff.label_grids import on_grid_of, warn_of_other_sizes
+from platefuse.ngff.labels import absent_labels, label_names, warn_of_absent_labels
 from platefuse.ngff.metadata import (
     CONSOLIDATED_FILE,
     METADATA_FILES,
@@ -181,7 +182,8 @@ class Image(Multiscale):
     Attributes
     ----------
     labels : mapping of str to Multiscale
-        Its labels by name, those that the image lists first.
+        Its labels by name, those that the image lists first. Their pixel size is that which they
+        have under the image: see `on_grid_of`.
     absent_labels : tuple of str
         Labels that the image lists and does not have.
     """
@@ -200,13 +202,20 @@ class Image(Multiscale):
         """
         image = _read(path)
         known = {field.name: getattr(image, field.name) for field in fields(image)}
-        labels = {name: _read(path / "labels" / name) for name in label_names(path)}
+        labels = {
+            name: on_grid_of(_read(path / "labels" / name), image) for name in label_names(path)
+        }
         return cls(**known, labels=labels, absent_labels=tuple(absent_labels(path)))
 
     @property
     def parts(self) -> tuple[Multiscale, ...]:
         """The image itself and its labels: all that has pixels."""
         return (self, *self.labels.values())
+
+    def warn_of_labels(self) -> None:
+        """Say of labels that are left out, or have another pixel size than they say."""
+        warn_of_absent_labels(self.path, self.absent_labels)
+        warn_of_other_sizes(self, {name: _read(own.path) for name, own in self.labels.items()})
 
 
 def check_axes(image: Multiscale, reference: Multiscale) -> None:
@@ -296,4 +305,17 @@ def _read(path: Path) -> Multiscale:
     levels = tuple(ArrayMetadata.read(path / p) for p in paths)
     for level, folder in zip(levels, paths, strict=True):
         level.check_pixels(path / folder, axes)
+    for k in range(1, len(levels)):
+        _check_order(path, paths[k - 1 : k + 1], levels[k - 1 : k + 1])
     return Multiscale(path, axes, um_per_unit, paths, scales, entry, attributes, levels)
+
+
+def _check_order(path: Path, names: Sequence[str], levels: Sequence[ArrayMetadata]) -> None:
+    """Check that the second of two levels is not finer than the first."""
+    (fine, coarse), (before, after) = (level.shape for level in levels), names
+    if any(a < b for a, b in zip(fine, coarse, strict=True)):
+        raise ImageError(
+            f"{path}: level {after} has the shape {list(coarse)} and comes after level {before} "
+            f"with {list(fine)}. Expected the levels from the finest to the coarsest: sort "
+            "`datasets` in the metadata."
+        )

@@ -129,6 +129,35 @@ def translation_of(image: Multiscale) -> Position | None:
     return total or None
 
 
+def check_beginning(label: Multiscale, image: Multiscale) -> None:
+    """Check that a label of a part of its image begins where the image does.
+
+    Its pixels are taken for those at the beginning of the image. A label of the whole image is
+    there, whatever its translation says.
+
+    Raises
+    ------
+    ImageError
+        If its translation says that it begins elsewhere.
+    """
+    own = translation_of(label)
+    if own is None or not any(own.values()):
+        return
+    there = translation_of(image) or {}
+    lengths = dict(zip(image.spatial, image.shape_in_space, strict=True))
+    for axis, length in zip(label.spatial, label.shape_in_space, strict=True):
+        if axis not in lengths or axis in label.flat_axes:
+            continue
+        size, whole = label.pixel_size_um[axis], lengths[axis] * image.pixel_size_um[axis]
+        begin = own.get(axis, 0.0) - there.get(axis, 0.0)
+        if length * size < whole - size and abs(begin) > size:
+            raise ImageError(
+                f"{label.path}: the label shows a part of its image, and its translation says that "
+                f"it begins {begin:g} µm from the image in {axis}. Expected labels that begin "
+                "where their image does: write it as large as the image, with zeros around it."
+            )
+
+
 def _in_space(image: Multiscale, translation: Sequence[object]) -> dict[str, float]:
     """The numbers of a translation by their axes in space."""
     axes = image.spatial if len(translation) == len(image.spatial) else image.axes

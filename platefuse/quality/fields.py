@@ -254,11 +254,13 @@ def middle_plane(field: Crop) -> tuple[NDArray[np.float32], int]:
     """The middle plane of a field, averaged if it is large, and how much smaller it is.
 
     All fields of an acquisition are compared: at full resolution their sum has no limit.
+    Pixels that are not finite are no data, and become zero.
     """
     level = Levels((field,), "field")
     factor = max(1, min(level.shape) // _COARSE_PX)
     pixels = level.read(Box.of_shape(level.shape), (level.planes - 1) // 2, factor)
-    return np.nan_to_num(pixels.astype(np.float32)), factor
+    finite = np.nan_to_num(pixels.astype(np.float32), posinf=0.0, neginf=0.0)
+    return finite, factor
 
 
 def gradient_of(pixels: NDArray[np.float32]) -> float | None:

@@ -15,7 +15,7 @@ from platefuse.ngff.image import (
     check_pixel_sizes,
     foreign_files,
 )
-from platefuse.ngff.labels import ABSENT_LABEL, warn_of_absent_labels
+from platefuse.ngff.labels import ABSENT_LABEL
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import check_tree
 from platefuse.ngff.plate import WellImage
@@ -85,7 +85,7 @@ def plan_registration(
     check_axes(source, reference_image)
     for part in source.parts:
         warn_of_wrong_scales(part)
-    warn_of_absent_labels(source.path, source.absent_labels)
+    source.warn_of_labels()
     check_pixel_sizes(source, reference_image)
     if illumination is not None:
         illumination.check_image(source)

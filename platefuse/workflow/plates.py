@@ -7,12 +7,14 @@ Every process of a run does this while it plans the jobs, so it reads little.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from platefuse.errors import ConfigError, PlateError, PlatefuseError
+from platefuse.measuring.model import SAME_PIXEL
 from platefuse.ngff.layout import WellLayout, choose_layout
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import check_outside_groups, fused_plate_path, staging_root
@@ -159,10 +161,14 @@ class WellFacts:
         Its layout.
     is_registered : bool
         Whether the last image of the well is registered, and with it probably all.
+    measured_px : mapping of str to float
+        The pixel size in micrometres in which its shifts are measured, by axis; empty if they are
+        not measured.
     """
 
     layout: WellLayout
     is_registered: bool
+    measured_px: Mapping[str, float] = field(default_factory=dict)
 
 
 def find_bad_wells(
@@ -190,7 +196,35 @@ def find_bad_wells(
                     facts[key] = found
             except PlatefuseError as error:
                 bad[key] = wells.config.located(key[0], str(error))
+    for key, reason in _measured_otherwise(facts).items():
+        bad[key] = wells.config.located(key[0], f"{wells[key].path}: {reason}")
+        del facts[key]
     return Findings(bad, odd, facts)
+
+
+def _measured_otherwise(facts: Mapping[WellKey, WellFacts]) -> dict[WellKey, str]:
+    """Wells with other pixels than most of their plate, with the reason why they are not measured.
+
+    The shifts of all wells of a plate are solved together.
+    """
+    sizes = Counter(
+        (key[0], axis, size) for key, own in facts.items() for axis, size in own.measured_px.items()
+    )
+    usual: dict[tuple[str, str], float] = {}
+    for (plate, axis, size), _ in sizes.most_common():
+        usual.setdefault((plate, axis), size)
+    found: dict[WellKey, str] = {}
+    for key, own in facts.items():
+        for axis, size in own.measured_px.items():
+            most = usual[key[0], axis]
+            if abs(size - most) > SAME_PIXEL * most:
+                found[key] = (
+                    f"its pixels are {size:g} µm in {axis}, those of most wells of the plate "
+                    f"{most:g} µm. The shifts of a plate are solved together, in pixels. Correct "
+                    "the metadata, or process such wells in a run of their own, with other "
+                    "`results` (wells.include, wells.exclude)."
+                )
+    return found
 
 
 def check_well(well: Well, config: Config) -> None:
@@ -207,6 +241,11 @@ def check_well(well: Well, config: Config) -> None:
                 f"{well.path}: {name!r} cannot be part of a receipt's path. Names of rows, columns "
                 "and images may hold letters, digits, spaces and _ . + = -"
             )
+    if not well.acquired_images:
+        raise PlateError(
+            f"{well.path}: the well's metadata lists no images. Enter its images under "
+            "`well.images`, or take the well off the plate's list."
+        )
     if not well.images:
         raise PlateError(
             f"{well.path}: config.images names {config.images}, but the well has "

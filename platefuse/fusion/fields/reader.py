@@ -19,11 +19,15 @@ from platefuse.fusion.fields.layers import FieldImage, Layer, SourceImage
 from platefuse.fusion.fields.positions import stage_positions
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.image import Image, Multiscale
-from platefuse.ngff.labels import warn_of_absent_labels
 from platefuse.ngff.layout import InputOptions, WellLayout, by_acquisition, choose_layout
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.plate import Well, WellImage
-from platefuse.ngff.positions import Placed, Position, read_position_table
+from platefuse.ngff.positions import (
+    Placed,
+    Position,
+    check_beginning,
+    read_position_table,
+)
 from platefuse.tables.table import table_path
 
 STANDARD_TABLE = FusionOptions().tile_table
@@ -191,7 +195,7 @@ def read_image(path: Path) -> Image:
         If the image or a label cannot be used.
     """
     image = Image.read(path)
-    warn_of_absent_labels(image.path, image.absent_labels)
+    image.warn_of_labels()
     for label in image.labels.values():
         if not set(label.spatial) - set(label.flat_axes) <= set(image.spatial):
             raise ViewError(
@@ -199,4 +203,5 @@ def read_image(path: Path) -> Image:
                 f"{image.axes!r}. A label must not have axes in space that its image lacks, unless "
                 "they have one pixel: write it without them."
             )
+        check_beginning(label, image)
     return image

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from platefuse.errors import MeasureError
-from platefuse.measuring.model import FieldKey, PairMeasure, StageField, Vector
+from platefuse.measuring.model import SAME_PIXEL, FieldKey, PairMeasure, StageField, Vector
 from platefuse.measuring.solve.graph import (
     Array,
     Graph,
@@ -28,8 +28,6 @@ from platefuse.measuring.solve.graph import (
     solve_squares,
 )
 from platefuse.measuring.solve.links import carrying_bridges, kept_edges, trusted_bridges
-
-_SAME_PIXEL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -176,24 +174,35 @@ def stitch(fields: Sequence[StageField], pairs: Sequence[PairMeasure]) -> Stitch
 def common_pixel(fields: Sequence[StageField]) -> Vector:
     """The pixel size that all fields have, in micrometres.
 
+    One plane is the whole depth: the size of its pixels in z is not looked at.
+
     Raises
     ------
     MeasureError
         If two fields have one name, or pixel sizes differ by more than a thousandth.
     """
     seen: set[FieldKey] = set()
+    first: list[StageField | None] = [None, None, None]
     for field in fields:
         if field.key in seen:
             raise MeasureError(f"{field.key} occurs twice; every field needs its own name.")
         seen.add(field.key)
-        first = fields[0].pixel_um
-        if any(abs(a - b) > _SAME_PIXEL * b for a, b in zip(field.pixel_um, first, strict=True)):
-            raise MeasureError(
-                f"{field.key} has pixels of {field.pixel_um} µm (z, y, x), but {fields[0].key} of "
-                f"{first} µm. Shifts are measured between fields of one pixel size: correct the "
-                "metadata, or resample the images."
-            )
-    return fields[0].pixel_um if fields else (1.0, 1.0, 1.0)
+        for axis in range(0 if field.shape[0] > 1 else 1, 3):
+            other = first[axis] = first[axis] or field
+            size, expected = field.pixel_um[axis], other.pixel_um[axis]
+            if abs(size - expected) > SAME_PIXEL * expected:
+                raise MeasureError(
+                    f"{_words(field)} has pixels of {size:g} µm in {'zyx'[axis]}, but "
+                    f"{_words(other)} of {expected:g} µm. Shifts are measured between fields of "
+                    "one pixel size: correct the metadata, or resample the images."
+                )
+    z, y, x = (1.0 if own is None else own.pixel_um[k] for k, own in enumerate(first))
+    return (z, y, x)
+
+
+def _words(field: StageField) -> str:
+    key = field.key
+    return f"field {key.field!r} of image {key.well}/{key.image}"
 
 
 def stage_px(fields: Sequence[StageField], pixel_um: Vector) -> Array:

@@ -68,26 +68,28 @@ def check_well_inputs(well: Well, config: Config) -> WellFacts | None:
             for image in well.images:
                 if done_record(request.destination(image), request) is None:
                     check_carried(Image.read(image.live))
-        _check_well_inputs(well, config)
+        measured_px = _check_well_inputs(well, config)
         # The images as they are now need not agree on a layout: registration gives all of them the
         # tables of the reference.
         with suppress(PlatefuseError):
-            return WellFacts(layout_of(well, config), is_registered(well, config))
+            return WellFacts(layout_of(well, config), is_registered(well, config), measured_px)
         return None
 
 
-def _check_well_inputs(well: Well, config: Config) -> None:
+def _check_well_inputs(well: Well, config: Config) -> Mapping[str, float]:
+    """The checks of `check_well_inputs`; the pixel size of a well that is measured."""
     registration, fusion = config.registration, config.fusion
     check_illumination(well, config)
     if registration.measures:
-        check_measurable(well, config)
+        measured_px = check_measurable(well, config)
         if fusion.enabled:
             check_fused_work(well, config, may_change=True)
-        return
+        return measured_px
     plans = plan_well(well, registration.request) if registration.enabled else {}
     if fusion.enabled:
         check_well_fusion(well, fusion.options, config.input, plans, is_raw=not registration.store)
         check_fused_work(well, config, may_change=registration.writes_images and bool(plans))
+    return {}
 
 
 def check_fused_work(well: Well, config: Config, *, may_change: bool) -> None:
@@ -144,8 +146,10 @@ def check_illumination(well: Well, config: Config) -> None:
             illumination.check_image(Multiscale.read(folder))
 
 
-def check_measurable(well: Well, config: Config) -> None:
+def check_measurable(well: Well, config: Config) -> Mapping[str, float]:
     """Check that the fields of a well can be measured, and fused where the stage had them.
+
+    Returns the pixel size by axis in micrometres, without axes of one pixel.
 
     Raises
     ------
@@ -178,6 +182,8 @@ def check_measurable(well: Well, config: Config) -> None:
         check_tables(well, registration.request)
         check_tile_tables(layers, options.tile_table)
     _check_fused(fused_images(layers, options), options)
+    sizes = ((layer.image.flat_axes, layer.image.pixel_size_um) for layer in layers)
+    return {axis: um for flat, own in sizes for axis, um in own.items() if axis not in flat}
 
 
 def check_tile_tables(layers: Sequence[Layer], tile_table: str) -> None:

@@ -360,3 +360,11 @@ def test_new_levels_are_rounded_down_and_never_empty(
     assert len(shapes) == levels
     for fine, coarse in itertools.pairwise(shapes):
         assert coarse == tuple(max(1, n // f) for n, f in zip(fine, factors, strict=True))
+
+
+def test_levels_that_are_not_sorted_are_refused(tmp_path: Path) -> None:
+    """The first level is taken for the finest: the image would be read at a half of its pixels."""
+    write(tmp_path, entry_of("yx"), [(4, 6), (8, 12)])
+    words = r"level 1 has the shape \[8, 12\] and comes after level 0 with \[4, 6\]"
+    with pytest.raises(ImageError, match=words):
+        Multiscale.read(tmp_path)

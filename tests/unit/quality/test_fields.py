@@ -58,6 +58,16 @@ def test_a_field_without_coarse_levels_is_averaged(planes: int) -> None:
     assert coarse == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_pixels_that_are_not_finite_are_no_data(value: float) -> None:
+    """A mean with one of them is not finite, and would be in no receipt."""
+    pixels = np.ones((520, 780), np.float32)
+    pixels[4, 6] = value
+    coarse, _ = middle_plane(Crop(pixels, Box.of_shape(pixels.shape)))
+    assert coarse[2, 3] == 0
+    assert np.delete(coarse.ravel(), 2 * 390 + 3) == pytest.approx(1)
+
+
 def test_equal_neighbours_have_no_seam(example_plate: PlateFactory, tmp_path: Path) -> None:
     well = check(example_plate(ONE).path, tmp_path)
     assert all(own.seam is not None and own.seam < 0.02 for own in well.fields)

@@ -133,7 +133,7 @@ METADATA: dict[str, tuple[Damage, tuple[str, ...]]] = {
     ),
     "levels in the wrong order": (
         in_image("1", lambda e: e["datasets"].reverse()),
-        ("B/03/1: level 0 has", "Expected each level to group whole pixels"),
+        ("B/03/1: level 0 has", "Expected the levels from the finest to the coarsest"),
     ),
     "pixels that are no numbers": (
         lambda well: change(array_file(well / "1/0"), complex_pixels),

@@ -7,15 +7,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+import zarr
 
 from platefuse.cli import main
 from platefuse.errors import ConfigError, PlateError
 from platefuse.ngff.create import write_group
-from platefuse.ngff.metadata import update_attributes
+from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.records import FusedPlateRecord, FusedWellRecord
-from platefuse.workflow.bad_wells import BadWell, describe, read_list, write_list
+from platefuse.workflow.bad_wells import BadWell, describe, read_list, read_reasons, write_list
 from platefuse.workflow.checks.image_names import check_images
 from platefuse.workflow.config.model import Config, read_config
 from platefuse.workflow.planning import check_run, warnings_of, wells_of_job, wells_of_run
@@ -225,6 +227,12 @@ def check(capsys: pytest.CaptureFixture[str], **more: Any) -> tuple[int, str, st
     return code, captured.out, captured.err
 
 
+def test_a_well_without_images_is_told(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_group(plate / "A" / "02", {"well": {"images": [], "version": "0.4"}}, "0.4")
+    _, _, err = check(capsys)
+    assert "A/02: the well's metadata lists no images" in err
+
+
 def test_check_says_what_would_be_done(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(plate.rglob("*"))
     code, out, _ = check(capsys)
@@ -258,6 +266,49 @@ def test_check_lists_what_would_stop_it(plate: Path, capsys: pytest.CaptureFixtu
     code, _, err = check(capsys, on_bad_well="never")
     assert code == 1
     assert "config.on_bad_well is 'never'; expected one of ['stop', 'skip']" in err
+
+
+def test_a_well_with_other_pixels_is_not_measured_with_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shifts of all wells are solved together: one such well stopped the plate at its end."""
+    monkeypatch.chdir(tmp_path)
+    two = {0: 2, 1: 2}
+    FieldsPlate({"A/01": two, "A/02": two, "B/01": two}).write(tmp_path / "p.zarr")
+    for number in range(4):
+        image = tmp_path / "p.zarr" / "A" / "01" / str(number)
+        attributes = read_attributes(image)
+        (entry,) = list[Any](attributes["multiscales"])  # type: ignore[call-overload]
+        for dataset in entry["datasets"]:
+            for transform in dataset["coordinateTransformations"]:
+                for key in set(transform) - {"type"}:
+                    transform[key] = [2 * value for value in transform[key]]
+        update_attributes(image, {"multiscales": [entry]})
+    measured = {"registration": {"store": False, "measure": {"enabled": True}}}
+    plates = open_plates(config(**measured))
+    wells = wells_of_run(config(on_bad_well="skip", **measured), plates, is_dry=False)
+    assert names(wells) == ["A/02", "B/01"]
+    (reason,) = read_reasons(Path("results/p/skipped.tsv")).values()
+    assert "A/01: its pixels are 1 µm in x, those of most wells of the plate 0.5 µm" in reason
+    wells = wells_of_run(config(**measured), plates, is_dry=False)
+    with pytest.raises(PlateError, match="1 of 3 wells of plate p cannot be processed"):
+        list(check_run(config(**measured), plates, wells))
+
+
+def test_pixels_that_cannot_be_measured_are_found_before_the_first_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    FieldsPlate({"A/01": {0: 2, 1: 2}}).write(tmp_path / "p.zarr")
+    for number in range(4):
+        for array in (tmp_path / "p.zarr" / "A" / "01" / str(number)).glob("[01]"):
+            pixels = np.asarray(zarr.open_array(array, mode="r")[...]) > 9
+            zarr.create_array(str(array), data=pixels, zarr_format=2, overwrite=True)
+    measured = config(registration={"store": False, "measure": {"enabled": True}})
+    plates = open_plates(measured)
+    wells = wells_of_run(measured, plates, is_dry=False)
+    with pytest.raises(PlateError, match="A/01/0: its pixels are bool, and shifts are measured"):
+        list(check_run(measured, plates, wells))
 
 
 @pytest.mark.parametrize("content", ["plates: [", "- 1", json.dumps("text")])

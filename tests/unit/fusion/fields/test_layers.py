@@ -178,6 +178,24 @@ def test_labels_of_fields_are_fused(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_level(fused / "0" / "labels" / "nuclei"), expected)
 
 
+def test_labels_without_a_pixel_size_are_fused_like_their_images(tmp_path: Path) -> None:
+    """ome-zarr-py writes labels with a scale of 1 and no unit, whatever the image has."""
+    spec = FieldsPlate({"B/03": {0: 4}}, labels=True)
+    path = spec.write(tmp_path / "p.zarr")
+    for number in range(4):
+        label = path / "B" / "03" / str(number) / "labels" / "nuclei"
+        attributes: Any = read_attributes(label)
+        for axis in attributes["multiscales"][0]["axes"]:
+            axis.pop("unit", None)
+        for level, dataset in enumerate(attributes["multiscales"][0]["datasets"]):
+            scale = [1.0, 1.0, 2.0**level, 2.0**level]
+            dataset["coordinateTransformations"] = [{"type": "scale", "scale": scale}]
+        replace_attributes(label, attributes)
+    expected = mosaic(spec, "B/03", 0, 4)[:1] // 1000
+    fused = fuse(path, tmp_path) / "0" / "labels" / "nuclei"
+    np.testing.assert_array_equal(read_level(fused), expected)
+
+
 def test_fields_that_differ_are_refused(tmp_path: Path) -> None:
     path = FOUR.write(tmp_path / "p.zarr")
     image = path / "B" / "03" / "2"

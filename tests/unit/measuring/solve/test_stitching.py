@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from platefuse.errors import MeasureError
 from platefuse.measuring.model import FieldKey, PairMeasure
 from platefuse.measuring.solve.graph import Array
-from platefuse.measuring.solve.stitching import Stitched, stitch
+from platefuse.measuring.solve.stitching import Stitched, common_pixel, stitch
 from tests.stages import PIXEL_UM, Stage, StageSpec, key_of, make_stage, relabelled, without
 
 TURNED = ((0.0, 0.0166), (-0.0166, 0.0))  # 0.95 degrees, as the brain mosaic's stage
@@ -286,3 +286,14 @@ def test_fields_that_cannot_be_solved_together_are_named() -> None:
         stitch([*stage.fields[:3], other, *stage.fields[4:]], stage.pairs)
     with pytest.raises(MeasureError, match="no such field"):
         stitch(stage.fields[1:], stage.pairs)
+
+
+def test_one_plane_has_no_pixel_size_in_z() -> None:
+    """Wells of one plane and wells of stacks are solved together."""
+    flat, *_ = make_stage(StageSpec()).fields
+    deep = replace(flat, key=replace(flat.key, well="C/01"), shape=(3, 64, 64))
+    deep = replace(deep, pixel_um=(2.0, *flat.pixel_um[1:]))
+    assert common_pixel([flat, deep]) == deep.pixel_um
+    other = replace(deep, key=replace(flat.key, well="C/02"), pixel_um=(1.0, *flat.pixel_um[1:]))
+    with pytest.raises(MeasureError, match=r"has pixels of 1 µm in z, but .* of 2 µm"):
+        common_pixel([flat, deep, other])
