@@ -273,7 +273,7 @@ def test_a_well_with_other_pixels_is_not_measured_with_the_others(
 ) -> None:
     """The shifts of all wells are solved together: one such well stopped the plate at its end."""
     monkeypatch.chdir(tmp_path)
-    two = {0: 2, 1: 2}
+    two: dict[int | None, int] = {0: 2, 1: 2}
     FieldsPlate({"A/01": two, "A/02": two, "B/01": two}).write(tmp_path / "p.zarr")
     for number in range(4):
         image = tmp_path / "p.zarr" / "A" / "01" / str(number)
