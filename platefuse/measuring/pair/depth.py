@@ -1,7 +1,13 @@
-"""The shift of stacks on z: which planes of both images show the same."""
+"""The shift of stacks on z: which planes of both images show the same.
+
+Planes may be much alike, where steps are thin. Then all displacements have nearly the same score,
+and noise alone makes one the best. So another displacement than the nominal one is taken only if
+the tiles of the window agree that it is better.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,11 +25,20 @@ if TYPE_CHECKING:
 
     from platefuse.measuring.pair.search import Search
 
+    Planes = NDArray[np.intp]
+
 _WINDOW_PX = 256
 """Side of the part of the overlap that is correlated plane by plane, in coarse pixels."""
 
 _MOST_PLANES = 3
 """Pairs of planes whose blocks are used to refine the shift on y and x."""
+
+_TILE_PX = 8
+"""Side of a tile, in coarse pixels: more than the width of the filters, so that tiles differ."""
+
+_SURE = 2.0
+"""A difference of scores is more than noise from so many standard deviations on. In simulated
+stacks of equal planes the best displacement has 1 at most, with planes that differ 2.4 to 24."""
 
 
 @dataclass(frozen=True)
@@ -75,27 +90,35 @@ def depth(
     noise : float
         Standard deviation of a correlation of the whole overlap.
     """
-    first, second = _windows(levels, search, lag)
-    products = _products(first, second)
-    energies = [np.square(stack, dtype=np.float64).sum(axis=(1, 2)) for stack in (first, second)]
-    reach = range(-len(second) + 1, len(first))
+    stacks = _Stacks.of(*_windows(levels, search, lag))
+    count = len(stacks.first), len(stacks.second)
+    reach = range(-count[1] + 1, count[0])
     allowed = [d for d in reach if abs(d - offset) <= most] or [
         min(reach, key=lambda d: abs(d - offset))
     ]
-    scores = {d: _score_at(products, energies, d) for d in reach}
-    nominal = max(1, _shared(len(first), len(second), round(offset)))
-    usable = [d for d in allowed if 2 * _shared(len(first), len(second), d) >= nominal] or allowed
+    scores = {d: stacks.score(*stacks.overlap(d)) for d in reach}
+    shared = max(1, _shared(*count, round(offset)))
+    usable = [d for d in allowed if 2 * _shared(*count, d) >= shared] or allowed
+    nominal = min(usable, key=lambda d: abs(d - offset))
     best = max(usable, key=lambda d: (scores[d], -abs(d - offset)))
-    around = _around(products, energies, best)
-    part = 0.0 if around is None else parabola(around)
-    pairs = [(i, i - best) for i in range(len(first)) if 0 <= i - best < len(second)]
-    pairs.sort(key=lambda pair: (-energies[0][pair[0]] * energies[1][pair[1]], pair))
+    if not stacks.is_higher(best, nominal):
+        best = nominal
+    around = stacks.around(best)
+    known = around is not None and _is_sure(2 * around[1] - around[0] - around[2])
+    part, sigma = 0.0, 0.5
+    if around is not None and known:
+        part, sigma = parabola(around.sum(axis=1)), _sigma(around.sum(axis=1), noise)
+    elif best == nominal:
+        part = max(-0.5, min(0.5, offset - best))
+    pairs = [(i, i - best) for i in range(count[0]) if 0 <= i - best < count[1]]
+    strength = np.outer(*stacks.energies)
+    pairs.sort(key=lambda pair: (-strength[pair], pair))
     at_edge = any(
-        abs(d - offset) > most and scores[d] > scores[best]
+        abs(d - offset) > most and scores[d] > scores[best] and stacks.is_higher(d, best)
         for d in (best - 1, best + 1)
         if d in scores
     )
-    return Depth(best + part, _sigma(around, noise), at_edge, tuple(pairs[:_MOST_PLANES]))
+    return Depth(best + part, sigma, at_edge, tuple(pairs[:_MOST_PLANES]))
 
 
 def _shared(reference: int, moving: int, displacement: int) -> int:
@@ -128,62 +151,96 @@ def _windows(
     return stacks[0], stacks[1]
 
 
-def _products(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Sum of products of every plane with every plane.
+@dataclass(frozen=True)
+class _Stacks:
+    """The windows of two stacks, and what their planes have in common.
 
-    Not a matrix product: the sums of BLAS depend on the number of its threads.
+    Attributes
+    ----------
+    first, second : ndarray of float32, shape (planes, y, x)
+        Prepared planes of the reference and of the moving stack.
+    products : ndarray of float64, shape (planes, planes)
+        Sum of products of every plane with every plane.
+    energies : tuple of two ndarrays of float64, shape (planes,)
+        Sums of the squares of each plane.
     """
-    rows = [[float((a * b).sum(dtype=np.float64)) for b in second] for a in first]
-    return np.array(rows)
+
+    first: NDArray[np.float32]
+    second: NDArray[np.float32]
+    products: NDArray[np.float64]
+    energies: tuple[NDArray[np.float64], NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, first: NDArray[np.float32], second: NDArray[np.float32]) -> _Stacks:
+        # Not a matrix product: the sums of BLAS depend on the number of its threads.
+        rows = [[float((a * b).sum(dtype=np.float64)) for b in second] for a in first]
+        one, other = (np.square(s, dtype=np.float64).sum(axis=(1, 2)) for s in (first, second))
+        return cls(first, second, np.array(rows), (one, other))
+
+    def overlap(self, displacement: int) -> tuple[Planes, Planes]:
+        """The planes of both stacks that overlap at a displacement."""
+        count = len(self.first), len(self.second)
+        first = np.arange(max(0, displacement), min(count[0], count[1] + displacement))
+        return first, first - displacement
+
+    def score(self, first: Planes, second: Planes) -> float:
+        """Correlation of planes of the reference with planes of the moving stack."""
+        energy = self._energy(first, second)
+        return float(self.products[first, second].sum()) / energy if energy > 0 else 0.0
+
+    def tiles(self, first: Planes, second: Planes) -> NDArray[np.float64]:
+        """What each tile of the window adds to the score of these planes, shape (tiles,)."""
+        height, width = self.first.shape[1:]
+        total = np.zeros((-(-height // _TILE_PX), -(-width // _TILE_PX)))
+        for i, j in zip(first, second, strict=True):
+            rows = np.add.reduceat(
+                self.first[i] * self.second[j], range(0, height, _TILE_PX), 0, np.float64
+            )
+            total += np.add.reduceat(rows, range(0, width, _TILE_PX), 1)
+        energy = self._energy(first, second)
+        return total.ravel() / energy if energy > 0 else total.ravel()
+
+    def is_higher(self, one: int, other: int) -> bool:
+        """Whether the score at one displacement is higher than at another for more than noise."""
+        return _is_sure(self.tiles(*self.overlap(one)) - self.tiles(*self.overlap(other)))
+
+    def around(self, best: int) -> NDArray[np.float64] | None:
+        """What each tile adds to the score at a displacement, one plane before it and one after.
+
+        Planes differ in structure and focus, so displacements are compared by the same planes:
+        those of the reference that have a partner at all three, and then those of the moving
+        stack. The mean of both does not depend on which stack is the reference.
+
+        Returns
+        -------
+        ndarray of float64, shape (3, tiles), or None
+            None if there are no such planes.
+        """
+        count = len(self.first), len(self.second)
+        first = np.arange(max(0, best + 1), min(count[0], count[1] + best - 1))
+        second = np.arange(max(0, 1 - best), min(count[1], count[0] - best - 1))
+        if not len(first) or not len(second):
+            return None
+        found = [
+            self.tiles(first, first - d) + self.tiles(second + d, second)
+            for d in (best - 1, best, best + 1)
+        ]
+        return np.stack(found) / 2
+
+    def _energy(self, first: Planes, second: Planes) -> float:
+        return math.sqrt(self.energies[0][first].sum() * self.energies[1][second].sum())
 
 
-def _score_at(
-    products: NDArray[np.float64], energies: list[NDArray[np.float64]], displacement: int
-) -> float:
-    """Correlation of all planes that overlap at a displacement."""
-    count = len(energies[0]), len(energies[1])
-    first = np.arange(max(0, displacement), min(count[0], count[1] + displacement))
-    return _score(products, energies, first, first - displacement)
+def _is_sure(tiles: NDArray[np.float64]) -> bool:
+    """Whether a sum is above 0 for more than noise: tiles with noise alone have either sign.
 
-
-def _around(
-    products: NDArray[np.float64], energies: list[NDArray[np.float64]], best: int
-) -> NDArray[np.float64] | None:
-    """Correlation at a displacement, and one plane before and after it.
-
-    Planes differ in structure and focus, so displacements are compared by the same planes: those of
-    the reference that have a partner at all three, and then those of the moving stack. The mean of
-    both does not depend on which stack is the reference. None if there are no such planes.
+    If they are independent of each other and 0 on average, the square root of the sum of their
+    squares is the standard deviation of their sum.
     """
-    count = len(energies[0]), len(energies[1])
-    first = np.arange(max(0, best + 1), min(count[0], count[1] + best - 1))
-    second = np.arange(max(0, 1 - best), min(count[1], count[0] - best - 1))
-    if not len(first) or not len(second):
-        return None
-    scores = [
-        (
-            _score(products, energies, first, first - d),
-            _score(products, energies, second + d, second),
-        )
-        for d in (best - 1, best, best + 1)
-    ]
-    return np.asarray(np.mean(scores, axis=1))
+    return bool(tiles.sum() > _SURE * np.square(tiles).sum() ** 0.5)
 
 
-def _score(
-    products: NDArray[np.float64],
-    energies: list[NDArray[np.float64]],
-    first: NDArray[np.intp],
-    second: NDArray[np.intp],
-) -> float:
-    """Correlation of planes of the reference with planes of the moving stack."""
-    energy = float(energies[0][first].sum() * energies[1][second].sum())
-    return float(products[first, second].sum()) / energy**0.5 if energy > 0 else 0.0
-
-
-def _sigma(around: NDArray[np.float64] | None, noise: float) -> float:
+def _sigma(around: NDArray[np.float64], noise: float) -> float:
     """Uncertainty of the vertex of a parabola, from the noise of its three values."""
-    if around is None:
-        return 0.5
     bend = float(2 * around[1] - around[0] - around[2])
     return min(0.5, noise / bend) if bend > 0 else 0.5

@@ -290,6 +290,23 @@ class TestStacks:
         assert found.status == "measured"
         assert abs(found.shift_px[0] - drift) < limit
 
+    @pytest.mark.parametrize("planes", [(1, 3), (2, 2), (3, 3), (3, 5), (6, 6)])
+    def test_planes_that_are_alike_tell_nothing_of_z(
+        self, bench: Any, planes: tuple[int, int]
+    ) -> None:
+        """Noise made one displacement the best, and stacks were fused with planes of zeros."""
+        for seed in range(6):
+            blobs = bench.Blobs(20 + seed, density=4.0)
+            one, other = (
+                bench.camera(np.stack([blobs.light(self.shape, origin)] * count), 10 * seed + k)
+                for k, (count, origin) in enumerate(zip(planes, [(0, 0), (4.3, -6.2)], strict=True))
+            )
+            found = measure_shift(one, other, max_shift_px=(5, 15, 15))
+            assert found.status == "measured"
+            assert found.shift_px[0] == 0
+            assert found.sigma_px[0] == 0.5
+            assert error(found, (0.0, 4.3, -6.2)) < 0.05
+
     def test_a_drift_beyond_what_is_allowed(self, bench: Any) -> None:
         a, b = self.stack(bench, (0, 0), 0, 0), self.stack(bench, (4.3, -6.2), 4, 1)
         assert measure_shift(a, b, max_shift_px=(2, 15, 15)).status == "too_far"
