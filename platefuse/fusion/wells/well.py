@@ -360,7 +360,8 @@ class _Job:
     @property
     def has_leftovers(self) -> bool:
         """Whether a run before may have left something beside the fused well."""
-        return self.staged.parents[1].is_dir() or bool(all_aside(replaced(self.target)))
+        old = replaced(self.target)
+        return self.staged.parents[1].is_dir() or old.is_dir() or bool(all_aside(old))
 
     def remove_staged(self) -> None:
         """Remove all staged folders of the well, of this run or of one that was killed."""
