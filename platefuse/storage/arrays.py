@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -26,6 +27,9 @@ from platefuse.storage.threads import own_loop
 
 if TYPE_CHECKING:
     from zarr.types import AnyArray
+
+# Codecs that zarrs does not know (lz4, delta) go through the default pipeline: the same pixels.
+warnings.filterwarnings("ignore", "Array is unsupported by ZarrsCodecPipeline", UserWarning)
 
 Selection = tuple[slice, ...]
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -261,3 +262,21 @@ def test_a_chunk_that_is_not_stored_is_copied_as_nothing(tmp_path: Path) -> None
     box = Box((0, 0), CHUNK)
     assert other.copy_encoded_from(StoredArray.open(tmp_path / "one/a"), box, box)
     assert not other.chunk_path((0, 0)).exists()
+
+
+def test_a_codec_that_zarrs_does_not_know_is_read_without_a_word(tmp_path: Path) -> None:
+    pixels = np.arange(64, dtype="uint16").reshape(8, 8)
+    array = zarr.create_array(
+        tmp_path / "0", shape=(8, 8), chunks=(4, 4), dtype="uint16", zarr_format=2,
+        compressors=numcodecs.LZ4(), filters=[numcodecs.Delta("<u2")],
+    )  # fmt: skip
+    array[:] = pixels
+    script = (
+        "from pathlib import Path; from platefuse.storage.arrays import StoredArray; "
+        f"print(int(StoredArray.open(Path({str(tmp_path / '0')!r})).zarr_array[:].sum()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == pixels.sum()
+    assert "ZarrsCodecPipeline" not in done.stderr
