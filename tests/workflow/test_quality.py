@@ -64,7 +64,7 @@ def test_a_flagged_well_is_named_at_the_end(fresh: Folder) -> None:
     output = fresh.succeed()
 
     well = fresh.truth.spec.wells[0]
-    assert f"of {len(fresh.truth.spec.wells)} wells are flagged: {well} (saturated" in output
+    assert f"1 of {len(fresh.truth.spec.wells)} wells is flagged: {well} (saturated" in output
     flagged = [row for row in rows(fresh, WELLS) if row["verdict"] == "look"]
     assert [row["well"] for row in flagged] == [well]
 
