@@ -111,5 +111,5 @@ def test_a_call_fails_with_the_error(bench: Bench, error: str) -> None:
 
 def test_a_step_that_ends_by_a_mistake_says_so(tmp_path: Path) -> None:
     (tmp_path / PLATE).mkdir()
-    assert do_step(tmp_path, "finish").startswith("MetadataError")
+    assert do_step(tmp_path, "finish").startswith("PlateError")
     assert do_step(tmp_path, "swap").startswith("unexpected TypeError")
