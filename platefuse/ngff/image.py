@@ -5,9 +5,10 @@ Reads OME-NGFF 0.4 and 0.5. Pixels are opened by `platefuse.storage.arrays`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -305,17 +306,16 @@ def _read(path: Path) -> Multiscale:
     levels = tuple(ArrayMetadata.read(path / p) for p in paths)
     for level, folder in zip(levels, paths, strict=True):
         level.check_pixels(path / folder, axes)
-    for k in range(1, len(levels)):
-        _check_order(path, paths[k - 1 : k + 1], levels[k - 1 : k + 1])
+    _check_order(path, dict(zip(paths, levels, strict=True)))
     return Multiscale(path, axes, um_per_unit, paths, scales, entry, attributes, levels)
 
 
-def _check_order(path: Path, names: Sequence[str], levels: Sequence[ArrayMetadata]) -> None:
-    """Check that the second of two levels is not finer than the first."""
-    (fine, coarse), (before, after) = (level.shape for level in levels), names
-    if any(a < b for a, b in zip(fine, coarse, strict=True)):
-        raise ImageError(
-            f"{path}: level {after} has the shape {list(coarse)} and comes after level {before} "
-            f"with {list(fine)}. Expected the levels from the finest to the coarsest: sort "
-            "`datasets` in the metadata."
-        )
+def _check_order(path: Path, levels: Mapping[str, ArrayMetadata]) -> None:
+    """Check that no level is longer on an axis than the one before it."""
+    for (before, fine), (after, coarse) in pairwise(levels.items()):
+        if any(a < b for a, b in zip(fine.shape, coarse.shape, strict=True)):
+            raise ImageError(
+                f"{path}: level {after} has the shape {list(coarse.shape)} and comes after level "
+                f"{before} with {list(fine.shape)}. Expected the levels from the finest to the "
+                "coarsest: sort `datasets` in the metadata."
+            )

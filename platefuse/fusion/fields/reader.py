@@ -22,12 +22,7 @@ from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.layout import InputOptions, WellLayout, by_acquisition, choose_layout
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.plate import Well, WellImage
-from platefuse.ngff.positions import (
-    Placed,
-    Position,
-    check_beginning,
-    read_position_table,
-)
+from platefuse.ngff.positions import Placed, Position, check_beginning, read_position_table
 from platefuse.tables.table import table_path
 
 STANDARD_TABLE = FusionOptions().tile_table

@@ -38,7 +38,7 @@ _TILE_PX = 8
 
 _SURE = 2.0
 """A difference of scores is more than noise from so many standard deviations on. In simulated
-stacks of equal planes the best displacement has 1 at most, with planes that differ 2.4 to 24."""
+stacks of equal planes the best displacement has 1 at most, with planes that differ 2.4 to 16."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,9 @@ def depth(
     if not stacks.is_higher(best, nominal):
         best = nominal
     around = stacks.around(best)
-    known = around is not None and _is_sure(2 * around[1] - around[0] - around[2])
     part, sigma = 0.0, 0.5
-    if around is not None and known:
-        part, sigma = parabola(around.sum(axis=1)), _sigma(around.sum(axis=1), noise)
+    if around is not None and _is_sure(bend := 2 * around[1] - around[0] - around[2]):
+        part, sigma = parabola(around.sum(axis=1)), min(0.5, noise / float(bend.sum()))
     elif best == nominal:
         part = max(-0.5, min(0.5, offset - best))
     pairs = [(i, i - best) for i in range(count[0]) if 0 <= i - best < count[1]]
@@ -238,9 +237,3 @@ def _is_sure(tiles: NDArray[np.float64]) -> bool:
     squares is the standard deviation of their sum.
     """
     return bool(tiles.sum() > _SURE * np.square(tiles).sum() ** 0.5)
-
-
-def _sigma(around: NDArray[np.float64], noise: float) -> float:
-    """Uncertainty of the vertex of a parabola, from the noise of its three values."""
-    bend = float(2 * around[1] - around[0] - around[2])
-    return min(0.5, noise / bend) if bend > 0 else 0.5

@@ -41,7 +41,12 @@ from platefuse.workflow.checks.disk import is_registered
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.description import layout_of
 from platefuse.workflow.plates import WellFacts
-from platefuse.workflow.sources import FusionSources, plan_well, reader_of_plans
+from platefuse.workflow.sources import (
+    FusionSources,
+    places_unknown,
+    plan_well,
+    reader_of_plans,
+)
 
 
 def check_well_inputs(well: Well, config: Config) -> WellFacts | None:
@@ -161,7 +166,6 @@ def check_measurable(well: Well, config: Config) -> Mapping[str, float]:
     from platefuse.measuring.registered import check_tables
     from platefuse.measuring.well import check_reference
     from platefuse.measuring.well import is_registered as check_registration
-    from platefuse.workflow.sources import places_unknown
 
     registration, options = config.registration, config.fusion.options
     layers = LayerReader(options, config.input).read(well)
