@@ -15,7 +15,7 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.wells import scatter
 from platefuse.fusion.wells.scatter import Scatter
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Plate
+from platefuse.ngff.plate import Plate, Well
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.fused import (
     BARE,
@@ -68,6 +68,16 @@ def assert_same_in_parts(plate: ExamplePlate, folder: Path, parts: int, **option
     assert [path.name for path in scattered.parent.iterdir()] == ["fused.zarr"]
 
 
+def three_parts(plate: ExamplePlate, folder: Path) -> tuple[Well, Path, FusionOptions, Path]:
+    """Fuse three parts of a well: the well, the fused plate, the options, and the well in one go."""
+    whole = fuse(plate.path, output=folder / "1.zarr") / WELL
+    well, fused = Plate.open(plate.path).read_wells()[0], folder / "3.zarr"
+    wanted = FusionOptions(output_chunksize=SMALL_CHUNKS)
+    for part in range(3):
+        fuse_well_part(well, fused, wanted, part, 3)
+    return well, fused, wanted, whole
+
+
 def test_parts_that_are_missing_are_made_by_the_job_that_finishes(
     example_plate: PlateFactory, tmp_path: Path
 ) -> None:
@@ -84,12 +94,7 @@ def test_parts_that_are_missing_are_made_by_the_job_that_finishes(
 def test_parts_are_used_again_if_the_job_that_finishes_is_interrupted(
     example_plate: PlateFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plate = example_plate(replace(BARE, grid=(1, 3)))
-    whole = fuse(plate.path, output=tmp_path / "1.zarr") / WELL
-    well, fused = Plate.open(plate.path).read_wells()[0], tmp_path / "3.zarr"
-    wanted = FusionOptions(output_chunksize=SMALL_CHUNKS)
-    for part in range(3):
-        fuse_well_part(well, fused, wanted, part, 3)
+    well, fused, wanted, whole = three_parts(example_plate(replace(BARE, grid=(1, 3))), tmp_path)
     with monkeypatch.context() as full:
         full.setattr(scatter, "finish_tasks", refuse)
         with pytest.raises(OSError, match="No space"):
@@ -104,12 +109,7 @@ def test_parts_are_used_again_if_the_job_that_finishes_is_interrupted(
 def test_a_part_that_has_lost_something_is_made_again(
     example_plate: PlateFactory, tmp_path: Path, damage: Callable[[Path], object]
 ) -> None:
-    plate = example_plate(replace(BARE, grid=(1, 3)))
-    whole = fuse(plate.path, output=tmp_path / "1.zarr") / WELL
-    well, fused = Plate.open(plate.path).read_wells()[0], tmp_path / "3.zarr"
-    wanted = FusionOptions(output_chunksize=SMALL_CHUNKS)
-    for part in range(3):
-        fuse_well_part(well, fused, wanted, part, 3)
+    well, fused, wanted, whole = three_parts(example_plate(replace(BARE, grid=(1, 3))), tmp_path)
     parts = Scatter(fused.with_name("3.zarr.staging") / WELL, 3)
     chunks = [file for file in parts.folder(1).rglob("*") if file.name.isdigit() and file.is_file()]
     damage(chunks[0])
