@@ -69,7 +69,7 @@ def assert_same_in_parts(plate: ExamplePlate, folder: Path, parts: int, **option
 
 
 def three_parts(plate: ExamplePlate, folder: Path) -> tuple[Well, Path, FusionOptions, Path]:
-    """Fuse three parts of a well: the well, the fused plate, the options, and the well in one go."""
+    """Fuse three parts: the well, the fused plate, the options, and the well fused in one go."""
     whole = fuse(plate.path, output=folder / "1.zarr") / WELL
     well, fused = Plate.open(plate.path).read_wells()[0], folder / "3.zarr"
     wanted = FusionOptions(output_chunksize=SMALL_CHUNKS)
