@@ -16,7 +16,7 @@ from benchmarks.envs import FRACTAL, STITCHER, EnvironmentFailedError
 from benchmarks.measure import Job, Result, in_turn, typical
 from benchmarks.registration import TABLE
 from benchmarks.tables import Section
-from platefuse.tables.table import read_table
+from platefuse.ngff.tables.table import read_table
 from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
 
 ONE, FLAT = OURS, "platefuse, with flat-field"

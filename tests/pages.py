@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from platefuse.cli import main
+from platefuse.__main__ import main
 
 CLONE = Path(__file__).parents[1]
 

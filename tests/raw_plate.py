@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platefuse.ngff.create import write_group
-from platefuse.tables.table import write_roi_table
+from platefuse.ngff.tables.table import write_roi_table
 from tests.fields_plate import PIXEL_UM, write_image
 
 Numbers = NDArray[np.float64]

@@ -17,10 +17,10 @@ from platefuse.illumination.profiles import pixels, summary
 from platefuse.ngff.channels import channel_count, channel_names, channels_named
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import is_node
+from platefuse.ngff.tables.boxes import boxes_in
+from platefuse.ngff.tables.table import read_table, table_path
 from platefuse.records import AppliedProfile, FusedImageRecord, RegistrationRecord
 from platefuse.storage.arrays import StoredArray
-from platefuse.tables.boxes import boxes_in
-from platefuse.tables.table import read_table, table_path
 
 _KEY = "config.illumination"
 

@@ -21,14 +21,9 @@ from platefuse.measuring.model import PlacedField
 from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.metadata import V2 as OLD_FORMAT
 from platefuse.ngff.metadata import Format, all_attributes, replace_attributes
-from platefuse.records.base import KEY
-from platefuse.records.digests import digest_json
-from platefuse.storage.files import make_folder, put_in_place, remove_tree
-from platefuse.storage.flush import watched_writes
-from platefuse.storage.permissions import mirror_access
-from platefuse.tables.anndata_format import write_numbers
-from platefuse.tables.backends import backend_of, find_backend
-from platefuse.tables.table import (
+from platefuse.ngff.tables.anndata_format import write_numbers
+from platefuse.ngff.tables.backends import backend_of, find_backend
+from platefuse.ngff.tables.table import (
     Roi,
     Table,
     read_table,
@@ -36,6 +31,11 @@ from platefuse.tables.table import (
     table_path,
     write_table_list,
 )
+from platefuse.records.base import KEY
+from platefuse.records.digests import digest_json
+from platefuse.storage.files import make_folder, put_in_place, remove_tree
+from platefuse.storage.flush import watched_writes
+from platefuse.storage.permissions import mirror_access
 
 _LEAST_SHARE = 0.5
 """How much of its length a ROI keeps at least."""

@@ -21,6 +21,8 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import find_attributes
 from platefuse.ngff.paths import real_plate
 from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.tables.boxes import boxes_in
+from platefuse.ngff.tables.table import Table
 from platefuse.records import forget_record
 from platefuse.registration.locks import image_lock, well_lock
 from platefuse.registration.places import check_places
@@ -41,8 +43,6 @@ from platefuse.storage.made import made_alone, move_new, output_lock
 from platefuse.storage.progress import shown
 from platefuse.storage.threads import run_tasks, usable_cores
 from platefuse.storage.writable import check_new
-from platefuse.tables.boxes import boxes_in
-from platefuse.tables.table import Table
 
 _PATH = Expected(
     "the path of a local folder, as a string or pathlib.Path",

@@ -12,9 +12,9 @@ from platefuse.ngff.image import Image, Multiscale, foreign_files
 from platefuse.ngff.metadata import V2, V3
 from platefuse.ngff.multiscales import dataset_path, datasets_of
 from platefuse.ngff.paths import check_tree
+from platefuse.ngff.tables.stray import stray_files
 from platefuse.storage.files import copy_tree, remove_tree
 from platefuse.storage.typed_json import list_of, object_of
-from platefuse.tables.stray import stray_files
 
 
 def check_carried(image: Image) -> None:

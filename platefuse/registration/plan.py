@@ -20,12 +20,12 @@ from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import check_tree
 from platefuse.ngff.plate import WellImage
 from platefuse.ngff.scales import warn_of_wrong_scales
+from platefuse.ngff.tables.boxes import boxes_in, check_known_size
+from platefuse.ngff.tables.table import Table, read_table, table_names, table_path
 from platefuse.records import RegisteredRoi, RegistrationRecord, TableDigests, digest_tree
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.rois import Placement, match_rois, place_all
 from platefuse.registration.tables import check_actions, table_actions
-from platefuse.tables.boxes import boxes_in, check_known_size
-from platefuse.tables.table import Table, read_table, table_names, table_path
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from platefuse.errors import TableError, some
 from platefuse.geometry import SNAP_PX, Box, snap
 from platefuse.ngff.image import Multiscale
-from platefuse.tables.table import Roi
+from platefuse.ngff.tables.table import Roi
 
 _MOST_PX = 2**40
 """A position beyond this many pixels means that table and pixel size have different units."""

@@ -15,12 +15,12 @@ from platefuse.errors import PlatefuseError, RecordError, SwapError
 from platefuse.ngff.chunk_files import is_chunk_name
 from platefuse.ngff.image import Image
 from platefuse.ngff.plate import WellImage
+from platefuse.ngff.tables.table import table_path
 from platefuse.records import PixelFiles, RegistrationRecord, digest_tree
 from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.files import read_json, write_json
 from platefuse.storage.trees import walk_files
 from platefuse.storage.typed_json import UnexpectedJson, from_json, object_to_json
-from platefuse.tables.table import table_path
 
 STAGE_AGAIN = "The image is unchanged. Start again: it is staged anew."
 

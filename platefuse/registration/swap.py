@@ -18,6 +18,7 @@ from platefuse.ngff.image import Image
 from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.tables.table import table_path
 from platefuse.records import ImageReceipt, RegistrationRecord, WellReceipt
 from platefuse.registration.locks import image_lock, image_locks, well_lock
 from platefuse.registration.originals import (
@@ -34,7 +35,6 @@ from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
 from platefuse.storage.permissions import mirror_access
 from platefuse.storage.typed_json import list_of, object_of
-from platefuse.tables.table import table_path
 
 logger = logging.getLogger(__name__)
 

@@ -13,16 +13,9 @@ from platefuse.ngff.create import copy_metadata_files
 from platefuse.ngff.image import Multiscale, others
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.plate import WellImage
-from platefuse.records import ImageReceipt, RegisteredTable, RegistrationRecord, digest_tree
-from platefuse.registration.carry import carry_table_files, remove_stray_files
-from platefuse.registration.locks import image_lock
-from platefuse.registration.request import RegistrationRequest, done_record
-from platefuse.registration.staged import STAGE_AGAIN, StagedFrom, is_made_from, staged_record
-from platefuse.storage.files import copy_tree, remove_tree
-from platefuse.storage.flush import watched_writes
-from platefuse.tables.masks import ids_of
-from platefuse.tables.move import MovedRegion, check_boxes, label_of, move_table
-from platefuse.tables.table import (
+from platefuse.ngff.tables.masks import ids_of
+from platefuse.ngff.tables.move import MovedRegion, check_boxes, label_of, move_table
+from platefuse.ngff.tables.table import (
     STALE,
     has_boxes,
     is_standard_name,
@@ -34,6 +27,13 @@ from platefuse.tables.table import (
     why_not_moved,
     write_table_list,
 )
+from platefuse.records import ImageReceipt, RegisteredTable, RegistrationRecord, digest_tree
+from platefuse.registration.carry import carry_table_files, remove_stray_files
+from platefuse.registration.locks import image_lock
+from platefuse.registration.request import RegistrationRequest, done_record
+from platefuse.registration.staged import STAGE_AGAIN, StagedFrom, is_made_from, staged_record
+from platefuse.storage.files import copy_tree, remove_tree
+from platefuse.storage.flush import watched_writes
 
 logger = logging.getLogger(__name__)
 

@@ -24,6 +24,7 @@ from platefuse.geometry import Box, grid_box, grid_indices
 from platefuse.illumination.correction import Illumination
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.plate import WellImage
+from platefuse.ngff.tables.table import Table, read_table, table_path
 from platefuse.records import RegistrationRecord, digest_tree
 from platefuse.registration.plan import place_image
 from platefuse.registration.request import ORDERS, Order, Verify
@@ -32,7 +33,6 @@ from platefuse.registration.stage import view_of
 from platefuse.registration.staged import pixel_files
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.threads import run_tasks
-from platefuse.tables.table import Table, read_table, table_path
 
 logger = logging.getLogger(__name__)
 

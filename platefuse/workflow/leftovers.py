@@ -17,6 +17,7 @@ from platefuse.fusion.wells.scatter import Scatter
 from platefuse.ngff.metadata import CONSOLIDATED_FILE, METADATA_FILES, all_attributes
 from platefuse.ngff.paths import groups_below
 from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.tables.table import table_names, table_path
 from platefuse.records import KEY, FusedWellRecord, RegistrationRecord
 from platefuse.registration.originals import kept_file, restored_file
 from platefuse.registration.request import RegistrationRequest
@@ -31,7 +32,6 @@ from platefuse.storage.removing import (
     remove_tree,
     temporaries,
 )
-from platefuse.tables.table import table_names, table_path
 
 ASIDE = "set aside to be removed"
 TEMPORARY = "a temporary file whose writer was killed"

@@ -21,10 +21,10 @@ from platefuse.quality.model import (
     ReportedPlate,
 )
 from platefuse.quality.options import QualityOptions
+from platefuse.quality.report.figures import write_plate_svgs
+from platefuse.quality.report.page import render
 from platefuse.quality.tables import Tables
 from platefuse.records import FieldKey, PlateReceipt, read_places, versions
-from platefuse.report.figures import write_plate_svgs
-from platefuse.report.page import render
 from platefuse.storage.files import write_text
 from platefuse.storage.typed_json import list_of, object_of
 from platefuse.workflow.bad_wells import SKIPPED, read_reasons

@@ -20,7 +20,7 @@ from platefuse.ngff.image import Image
 from platefuse.ngff.layout import InputOptions, LayoutName, by_acquisition, choose_layout
 from platefuse.ngff.metadata import V3, Format, is_node
 from platefuse.ngff.plate import Plate, Well, WellImage
-from platefuse.tables.table import has_boxes, read_table, table_names, table_path
+from platefuse.ngff.tables.table import has_boxes, read_table, table_names, table_path
 from platefuse.workflow.plates import present_wells
 
 _LOOKED_AT = 3

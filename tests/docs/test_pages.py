@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from platefuse.cli import main
+from platefuse.__main__ import main
 from tests.fields_plate import FieldsPlate
 from tests.pages import CLONE, FINISHED, Step, read_steps, run_page, run_shell
 

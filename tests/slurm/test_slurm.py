@@ -64,7 +64,7 @@ def test_a_measured_run_of_the_command_equals_a_local_run(slurm: None, tmp_path:
         config: dict[str, Any] = {"plates": {"p": "p.zarr"}, **MEASURE_ONLY}
         (folder.path / "config.yaml").write_text(yaml.safe_dump(config))
         run = subprocess.run(
-            [sys.executable, "-m", "platefuse.cli", "run", "config.yaml", *options],
+            [sys.executable, "-m", "platefuse", "run", "config.yaml", *options],
             cwd=folder.path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert run.returncode == 0, run.stderr

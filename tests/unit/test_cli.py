@@ -11,7 +11,7 @@ import pytest
 
 import platefuse
 from platefuse import testing
-from platefuse.cli import main
+from platefuse.__main__ import main
 from platefuse.command.example import KNOWN_SHIFTS
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.plate import Plate
@@ -24,14 +24,14 @@ CLONE = Path(__file__).parents[2]
 
 def command(*arguments: str, cwd: Path = CLONE) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "platefuse.cli", *arguments],
+        [sys.executable, "-m", "platefuse", *arguments],
         cwd=cwd, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
 def test_help_imports_no_array_library() -> None:
     code = (
-        "import sys\nfrom platefuse.cli import main\n"
+        "import sys\nfrom platefuse.__main__ import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    assert end.code == 0\n"
         "print(sorted({'numpy', 'zarr', 'snakemake', 'pandas'} & set(sys.modules)))"
     )
@@ -179,7 +179,7 @@ def test_reader_that_goes_away_is_no_error(small_plate: Any) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [sys.executable, "-m", "platefuse.cli", "status", str(small_plate.path)],
+        [sys.executable, "-m", "platefuse", "status", str(small_plate.path)],
         cwd=CLONE, stdout=writing, stderr=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     os.close(writing)

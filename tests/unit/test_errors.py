@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from platefuse.cli import main
+from platefuse.__main__ import main
 from platefuse.command import commands
 from platefuse.errors import ConfigError, PlatefuseError, SwapError, TableError, one_line, some
 
@@ -53,7 +53,7 @@ def test_the_command_ends_with_one_line(
     parser = commands.make_parser()
     args = SimpleNamespace(run=fail)
     monkeypatch.setattr(parser, "parse_args", lambda _: args)
-    monkeypatch.setattr("platefuse.cli.make_parser", lambda: parser)
+    monkeypatch.setattr("platefuse.__main__.make_parser", lambda: parser)
     assert main([]) == 1
     said = capsys.readouterr().err
     assert said.startswith("platefuse: ")

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from platefuse.cli import main
+from platefuse.__main__ import main
 from tests.workflow.conftest import CLONE, Folder, fingerprint
 
-RUN = [sys.executable, "-m", "platefuse.cli", "run"]
+RUN = [sys.executable, "-m", "platefuse", "run"]
 
 
 def environment() -> dict[str, str]:
@@ -327,7 +327,7 @@ def test_a_run_needs_no_home(fresh: Folder, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def platefuse(folder: Folder, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "platefuse.cli", *arguments]
+    command = [sys.executable, "-m", "platefuse", *arguments]
     return subprocess.run(
         command, cwd=folder.path, env=environment(), capture_output=True, text=True, check=False
     )

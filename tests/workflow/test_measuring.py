@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from platefuse.cli import main
+from platefuse.__main__ import main
 from platefuse.records import RegistrationRecord
 from platefuse.testing import AcquisitionSpec, Truth, make_plate
 from tests.raw_plate import RawPlate

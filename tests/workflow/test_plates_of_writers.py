@@ -45,7 +45,7 @@ def process(folder: Path, *plates: str, **config: Any) -> str:
     config.setdefault("registration", {"enabled": False})
     config["plates"] = {f"p{number}": plate for number, plate in enumerate(plates)}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    check = [sys.executable, "-m", "platefuse.cli", "check", "config.yaml"]
+    check = [sys.executable, "-m", "platefuse", "check", "config.yaml"]
     done = subprocess.run(check, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     Folder(folder, Truth(TINY)).succeed()

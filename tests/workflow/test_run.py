@@ -181,7 +181,7 @@ def test_kept_originals_go_only_when_somebody_says_so(fresh: Folder) -> None:
     assert len(now) == len(kept) + 4  # and their marks
     receipt = json.loads((fresh.results / "B" / "02" / "discard_backups.json").read_text())
     assert (len(receipt["backups_kept"]), receipt["backups_removed"]) == (2, [])
-    command = [sys.executable, "-m", "platefuse.cli", "clean", "--originals", "tiny.zarr"]
+    command = [sys.executable, "-m", "platefuse", "clean", "--originals", "tiny.zarr"]
     subprocess.run(
         command, cwd=fresh.path, env={**os.environ, "PYTHONPATH": str(CLONE)}, check=True
     )

@@ -10,9 +10,9 @@ from pathlib import Path
 from platefuse.errors import MEASURE_AGAIN, TableError
 from platefuse.geometry import Box
 from platefuse.ngff.image import Multiscale
+from platefuse.ngff.tables.boxes import boxes_in, check_known_size
+from platefuse.ngff.tables.table import Table, read_table
 from platefuse.records import RegisteredRoi, RegistrationRecord
-from platefuse.tables.boxes import boxes_in, check_known_size
-from platefuse.tables.table import Table, read_table
 
 _SAME_UM = 1e-3
 

@@ -23,7 +23,7 @@ from platefuse.ngff.layout import InputOptions, WellLayout, by_acquisition, choo
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.plate import Well, WellImage
 from platefuse.ngff.positions import Placed, Position, check_beginning, read_position_table
-from platefuse.tables.table import table_path
+from platefuse.ngff.tables.table import table_path
 
 STANDARD_TABLE = FusionOptions().tile_table
 """The only tile table that an image may lack: who names another one has it."""

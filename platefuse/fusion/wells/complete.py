@@ -9,8 +9,8 @@ from platefuse.errors import PlatefuseError
 from platefuse.fusion.wells.tables import ROI_TABLES
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import is_node
+from platefuse.ngff.tables.table import stale_names, table_names, table_path
 from platefuse.records import FusedImage, FusedImageRecord, Written
-from platefuse.tables.table import stale_names, table_names, table_path
 
 
 def is_whole(

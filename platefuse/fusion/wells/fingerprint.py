@@ -20,10 +20,10 @@ from pathlib import Path
 
 from platefuse.fusion.fields.layers import FieldImage
 from platefuse.ngff.image import Multiscale
+from platefuse.ngff.tables.table import table_path
 from platefuse.records import KEY, digest_json, digest_tree
 from platefuse.storage.trees import walk_files
 from platefuse.storage.typed_json import JsonObject, to_json
-from platefuse.tables.table import table_path
 
 _BLOCK_BYTES = 2**22
 

@@ -18,11 +18,11 @@ from platefuse.fusion.fields.layers import FieldImage
 from platefuse.geometry import Box
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import Format, all_attributes
-from platefuse.tables.anndata_format import write_anndata
-from platefuse.tables.backends import find_backend
-from platefuse.tables.masks import has_ids, ids_of, object_boxes
-from platefuse.tables.move import MovedRegion, moved_columns
-from platefuse.tables.table import read_table, why_not_moved
+from platefuse.ngff.tables.anndata_format import write_anndata
+from platefuse.ngff.tables.backends import find_backend
+from platefuse.ngff.tables.masks import has_ids, ids_of, object_boxes
+from platefuse.ngff.tables.move import MovedRegion, moved_columns
+from platefuse.ngff.tables.table import read_table, why_not_moved
 
 if TYPE_CHECKING:
     import pandas as pd

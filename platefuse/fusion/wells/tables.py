@@ -26,12 +26,10 @@ from platefuse.fusion.wells.joined_tables import (
 )
 from platefuse.fusion.wells.stack import labels_of, unique_names
 from platefuse.ngff.metadata import CONSOLIDATED_FILE, all_attributes, replace_attributes
-from platefuse.records import RegistrationRecord, digest_tree
-from platefuse.storage.files import remove_tree
-from platefuse.tables.backends import copy_table
-from platefuse.tables.masks import has_ids, region_of
-from platefuse.tables.move import MovedRegion, move_table
-from platefuse.tables.table import (
+from platefuse.ngff.tables.backends import copy_table
+from platefuse.ngff.tables.masks import has_ids, region_of
+from platefuse.ngff.tables.move import MovedRegion, move_table
+from platefuse.ngff.tables.table import (
     STALE,
     has_boxes,
     is_standard_name,
@@ -41,6 +39,8 @@ from platefuse.tables.table import (
     why_not_moved,
     write_roi_table,
 )
+from platefuse.records import RegistrationRecord, digest_tree
+from platefuse.storage.files import remove_tree
 
 logger = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from platefuse.ngff.metadata import ArrayMetadata, read_attributes
 from platefuse.ngff.multiscales import axes_of, dataset_path, datasets_of, first_entry
 from platefuse.ngff.paths import inside
 from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.tables.table import is_standard_name
 from platefuse.storage.files import subfolders
 from platefuse.storage.once import reading_once
-from platefuse.tables.table import is_standard_name
 
 _UNREADABLE = (PlatefuseError, OSError, LookupError, TypeError, ValueError)
 

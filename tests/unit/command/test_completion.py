@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from platefuse.cli import main
+from platefuse.__main__ import main
 from platefuse.command.commands import COMMANDS, make_parser
 from platefuse.command.completion import SHELLS, read_parser
 

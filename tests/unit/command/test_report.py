@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from platefuse.cli import main
+from platefuse.__main__ import main
 from platefuse.quality.tables import WELLS
 from tests.unit.quality.test_judge import GOOD, checked, reference
 

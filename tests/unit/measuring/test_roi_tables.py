@@ -18,9 +18,9 @@ from platefuse.measuring.roi_tables import (
     write_registered_table,
 )
 from platefuse.ngff.metadata import all_attributes
+from platefuse.ngff.tables.table import Roi, Table, read_table, table_names, write_roi_table
 from platefuse.registration.rois import place
 from platefuse.storage.flush import Writes
-from platefuse.tables.table import Roi, Table, read_table, table_names, write_roi_table
 from platefuse.testing import PlateSpec
 from tests.access import access_in, share
 from tests.conftest import PlateFactory

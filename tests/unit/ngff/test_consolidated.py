@@ -21,6 +21,7 @@ from platefuse.ngff.consolidated import drop_consolidated, drop_stale, has_conso
 from platefuse.ngff.metadata import Format
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
+from platefuse.ngff.tables.table import read_table
 from platefuse.records import RegistrationRecord
 from platefuse.registration import swap
 from platefuse.registration.request import RegistrationRequest
@@ -28,7 +29,6 @@ from platefuse.registration.restore import restore_well
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import discard_backups, publish_registered, swap_image
 from platefuse.registration.tables import copy_tables
-from platefuse.tables.table import read_table
 from tests.conftest import PlateFactory
 from tests.fused import FIELDS, SMALL_CHUNKS, TINY, WELL, fuse, fuse_well
 

@@ -37,6 +37,7 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Plate
+from platefuse.ngff.tables.table import read_table, write_roi_table
 from platefuse.records import FusedImageRecord, RegistrationRecord, TableDigests, digest_tree
 from platefuse.registration import stage
 from platefuse.registration.api import apply_registration_to_image, write_registered_zarr
@@ -45,7 +46,6 @@ from platefuse.registration.request import Interpolation, RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import discard_backups, publish_registered, swap_image
 from platefuse.registration.tables import copy_tables
-from platefuse.tables.table import read_table, write_roi_table
 from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
 from platefuse.workflow.checks import preflight
 from tests.checks import check_plate
@@ -726,7 +726,7 @@ def test_a_new_image_that_cannot_be_made_leaves_nothing(
 SCRIPT = """
 import ctypes, os, shutil, sys
 from pathlib import Path
-import platefuse.registration.api, platefuse.tables.move, zarrs  # imported once, for all
+import platefuse.registration.api, platefuse.ngff.tables.move, zarrs  # imported once, for all
 from platefuse import apply_registration_to_image
 
 libc = ctypes.CDLL(None)

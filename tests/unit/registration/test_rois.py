@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from platefuse.errors import TableError
 from platefuse.geometry import SNAP_PX, Box
+from platefuse.ngff.tables.table import Roi
 from platefuse.registration.rois import match_rois, place
-from platefuse.tables.table import Roi
 
 NAMES = st.lists(st.text("abcdef", min_size=1, max_size=3), min_size=1, max_size=6, unique=True)
 

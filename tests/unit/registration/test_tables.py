@@ -16,6 +16,7 @@ import zarr
 from platefuse.errors import RecordError, TableError
 from platefuse.ngff.metadata import Format, all_attributes, replace_attributes
 from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.tables.table import read_table, table_names
 from platefuse.records import RegisteredTable, RegistrationIdentity, RegistrationRecord
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.staged import StagedFrom, pixel_files
@@ -26,7 +27,6 @@ from platefuse.registration.tables import (
     copy_tables,
     table_actions,
 )
-from platefuse.tables.table import read_table, table_names
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.damage import SPEC, refused, register, with_attributes
 from tests.records import IDENTITY, registration_record, roi

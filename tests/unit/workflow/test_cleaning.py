@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from platefuse.cli import main
+from platefuse.__main__ import main
 from platefuse.errors import LockError, PlatefuseError, SwapError
 from platefuse.ngff.paths import staging_root
 from platefuse.ngff.plate import Plate, Well, WellImage

@@ -24,13 +24,13 @@ from platefuse.ngff import plate as plate_module
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.plate import Plate, Well, WellName
 from platefuse.ngff.sections import listed_image
+from platefuse.ngff.tables import table as table_module
+from platefuse.ngff.tables.table import Roi, table_names
 from platefuse.records import FusionReceipt, ImageReceipt, PlateReceipt, ProcessedWell, WellReceipt
 from platefuse.registration.plan import plan_registration
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.restore import check_restore
 from platefuse.registration.rois import match_rois
-from platefuse.tables import table as table_module
-from platefuse.tables.table import Roi, table_names
 from platefuse.testing import make_plate
 from platefuse.workflow.config.model import read_config
 from platefuse.workflow.config.text import read_yaml

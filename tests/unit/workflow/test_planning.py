@@ -12,7 +12,7 @@ import pytest
 import yaml
 import zarr
 
-from platefuse.cli import main
+from platefuse.__main__ import main
 from platefuse.errors import ConfigError, PlateError
 from platefuse.ngff.create import write_group
 from platefuse.ngff.metadata import read_attributes, update_attributes

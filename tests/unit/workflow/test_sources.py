@@ -24,9 +24,9 @@ from platefuse.ngff.create import write_group
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.tables.table import write_roi_table
 from platefuse.records import FieldKey, FieldPlace, FusedImageRecord, write_places
 from platefuse.registration.request import RegistrationRequest
-from platefuse.tables.table import write_roi_table
 from platefuse.testing import AcquisitionSpec, PlateSpec
 from platefuse.workflow.receipts import measured_receipt
 from platefuse.workflow.sources import FusionSources

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from platefuse.cli import main
+from platefuse.__main__ import main
 from platefuse.errors import PlatefuseError
 from platefuse.fusion.fields.reader import read_image
 from platefuse.ngff.metadata import read_attributes, update_attributes

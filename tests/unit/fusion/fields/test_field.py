@@ -19,8 +19,8 @@ from platefuse.fusion.frame import Frame
 from platefuse.geometry import Box
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.metadata import V2
+from platefuse.ngff.tables.table import write_roi_table
 from platefuse.records import RegistrationRecord
-from platefuse.tables.table import write_roi_table
 from platefuse.testing import AcquisitionSpec, PlateSpec
 from tests.conftest import PlateFactory
 from tests.records import registration_record, roi

@@ -20,7 +20,7 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.wells.stack import frames_for
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.plate import Plate
-from platefuse.tables.table import read_table, write_roi_table
+from platefuse.ngff.tables.table import read_table, write_roi_table
 from tests.conftest import PlateFactory
 from tests.fields_plate import FieldsPlate
 from tests.fused import BARE, everything

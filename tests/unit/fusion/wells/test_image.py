@@ -21,7 +21,7 @@ from platefuse.fusion.methods import (
 )
 from platefuse.fusion.signatures import StackMode
 from platefuse.ngff.image import Multiscale
-from platefuse.tables.table import read_table
+from platefuse.ngff.tables.table import read_table
 from tests.conftest import PlateFactory
 from tests.fused import BARE, SMALL_CHUNKS, WELL, fuse
 from tests.sims import Array, make_sim

@@ -17,12 +17,12 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.create import write_group
 from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.ngff.plate import Plate
+from platefuse.ngff.tables.table import STALE, read_table, table_names
 from platefuse.records import FusedImageRecord
-from platefuse.tables.table import STALE, read_table, table_names
 from tests.fields_plate import FieldsPlate
 from tests.fused import fuse_well
 from tests.tables import BACKENDS
-from tests.unit.tables.test_masks import assert_boxes_enclose_objects
+from tests.unit.ngff.tables.test_masks import assert_boxes_enclose_objects
 
 FOUR = FieldsPlate({"A/01": {0: 4}}, labels=True, tables="anndata", unique_ids=True)
 NEW = ["FOV_ROI_table", "well_ROI_table"]

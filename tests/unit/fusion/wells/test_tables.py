@@ -22,9 +22,9 @@ from platefuse.fusion.wells.tables import write_fused_tables
 from platefuse.ngff.create import write_group
 from platefuse.ngff.metadata import all_attributes
 from platefuse.ngff.plate import Plate
+from platefuse.ngff.tables.backends import copy_table
+from platefuse.ngff.tables.table import read_table, table_names, write_roi_table
 from platefuse.records import digest_tree
-from platefuse.tables.backends import copy_table
-from platefuse.tables.table import read_table, table_names, write_roi_table
 from platefuse.testing import AcquisitionSpec, PlateSpec
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.fused import fuse_well

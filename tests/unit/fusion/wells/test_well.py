@@ -24,6 +24,7 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
+from platefuse.ngff.tables.table import read_table, table_names
 from platefuse.records import FusedImageRecord, forget_record
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image
@@ -32,7 +33,6 @@ from platefuse.registration.tables import copy_tables
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import replaced
 from platefuse.storage.removing import set_aside
-from platefuse.tables.table import read_table, table_names
 from platefuse.testing import Truth
 from platefuse.workflow.checks.outputs import check_fused_plate
 from tests.checks import check_fusion

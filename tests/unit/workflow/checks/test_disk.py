@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from platefuse.cli import main
+from platefuse.__main__ import main
 from platefuse.errors import PlateError
 from platefuse.workflow.checks.disk import Room, check_room, rooms
 from platefuse.workflow.config.model import Config, read_config
