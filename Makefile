@@ -18,8 +18,8 @@ BIN := $(VENV)/bin
 # A stamp is written when a setup is complete, and its name holds what it was made from. No stamp of
 # that name: the setup was interrupted, a version changed or the clone moved, and .venv is made anew.
 fingerprint = $(shell { pwd; grep -hv '^ *\#' $(1); } | sha256sum | cut -c1-12)
-RUNTIME := $(VENV)/.runtime-$(call fingerprint,requirements.lock)
-DEV := $(VENV)/.dev-$(call fingerprint,requirements.lock requirements-dev.lock)
+RUNTIME := $(VENV)/.runtime-$(call fingerprint,pyproject.toml requirements.lock)
+DEV := $(VENV)/.dev-$(call fingerprint,pyproject.toml requirements.lock requirements-dev.lock)
 
 # pip compiles one file after another; `compile` uses every core and leaves out test suites.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
@@ -39,7 +39,7 @@ NEWEST_PYTHON = $(firstword $(foreach version,3.13 3.12 3.11,$(foreach python, \
 # The environments for the lowest and the newest versions.
 LOWEST := .venv-lowest
 NEWEST := .venv-newest
-LOWEST_READY := $(LOWEST)/.ready-$(call fingerprint,requirements-lowest.lock)
+LOWEST_READY := $(LOWEST)/.ready-$(call fingerprint,pyproject.toml requirements-lowest.lock)
 # Newest is what the package index has today, without hashes: there is no list of it to check.
 NEWEST_READY := $(NEWEST)/.ready-$(shell date +%F)-$(call fingerprint,pyproject.toml)
 INSTALL_PLAINLY := -m pip install --quiet --disable-pip-version-check

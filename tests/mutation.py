@@ -48,14 +48,18 @@ TESTS = {
     "registration/rois": ["registration/test_rois.py"],
     "registration/tables": ["registration/test_tables.py"],
     "registration/swap": ["registration/test_swap.py"],
-    "tables/table": ["tables/test_table.py"],
-    "tables/backends": ["tables/test_backends.py", "tables/test_table.py"],
-    "tables/rows": ["tables/test_backends.py", "tables/test_table.py"],
-    "tables/move": ["tables/test_move.py", "registration/test_tables.py"],
-    "fusion/fields": ["fusion/test_fields.py", "fusion/test_stack.py"],
-    "fusion/layers": ["fusion/test_layers.py", "fusion/test_fields.py", "fusion/test_stack.py"],
+    "ngff/tables/table": ["ngff/tables/test_table.py"],
+    "ngff/tables/backends": ["ngff/tables/test_backends.py", "ngff/tables/test_table.py"],
+    "ngff/tables/rows": ["ngff/tables/test_backends.py", "ngff/tables/test_table.py"],
+    "ngff/tables/move": ["ngff/tables/test_move.py", "registration/test_tables.py"],
+    "fusion/fields/field": ["fusion/fields/test_field.py", "fusion/wells/test_stack.py"],
+    "fusion/fields/layers": [
+        "fusion/fields/test_layers.py",
+        "fusion/fields/test_field.py",
+        "fusion/wells/test_stack.py",
+    ],
     "fusion/frame": ["fusion/test_frame.py"],
-    "fusion/tables": ["fusion/test_tables.py"],
+    "fusion/wells/tables": ["fusion/wells/test_tables.py"],
 }
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
