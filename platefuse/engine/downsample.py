@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -104,31 +105,35 @@ def to_dtype(values: Pixels, dtype: np.dtype[np.generic]) -> Pixels:
         return np.asarray(values > 0.5)
     if values.dtype == dtype or dtype.kind not in "iu" or values.dtype.kind not in "iuf":
         return values.astype(dtype, copy=False)
-    limits = np.iinfo(dtype.name)
     if values.dtype.kind in "iu":
-        own = np.iinfo(values.dtype)
+        limits, own = np.iinfo(dtype.name), np.iinfo(values.dtype)
         return values.clip(max(limits.min, own.min), min(limits.max, own.max)).astype(dtype)
+    if values.dtype == np.float32 and dtype.itemsize > 2:
+        values = values.astype(np.float64)
+    return _rounded(values, dtype)
+
+
+def _rounded(values: Pixels, dtype: np.dtype[np.generic]) -> Pixels:
+    """Floats rounded, clipped and converted; a large block in strips that stay in the cache."""
+    strip = _STRIP_BYTES // values.itemsize
+    if values.size <= strip or not values.flags.c_contiguous:
+        rounded = np.rint(values)
+        return np.clip(rounded, *_limits(dtype), out=rounded).astype(dtype)
+    out = np.empty(values.shape, dtype)
+    flat, flat_out = values.reshape(-1), out.reshape(-1)
+    for start in range(0, flat.size, strip):
+        flat_out[start : start + strip] = _rounded(flat[start : start + strip], dtype)
+    return out
+
+
+@cache
+def _limits(dtype: np.dtype[np.generic]) -> tuple[float, float]:
+    """The lowest and the highest integer of a type, as floats that can be converted to it."""
+    limits = np.iinfo(dtype.name)
     highest = float(limits.max)
     if highest > limits.max:  # float64 has no 2**64 - 1: take the next lower float
         highest = math.nextafter(highest, 0)
-    if values.dtype == np.float32 and dtype.itemsize > 2:
-        values = values.astype(np.float64)
-    return _rounded(values, dtype, limits.min, highest)
-
-
-def _rounded(values: Pixels, dtype: np.dtype[np.generic], low: float, high: float) -> Pixels:
-    """Floats rounded, clipped and converted; a large block in strips that stay in the cache."""
-    out = np.empty(values.shape, dtype)
-    if values.flags.c_contiguous:
-        values, flat = values.reshape(-1), out.reshape(-1)
-    else:
-        values, flat = values[None], out[None]
-    step = max(1, _STRIP_BYTES // values.itemsize)
-    for first in range(0, len(values), step):
-        rounded = np.rint(values[first : first + step])
-        np.clip(rounded, low, high, out=rounded)
-        np.copyto(flat[first : first + step], rounded, casting="unsafe")
-    return out
+    return float(limits.min), highest
 
 
 def _is_plane_by_two(block: Pixels, factors: tuple[int, ...]) -> bool:
