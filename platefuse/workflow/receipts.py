@@ -41,6 +41,12 @@ class WellWildcards(PlateWildcards, Protocol):
     column: str
 
 
+class ImageWildcards(WellWildcards, Protocol):
+    """The wildcards of a job for one image."""
+
+    image: str
+
+
 def measured_receipt(places: Path, well: Well) -> Path:
     """The receipt of a measured well, next to the file with the places of its plate."""
     return places.parent / well.row / well.column / "measure_well.json"
@@ -72,8 +78,20 @@ class Receipts:
     jobs: Literal["step", "well"] = "step"
 
     def copied_tables(self, wildcards: WellWildcards) -> list[str]:
-        """All tables of the well: nobody may read the reference while a swap replaces it."""
+        """The tables of all images of the well."""
         return self._of_images(wildcards, "copy_tables")
+
+    def before_swap(self, wildcards: ImageWildcards) -> list[str]:
+        """All tables of the well: nobody may read the reference while a swap replaces it.
+
+        Only the first image waits for them, and the others wait for the first. So Snakemake has
+        2 n - 1 files to look for in a well of n images, and not n².
+        """
+        key = key_of(wildcards)
+        first = self.wells[key].images[0].name
+        if wildcards.image == first:
+            return self.copied_tables(wildcards)
+        return [self._of_well(key, f"{first}/swap_image")]
 
     def swapped_images(self, wildcards: WellWildcards) -> list[str]:
         """All images of the well, each in the place of its original."""

@@ -101,6 +101,7 @@ except PlatefuseError as error:
 
 # Input functions
 copied_tables = RECEIPTS.copied_tables
+before_swap = RECEIPTS.before_swap
 swapped_images = RECEIPTS.swapped_images
 registered_well = RECEIPTS.registered_well
 position_table = RECEIPTS.positions

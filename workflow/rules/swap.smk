@@ -1,6 +1,6 @@
 rule swap_image:
     input:
-        copied_tables,
+        before_swap,
     output:
         "<results>/{plate}/{row}/{column}/{image}/swap_image.json",
     log:
