@@ -35,9 +35,13 @@ def test_wells_are_in_the_order_of_the_config_and_the_plate(plate: Plate) -> Non
     assert wells[key_of(B02)].name == "B/02"
 
 
-def test_a_swap_waits_for_the_tables_of_its_well(plate: Plate) -> None:
+def test_the_first_swap_waits_for_all_tables_of_its_well_and_the_others_for_it(
+    plate: Plate,
+) -> None:
+    first, last = (SimpleNamespace(**vars(B02), image=image) for image in "02")
     expected = ["r/one/B/02/0/copy_tables.json", "r/one/B/02/2/copy_tables.json"]
-    assert receipts(plate).copied_tables(B02) == expected
+    assert receipts(plate).before_swap(first) == receipts(plate).copied_tables(B02) == expected
+    assert receipts(plate).before_swap(last) == ["r/one/B/02/0/swap_image.json"]
 
 
 def test_fusion_waits_for_what_registration_leaves(plate: Plate) -> None:
