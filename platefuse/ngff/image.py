@@ -124,6 +124,15 @@ class Multiscale:
         shape = zip(self.spatial, self.shape_in_space, strict=True)
         return "".join(axis for axis, length in shape if axis == "z" and length == 1)
 
+    def of_depth(self, um: float) -> Self:
+        """The same image, whose only plane is taken to be as thick as this; a stack is kept."""
+        if not self.flat_axes or self.pixel_size_um["z"] == um:
+            return self
+        z = self.axes.index("z")
+        ratio = um / self.pixel_size_um["z"]
+        scales = tuple((*own[:z], own[z] * ratio, *own[z + 1 :]) for own in self.scales)
+        return replace(self, scales=scales)
+
     @property
     def non_spatial_scale(self) -> dict[str, float]:
         """Scale of the finest level on each axis that is not in space, in the axis's unit."""
@@ -208,6 +217,11 @@ class Image(Multiscale):
         }
         return cls(**known, labels=labels, absent_labels=tuple(absent_labels(path)))
 
+    def of_depth(self, um: float) -> Self:
+        """The same image and labels, of which one plane is taken to be as thick as this."""
+        labels = {name: label.of_depth(um) for name, label in self.labels.items()}
+        return replace(super().of_depth(um), labels=labels)
+
     @property
     def parts(self) -> tuple[Multiscale, ...]:
         """The image itself and its labels: all that has pixels."""
@@ -237,6 +251,8 @@ def check_axes(image: Multiscale, reference: Multiscale) -> None:
 def check_pixel_sizes(image: Multiscale, reference: Multiscale) -> None:
     """Check that the pixel grids of two images differ by less than a pixel along each axis.
 
+    One plane is the whole depth: its size in z is not looked at.
+
     Raises
     ------
     ImageError
@@ -245,6 +261,8 @@ def check_pixel_sizes(image: Multiscale, reference: Multiscale) -> None:
     sizes, expected = image.pixel_size_um, reference.pixel_size_um
     shapes = zip(image.spatial, image.shape_in_space, reference.shape_in_space, strict=True)
     for axis, *lengths in shapes:
+        if axis in image.flat_axes + reference.flat_axes:
+            continue
         got, wanted = sizes[axis], expected[axis]
         if max(lengths) * abs(got - wanted) >= max(got, wanted):
             raise ImageError(
