@@ -230,7 +230,11 @@ class Image(Multiscale):
     def warn_of_labels(self) -> None:
         """Say of labels that are left out, or have another pixel size than they say."""
         warn_of_absent_labels(self.path, self.absent_labels)
-        warn_of_other_sizes(self, {name: _read(own.path) for name, own in self.labels.items()})
+        written = {
+            name: replace(own, scales=_written_scales(own.path, own.metadata, own.axes))
+            for name, own in self.labels.items()
+        }
+        warn_of_other_sizes(self, written)
 
 
 def check_axes(image: Multiscale, reference: Multiscale) -> None:
@@ -315,17 +319,24 @@ def _read(path: Path) -> Multiscale:
     attributes = read_attributes(path)
     entry = first_entry(path, attributes)
     axes, um_per_unit = axes_of(path, entry.get("axes"))
-    datasets = datasets_of(path, entry)
-    paths = tuple(dataset_path(path, dataset) for dataset in datasets)
-    common = scale_of(path, entry, axes, default=[1.0] * len(axes))
-    scales = tuple(
-        tuple(a * b for a, b in zip(scale_of(path, d, axes), common, strict=True)) for d in datasets
-    )
+    paths = tuple(dataset_path(path, dataset) for dataset in datasets_of(path, entry))
+    scales = _written_scales(path, entry, axes)
     levels = tuple(ArrayMetadata.read(path / p) for p in paths)
     for level, folder in zip(levels, paths, strict=True):
         level.check_pixels(path / folder, axes)
     _check_order(path, dict(zip(paths, levels, strict=True)))
     return Multiscale(path, axes, um_per_unit, paths, scales, entry, attributes, levels)
+
+
+def _written_scales(
+    path: Path, entry: Mapping[str, object], axes: str
+) -> tuple[tuple[float, ...], ...]:
+    """The scales of the levels, as the metadata have them."""
+    common = scale_of(path, entry, axes, default=[1.0] * len(axes))
+    return tuple(
+        tuple(a * b for a, b in zip(scale_of(path, level, axes), common, strict=True))
+        for level in datasets_of(path, entry)
+    )
 
 
 def _check_order(path: Path, levels: Mapping[str, ArrayMetadata]) -> None:
