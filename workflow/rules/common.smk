@@ -88,8 +88,8 @@ ON_NODES = workflow.resource_settings.default_resources is not None
 RESOURCES = JobResources(CONFIG, WELLS, beside_mb=SNAKEMAKE_MB if ON_NODES else 0)
 THREADS = RESOURCES.threads
 WELL_THREADS = RESOURCES.well_threads
-NAMED = NamedSteps.of(sys.argv[1:])
 if workflow.is_main_process:
+    NAMED = NamedSteps.of(sys.argv[1:])
     JOBS = jobs_of(
         CONFIG, len(WELLS), RESOURCES.image_bytes, on_nodes=ON_NODES, named=NAMED.jobs
     )
