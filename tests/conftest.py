@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,31 @@ settings.register_profile(
     "search", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.hookimpl(wrapper=True)
+def _limited(item: pytest.Item) -> Iterator[None]:
+    """Let a test fail whose setup, call or teardown hangs: no other one would ever be run.
+
+    Searches that take hours (`make torture`, a profile of Hypothesis) have no limit.
+    """
+    limit = 3600 if item.get_closest_marker("slow") else 900
+    if "TORTURE" in os.environ or item.config.getoption("--hypothesis-profile"):
+        limit = 0
+
+    def stop(*_: object) -> None:
+        pytest.fail(f"no end after {limit} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(limit)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+pytest_runtest_setup = pytest_runtest_call = pytest_runtest_teardown = _limited
 
 # Small enough for a test to write, register and fuse in a fraction of a second; without noise,
 # so that every pixel can be compared.

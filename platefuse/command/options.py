@@ -14,7 +14,6 @@ from platefuse.errors import ConfigError
 
 _CONFIG = ("--config", "-C")
 _CONFIGFILE = ("--configfile", "--configfiles")
-_CORES = ("--cores", "-c")
 _DIRECTORY = ("--directory", "-d")
 _PROFILE = ("--profile",)
 _LOGGER = ("--logger",)
@@ -105,8 +104,6 @@ def read_options(config: Path, options: Sequence[str]) -> RunOptions:
             raise ConfigError(
                 f"{name}: `platefuse run` has its config already, {config}. Give one config."
             )
-        if name in _CORES and values == ["0"]:
-            raise ConfigError(f"{name} is 0; expected a whole number above 0, or all.")
         if name in _DIRECTORY:
             folder = Path(values[0]) if values else None
         elif name in _LOGGER:

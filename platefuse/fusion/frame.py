@@ -45,7 +45,7 @@ class Extent:
         0 at the tip of a rotated view.
     precision_px : float
         Positions closer than this to a whole pixel, counted from the lowest position of all
-        views, are on it: some positions are stored as float32. 0: positions are exact.
+        views, are on it: tables hold float32. 0: positions are exact.
     """
 
     low: Position

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from platefuse.storage.expected import NOT_NEGATIVE, Expected, text
+from platefuse.storage.expected import NOT_NEGATIVE, Expected, path_of
 
-_PATH = text(
-    "the path of a TIFF file or of an OME-Zarr image, without ~ at its beginning", r"^(?!~)."
-)
+_PATH = path_of("a TIFF file or of an OME-Zarr image")
 _DARK = Expected(
     f"{NOT_NEGATIVE.words} or {_PATH.words}",
     lambda value: NOT_NEGATIVE.holds(value) or _PATH.holds(value),

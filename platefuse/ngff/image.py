@@ -124,6 +124,15 @@ class Multiscale:
         shape = zip(self.spatial, self.shape_in_space, strict=True)
         return "".join(axis for axis, length in shape if axis == "z" and length == 1)
 
+    def of_depth(self, um: float) -> Self:
+        """The same image, whose only plane is taken to be as thick as this; a stack is kept."""
+        if not self.flat_axes or self.pixel_size_um["z"] == um:
+            return self
+        z = self.axes.index("z")
+        ratio = um / self.pixel_size_um["z"]
+        scales = tuple((*own[:z], own[z] * ratio, *own[z + 1 :]) for own in self.scales)
+        return replace(self, scales=scales)
+
     @property
     def non_spatial_scale(self) -> dict[str, float]:
         """Scale of the finest level on each axis that is not in space, in the axis's unit."""
@@ -208,6 +217,11 @@ class Image(Multiscale):
         }
         return cls(**known, labels=labels, absent_labels=tuple(absent_labels(path)))
 
+    def of_depth(self, um: float) -> Self:
+        """The same image and labels, of which one plane is taken to be as thick as this."""
+        labels = {name: label.of_depth(um) for name, label in self.labels.items()}
+        return replace(super().of_depth(um), labels=labels)
+
     @property
     def parts(self) -> tuple[Multiscale, ...]:
         """The image itself and its labels: all that has pixels."""
@@ -216,7 +230,11 @@ class Image(Multiscale):
     def warn_of_labels(self) -> None:
         """Say of labels that are left out, or have another pixel size than they say."""
         warn_of_absent_labels(self.path, self.absent_labels)
-        warn_of_other_sizes(self, {name: _read(own.path) for name, own in self.labels.items()})
+        written = {
+            name: replace(own, scales=_written_scales(own.path, own.metadata, own.axes))
+            for name, own in self.labels.items()
+        }
+        warn_of_other_sizes(self, written)
 
 
 def check_axes(image: Multiscale, reference: Multiscale) -> None:
@@ -237,6 +255,8 @@ def check_axes(image: Multiscale, reference: Multiscale) -> None:
 def check_pixel_sizes(image: Multiscale, reference: Multiscale) -> None:
     """Check that the pixel grids of two images differ by less than a pixel along each axis.
 
+    One plane is the whole depth: its size in z is not looked at.
+
     Raises
     ------
     ImageError
@@ -245,6 +265,8 @@ def check_pixel_sizes(image: Multiscale, reference: Multiscale) -> None:
     sizes, expected = image.pixel_size_um, reference.pixel_size_um
     shapes = zip(image.spatial, image.shape_in_space, reference.shape_in_space, strict=True)
     for axis, *lengths in shapes:
+        if axis in image.flat_axes + reference.flat_axes:
+            continue
         got, wanted = sizes[axis], expected[axis]
         if max(lengths) * abs(got - wanted) >= max(got, wanted):
             raise ImageError(
@@ -297,17 +319,24 @@ def _read(path: Path) -> Multiscale:
     attributes = read_attributes(path)
     entry = first_entry(path, attributes)
     axes, um_per_unit = axes_of(path, entry.get("axes"))
-    datasets = datasets_of(path, entry)
-    paths = tuple(dataset_path(path, dataset) for dataset in datasets)
-    common = scale_of(path, entry, axes, default=[1.0] * len(axes))
-    scales = tuple(
-        tuple(a * b for a, b in zip(scale_of(path, d, axes), common, strict=True)) for d in datasets
-    )
+    paths = tuple(dataset_path(path, dataset) for dataset in datasets_of(path, entry))
+    scales = _written_scales(path, entry, axes)
     levels = tuple(ArrayMetadata.read(path / p) for p in paths)
     for level, folder in zip(levels, paths, strict=True):
         level.check_pixels(path / folder, axes)
     _check_order(path, dict(zip(paths, levels, strict=True)))
     return Multiscale(path, axes, um_per_unit, paths, scales, entry, attributes, levels)
+
+
+def _written_scales(
+    path: Path, entry: Mapping[str, object], axes: str
+) -> tuple[tuple[float, ...], ...]:
+    """The scales of the levels, as the metadata have them."""
+    common = scale_of(path, entry, axes, default=[1.0] * len(axes))
+    return tuple(
+        tuple(a * b for a, b in zip(scale_of(path, level, axes), common, strict=True))
+        for level in datasets_of(path, entry)
+    )
 
 
 def _check_order(path: Path, levels: Mapping[str, ArrayMetadata]) -> None:

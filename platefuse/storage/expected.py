@@ -14,6 +14,8 @@ from typing import NoReturn, SupportsFloat, TypedDict
 
 from platefuse.errors import ConfigError
 
+_NO_VALUE = "[Nn][Oo][Nn][Ee]|[Nn][Uu][Ll][Ll]"  # without flags: the schemas have it, too
+
 
 class Schema(TypedDict, total=False):
     """The keywords of JSON schema that checks of values use."""
@@ -71,7 +73,8 @@ class Expected:
     def faults(self, name: str, value: object) -> Iterator[str]:
         """Everything that is wrong with a value, each in a sentence that begins with `name`."""
         if not self.holds(value):
-            yield f"{name} is {value!r}; expected {self.words}.{self._as_number(value)}"
+            hint = self._as_number(value) or self._as_null(value)
+            yield f"{name} is {value!r}; expected {self.words}.{hint}"
             return
         if not self.parts or not isinstance(value, Mapping):
             return
@@ -90,6 +93,14 @@ class Expected:
                 plain: float = int(found) if found == int(found) else found
                 return f" This is a text; the number is {plain!r}." if self.holds(plain) else ""
         return ""
+
+    def _as_null(self, value: object) -> str:
+        """What to write in place of a text that means no value: YAML takes None for a text."""
+        if not isinstance(value, str) or not re.fullmatch(f"{_NO_VALUE}|~", value):
+            return ""
+        if self.holds(None):
+            return " This is a text; write null, without quotes."
+        return " This is a word for no value, and a value is needed."
 
     def check(self, name: str, value: object) -> None:
         """Raise a `ConfigError` that names the argument if its value is not as expected."""
@@ -154,6 +165,20 @@ def text(words: str, pattern: str | None = None) -> Expected:
         schema["pattern"] = pattern
     found = re.compile(pattern or ".", re.DOTALL).search
     return Expected(words, lambda v: isinstance(v, str) and bool(v and found(v)), schema=schema)
+
+
+def path_of(what: str, more: str = ".") -> Expected:
+    """The path of something, and not a word for no value.
+
+    Parameters
+    ----------
+    what : str
+        What it is the path of, for messages.
+    more : str
+        A regular expression that holds for the whole path.
+    """
+    words = f"the path of {what}, without ~ at its beginning"
+    return text(words, f"^(?!~)(?!({_NO_VALUE})$){more}")
 
 
 def dict_of(parts: Mapping[str, Expected]) -> Expected:

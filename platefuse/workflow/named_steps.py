@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
+from io import StringIO
 from typing import Literal
 
 from platefuse.errors import ConfigError, listed
@@ -38,7 +39,9 @@ class NamedSteps:
 
     @classmethod
     def of(cls, words: Sequence[str]) -> NamedSteps:
-        """What a command line of Snakemake names. It has no settings yet when it reads the rules.
+        """What a command line of Snakemake names, and the profiles that it names.
+
+        Snakemake has no settings yet when it reads the rules.
 
         Parameters
         ----------
@@ -81,6 +84,15 @@ class NamedSteps:
 
 
 def _given(words: Sequence[str]) -> dict[str, list[str]]:
+    """The names that each option gives: on the command line, or in a profile.
+
+    In a profile only where it is found: Snakemake has changed to the folder of `--directory`.
+    """
+    from snakemake.cli import parse_args
+
+    with suppress(SystemExit), redirect_stderr(StringIO()):  # Snakemake has told its profiles
+        found = vars(parse_args(list(words))[1])
+        return {name: [str(each) for each in found[name] or ()] for name in _OPTIONS}
     # No abbreviations: `--force` is an option of its own.
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for name, short in _OPTIONS.items():

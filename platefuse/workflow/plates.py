@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from platefuse.errors import ConfigError, PlateError, PlatefuseError
+from platefuse.errors import ConfigError, PlateError, PlatefuseError, counted
 from platefuse.measuring.model import SAME_PIXEL
 from platefuse.ngff.layout import WellLayout, choose_layout
 from platefuse.ngff.metadata import is_node
@@ -164,11 +164,14 @@ class WellFacts:
     measured_px : mapping of str to float
         The pixel size in micrometres in which its shifts are measured, by axis; empty if they are
         not measured.
+    is_moved : bool or None
+        Whether its registered table moves any image; None if none is to be moved by a table.
     """
 
     layout: WellLayout
     is_registered: bool
     measured_px: Mapping[str, float] = field(default_factory=dict)
+    is_moved: bool | None = None
 
 
 def find_bad_wells(
@@ -199,7 +202,25 @@ def find_bad_wells(
     for key, reason in _measured_otherwise(facts).items():
         bad[key] = wells.config.located(key[0], f"{wells[key].path}: {reason}")
         del facts[key]
-    return Findings(bad, odd, facts)
+    return Findings(bad, [*_unmoved(wells.config, facts), *odd], facts)
+
+
+def _unmoved(config: Config, facts: Mapping[WellKey, WellFacts]) -> Iterator[str]:
+    """A sentence for each plate of which no image is moved by its registered table."""
+    moved: dict[str, list[bool]] = {}
+    for (plate, *_), own in facts.items():
+        if own.is_moved is not None:
+            moved.setdefault(plate, []).append(own.is_moved)
+    for plate, found in moved.items():
+        table = config.by_plate[plate].registration.request.roi_table
+        if not any(found):
+            yield (
+                f"plate {plate}: the table {table!r} (registration.roi_table) has the same boxes "
+                "in all acquisitions of "
+                f"{counted(len(found), 'well', 'wells')}, so no image is moved. If they are the "
+                "fields as they were acquired, give the name of the registered table, or let the "
+                "run measure the shifts (registration.measure.enabled: true)."
+            )
 
 
 def _measured_otherwise(facts: Mapping[WellKey, WellFacts]) -> dict[WellKey, str]:

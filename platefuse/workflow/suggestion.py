@@ -10,7 +10,7 @@ from textwrap import wrap
 
 import yaml
 
-from platefuse.errors import counted
+from platefuse.errors import counted, listed
 from platefuse.fusion.fields.reader import STANDARD_TABLE
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.workflow.checks.fused_again import fused_already, is_fused
@@ -59,10 +59,10 @@ def found_in(survey: Survey) -> Iterator[str]:
     yield f"{counted(survey.wells, 'well', 'wells')}{absent}."
     if is_fused(survey.plate.path):
         yield fused_already(survey.plate.path)
-    if survey.unreadable:
-        name, reason = next(iter(survey.unreadable.items()))
-        unreadable = counted(len(survey.unreadable), "well", "wells")
-        yield f"{unreadable} cannot be read. Of {name}: {reason}"
+    if survey.bad:
+        name, reason = next(iter(survey.bad.items()))
+        bad = counted(len(survey.bad), "more well", "more wells")
+        yield f"{bad} cannot be processed: {listed(list(survey.bad))}. Of {name}: {reason}"
     first, *more = map(str, survey.acquisitions)
     fields = counted(survey.fields, "field", "fields")
     if more:
@@ -89,8 +89,8 @@ def _plate(survey: Survey) -> Iterator[str]:
             f"One image of each acquisition. The wells also have: {', '.join(survey.other_images)}."
         )
         yield f"images: {json.dumps(list(survey.images))}"
-    skip = bool(survey.unreadable)
-    why = "some wells of this plate cannot be read" if skip else "skip leaves out what is broken"
+    skip = bool(survey.bad)
+    why = "some wells of this plate cannot be" if skip else "skip leaves out what is broken"
     yield from _comment(f"stop | skip: what happens if a well cannot be processed; {why}.")
     yield f"on_bad_well: {'skip' if skip else 'stop'}"
     yield ""

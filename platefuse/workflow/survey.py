@@ -1,7 +1,7 @@
 """Look at a plate before there is a config for it: what it holds, and what would suit it.
 
 Of every well its own metadata is read, which is one small file. Images and tables are looked at in
-a few wells only. No pixel is read.
+a few wells only, unless something is wrong with one of these. No pixel is read.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from platefuse.errors import PlateError, PlatefuseError
 from platefuse.fusion.fields.positions import stage_positions
 from platefuse.fusion.fields.reader import STANDARD_TABLE, read_image
 from platefuse.ngff.channels import channel_names
-from platefuse.ngff.image import Image
-from platefuse.ngff.layout import InputOptions, LayoutName, by_acquisition, choose_layout
+from platefuse.ngff.image import Image, Multiscale
+from platefuse.ngff.layout import (
+    InputOptions,
+    LayoutName,
+    WellLayout,
+    by_acquisition,
+    choose_layout,
+)
 from platefuse.ngff.metadata import V3, Format, is_node
 from platefuse.ngff.plate import Plate, Well, WellImage
 from platefuse.ngff.tables.table import has_boxes, read_table, table_names, table_path
+from platefuse.storage.once import reading_once
 from platefuse.workflow.plates import present_wells
 
 _LOOKED_AT = 3
@@ -39,11 +46,12 @@ class Survey:
     plate : Plate
         The plate.
     wells : int
-        Number of wells that can be read.
+        Number of wells but for those that are absent or bad.
     absent : int
         Number of wells that are listed and absent.
-    unreadable : mapping of str to str
-        Wells whose metadata cannot be used, with the reason.
+    bad : mapping of str to str
+        Wells that cannot be used, with the reason: all whose own metadata cannot be read, and
+        those without positions or with broken images, if that was seen in one that was looked at.
     layout : str
         ``mosaic`` or ``fields``.
     why : str
@@ -75,7 +83,7 @@ class Survey:
     plate: Plate
     wells: int
     absent: int
-    unreadable: Mapping[str, str]
+    bad: Mapping[str, str]
     layout: LayoutName
     why: str
     acquisitions: tuple[int, ...]
@@ -98,32 +106,37 @@ def survey_plate(path: str | Path) -> Survey:
     ------
     PlatefuseError
         If it is no plate, has no well that can be read, or the positions of its fields are not
-        known.
+        known in any well.
     """
-    plate = Plate.open(path)
-    wells, absent, unreadable = _read_wells(plate)
+    with reading_once():
+        return _survey(Plate.open(path))
+
+
+def _survey(plate: Plate) -> Survey:
+    wells, absent, bad = _read_wells(plate)
     if not wells:
-        raise PlateError(_no_wells(plate, unreadable))
-    sample = [wells[n * len(wells) // _LOOKED_AT] for n in range(_LOOKED_AT)]
-    sample = list({well.name: well for well in sample}.values())
+        raise PlateError(_no_wells(plate, bad))
+    if any(_fault(well) for well in _sample(wells)):
+        faults = {well.name: fault for well in wells if (fault := _fault(well))}
+        bad |= faults
+        wells = [well for well in wells if well.name not in faults]
+        if not wells:
+            raise PlateError(next(iter(faults.values())))
+    sample = _sample(wells)
     acquired = [{image.number for image in well.images} for well in wells]
     tables = _common_tables(sample)
     tile_table = _tile_table(sample[0].images[0], tables)
     table = tile_table or STANDARD_TABLE
-    layout = choose_layout(
-        sample[0], InputOptions(), table, lambda image: is_node(table_path(image.live, table))
-    )
+    layout = _layout_of(sample[0], table)
     images, others = _chosen_images(wells) if layout.name == "mosaic" else (None, ())
     found = _images_of(sample, images)
-    if layout.name == "fields":
-        _check_positions(sample)
     channels = _common_channels(found)
     nuclei = next((name for name in channels if _NUCLEI.search(name)), None)
     return Survey(
         plate,
         len(wells),
         absent,
-        unreadable,
+        bad,
         layout.name,
         layout.why,
         tuple(sorted(set.union(*acquired))),
@@ -137,6 +150,31 @@ def survey_plate(path: str | Path) -> Survey:
         tile_table,
         _registered_table(found, tables) if layout.name == "mosaic" else None,
         "0.5" if Format.of(plate.path) is V3 else "0.4",
+    )
+
+
+def _sample(wells: Sequence[Well]) -> list[Well]:
+    """The wells whose images are looked at."""
+    chosen = [wells[n * len(wells) // _LOOKED_AT] for n in range(_LOOKED_AT)]
+    return list({well.name: well for well in chosen}.values())
+
+
+def _fault(well: Well) -> str:
+    """Why a well cannot be used, from the metadata of its images; empty if it can."""
+    try:
+        images = {image.name: Multiscale.read(image.live) for image in well.images}
+        table = _tile_table(well.images[0], _common_tables([well])) or STANDARD_TABLE
+        if _layout_of(well, table).name == "fields":
+            groups = [[image.name for image in own] for _, own in by_acquisition(well.images)]
+            stage_positions(well, groups, images)
+    except PlatefuseError as error:
+        return str(error)
+    return ""
+
+
+def _layout_of(well: Well, table: str) -> WellLayout:
+    return choose_layout(
+        well, InputOptions(), table, lambda image: is_node(table_path(image.live, table))
     )
 
 
@@ -223,12 +261,6 @@ def _images_of(wells: Sequence[Well], only: Sequence[str] | None) -> list[tuple[
         if only is None or image.name in only
     }
     return [(image, read_image(image.live)) for image in first.values()]
-
-
-def _check_positions(wells: Sequence[Well]) -> None:
-    for well in wells:
-        groups = [[image.name for image in own] for _, own in by_acquisition(well.images)]
-        stage_positions(well, groups, {i.name: read_image(i.live) for i in well.images})
 
 
 def _common_channels(images: Sequence[tuple[WellImage, Image]]) -> tuple[str, ...]:

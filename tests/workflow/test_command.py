@@ -397,3 +397,21 @@ def test_restore_says_what_it_does_not_know(fresh: Folder) -> None:
     locks.mkdir(parents=True)
     (locks / "0.output.lock").touch()
     assert "remove its lock" in restore(fresh, "config.yaml").stderr
+
+
+@pytest.mark.parametrize("given", ["-c0", "--cores=0", "-j0", "--jobs 0", "profile"])
+def test_a_run_that_may_use_no_core_stops_at_once(given: str, fresh: Folder) -> None:
+    """Snakemake would wait for ever."""
+    options = given.split()
+    if given == "profile":
+        (fresh.path / "mine").mkdir()
+        (fresh.path / "mine" / "config.yaml").write_text("cores: 0\n")
+        options = ["--workflow-profile", "mine"]
+    ended = subprocess.run(
+        [*RUN, "config.yaml", *options],
+        cwd=fresh.path, env=environment(), capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    said = "--jobs is 0" if "j" in given else "--cores is 0"
+    assert ended.stderr.endswith("\n")
+    assert ended.stderr.splitlines()[-1].startswith(f"platefuse: {said}; expected a whole number")

@@ -11,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(workflow.basedir))
 
 from platefuse.errors import PlatefuseError
+from platefuse.workflow.checks.limits import check_limits
 from platefuse.workflow.config.model import read_config
 from platefuse.workflow.named_steps import NamedSteps
 from platefuse.workflow.resources.memory import SNAKEMAKE_MB
@@ -47,6 +48,9 @@ try:
     IS_WITHOUT_PLATES = needs_no_plates(sys.argv)
     PLATES = {} if IS_WITHOUT_PLATES else open_plates(CONFIG)
     if workflow.is_main_process and not IS_WITHOUT_PLATES:
+        if not IS_DRY:
+            limits = workflow.resource_settings
+            check_limits({"--cores": limits.cores, "--jobs": limits.nodes})
         remember_command(sys.argv)
         WELLS = wells_of_run(CONFIG, PLATES, is_dry=IS_DRY)
         if IS_DRY:
@@ -84,8 +88,8 @@ ON_NODES = workflow.resource_settings.default_resources is not None
 RESOURCES = JobResources(CONFIG, WELLS, beside_mb=SNAKEMAKE_MB if ON_NODES else 0)
 THREADS = RESOURCES.threads
 WELL_THREADS = RESOURCES.well_threads
-NAMED = NamedSteps.of(sys.argv[1:])
 if workflow.is_main_process:
+    NAMED = NamedSteps.of(sys.argv[1:])
     JOBS = jobs_of(
         CONFIG, len(WELLS), RESOURCES.image_bytes, on_nodes=ON_NODES, named=NAMED.jobs
     )

@@ -125,8 +125,8 @@ class FieldImage:
 
     @property
     def precision_px(self) -> float:
-        """How far a float32 position may be from the whole pixel that it means."""
-        return precision_px(self.fields, self.image)
+        """How far the position of a field may be from the whole pixel that it means."""
+        return precision_px(self.fields, self.image, has_table=self.has_table)
 
     def extents(self, spacing_um: Mapping[str, float]) -> list[Extent]:
         """The part of the stage that each field covers, in micrometres, at an output spacing."""

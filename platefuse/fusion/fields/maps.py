@@ -17,11 +17,23 @@ from platefuse.ngff.image import Multiscale
 _Numbers = NDArray[np.float64]
 
 
-def precision_px(fields: Sequence[Field], image: Multiscale) -> float:
-    """How far a float32 position in the tables may be from the whole pixel that it means."""
+def precision_px(fields: Sequence[Field], image: Multiscale, *, has_table: bool) -> float:
+    """How far a position may be from the whole pixel that it means.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+        The fields.
+    image : Multiscale
+        The image that holds them.
+    has_table : bool
+        Whether a tile table says where they are: it holds float32. Numbers in JSON and in text
+        are read as float64.
+    """
+    number = np.float32 if has_table else np.float64
     size = image.pixel_size_um
     farthest = max(abs(f.stage_um[a]) / size[a] for f in fields for a in image.spatial)
-    return min(0.25, max(1e-3, 4 * float(np.finfo(np.float32).eps) * farthest))
+    return min(0.25, max(1e-3, 4 * float(np.finfo(number).eps) * farthest))
 
 
 def pixel_map(field: Field, image: Multiscale, frame: Frame, precision_px: float) -> PixelMap:

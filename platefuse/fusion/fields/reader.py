@@ -71,7 +71,7 @@ class LayerReader:
         groups = by_acquisition(
             well.images, lambda image: placed[image.name].acquisition if placed else None
         )
-        found = {image.name: self._read(image) for image in well.images}
+        found = self._read(well)
         positions: Mapping[str, Position] = (
             {name: one.position for name, one in placed.items()}
             if placed
@@ -86,14 +86,16 @@ class LayerReader:
             for number, images in groups
         ]
 
-    def _read(self, image: WellImage) -> tuple[Image, SourceImage]:
-        source = self.source(image)
-        return read_image(source.folder), source
+    def _read(self, well: Well) -> dict[str, tuple[Image, SourceImage]]:
+        """The images of a well by their paths, each with where it is read from."""
+        sources = {image.name: self.source(image) for image in well.images}
+        images = {name: read_image(source.folder) for name, source in sources.items()}
+        return {name: (one, sources[name]) for name, one in with_one_depth(images).items()}
 
     def _mosaics(self, well: Well) -> list[Layer]:
         """One layer for each image: its fields are those of the tile table, or it is one field."""
         table = self.options.tile_table
-        found = {image.name: self._read(image) for image in well.images}
+        found = self._read(well)
         without = [
             image
             for image in well.images
@@ -179,6 +181,20 @@ def _at_places(part: FieldImage) -> FieldImage:
     if places is None:
         return part
     return dataclasses.replace(part, fields=placed_at(part.fields, places, part.image))
+
+
+def with_one_depth(images: Mapping[str, Image]) -> dict[str, Image]:
+    """Images of a well, all planes of which are as thick: then they share one frame.
+
+    The size in z of a single plane is nominal, and writers differ in it. It is taken to be that
+    of the stacks of the well, or of its first image.
+    """
+    in_z = [image for image in images.values() if "z" in image.spatial]
+    stacks_first = sorted(in_z, key=lambda image: bool(image.flat_axes))
+    if not stacks_first:
+        return dict(images)
+    depth = stacks_first[0].pixel_size_um["z"]
+    return {name: image.of_depth(depth) for name, image in images.items()}
 
 
 def read_image(path: Path) -> Image:

@@ -6,7 +6,7 @@ Nothing here writes. `platefuse.workflow.checks.outputs` checks the folders that
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -73,28 +73,35 @@ def check_well_inputs(well: Well, config: Config) -> WellFacts | None:
             for image in well.images:
                 if done_record(request.destination(image), request) is None:
                     check_carried(Image.read(image.live))
-        measured_px = _check_well_inputs(well, config)
+        measured_px, is_moved = _check_well_inputs(well, config)
         # The images as they are now need not agree on a layout: registration gives all of them the
         # tables of the reference.
         with suppress(PlatefuseError):
-            return WellFacts(layout_of(well, config), is_registered(well, config), measured_px)
+            registered = is_registered(well, config)
+            return WellFacts(layout_of(well, config), registered, measured_px, is_moved)
         return None
 
 
-def _check_well_inputs(well: Well, config: Config) -> Mapping[str, float]:
-    """The checks of `check_well_inputs`; the pixel size of a well that is measured."""
+def _check_well_inputs(well: Well, config: Config) -> tuple[Mapping[str, float], bool | None]:
+    """The checks of `check_well_inputs`, with `measured_px` and `is_moved` of `WellFacts`."""
     registration, fusion = config.registration, config.fusion
     check_illumination(well, config)
     if registration.measures:
         measured_px = check_measurable(well, config)
         if fusion.enabled:
             check_fused_work(well, config, may_change=True)
-        return measured_px
+        return measured_px, None
     plans = plan_well(well, registration.request) if registration.enabled else {}
     if fusion.enabled:
         check_well_fusion(well, fusion.options, config.input, plans, is_raw=not registration.store)
         check_fused_work(well, config, may_change=registration.writes_images and bool(plans))
-    return {}
+    return {}, _is_moved(plans.values())
+
+
+def _is_moved(plans: Iterable[RegistrationPlan]) -> bool | None:
+    """Whether any image but a reference is moved; None if there is none."""
+    own = [plan for plan in plans if plan.target.name != plan.record.reference]
+    return any(any(p.shift_px) for plan in own for p in plan.placements) if own else None
 
 
 def check_fused_work(well: Well, config: Config, *, may_change: bool) -> None:

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 from platefuse.errors import ConfigError
 from platefuse.illumination.option import ILLUMINATION
 from platefuse.ngff.layout import InputOptions
-from platefuse.storage.expected import Expected, text
+from platefuse.storage.expected import Expected, path_of, text
 from platefuse.storage.options import check_options, option
 from platefuse.workflow.config.own_options import has_key, located, merged, own_faults
 from platefuse.workflow.config.reading import read_section, settings_of
@@ -60,9 +60,7 @@ def _spaced(text: object) -> str:
     return " Write a space after the colon." if isinstance(text, str) and ":" in text else ""
 
 
-_PATH = text(
-    "the path of a plate, for example example/demo.zarr, without ~ at its beginning", r"^(?!~)."
-)
+_PATH = path_of("a plate, for example example/demo.zarr")
 _ENTRY = text(
     f"{_PATH.words}, or a mapping of path and options for this plate", _PATH.schema["pattern"]
 )
@@ -94,9 +92,9 @@ _IMAGES = Expected(
         "items": {"type": "string", "minLength": 1},
     },
 )
-_RESULTS = text(
-    "the path of a folder, without ~ at its beginning and without { } < and >",
-    r"^(?!~)[^{}<>\u0000-\u001f]+$",  # nor with what ends a line or a path
+_RESULTS = path_of(
+    "a folder without { } < and >",
+    r"[^{}<>\u0000-\u001f]+$",  # nor with what ends a line or a path
 )
 
 

@@ -12,12 +12,10 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.measuring.options import MeasureOptions
 from platefuse.quality.options import QualityOptions
 from platefuse.registration.request import RegistrationRequest, Verify
-from platefuse.storage.expected import Expected, text, whole
+from platefuse.storage.expected import Expected, path_of, whole
 from platefuse.storage.options import check_options, option
 
-_OUTPUT = text(
-    "the path of a folder on this machine, without ~ at its beginning", r"^(?!~)(?!.*://)"
-).nullable("null")
+_OUTPUT = path_of("a folder on this machine", r"(?!.*://)").nullable("null")
 
 
 _WELLS = Expected(

@@ -115,8 +115,6 @@ def test_the_working_directory(options: list[str]) -> None:
         ("my.yaml", ["--config", "results={"], "--config results={"),
         ("my.yaml", ["--config", "fusion={scatter: 3}"], "Write `fusion` into the config"),
         ("my.yaml", ["--config", "wells={include: [3]}"], "Write `wells` into the config"),
-        ("my.yaml", ["-n", "--cores", "0"], "--cores is 0; expected a whole number above 0"),
-        ("my.yaml", ["-c=0"], "-c is 0; expected a whole number above 0"),
         ("my.yaml", ["other.yaml"], "my.yaml and other.yaml: one run has one config"),
     ],
 )

@@ -154,16 +154,19 @@ def test_the_scale_of_time_and_channels_is_not_looked_at(tmp_path: Path, scale: 
         (3, 2.0, 0.2500001, None),
         (3, 1.0, 0.25, "are 2 µm in z, those of the reference .* are 1 µm"),
         (1, 1.0, 0.25, None),  # one plane has no neighbour
+        ((1, 5), 1.0, 0.25, None),
+        ((5, 1), 1.0, 0.25, None),
         (3, 2.0, 0.26, "are 0.25 µm in x, those of .* are 0.26 µm"),
     ],
 )
 def test_pixel_sizes_agree_to_less_than_a_pixel_of_the_image(
-    tmp_path: Path, planes: int, z: float, x: float, message: str | None
+    tmp_path: Path, planes: int | tuple[int, int], z: float, x: float, message: str | None
 ) -> None:
-    image = Multiscale.read(write(tmp_path / "1", entry_of("zyx", 1), [(planes, 40, 40)]))
+    own, there = (planes, planes) if isinstance(planes, int) else planes
+    image = Multiscale.read(write(tmp_path / "1", entry_of("zyx", 1), [(own, 40, 40)]))
     entry = entry_of("zyx", 1)
     entry["datasets"][0]["coordinateTransformations"][0]["scale"] = [z, 0.5, x]
-    reference = Multiscale.read(write(tmp_path / "0", entry, [(planes, 40, 40)]))
+    reference = Multiscale.read(write(tmp_path / "0", entry, [(there, 40, 40)]))
     raised = pytest.raises(ImageError, match=message) if message else contextlib.nullcontext()
     with raised:
         check_pixel_sizes(image, reference)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,15 @@ def test_a_scale_that_contradicts_the_image_is_told(
     with caplog.at_level(logging.WARNING):
         read_image(tmp_path)
     assert ("a scale of [1.0, 1.0, 1.0] µm (zyx)" in caplog.text) is told
+
+
+def test_labels_are_told_without_reading_them_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = Image.read(image_with_label(tmp_path / "0", (40, 48), scale=[1, 1, 1]))
+    shutil.rmtree(tmp_path / "0")
+    image.warn_of_labels()
+    assert "a scale of [1.0, 1.0, 1.0] µm (zyx)" in caplog.text
 
 
 @pytest.mark.parametrize(

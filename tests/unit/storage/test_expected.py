@@ -21,6 +21,7 @@ from platefuse.storage.expected import (
     Expected,
     by_axis,
     one_of,
+    path_of,
     text,
     whole,
 )
@@ -88,6 +89,24 @@ def test_a_flag_of_numpy_is_a_flag() -> None:
 def test_a_number_in_quotes_is_told_as_such(check: Expected, value: str, hint: str) -> None:
     (fault,) = check.faults("width", value)
     assert fault == f"width is {value!r}; expected {check.words}.{hint}"
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "hint"),
+    [
+        (
+            path_of("a file").nullable("null"),
+            "None",
+            " This is a text; write null, without quotes.",
+        ),
+        (path_of("a file").nullable("null"), "~", " This is a text; write null, without quotes."),
+        (COUNT.nullable("null"), "null", " This is a text; write null, without quotes."),
+        (path_of("a file"), "none", " This is a word for no value, and a value is needed."),
+        (path_of("a file"), "~/none", ""),
+    ],
+)
+def test_a_word_for_no_value_is_told_as_such(check: Expected, value: str, hint: str) -> None:
+    assert list(check.faults("it", value)) == [f"it is {value!r}; expected {check.words}.{hint}"]
 
 
 def test_all_faults_are_told_at_once() -> None:

@@ -37,6 +37,29 @@ def test_jobs_follow_what_is_named(words: str, jobs: str | None) -> None:
     assert NamedSteps.of(words.split()).jobs == jobs
 
 
+@pytest.mark.parametrize("option", ["--profile", "--workflow-profile"])
+@pytest.mark.parametrize(
+    ("profile", "words", "jobs"),
+    [
+        ("until: [register_image]", "", "step"),
+        ("until: register_image", "--cores 2", "step"),
+        ("omit-from: [process_well]", "", "well"),
+        ("until: [register_image]", "--until process_well", "well"),  # the command line wins
+        ("cores: 2", "--unti register_image", "step"),
+    ],
+)
+def test_a_profile_names_steps_too(
+    profile: str, words: str, jobs: str, option: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text(profile)
+    assert NamedSteps.of([option, str(tmp_path), *words.split()]).jobs == jobs
+
+
+def test_a_profile_that_is_not_found_hides_no_step() -> None:
+    words = "--profile of_another_folder --directory there --until register_image"
+    assert NamedSteps.of(words.split()).jobs == "step"
+
+
 def receipts(plate: Path, results: Path, jobs: Literal["step", "well"], *, done: str) -> Receipts:
     """Receipts of a run of which some wells are done by a job for each."""
     config = read_config({"plates": {"p": str(plate)}, "results": str(results)})

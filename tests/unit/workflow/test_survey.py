@@ -139,10 +139,35 @@ def test_images_made_by_a_task_are_chosen(small_plate: ExamplePlate) -> None:
 def test_a_broken_well_is_told_and_skipped(small_plate: ExamplePlate) -> None:
     (small_plate.path / "B" / "03" / ".zattrs").write_text("{\nbroken")
     survey = survey_plate(small_plate.path)
-    assert (survey.wells, list(survey.unreadable)) == (1, ["B/03"])
+    assert (survey.wells, list(survey.bad)) == (1, ["B/03"])
     config = small_plate.path.with_name("c.yaml")
     config.write_text(suggested_config(survey, "c.yaml"))
     assert yaml.safe_load(config.read_text())["on_bad_well"] == "skip"
+    assert list(check_config(config))[-1] == "Nothing would stop this run."
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("fault", ["no position", "broken image"])
+def test_wells_without_positions_or_with_broken_images_do_not_stop_the_others(
+    fault: str, first: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"B/{k:02}" for k in range(1, 9)]
+    plate = FieldsPlate({name: {0: 2, 1: 2} for name in names}).write(tmp_path / "p.zarr")
+    without = FieldsPlate({name: {0: 2, 1: 2} for name in names}, translation=False)
+    without.write(tmp_path / "q.zarr")
+    bad = ["B/01", "B/02"] if first else ["B/02", "B/06"]  # of these, B/06 is looked at
+    for name in bad:
+        if fault == "no position":
+            shutil.rmtree(plate / name)
+            shutil.copytree(tmp_path / "q.zarr" / name, plate / name)
+        else:
+            (plate / name / "3" / ".zattrs").write_text("{")
+    config = tmp_path / "c.yaml"
+    assert main(["init", str(plate), "--output", str(config)]) == 0
+    out = capsys.readouterr().out
+    assert f"2 more wells cannot be processed: {', '.join(bad)}. Of {bad[0]}: " in out
+    made = yaml.safe_load(config.read_text())
+    assert (made["on_bad_well"], made["registration"]["measure"]["enabled"]) == ("skip", True)
     assert list(check_config(config))[-1] == "Nothing would stop this run."
 
 

@@ -180,14 +180,19 @@ def test_records_that_do_not_fit(image: Path) -> None:
         fields_of(image)
 
 
-def test_positions_are_as_precise_as_float32(image: Path) -> None:
+def test_positions_in_tables_are_as_precise_as_float32(image: Path) -> None:
     found = Multiscale.read(image)
     near = fields_of(image)
     far = [replace(field, stage_um={**field.stage_um, "x": 200000.0}) for field in near]
-    assert precision_px(near, found) == pytest.approx(4 * 2501 * 1.1920929e-07, rel=1e-3)
-    assert precision_px(far, found) == pytest.approx(4 * 400000 * 1.1920929e-07, rel=1e-3)
+    assert precision_px(near, found, has_table=True) == pytest.approx(
+        4 * 2501 * 1.1920929e-07, rel=1e-3
+    )
+    assert precision_px(far, found, has_table=True) == pytest.approx(
+        4 * 400000 * 1.1920929e-07, rel=1e-3
+    )
     here = [replace(field, stage_um=dict.fromkeys("zyx", 0.0)) for field in near]
-    assert precision_px(here, found) == 1e-3
+    assert precision_px(here, found, has_table=True) == 1e-3
+    assert precision_px(far, found, has_table=False) == 1e-3
 
 
 def frame(spacing: float = 0.5) -> Frame:

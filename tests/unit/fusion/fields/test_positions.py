@@ -10,8 +10,10 @@ import pytest
 
 from platefuse import apply_registration_to_image
 from platefuse.errors import ViewError
+from platefuse.fusion.fields.maps import pixel_map
 from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
+from platefuse.fusion.wells.stack import frames_for
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.plate import Plate, Well
@@ -53,6 +55,29 @@ def move(image: Path, *, y: float, x: float) -> None:
 
 def entries(image: Path) -> Any:
     return read_attributes(image)["multiscales"]
+
+
+@pytest.mark.parametrize("source", ["translation", "text"])
+def test_a_position_that_is_no_float32_is_not_rounded_as_one(tmp_path: Path, source: str) -> None:
+    far = 1e6  # micrometres: float32 has steps of an eighth of a pixel there
+    path = FieldsPlate({WELL: {0: 2}}, translation=False).write(tmp_path / "p.zarr")
+    places = {"0": far / PIXEL_UM, "1": far / PIXEL_UM + 40.2}
+    read_as = InputOptions()
+    if source == "text":
+        table = tmp_path / "positions.tsv"
+        rows = [f"{WELL}\t{name}\t0\t{x * PIXEL_UM}\n" for name, x in places.items()]
+        table.write_text("".join(["well\timage\ty_um\tx_um\n", *rows]))
+        read_as = InputOptions(positions=str(table))
+    else:
+        for name, x in places.items():
+            move(path / WELL / name, y=0, x=x)
+    (layer,) = LayerReader(FusionOptions(), read_as).read(well_of(path))
+    (frame,) = frames_for([[layer]], FusionOptions())
+    found = [
+        pixel_map(field, part.image, frame, part.precision_px).offset[-1]
+        for part, field in layer.fields
+    ]
+    assert found == pytest.approx([0.0, 40.2], abs=1e-6)
 
 
 @pytest.mark.parametrize("counts", [{0: 4, 1: 1}, {0: 1, 1: 4}, {0: 1, 1: 1}])

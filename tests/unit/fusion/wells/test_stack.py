@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +28,10 @@ from platefuse.fusion.wells.stack import (
 )
 from platefuse.ngff.create import create_image, write_group
 from platefuse.ngff.image import Image
+from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.plate import Plate
 from platefuse.testing import AcquisitionSpec, PlateSpec
+from platefuse.workflow.checks.preflight import check_common_pixel
 from tests.checks import check_fusion
 from tests.conftest import PlateFactory
 from tests.fields_plate import FieldsPlate
@@ -143,6 +146,49 @@ def test_axes_and_channels_of_a_stack(example_plate: PlateFactory) -> None:
     assert placed[0].box.shape == (2, 1, 30, 40)
     with pytest.raises(ViewError, match=r"axes is zyx, that of image 0 is tyx; they cannot be st"):
         frames_for([[flat[0], layers[1]]], FusionOptions())
+
+
+def rescale(image: Path, **um: float) -> None:
+    """Write another pixel size on some axes into the metadata of an image, or of a label."""
+    attributes: Any = read_attributes(image)
+    (entry,) = attributes["multiscales"]
+    for dataset in entry["datasets"]:
+        (scale,) = [t for t in dataset["coordinateTransformations"] if t["type"] == "scale"]
+        for axis, size in um.items():
+            scale["scale"]["czyx".index(axis)] = size
+    update_attributes(image, {"multiscales": [entry]})
+
+
+@pytest.mark.parametrize("deep", [None, 0, 1])
+def test_a_single_plane_is_as_thick_as_the_others_of_its_well(
+    tmp_path: Path, deep: int | None
+) -> None:
+    path = FieldsPlate({"B/03": {0: 2, 1: 2}}, labels=True).write(tmp_path / "flat.zarr")
+    for image, um in (("1", 2.0), ("2", 0.3), ("2/labels/nuclei", 4.0), ("3", 0.3)):
+        rescale(path / "B/03" / image, z=um)
+    if deep is not None:
+        stacks = FieldsPlate({"B/03": {0: 2, 1: 2}}, labels=True, planes=3)
+        stacks.write(tmp_path / "deep.zarr")
+        for image in (str(2 * deep), str(2 * deep + 1)):
+            shutil.rmtree(path / "B/03" / image)
+            shutil.copytree(tmp_path / "deep.zarr/B/03" / image, path / "B/03" / image)
+            rescale(path / "B/03" / image, z=0.7)
+            rescale(path / "B/03" / image / "labels/nuclei", z=0.7)
+    layers = layers_of(path)
+    check_common_pixel(layers)
+    frames = frames_for([[layer] for layer in layers], FusionOptions())
+    assert frames[0] == frames[1]
+    assert frames[0].by_axis(frames[0].spacing)["z"] == pytest.approx(1.0 if deep is None else 0.7)
+    assert frames_for([layers], FusionOptions()) == frames[:1]  # they can be stacked
+    check_fusion(Plate.open(path), FusionOptions())
+
+
+def test_pixel_sizes_that_differ_by_rounding_have_one_frame(tmp_path: Path) -> None:
+    path = FieldsPlate({"B/03": {0: 1, 1: 1}}).write(tmp_path / "p.zarr")
+    rescale(path / "B/03/1", x=0.5 + 1e-12)
+    layers = layers_of(path)
+    first, second = frames_for([[layer] for layer in layers], FusionOptions())
+    assert first == second
 
 
 def test_labels_have_a_name_of_their_own(example_plate: PlateFactory) -> None:

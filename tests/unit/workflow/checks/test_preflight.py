@@ -17,7 +17,8 @@ from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
 from platefuse.workflow.checks.preflight import check_well_inputs
 from platefuse.workflow.config.model import read_config
 from platefuse.workflow.config.text import read_yaml
-from platefuse.workflow.planning import check_config
+from platefuse.workflow.planning import check_config, check_run, wells_of_run
+from platefuse.workflow.plates import open_plates
 from tests.fields_plate import FieldsPlate
 
 ACQUISITIONS = tuple(AcquisitionSpec(k, shift_px=(3.0 * k, 0.0)) for k in range(3))
@@ -122,3 +123,40 @@ def test_a_measured_shift_is_stored_only_where_a_tile_table_is(tmp_path: Path) -
         list(check_config(file))
     *_, last = check_config(write_config(tmp_path, plate, registration=MEASURE))
     assert last == "Nothing would stop this run."
+
+
+@pytest.mark.parametrize("on_bad_well", ["stop", "skip"])
+@pytest.mark.parametrize(
+    ("table", "shift", "is_said"),
+    [
+        ("FOV_ROI_table", 3.0, True),
+        ("registered_FOV_ROI_table", 3.0, False),
+        ("registered_FOV_ROI_table", 0.3, False),
+        ("registered_FOV_ROI_table", 0.0, True),
+    ],
+)
+def test_a_table_that_moves_no_image_is_said(
+    table: str, shift: float, is_said: bool, on_bad_well: str, tmp_path: Path
+) -> None:
+    moved = (AcquisitionSpec(0), AcquisitionSpec(1, shift_px=(shift, 0.0)))
+    make_plate(tmp_path / "plate.zarr", PlateSpec(**{**vars(MOSAIC), "acquisitions": moved}))
+    file = write_config(
+        tmp_path,
+        tmp_path / "plate.zarr",
+        on_bad_well=on_bad_well,
+        registration={"store": False, "roi_table": table},
+    )
+    said = f"plate p: the table '{table}' (registration.roi_table) has the same boxes in all acqui"
+    assert any(said in line for line in check_config(file)) == is_said
+    config = read_config(read_yaml(file), [file])
+    plates = open_plates(config)
+    wells = wells_of_run(config, plates, is_dry=False)
+    assert any(said in line for line in check_run(config, plates, wells)) == is_said
+
+
+def test_nothing_is_said_of_a_table_where_no_image_is_to_be_moved(tmp_path: Path) -> None:
+    make_plate(
+        tmp_path / "plate.zarr", PlateSpec(**{**vars(MOSAIC), "acquisitions": ACQUISITIONS[:1]})
+    )
+    lines = list(check_config(write_config(tmp_path, tmp_path / "plate.zarr")))
+    assert not any("same boxes" in line for line in lines)
