@@ -130,7 +130,7 @@ class FieldImage:
 
     def extents(self, spacing_um: Mapping[str, float]) -> list[Extent]:
         """The part of the stage that each field covers, in micrometres, at an output spacing."""
-        image = self._at_spacing(self.image, spacing_um)
+        image = self.at_spacing(self.image, spacing_um)
         size = np.array([image.pixel_size_um[a] for a in image.spatial])
         in_z = np.array([a == "z" for a in image.spatial])
         extents, precision = [], self.precision_px
@@ -175,7 +175,7 @@ class FieldImage:
         """
         fields = self._taken if image is self.image else self.fields
         flat_field = self._flat_field(image, axes)
-        image = self._at_spacing(image, frame.by_axis(frame.spacing))
+        image = self.at_spacing(image, frame.by_axis(frame.spacing))
         stored = StoredArray.open(image.level_paths[0])
         whole: ChunkStore = stored if axes == image.axes else ExpandedArray(stored, axes.index("c"))
         source, lead = Source(whole, flat_field), len(axes) - len(image.spatial)
@@ -196,7 +196,7 @@ class FieldImage:
             views.append(view)
         return views
 
-    def _at_spacing(self, image: Multiscale, spacing_um: Mapping[str, float]) -> Multiscale:
+    def at_spacing(self, image: Multiscale, spacing_um: Mapping[str, float]) -> Multiscale:
         """An image or label without the levels that are finer than an output spacing.
 
         A level is used if its pixels have this spacing, it groups whole pixels of level 0, also by
