@@ -24,7 +24,9 @@ describes a plate, an image or a table: whoever catches one of the three catches
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 MEASURE_AGAIN = "Measure again: start Snakemake with --forcerun measure_well."
 """What to do where measured shifts do not fit what is there now: the end of many messages."""
@@ -52,6 +54,17 @@ def _shortened(line: str, longest: int) -> str:
         return line
     head, tail = longest // 2, longest // 4
     return f"{line[:head]} … ({len(line) - head - tail} letters) … {line[-tail:]}"
+
+
+def quoted(path: Path) -> str:
+    """A path in a command that a message tells to type.
+
+    Examples
+    --------
+    >>> quoted(Path("my plate #1.zarr"))
+    "'my plate #1.zarr'"
+    """
+    return shlex.quote(str(path))
 
 
 def one_line(error: object) -> str:

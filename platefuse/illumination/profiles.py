@@ -24,6 +24,9 @@ _FORMATS = "a TIFF file or the folder of an OME-Zarr image, with one plane (y, x
 _NORMAL = (0.1, 10.0)
 """Range of the mean of a flat that was normalised, to a mean or a maximum of 1."""
 
+_LEAST = 1e-6
+"""Least value of a normalised flat. Pixels divided by less are noise, or infinite as float32."""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -111,7 +114,9 @@ def _read(path: Path, role: Role, name: str) -> _Plane:
     for fault in _faults(plane, role):
         raise ConfigError(f"{name}, {path}: {fault}")
     if role == "flat" and plane.dtype.kind in "iu":
-        return plane / np.float32(plane.max())
+        plane = plane / np.float32(plane.max())
+    for fault in _dark_places(plane) if role == "flat" else ():
+        raise ConfigError(f"{name}, {path}: {fault}")
     return plane
 
 
@@ -129,7 +134,7 @@ def _read_zarr(path: Path) -> _Plane:
 def _faults(plane: _Plane, role: Role) -> Iterator[str]:
     """Sentences for values that a profile must not have."""
     lowest = plane > 0 if role == "flat" else plane >= 0
-    wrong = ~(lowest & np.isfinite(plane))
+    wrong = ~(lowest & (plane <= np.finfo(np.float32).max))
     if wrong.any():
         y, x = np.unravel_index(np.argmax(wrong), plane.shape)
         expected = "above 0, because pixels are divided by them" if role == "flat" else "0 or more"
@@ -145,3 +150,15 @@ def _faults(plane: _Plane, role: Role) -> Iterator[str]:
                 f"its mean is {average:.4g}; expected a profile that is normalised to a mean or a "
                 "maximum of 1, because pixels are divided by it. Divide it by its mean."
             )
+
+
+def _dark_places(flat: _Plane) -> Iterator[str]:
+    """A sentence for pixels of a normalised flat that nearly no light reaches."""
+    wrong = flat < _LEAST
+    if wrong.any():
+        y, x = np.unravel_index(np.argmax(wrong), flat.shape)
+        yield (
+            f"{int(wrong.sum())} of its {flat.size} pixels are below {_LEAST:g} of what is usual, "
+            f"the first at y {y}, x {x}: {flat[y, x]:.3g}. Pixels divided by them would be noise. "
+            "Estimate the profile again, or repair these pixels."
+        )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platefuse.errors import MeasureError
+from platefuse.errors import MeasureError, quoted
 from platefuse.measuring.model import PairMeasure, StageField
 from platefuse.ngff.plate import Well
 from platefuse.records import Receipt
@@ -114,7 +114,7 @@ def check_measured(well: Well, receipt: Path) -> None:
         raise MeasureError(
             f"{well.path}: the well could not be measured: {problem} Repair it; the same command "
             "then measures it again. If nothing in it has to change, add to the command: "
-            f"--forcerun {receipt}"
+            f"--forcerun {quoted(receipt)}"
         )
 
 

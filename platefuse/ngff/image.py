@@ -176,13 +176,18 @@ class Multiscale:
         fine, coarse = (self.shapes[k][axis] for k in (level - 1, level))
         ratio = self.scales[level][axis] / self.scales[level - 1][axis]
         for factor in dict.fromkeys((max(1, round(ratio)), max(1, round(fine / coarse)))):
-            if coarse in (max(1, fine // factor), -(-fine // factor)):
+            if is_grouped(fine, coarse, factor):
                 return factor
         raise ImageError(
             f"{self.path}: level {self.paths[level]} has {coarse} pixels in {self.axes[axis]}, "
             f"level {self.paths[level - 1]} has {fine}, and their scales differ by {ratio:g}. "
             "Expected each level to group whole pixels of the one before."
         )
+
+
+def is_grouped(fine: int, coarse: int, factor: int) -> bool:
+    """Whether so many pixels of a coarser level group those of a finer one by a factor."""
+    return coarse in (max(1, fine // factor), -(-fine // factor))
 
 
 @dataclass(frozen=True)

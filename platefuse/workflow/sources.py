@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from platefuse.errors import RecordError
+from platefuse.errors import RecordError, quoted
 from platefuse.fusion.fields.field import Place
 from platefuse.fusion.fields.layers import SourceImage
 from platefuse.fusion.fields.measured import MeasuredPixels
@@ -186,9 +186,9 @@ def places_unknown(well: Well, file: Path) -> RecordError:
     return RecordError(
         f"{well.path}: its images are registered, and {file} does not say where its fields were "
         "measured to be: the results of that run are gone, or a table gave the shifts. Put the "
-        f"originals back, so that they are measured again (`platefuse restore {well.plate}`, if "
-        "they were kept). Or set registration.measure.enabled: false: then the fields are fused "
-        "where the stage had them."
+        "originals back, so that they are measured again "
+        f"(`platefuse restore {quoted(well.plate)}`, if they were kept). Or set "
+        "registration.measure.enabled: false: then the fields are fused where the stage had them."
     )
 
 

@@ -34,11 +34,12 @@ def chosen_wells(config: Config, listed: Mapping[str, Sequence[WellName]]) -> se
     """
     sharing = {name: own for name, own in listed.items() if "wells" not in config.own(name)}
     common = (config.wells.include, config.wells.exclude) if sharing else (None, None)
-    chosen = select_wells(sharing, *common)
+    chosen = select_wells(sharing, *common, plates=listed)
     for name in listed.keys() - sharing:
         wells = config.by_plate[name].wells
+        own = {name: listed[name]}
         try:
-            chosen |= select_wells({name: listed[name]}, wells.include, wells.exclude)
+            chosen |= select_wells(own, wells.include, wells.exclude, plates=listed)
         except ConfigError as error:
             raise ConfigError(*(config.located(name, fault) for fault in error.args)) from error
     return chosen
@@ -48,6 +49,8 @@ def select_wells(
     listed: Mapping[str, Sequence[WellName]],
     include: Sequence[str | int] | str | None,
     exclude: Sequence[str | int] | str | None,
+    *,
+    plates: Collection[str] = (),
 ) -> set[WellKey]:
     """The wells that are processed.
 
@@ -58,6 +61,8 @@ def select_wells(
     include, exclude : sequence of str or int, or str, or None
         Wells to process, and wells to leave out of these: patterns, or the path of a TSV. None: all
         wells, and none.
+    plates : collection of str
+        All plates of the run: a table may also name wells of those that are not listed.
 
     Raises
     ------
@@ -67,9 +72,9 @@ def select_wells(
     everything = {(name, w.row, w.column) for name, wells in listed.items() for w in wells}
     chosen = everything
     if include is not None:
-        chosen = named_wells(listed, include, "config.wells.include")
+        chosen = named_wells(listed, include, "config.wells.include", plates)
     if exclude is not None:
-        chosen = chosen - named_wells(listed, exclude, "config.wells.exclude")
+        chosen = chosen - named_wells(listed, exclude, "config.wells.exclude", plates)
     if everything and not chosen:
         raise ConfigError(
             "config.wells leaves no well of any plate. Name fewer wells under wells.exclude, or "
@@ -79,7 +84,10 @@ def select_wells(
 
 
 def named_wells(
-    listed: Mapping[str, Sequence[WellName]], given: Sequence[str | int] | str, where: str
+    listed: Mapping[str, Sequence[WellName]],
+    given: Sequence[str | int] | str,
+    where: str,
+    plates: Collection[str] = (),
 ) -> set[WellKey]:
     """The wells that patterns or a table name; see `select_wells`.
 
@@ -89,6 +97,8 @@ def named_wells(
         All wells of each plate, and the patterns or the table.
     where : str
         Where they are given, for error messages.
+    plates
+        As in `select_wells`.
 
     Raises
     ------
@@ -96,7 +106,7 @@ def named_wells(
         If a pattern names no well of any plate, or the table cannot be read.
     """
     if isinstance(given, str):
-        return _in_table(listed, Path(given), where)
+        return _in_table(listed, Path(given), where, {*plates, *listed})
     chosen: set[WellKey] = set()
     faults = []
     grids = {name: Grid.of(wells) for name, wells in listed.items()}
@@ -110,7 +120,9 @@ def named_wells(
     return chosen
 
 
-def _in_table(listed: Mapping[str, Sequence[WellName]], file: Path, where: str) -> set[WellKey]:
+def _in_table(
+    listed: Mapping[str, Sequence[WellName]], file: Path, where: str, plates: Collection[str]
+) -> set[WellKey]:
     """The wells in the rows of a table with a column `well` and, if they differ, `plate`."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
@@ -130,13 +142,17 @@ def _in_table(listed: Mapping[str, Sequence[WellName]], file: Path, where: str) 
     faults = []
     grids = {name: Grid.of(wells) for name, wells in listed.items()}
     for number, row in enumerate(rows, 2):
-        plate = row.get("plate")
-        own = {plate: listed.get(plate, ())} if plate else listed
-        of_plate = {name: grids[name] for name in own if name in grids}
-        found = _matching(of_plate, (row["well"] or "").strip())
-        if not found:
-            faults.append(_unknown(f"{file}, line {number}, names {row['well']!r}", own))
-        chosen |= found
+        plate = (row.get("plate") or "").strip()
+        line = f"{file}, line {number}, names"
+        if plate and plate not in plates:
+            known = ", ".join(sorted(plates))
+            faults.append(f"{line} the plate {plate!r}; the plates of this run are {known}.")
+        elif not plate or plate in listed:
+            own = {plate: listed[plate]} if plate else listed
+            found = _matching({name: grids[name] for name in own}, (row["well"] or "").strip())
+            if not found:
+                faults.append(_unknown(f"{line} {row['well']!r}", own))
+            chosen |= found
     if faults:
         more = [f"and {len(faults) - _SHOWN} more lines"] if len(faults) > _SHOWN else []
         raise ConfigError(*faults[:_SHOWN], *more)
@@ -168,9 +184,9 @@ class Grid:
     Attributes
     ----------
     rows, columns : mapping of str to int
-        Place of each row and column that has wells, by its plain name: numbers are the same with
-        and without leading zeros.
-    wells : mapping of (int, int) to WellName
+        Place of each row and column that has wells. Numbers are the same with and without leading
+        zeros.
+    wells : mapping of (int, int) to sequence of WellName
         The wells by the places of row and column.
     """
 
@@ -184,9 +200,9 @@ class Grid:
         rows, columns = _places({w.row for w in wells}), _places({w.column for w in wells})
         found: dict[tuple[int, int], list[WellName]] = {}
         for well in wells:
-            place = rows[well.row], columns[well.column]
+            place = rows[_plain(well.row)], columns[_plain(well.column)]
             found.setdefault(place, []).append(well)
-        return cls(_by_plain_name(rows), _by_plain_name(columns), found)
+        return cls(rows, columns, found)
 
     def matching(self, pattern: str) -> Iterator[WellName]:
         """The wells that a pattern names; none if it names a row or column that has no well."""
@@ -198,7 +214,9 @@ class Grid:
         row, last_row = bounds.get("row", (0, len(self.rows)))
         column, last_column = bounds.get("column", (0, len(self.columns)))
         if (row, column) == (last_row, last_column):  # one well: there may be very many of them
-            yield from self.wells.get((row, column), ())
+            found = self.wells.get((row, column), ())
+            name = pattern.strip().replace("/", "")
+            yield from [well for well in found if f"{well.row}{well.column}" == name] or found
             return
         for place, wells in self.wells.items():
             if row <= place[0] <= last_row and column <= place[1] <= last_column:
@@ -206,33 +224,32 @@ class Grid:
 
     def _corner(self, part: str) -> dict[str, int]:
         """Places of a row, of a column, or of both; empty if the part names nothing."""
-        row, column = self.rows.get(_plain(part)), self.columns.get(_plain(part))
+        row, column = _place_of(part, self.rows), _place_of(part, self.columns)
         if row is not None:
             return {"row": row}
         if column is not None:
             return {"column": column}
         split = _WELL.fullmatch(part)
         names = (split["row"], split["column"]) if split else part.partition("/")[::2]
-        row, column = self.rows.get(_plain(names[0])), self.columns.get(_plain(names[1]))
+        row, column = _place_of(names[0], self.rows), _place_of(names[1], self.columns)
         return {} if row is None or column is None else {"row": row, "column": column}
 
 
 def _places(names: Collection[str]) -> dict[str, int]:
-    return {name: place for place, name in enumerate(sorted(names, key=_order))}
+    plain = sorted({_plain(name) for name in names}, key=_order)
+    return {name: place for place, name in enumerate(plain)}
 
 
-def _by_plain_name(places: Mapping[str, int]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for name, place in places.items():  # the first of several, such as 1 and 01
-        found.setdefault(_plain(name), place)
-    return found
+def _place_of(name: str, places: Mapping[str, int]) -> int | None:
+    """The place of a row or column; in upper or lower case, unless the plate tells them apart."""
+    spellings = (_plain(name), name.upper(), name.lower())
+    return next((places[each] for each in spellings if each in places), None)
 
 
 def _plain(name: str) -> str:
-    return str(int(name)) if name.isascii() and name.isdigit() else name.upper()
+    return str(int(name)) if name.isascii() and name.isdigit() else name
 
 
-def _order(name: str) -> tuple[int, str]:
-    """Rows A to Z before AA, columns by their number."""
-    plain = _plain(name)
+def _order(plain: str) -> tuple[int, str]:
+    """Rows A to Z before a to z and before AA, columns by their number."""
     return (int(plain), "") if plain.isdigit() else (len(plain), plain)

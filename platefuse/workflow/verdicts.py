@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from platefuse.errors import QualityError, counted
+from platefuse.errors import QualityError, counted, quoted
 from platefuse.measuring.receipt import SolvedPlate
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import fused_plate_path, real_plate
@@ -87,7 +87,7 @@ def kept_originals_line(plate: Path) -> str:
     if not kept:
         return ""
     kept_words = counted(kept, "original is", "originals are")
-    return f"{kept_words} kept; `platefuse clean --originals {plate}` removes them"
+    return f"{kept_words} kept; `platefuse clean --originals {quoted(plate)}` removes them"
 
 
 def flagged_warning(receipt: ReportedPlate, report: Path) -> str:

@@ -4,6 +4,7 @@ This is run again in every process of a run. What it calls is in `platefuse/work
 """
 
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -25,7 +26,7 @@ from platefuse.workflow.planning import (
 )
 from platefuse.workflow.plates import open_plates
 from platefuse.workflow.provenance import remember_command
-from platefuse.workflow.receipts import NAME, Receipts
+from platefuse.workflow.receipts import FIELDS, NAME, Receipts
 from platefuse.workflow.resources.jobs import JobResources
 from platefuse.workflow.run_lock import RunLock
 from platefuse.workflow.well_steps import jobs_of, kinds_of
@@ -142,8 +143,9 @@ def plate_path(wildcards):
     return CONFIG.paths[wildcards.plate]
 
 
-def place_table(wildcards):
-    return next(iter(solved_places(wildcards)), None)
+# From the input, which has the prefix of a module; the functions of `Receipts` do not know it.
+def place_table(wildcards, input):
+    return next((path for path in input if Path(path).name == FIELDS), None)
 
 
 def well_names(wildcards):

@@ -29,7 +29,7 @@ from platefuse.fusion.frame import Extent, Frame, place_view
 from platefuse.geometry import Box
 from platefuse.illumination.correction import Illumination
 from platefuse.ngff.channels import channel_count, channel_names, names_by_channel
-from platefuse.ngff.image import Image, Multiscale
+from platefuse.ngff.image import Image, Multiscale, is_grouped
 from platefuse.records import AppliedProfile, RegistrationRecord
 from platefuse.storage.arrays import ExpandedArray, StoredArray
 from platefuse.storage.dtypes import checked_dtype
@@ -130,7 +130,7 @@ class FieldImage:
 
     def extents(self, spacing_um: Mapping[str, float]) -> list[Extent]:
         """The part of the stage that each field covers, in micrometres, at an output spacing."""
-        image = self._at_spacing(self.image, spacing_um)
+        image = self.at_spacing(self.image, spacing_um)
         size = np.array([image.pixel_size_um[a] for a in image.spatial])
         in_z = np.array([a == "z" for a in image.spatial])
         extents, precision = [], self.precision_px
@@ -175,7 +175,7 @@ class FieldImage:
         """
         fields = self._taken if image is self.image else self.fields
         flat_field = self._flat_field(image, axes)
-        image = self._at_spacing(image, frame.by_axis(frame.spacing))
+        image = self.at_spacing(image, frame.by_axis(frame.spacing))
         stored = StoredArray.open(image.level_paths[0])
         whole: ChunkStore = stored if axes == image.axes else ExpandedArray(stored, axes.index("c"))
         source, lead = Source(whole, flat_field), len(axes) - len(image.spatial)
@@ -196,12 +196,13 @@ class FieldImage:
             views.append(view)
         return views
 
-    def _at_spacing(self, image: Multiscale, spacing_um: Mapping[str, float]) -> Multiscale:
+    def at_spacing(self, image: Multiscale, spacing_um: Mapping[str, float]) -> Multiscale:
         """An image or label without the levels that are finer than an output spacing.
 
-        A level is used if its pixels have this spacing, it groups whole pixels of level 0, and
-        every field begins and ends at one of its pixels. An image that is corrected for its
-        illumination is read at level 0: the mean of pixels is corrected only if each of them is.
+        A level is used if its pixels have this spacing, it groups whole pixels of level 0, also by
+        its shape, and every field begins and ends at one of its pixels. An image that is corrected
+        for its illumination is read at level 0: the mean of pixels is corrected only if each of
+        them is.
         """
         if image is self.image and self.source.illumination is not None:
             return image
@@ -215,6 +216,9 @@ class FieldImage:
                 continue
             exact = np.array(size) / list(image.pixel_size_um.values())
             ratio = np.rint(exact).astype(int).tolist()
+            shapes = zip(image.shape_in_space, coarse.shape_in_space, ratio, strict=True)
+            if not all(is_grouped(*each) for each in shapes):
+                continue  # its scale contradicts its shape
             whole = [field.box(image, self.image) for field in self.fields]
             boxes = [field.box(coarse, self.image) for field in self.fields]
             fits = all(box.scaled(ratio) == own for box, own in zip(boxes, whole, strict=True))

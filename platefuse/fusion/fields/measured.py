@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platefuse.errors import MEASURE_AGAIN, RecordError
+from platefuse.errors import MEASURE_AGAIN, RecordError, quoted
 from platefuse.ngff.image import Multiscale
 from platefuse.storage.trees import walk_files
 from platefuse.storage.typed_json import JsonObject
@@ -41,7 +41,7 @@ class MeasuredPixels:
             raise RecordError(
                 f"{image.path}: its pixels are not those by which its fields were placed: they "
                 f"were changed or replaced after they had been measured (different: {changed}). "
-                f"{MEASURE_AGAIN} For this well alone: --forcerun {self.receipt}"
+                f"{MEASURE_AGAIN} For this well alone: --forcerun {quoted(self.receipt)}"
             )
 
 

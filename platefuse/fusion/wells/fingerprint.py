@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 from platefuse.fusion.fields.layers import FieldImage
-from platefuse.ngff.image import Multiscale
+from platefuse.fusion.wells.stack import choose_spacing
 from platefuse.ngff.tables.table import table_path
 from platefuse.records import KEY, digest_json, digest_tree
 from platefuse.storage.trees import walk_files
@@ -51,23 +51,26 @@ def identity(part: FieldImage, tile_table: str) -> JsonObject:
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """The files of an image that fusing reads: level 0, labels and tables.
+    """The files of an image that fusing reads: one or two levels, labels and tables.
 
     Attributes
     ----------
     image : Path
         Folder of the image.
-    level : str
-        Path of level 0 in it.
+    levels : tuple of str
+        Paths in it of level 0 and, if another level is read for the output's spacing, of that.
     """
 
     image: Path
-    level: str
+    levels: tuple[str, ...]
 
     @classmethod
-    def of(cls, image: Multiscale) -> SourceFiles:
-        """The files of an image."""
-        return cls(image.path, image.paths[0])
+    def of(cls, part: FieldImage, given_um: Mapping[str, float] | None) -> SourceFiles:
+        """The files of an image that is fused with the spacing that is given, or its own."""
+        image = part.image
+        spacing = dict(zip(image.spatial, choose_spacing(image, given_um), strict=True))
+        read = part.at_spacing(image, spacing)
+        return cls(image.path, tuple(dict.fromkeys((image.paths[0], read.paths[0]))))
 
     @cached_property
     def stats(self) -> dict[Path, os.stat_result]:
@@ -115,7 +118,7 @@ class SourceFiles:
         return {"files": len(self.stats), "bytes": nbytes}
 
     def _walk(self) -> Iterator[tuple[Path, os.stat_result]]:
-        for part in (self.level, "labels", "tables"):
+        for part in (*self.levels, "labels", "tables"):
             for _, entry in walk_files(self.image / part):
                 if entry.is_file():
                     yield Path(entry.path), entry.stat()

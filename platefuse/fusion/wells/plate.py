@@ -11,7 +11,13 @@ from platefuse.errors import PlatefuseError, ViewError, some
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.wells.locks import fused_plate_lock
 from platefuse.ngff.consolidated import drop_consolidated
-from platefuse.ngff.metadata import Format, all_attributes, find_attributes, is_node
+from platefuse.ngff.metadata import (
+    Format,
+    all_attributes,
+    find_attributes,
+    is_node,
+    read_attributes,
+)
 from platefuse.ngff.paths import check_outside_groups
 from platefuse.ngff.plate import Plate, WellName
 from platefuse.records import KEY, FusedPlateRecord, FusedWellRecord, PlateReceipt
@@ -89,14 +95,17 @@ def _write_metadata(
     listed = zip(list_of(plate.metadata["wells"]), plate.wells, strict=True)
     rows = _in_order(plate, "rows", "rowIndex", [well.row for well in plate.wells])
     columns = _in_order(plate, "columns", "columnIndex", [well.column for well in plate.wells])
+    images = [_images_of(fused / well.row / well.column) for well in done]
+    acquisitions = _acquisitions(plate, images)
     section: JsonObject = {
         **plate.metadata,
         **({"rows": rows} if rows else {}),
         **({"columns": columns} if columns else {}),
+        **({"acquisitions": acquisitions} if acquisitions else {}),
         "wells": [entry for entry, well in listed if well.name in done_names],
         "version": options.ngff_version,
         "name": fused.name.removesuffix(".zarr"),
-        "field_count": 1,
+        "field_count": max(map(len, images), default=1),
     }
     for well in done:
         drop_consolidated(fused / well.row / well.column)
@@ -106,6 +115,28 @@ def _write_metadata(
             kind.write_group(fused / row, all_attributes(fused / row))
     _write(fused, section, options.ngff_version)
     return done
+
+
+def _images_of(well: Path) -> list[JsonObject]:
+    """The images that a fused well lists."""
+    return list(map(object_of, list_of(object_of(read_attributes(well)["well"]).get("images"))))
+
+
+def _acquisitions(plate: Plate, images: Sequence[Sequence[JsonObject]]) -> list[object]:
+    """The acquisitions of a plate with all that the images of fused wells name.
+
+    OME-NGFF asks for an entry for each, and many plates list none.
+    """
+    numbers = [[image.get("acquisition") for image in own] for own in images]
+    found = {n for own in numbers for n in own if isinstance(n, int)}
+    listed = []
+    for entry in map(object_of, list_of(plate.metadata.get("acquisitions"))):
+        if "maximumfieldcount" in entry and entry.get("id") in found:
+            most = max(own.count(entry.get("id")) for own in numbers)
+            entry = {**entry, "maximumfieldcount": most}
+        listed.append(entry)
+    known = {entry.get("id") for entry in listed}
+    return [*listed, *({"id": number} for number in sorted(found - known))]
 
 
 def _write(fused: Path, section: JsonObject, version: str) -> None:

@@ -251,7 +251,8 @@ class _Job:
     @cached_property
     def files(self) -> dict[str, SourceFiles]:
         """The files of each source image."""
-        return {part.name: SourceFiles.of(part.image) for part in self._parts}
+        spacing = self.options.output_spacing
+        return {part.name: SourceFiles.of(part, spacing) for part in self._parts}
 
     @property
     def _parts(self) -> list[FieldImage]:

@@ -253,6 +253,9 @@ def moved_columns(
     ids = None if objects is None else ids_of(table.path, table.names)
     if label is not None and objects is not None and ids is not None:
         keep = np.array([number in objects for number in ids], bool)
+        for k in _axes_kept(label, own):
+            along = [region.along([axes.index(own[k])]) for region in regions]
+            start[:, k], length[:, k] = _moved_along(start[:, k], length[:, k], along)
         _place_objects(label, objects, ids, own, start, length)
     else:
         regions = [region.along([axes.index(a) for a in own]) for region in regions]
@@ -263,6 +266,26 @@ def moved_columns(
     return numbers, keep
 
 
+def _axes_kept(label: Multiscale, own: str) -> list[int]:
+    """The axes of boxes that the pixels of a label do not tell: it lacks them, or has one plane.
+
+    There the boxes of the table say for which planes of the image the label holds.
+    """
+    flat = {a for a, n in zip(label.spatial, label.shape_in_space, strict=True) if n == 1}
+    return [k for k, a in enumerate(own) if a not in label.spatial or (a == "z" and a in flat)]
+
+
+def _moved_along(
+    start: NDArray[np.float64], length: NDArray[np.float64], regions: Sequence[MovedRegion]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes along one axis after their regions were moved; unchanged where nothing remains."""
+    if not regions:
+        return start, length
+    first, rest = move_boxes(start[:, None], length[:, None], regions, enclose=True)
+    remains = rest[:, 0] > 0
+    return np.where(remains, first[:, 0], start), np.where(remains, rest[:, 0], length)
+
+
 def _place_objects(
     label: Multiscale,
     objects: Mapping[int, Box],
@@ -271,14 +294,10 @@ def _place_objects(
     start: NDArray[np.float64],
     length: NDArray[np.float64],
 ) -> None:
-    """Set starts and lengths, on the axes `own`, to those of the objects that have pixels.
-
-    On an axis that the label lacks, or on which it has one plane, the boxes of the table are kept:
-    they say for which planes of the image the label holds.
-    """
-    sizes = zip(label.spatial, label.shape_in_space, strict=True)
-    for place, (axis, planes) in enumerate(sizes):
-        if axis not in own or (axis == "z" and planes == 1):
+    """Set starts and lengths to those of the objects that have pixels, but on `_axes_kept`."""
+    kept = {own[k] for k in _axes_kept(label, own)}
+    for place, axis in enumerate(label.spatial):
+        if axis not in own or axis in kept:
             continue
         k, um = own.index(axis), label.pixel_size_um[axis]
         for row, number in enumerate(ids):

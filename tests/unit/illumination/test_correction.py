@@ -47,6 +47,13 @@ FAULTS: dict[str, tuple[Array | None, Array | float, str]] = {
     "negative": (with_pixel(-1), 0.0, r"at y 3, x 4: -1\.0\. Expected finite numbers above 0"),
     "nan": (with_pixel(np.nan), 0.0, r"at y 3, x 4: nan"),
     "infinite": (with_pixel(np.inf), 0.0, r"at y 3, x 4: inf"),
+    "no light": (with_pixel(1e-40), 0.0, r"1 of its 1920 pixels are below 1e-06 .* x 4: 1e-40\."),
+    "no light in integers": (
+        np.where(GOOD * with_pixel(0) > 0, 2**31, 9).astype(np.uint32),
+        0.0,
+        r"1 of its 1920 pixels are below 1e-06 .* at y 3, x 4: 4\.19e-09\.",
+    ),
+    "dark beyond floats": (GOOD, GOOD.astype(np.float64) * 1e39, r"dark, .* y 0, x 0: 1e\+39\."),
     "not normalised": (GOOD * 3000, 0.0, r"its mean is 3000; expected a profile that is normali"),
     "several planes": (np.stack([GOOD, GOOD]), 0.0, r"shape \(2, 40, 48\) .* expected one plane"),
     "another camera": (GOOD[:, 1:], 0.0, r"has \(40, 48\) pixels .* have \(40, 47\)"),

@@ -51,6 +51,34 @@ def test_what_is_no_well_is_an_error(pattern: str) -> None:
     assert "wells.include" in str(error.value)
 
 
+MIXED = [WellName(*name.split("/")) for name in ("A/03", "a/03", "B/3", "B/03", "b/3", "C/4")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("A", {"A/03"}),
+        ("a", {"a/03"}),
+        ("a3", {"a/03"}),
+        ("A3", {"A/03"}),
+        ("B03", {"B/03"}),
+        ("B/3", {"B/3"}),
+        ("B003", {"B/3", "B/03"}),
+        ("c4", {"C/4"}),
+        ("3", {"A/03", "a/03", "B/3", "B/03", "b/3"}),
+        ("A:C", {"A/03", "B/3", "B/03", "C/4"}),
+        ("a3:b3", {"a/03", "b/3"}),
+    ],
+)
+def test_names_that_differ_in_case_or_zeros_only_are_told_apart(
+    pattern: str, expected: set[str]
+) -> None:
+    """The order of a set of names differs between processes, so all orders are tried."""
+    for wells in (MIXED, MIXED[::-1]):
+        chosen = select_wells({"p": wells}, [pattern], None)
+        assert {f"{row}/{column}" for _, row, column in chosen} == expected
+
+
 def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as error:
         names(["B03", "Z", "13"])
@@ -102,7 +130,7 @@ def test_a_table_may_name_plates(tmp_path: Path) -> None:
     [
         ("name\nB03\n", r"the columns \['name'\]; expected .* a column `well`"),
         ("well\nB03\nB99\n", "line 3, names 'B99', which is no well"),
-        ("plate\twell\nnone\tB03\n", "line 2, names 'B03', which is no well.*none"),
+        ("plate\twell\nnone\tB03\n", "the plate 'none'; the plates of this run are screen"),
         (None, "cannot be read"),
     ],
 )
@@ -112,6 +140,15 @@ def test_a_bad_table_is_an_error(tmp_path: Path, content: str | None, message: s
         table.write_text(content)
     with pytest.raises(ConfigError, match=message):
         names(str(table))
+
+
+def test_a_table_of_all_plates_may_be_that_of_one(tmp_path: Path) -> None:
+    table = tmp_path / "wells.tsv"
+    table.write_text("plate\twell\nscreen\tB03\nother\tC04\n")
+    chosen = select_wells(LISTED, str(table), None, plates=("screen", "other"))
+    assert chosen == {("screen", "B", "03")}
+    with pytest.raises(ConfigError, match=r"line 3, names the plate 'other'.* run are screen\."):
+        select_wells(LISTED, str(table), None)
 
 
 def test_with_several_plates_a_pattern_needs_one_of_them() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,11 @@ import pytest
 from platefuse.measuring.receipt import SolvedPlate
 from platefuse.ngff.create import write_group
 from platefuse.workflow.config.model import read_config
-from platefuse.workflow.verdicts import unmeasured_warnings, where_results_are
+from platefuse.workflow.verdicts import (
+    kept_originals_line,
+    unmeasured_warnings,
+    where_results_are,
+)
 from tests.fields_plate import FieldsPlate
 
 MEASURED: Mapping[str, Any] = {"store": False, "measure": {"enabled": True}}
@@ -57,3 +62,14 @@ def test_only_what_is_there_is_named_as_a_result(tmp_path: Path) -> None:
     assert list(where_results_are(config)) == [
         f"plate p: the fused plate is {tmp_path}/p_fused.zarr."
     ]
+
+
+def test_a_command_that_is_told_can_be_typed(tmp_path: Path) -> None:
+    plate = tmp_path / "my plate #1.zarr"
+    well = tmp_path / f"{plate.name}.staging" / "B" / "03"
+    (well / "0.original").mkdir(parents=True)
+    (well / ".0.kept.json").write_text("{}")
+    write_group(plate, {}, "0.4")
+    line = kept_originals_line(plate)
+    command = line.split("`")[1]
+    assert shlex.split(command)[1:] == ["clean", "--originals", str(plate)]

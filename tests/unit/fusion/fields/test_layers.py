@@ -386,14 +386,18 @@ def test_a_stored_level_is_read_if_it_has_the_output_s_spacing(
         np.testing.assert_array_equal(whole, scene)
 
 
-def test_a_level_that_does_not_group_whole_pixels_is_not_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("scale", "spacing"), [(1.5, 2.0), (3.0, 3.0), (4.0, 4.0)])
+def test_a_level_that_does_not_group_whole_pixels_is_not_read(
+    tmp_path: Path, scale: float, spacing: float
+) -> None:
+    """By its scale, or by its shape: the level has half as many pixels, whatever its scale says."""
     path = FOUR.write(tmp_path / "p.zarr")
     for file in path.glob("B/03/*/.zattrs"):
         attributes = json.loads(file.read_text())
         datasets = attributes["multiscales"][0]["datasets"]
-        datasets[1]["coordinateTransformations"][0]["scale"][2:] = [1.5 * PIXEL_UM] * 2
+        datasets[1]["coordinateTransformations"][0]["scale"][2:] = [scale * PIXEL_UM] * 2
         file.write_text(json.dumps(attributes))
-    options = replace(OPTIONS, output_spacing={"y": 2 * PIXEL_UM, "x": 2 * PIXEL_UM})
+    options = replace(OPTIONS, output_spacing={"y": spacing * PIXEL_UM, "x": spacing * PIXEL_UM})
     fuse_well(well_of(path), tmp_path / "fused.zarr", options)
     before = read_level(tmp_path / "fused.zarr" / "B" / "03" / "0")
     change_level_0(path)

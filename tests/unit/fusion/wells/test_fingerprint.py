@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import zarr
 
 from platefuse.fusion.fields.measured import pixel_state
 from platefuse.fusion.options import FusionOptions
@@ -36,8 +38,7 @@ def fuse(plate: Path, fused: Path) -> str:
 
 
 def files(plate: Path) -> SourceFiles:
-    path = plate / WELL / "0"
-    return SourceFiles.of(Multiscale.read(path))
+    return SourceFiles(plate / WELL / "0", ("0",))
 
 
 def first_file(folder: Path) -> Path:
@@ -66,6 +67,19 @@ def test_a_touched_plate_is_not_fused_again(plate: Path, tmp_path: Path) -> None
     for file in plate.rglob("*"):
         file.touch()
     assert fuse(plate, fused) == "fused before"
+
+
+@pytest.mark.parametrize(("spacing", "action"), [(1.3, "fused"), (1.95, "fused before")])
+def test_a_level_that_was_read_and_has_changed_is_read_again(
+    plate: Path, tmp_path: Path, spacing: float, action: str
+) -> None:
+    """As if the pyramid had been wrong and was made again."""
+    options = replace(OPTIONS, output_spacing={"y": spacing, "x": spacing})
+    well = Plate.open(plate).read_wells()[0]
+    assert fuse_well(well, tmp_path / "fused.zarr", options).action == "fused"
+    level = zarr.open_array(plate / WELL / "0" / "1", mode="r+")
+    level[...] = np.asarray(level[...]) + 1
+    assert fuse_well(well, tmp_path / "fused.zarr", options).action == action
 
 
 STRAY = (".DS_Store", "Thumbs.db", "._0", ".nfs000000000a1b2c3d00000001")

@@ -64,6 +64,26 @@ def test_columns_are_in_the_order_of_the_wells(
     assert bool(caplog.messages) == (expected != columns)
 
 
+@pytest.mark.parametrize("layout", ["per_acquisition", "stacked"])
+@pytest.mark.parametrize("listed", [[], [{"id": 2, "name": "two", "maximumfieldcount": 9}]])
+def test_acquisitions_and_fields_are_those_of_the_fused_wells(
+    example_plate: PlateFactory, layout: Any, listed: list[Any]
+) -> None:
+    plate = example_plate(TINY).path
+    section = {**read_attributes(plate)["plate"], "acquisitions": listed, "field_count": 9}
+    if not listed:
+        del section["acquisitions"]
+    (plate / ".zattrs").write_text(json.dumps({"plate": section}))
+    written: Any = read_attributes(fuse(plate, layout=layout))["plate"]
+    two = [{"id": 2, "name": "two", "maximumfieldcount": 1}] if listed else [{"id": 2}]
+    if layout == "stacked":  # the image has the number of the first acquisition
+        assert written["acquisitions"] == [*listed, {"id": 0}]
+        assert written["field_count"] == 1
+    else:
+        assert written["acquisitions"] == ([*two, {"id": 0}] if listed else [{"id": 0}, *two])
+        assert written["field_count"] == 2
+
+
 class TestWhatOthersAdded:
     """What users write into the metadata of a fused plate is kept when it is fused again."""
 

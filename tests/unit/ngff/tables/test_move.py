@@ -171,6 +171,29 @@ def test_boxes_of_a_flat_label_keep_the_planes_for_which_it_holds(
     assert found == expected
 
 
+@pytest.mark.parametrize(
+    ("shift", "cut", "expected"),
+    [
+        (0.0, 5.0, (0.0, 5.0)),  # one plane of three is left
+        (5.0, 10.0, (5.0, 10.0)),
+        (-20.0, 0.0, (0.0, 15.0)),  # nothing is left: the planes of the table
+    ],
+)
+def test_the_planes_for_which_a_flat_label_holds_move_with_the_image(
+    tmp_path: Path, shift: float, cut: float, expected: tuple[float, float]
+) -> None:
+    planes = {"z_micrometer": (0.0,), "len_z_micrometer": (15.0,)}
+    table = boxes_named("7")
+    table = replace(table, columns={**table.columns, **planes})
+    flat_label = make_label(tmp_path, "zyx", 1, 40, 50)
+    region = MovedRegion((0.0, 0.0, 0.0), (cut, 80.0, 25.0), (shift, 4.0, 0.5))
+    objects = {7: Box((0, 6, 41), (1, 8, 47))}
+    numbers, keep = moved_columns(table, [region], "zyx", label=flat_label, objects=objects)
+    assert keep.all()
+    assert (numbers["z_micrometer"][0], numbers["len_z_micrometer"][0]) == expected
+    assert numbers["y_micrometer"][0] == 12.0
+
+
 MOVED = [MovedRegion((0.0, 0.0), (80.0, 25.0), (4.0, 0.5))]
 OBJECTS = {7: Box((6, 41), (8, 47)), 9: Box((0, 0), (1, 1))}
 
