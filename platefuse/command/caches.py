@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 _VARIABLE = "XDG_CACHE_HOME"
 
 
-def cache_variables(folder: Path) -> dict[str, str]:
-    """Environment variables with which Snakemake finds a folder for its cache.
+def user_home() -> Path | None:
+    """The user's home; None if nobody knows it.
 
-    Snakemake makes this folder before it reads anything, and stops if it cannot. Services and
-    containers often have a home that does not exist or is read-only.
+    A container can run with the number of any user, whom the system in it need not know.
+    """
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    # An empty variable is read as "/".
+    return home if home.is_absolute() and os.environ.get("HOME") != "" else None
+
+
+def cache_variables(folder: Path) -> dict[str, str]:
+    """Environment variables with which Snakemake finds a home, and a folder for its cache.
+
+    Snakemake looks for both before it reads anything, and stops if there is no home, or if it
+    cannot make this folder. Services and containers often have a home that does not exist or is
+    read-only, or none.
 
     Parameters
     ----------
@@ -23,19 +36,21 @@ def cache_variables(folder: Path) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Nothing if the usual folder can be used.
+        Nothing if the usual folders can be used.
     """
-    if _can_be_used(os.environ):
-        return {}
-    return {_VARIABLE: str(folder.absolute() / ".snakemake" / "cache")}
+    own, home = folder.absolute() / ".snakemake", user_home()
+    found = {} if home is not None else {"HOME": str(own)}
+    base = os.environ.get(_VARIABLE) or (home and home / ".cache")
+    if base is None or not _can_be_used(Path(base)):
+        found[_VARIABLE] = str(own / "cache")
+    return found
 
 
-def _can_be_used(environment: Mapping[str, str]) -> bool:
+def _can_be_used(base: Path) -> bool:
     """Whether the usual folder is there, or can be made, and can be written to."""
+    usual = base / "snakemake"
     try:
-        base = environment.get(_VARIABLE) or Path.home() / ".cache"
-        usual = Path(base, "snakemake")
         usual.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: nobody knows the user's home
+    except OSError:
         return False
     return os.access(usual, os.W_OK | os.X_OK)

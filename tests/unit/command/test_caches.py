@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from pathlib import Path
 
 import pytest
 
+import platefuse
 from platefuse.command.caches import cache_variables
+from platefuse.command.shipped import find_workflow
 from platefuse.command.watch import Run
 from platefuse.workflow.config.model import read_config
 
@@ -38,13 +41,31 @@ def test_a_cache_that_cannot_be_written_is_not_used(
     assert cache_variables(tmp_path)
 
 
-def test_a_user_without_a_home_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown() -> Path:
-        raise RuntimeError("Could not determine home directory.")
+@pytest.fixture(params=[None, "", "relative"])
+def no_home(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user whom the system does not know, as in a container that runs with any number."""
 
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", unknown)
-    assert cache_variables(tmp_path)
+    def unknown(number: int) -> pwd.struct_passwd:
+        raise KeyError(number)
+
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if request.param is not None:
+        monkeypatch.setenv("HOME", request.param)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+def test_a_user_without_a_home_gets_one(no_home: None, tmp_path: Path) -> None:
+    own = tmp_path / ".snakemake"
+    assert cache_variables(tmp_path) == {"HOME": str(own), "XDG_CACHE_HOME": str(own / "cache")}
+
+
+def test_a_user_without_a_home_gets_the_profiles_that_are_shipped(
+    no_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    workflow = find_workflow(Path(platefuse.__file__).parent)
+    assert workflow.profile("slurm") == str(workflow.folder / "profiles" / "slurm")
 
 
 def test_a_folder_that_the_user_chose_is_kept(
