@@ -1,7 +1,12 @@
-"""Where Snakemake keeps its cache: the user's home, or, if that cannot be used, the work folder."""
+"""What Snakemake needs of a user: a name, a home, and a folder for its cache.
+
+Services and containers often have a home that does not exist or is read-only, or none, and run with
+the number of a user whom the system does not know.
+"""
 
 from __future__ import annotations
 
+import getpass
 import os
 from pathlib import Path
 
@@ -9,10 +14,7 @@ _VARIABLE = "XDG_CACHE_HOME"
 
 
 def user_home() -> Path | None:
-    """The user's home; None if nobody knows it.
-
-    A container can run with the number of any user, whom the system in it need not know.
-    """
+    """The user's home; None if nobody knows it."""
     try:
         home = Path.home()
     except RuntimeError:
@@ -21,12 +23,11 @@ def user_home() -> Path | None:
     return home if home.is_absolute() and os.environ.get("HOME") != "" else None
 
 
-def cache_variables(folder: Path) -> dict[str, str]:
-    """Environment variables with which Snakemake finds a home, and a folder for its cache.
+def user_variables(folder: Path) -> dict[str, str]:
+    """Environment variables with which Snakemake finds the user's name, home and cache.
 
-    Snakemake looks for both before it reads anything, and stops if there is no home, or if it
-    cannot make this folder. Services and containers often have a home that does not exist or is
-    read-only, or none.
+    Snakemake looks for them before it reads anything, and stops if the system knows neither name
+    nor home, or if it cannot make the folder of its cache.
 
     Parameters
     ----------
@@ -36,14 +37,25 @@ def cache_variables(folder: Path) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Nothing if the usual folders can be used.
+        Nothing if the usual ones can be used.
     """
     own, home = folder.absolute() / ".snakemake", user_home()
     found = {} if home is not None else {"HOME": str(own)}
+    if not _has_name():
+        found["USER"] = str(os.getuid())
     base = os.environ.get(_VARIABLE) or (home and home / ".cache")
     if base is None or not _can_be_used(Path(base)):
         found[_VARIABLE] = str(own / "cache")
     return found
+
+
+def _has_name() -> bool:
+    """Whether a variable or the system tells the user's name."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # OSError: Python 3.13 and newer
+        return False
+    return True
 
 
 def _can_be_used(base: Path) -> bool:
