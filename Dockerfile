@@ -4,8 +4,13 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/platefuse
 COPY requirements.lock ./
+# First what builds: one package has no wheel, and an isolated build would get its tools unchecked.
+RUN sed -n '/^setuptools==/,/[^\\]$/p' requirements.lock > build.lock \
+    && /opt/platefuse/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
+    --no-compile --no-deps --require-hashes --requirement build.lock
 RUN /opt/platefuse/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
-    --use-pep517 --no-compile --no-deps --require-hashes --requirement requirements.lock
+    --use-pep517 --no-build-isolation --no-compile --no-deps --require-hashes \
+    --requirement requirements.lock
 COPY LICENSE MANIFEST.in README.md Snakefile environment.yml pyproject.toml setup.py ./
 COPY platefuse platefuse
 COPY profiles profiles
@@ -21,8 +26,11 @@ FROM python:3.11-slim
 COPY --from=build /opt/platefuse /opt/platefuse
 # Snakemake keeps a cache in the home folder, which has to exist for any user (docker run --user).
 ENV PATH=/opt/platefuse/bin:$PATH HOME=/tmp
-RUN useradd --no-create-home platefuse
+# The folder of work is the user's, also when it is a new volume.
+RUN useradd --no-create-home platefuse && install --directory --owner=platefuse /data
 USER platefuse
 WORKDIR /data
+# `docker stop` sends what Ctrl-C sends: the first process of a container ignores SIGTERM by default.
+STOPSIGNAL SIGINT
 ENTRYPOINT ["platefuse"]
 CMD ["--help"]

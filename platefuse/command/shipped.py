@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from platefuse.command.caches import user_home
 from platefuse.errors import ConfigError
 
 PACKAGED = "_workflow"
@@ -70,6 +71,8 @@ def find_workflow(package: Path) -> Workflow:
 
 
 def _own_profiles(name: str) -> tuple[Path, ...]:
-    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    home = user_home()
+    own = os.environ.get("XDG_CONFIG_HOME") or (home and home / ".config")
     site = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)[0]
-    return Path(name), Path(home, "snakemake", name), Path(site, "snakemake", name)
+    folders = [Path(base, "snakemake", name) for base in (own, site) if base is not None]
+    return Path(name), *folders

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from platefuse.command.caches import cache_variables
+from platefuse.command.caches import user_variables
 from platefuse.command.progress import EVENTS, Failure, Progress
 from platefuse.command.summary import plate_results, summary
 from platefuse.errors import PlatefuseError
@@ -85,7 +85,7 @@ class Run:
             pass_fds=[writing],
             env={
                 **os.environ,
-                **cache_variables(Path.cwd()),
+                **user_variables(Path.cwd()),
                 EVENTS: str(writing),
                 COMMAND: self.again,
             },

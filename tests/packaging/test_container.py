@@ -47,13 +47,20 @@ def test_it_ends_as_platefuse_of_a_user_without_rights() -> None:
     last = dict(STEPS[len(BUILD) :])
     assert last["ENTRYPOINT"] == '["platefuse"]'
     assert last["USER"] not in ("root", "0")
+    # The first process of a container ignores SIGTERM, unless a command listens to it.
+    assert last["STOPSIGNAL"] == "SIGINT"
 
 
 def test_every_download_is_checked_by_its_hash() -> None:
     installs = [text for name, text in STEPS if name == "RUN" and "pip install" in text]
-    assert len(installs) == 2
+    assert len(installs) == 3
     assert all("--require-hashes" in text or "--no-index" in text for text in installs)
     assert all("--no-deps" in text for text in installs)
+    # An isolated build gets its tools without hashes, so it must find them installed.
+    first, *rest = installs
+    assert "/^setuptools==/" in first
+    assert "--requirement build.lock" in first
+    assert all("--no-build-isolation" in text for text in rest)
 
 
 def test_what_is_copied_exists_and_is_not_ignored() -> None:
