@@ -70,7 +70,8 @@ def test_acquisitions_and_fields_are_those_of_the_fused_wells(
     example_plate: PlateFactory, layout: Any, listed: list[Any]
 ) -> None:
     plate = example_plate(TINY).path
-    section = {**read_attributes(plate)["plate"], "acquisitions": listed, "field_count": 9}
+    raw: Any = read_attributes(plate)["plate"]
+    section = {**raw, "acquisitions": listed, "field_count": 9}
     if not listed:
         del section["acquisitions"]
     (plate / ".zattrs").write_text(json.dumps({"plate": section}))
