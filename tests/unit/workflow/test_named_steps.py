@@ -14,6 +14,8 @@ from platefuse.workflow.named_steps import NamedSteps
 from platefuse.workflow.receipts import Receipts
 from platefuse.workflow.well_steps import STEPS, last_steps_of, steps_of
 
+parse_args = pytest.importorskip("snakemake.cli", reason="its parser is used").parse_args
+
 
 @pytest.mark.parametrize(
     ("words", "jobs"),
@@ -34,7 +36,7 @@ from platefuse.workflow.well_steps import STEPS, last_steps_of, steps_of
     ],
 )
 def test_jobs_follow_what_is_named(words: str, jobs: str | None) -> None:
-    assert NamedSteps.of(words.split()).jobs == jobs
+    assert NamedSteps.of(words.split(), parse_args).jobs == jobs
 
 
 @pytest.mark.parametrize("option", ["--profile", "--workflow-profile"])
@@ -52,12 +54,12 @@ def test_a_profile_names_steps_too(
     profile: str, words: str, jobs: str, option: str, tmp_path: Path
 ) -> None:
     (tmp_path / "config.yaml").write_text(profile)
-    assert NamedSteps.of([option, str(tmp_path), *words.split()]).jobs == jobs
+    assert NamedSteps.of([option, str(tmp_path), *words.split()], parse_args).jobs == jobs
 
 
 def test_a_profile_that_is_not_found_hides_no_step() -> None:
     words = "--profile of_another_folder --directory there --until register_image"
-    assert NamedSteps.of(words.split()).jobs == "step"
+    assert NamedSteps.of(words.split(), parse_args).jobs == "step"
 
 
 def receipts(plate: Path, results: Path, jobs: Literal["step", "well"], *, done: str) -> Receipts:
@@ -97,7 +99,7 @@ def test_a_step_in_the_job_of_a_well_is_not_passed_over(
     done: str,
     message: str | None,
 ) -> None:
-    named = NamedSteps.of(words.split())
+    named = NamedSteps.of(words.split(), parse_args)
     asked = receipts(small_plate.path, tmp_path / "results", jobs, done=done)
     if message is None:
         named.check(asked)
