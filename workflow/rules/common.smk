@@ -155,9 +155,11 @@ def well_names(wildcards):
 
 onstart:
     # Imported here: it reads tables, which a dry run does not need.
+    from platefuse.workflow.checks.executor import check_executor
     from platefuse.workflow.planning import check_run
 
     try:
+        check_executor(workflow.executor_plugin.name)
         RUN_LOCK.hold()
         for warning in check_run(CONFIG, PLATES, WELLS):
             logger.warning(f"Warning: {warning}")
