@@ -6,16 +6,18 @@ step that is none it says nothing, and does nothing, or all that it was to leave
 
 from __future__ import annotations
 
-from argparse import ArgumentError, ArgumentParser
-from collections.abc import Iterable, Sequence
+from argparse import ArgumentError, ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from io import StringIO
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 from platefuse.errors import ConfigError, listed
 from platefuse.workflow.receipts import Receipts, WellKey
 from platefuse.workflow.well_steps import PROCESS, STEPS
+
+Parse: TypeAlias = Callable[[list[str]], tuple[Any, Namespace]]
 
 _OPTIONS = {"until": "-U", "omit_from": "-O", "forcerun": "-R"}
 
@@ -38,7 +40,7 @@ class NamedSteps:
     jobs: Literal["step", "well"] | None = None
 
     @classmethod
-    def of(cls, words: Sequence[str]) -> NamedSteps:
+    def of(cls, words: Sequence[str], parse: Parse) -> NamedSteps:
         """What a command line of Snakemake names, and the profiles that it names.
 
         Snakemake has no settings yet when it reads the rules.
@@ -47,8 +49,10 @@ class NamedSteps:
         ----------
         words : sequence of str
             The command line, without the name of the program.
+        parse : callable
+            Snakemake's parser of command lines, `snakemake.cli.parse_args`.
         """
-        given = _given(words)
+        given = _given(words, parse)
         limits = {*given["until"], *given["omit_from"]}
         jobs: Literal["step", "well"] | None = None
         if _has_wells(limits) != bool(limits & STEPS):
@@ -83,15 +87,13 @@ class NamedSteps:
             raise ConfigError(*faults)
 
 
-def _given(words: Sequence[str]) -> dict[str, list[str]]:
+def _given(words: Sequence[str], parse: Parse) -> dict[str, list[str]]:
     """The names that each option gives: on the command line, or in a profile.
 
     In a profile only where it is found: Snakemake has changed to the folder of `--directory`.
     """
-    from snakemake.cli import parse_args
-
     with suppress(SystemExit), redirect_stderr(StringIO()):  # Snakemake has told its profiles
-        found = vars(parse_args(list(words))[1])
+        found = vars(parse(list(words))[1])
         return {name: [str(each) for each in found[name] or ()] for name in _OPTIONS}
     # No abbreviations: `--force` is an option of its own.
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)

@@ -5,6 +5,7 @@ This is run again in every process of a run. What it calls is in `platefuse/work
 
 import sys
 
+from snakemake.cli import parse_args
 from snakemake.exceptions import WorkflowError
 
 # The package of this clone, whether another one is installed or not.
@@ -89,7 +90,7 @@ RESOURCES = JobResources(CONFIG, WELLS, beside_mb=SNAKEMAKE_MB if ON_NODES else 
 THREADS = RESOURCES.threads
 WELL_THREADS = RESOURCES.well_threads
 if workflow.is_main_process:
-    NAMED = NamedSteps.of(sys.argv[1:])
+    NAMED = NamedSteps.of(sys.argv[1:], parse_args)
     JOBS = jobs_of(
         CONFIG, len(WELLS), RESOURCES.image_bytes, on_nodes=ON_NODES, named=NAMED.jobs
     )
