@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from io import StringIO
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 from platefuse.errors import ConfigError, listed
 from platefuse.workflow.receipts import Receipts, WellKey
 from platefuse.workflow.well_steps import PROCESS, STEPS
 
-Parse = Callable[[list[str]], tuple[object, Namespace]]
-"""Snakemake's own parser: it reads the profiles that a command line names, too."""
+Parse: TypeAlias = Callable[[list[str]], tuple[Any, Namespace]]
 
 _OPTIONS = {"until": "-U", "omit_from": "-O", "forcerun": "-R"}
 
@@ -51,7 +50,7 @@ class NamedSteps:
         words : sequence of str
             The command line, without the name of the program.
         parse : callable
-            Snakemake's parser.
+            Snakemake's parser of command lines, `snakemake.cli.parse_args`.
         """
         given = _given(words, parse)
         limits = {*given["until"], *given["omit_from"]}
