@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from platefuse.workflow.well_steps import STEPS
+
 EVENTS = "PLATEFUSE_EVENTS"
 """Environment variable with the number of the file descriptor that events are written to."""
 
@@ -190,6 +192,11 @@ class Progress:
         planned = [rule for rule in LAST_STEPS if rule in steps and self.planned[rule]]
         ends = planned if self.ends else planned[:1]
         return tuple(rule for rule in (WHOLE, *ends) if self.planned[rule])
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether wells are begun and none is to be done, as ``--until`` may ask for."""
+        return not self.last and any(self.planned[rule] for rule in (MEASURING, *STEPS))
 
     @property
     def phase(self) -> tuple[str, ...]:

@@ -138,8 +138,12 @@ def summary(
     before = f"{new} of them in this run ({took})" if new else f"none of them in this run ({took})"
     if not progress.planned:
         before = "by runs before: nothing was left to do"
-    yield f"{present - left} of {counted(present, 'well', 'wells')} done, {before}."
-    is_done = not (failures or left or interrupted)
+    if progress.ends_early:
+        jobs = listed([f"{number} {rule}" for rule, number in progress.finished.items()])
+        yield f"Steps that are done: {jobs or 'none'} ({took}). The last step of the wells is not."
+    else:
+        yield f"{present - left} of {counted(present, 'well', 'wells')} done, {before}."
+    is_done = not (failures or left or interrupted or progress.ends_early)
     for plate in plates:
         own = [failure for failure in failures if failure.job.plate == plate.name]
         # What is left may be just these.

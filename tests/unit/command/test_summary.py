@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from platefuse import apply_registration_to_image
 from platefuse.command.progress import Progress
 from platefuse.command.summary import PlateResult, plate_results, summary
@@ -36,6 +38,19 @@ def test_a_second_run() -> None:
     assert lines(progress, NOTHING) == [
         "4 of 4 wells done, by runs before: nothing was left to do."
     ]
+
+
+@pytest.mark.parametrize("rule", ["measure_well", "register_image", "fuse_part"])
+def test_a_run_until_an_earlier_step_says_which_steps_are_done(rule: str) -> None:
+    events = [e for n in (1, 2) for e in (started(n, rule, f"B/0{n}"), finished(n))]
+    assert lines(progress_of(planned(**{rule: 2}), *events), NOTHING) == [
+        f"Steps that are done: 2 {rule} (0:01:15). The last step of the wells is not."
+    ]
+
+
+def test_a_run_of_the_report_alone_finds_its_wells_done() -> None:
+    progress = progress_of(planned(report_plate=1), started(1, "report_plate", ""), finished(1))
+    assert lines(progress, NOTHING) == ["4 of 4 wells done, none of them in this run (0:01:15)."]
 
 
 def test_failed_and_left_out_wells(tmp_path: Path) -> None:
