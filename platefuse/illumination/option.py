@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from platefuse.storage.expected import NOT_NEGATIVE, Expected, text
+from platefuse.storage.expected import NOT_NEGATIVE, PLAIN_PATH, Expected, text
 
 _PATH = text(
-    "the path of a TIFF file or of an OME-Zarr image, without ~ at its beginning", r"^(?!~)."
+    "the path of a TIFF file or of an OME-Zarr image, without ~ at its beginning and without "
+    "{ } < and >",
+    PLAIN_PATH,
 )
 _DARK = Expected(
     f"{NOT_NEGATIVE.words} or {_PATH.words}",

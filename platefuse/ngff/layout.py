@@ -13,12 +13,14 @@ from typing import Annotated, Literal
 from platefuse.errors import PlateError
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.plate import Well, WellImage
-from platefuse.storage.expected import text
+from platefuse.storage.expected import PLAIN_PATH, text
 from platefuse.storage.options import check_options, option
 
 LayoutName = Literal["mosaic", "fields"]
 
-_FILE = text("the path of a file, without ~ at its beginning", r"^(?!~).").nullable("null")
+_FILE = text(
+    "the path of a file, without ~ at its beginning and without { } < and >", PLAIN_PATH
+).nullable("null")
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,11 @@ def whole(least: int, most: int | None = None) -> Expected:
     return Expected(words, lambda v: is_whole(v, least) and number(v) <= most, schema=schema)
 
 
+PLAIN_PATH = r"^(?!~)[^{}<>\u0000-\u001f]+$"
+"""A path that Snakemake can carry: braces and angles are names to it, and ~ is not expanded. Nor
+may it have what ends a line or a path."""
+
+
 def text(words: str, pattern: str | None = None) -> Expected:
     """A string that is not empty and, if given, in which a regular expression is found."""
     schema: Schema = {"type": "string", "minLength": 1}

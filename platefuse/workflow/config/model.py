@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 from platefuse.errors import ConfigError
 from platefuse.illumination.option import ILLUMINATION
 from platefuse.ngff.layout import InputOptions
-from platefuse.storage.expected import Expected, text
+from platefuse.storage.expected import PLAIN_PATH, Expected, text
 from platefuse.storage.options import check_options, option
 from platefuse.workflow.config.own_options import has_key, located, merged, own_faults
 from platefuse.workflow.config.reading import read_section, settings_of
@@ -96,7 +96,7 @@ _IMAGES = Expected(
 )
 _RESULTS = text(
     "the path of a folder, without ~ at its beginning and without { } < and >",
-    r"^(?!~)[^{}<>\u0000-\u001f]+$",  # nor with what ends a line or a path
+    PLAIN_PATH,
 )
 
 
