@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from platefuse.storage.expected import NOT_NEGATIVE, Expected, path_of
 
-_PATH = path_of("a TIFF file or of an OME-Zarr image")
+_PATH = path_of("a TIFF file or of an OME-Zarr image", is_carried=True)
 _DARK = Expected(
     f"{NOT_NEGATIVE.words} or {_PATH.words}",
     lambda value: NOT_NEGATIVE.holds(value) or _PATH.holds(value),

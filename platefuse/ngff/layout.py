@@ -18,7 +18,7 @@ from platefuse.storage.options import check_options, option
 
 LayoutName = Literal["mosaic", "fields"]
 
-_FILE = path_of("a file").nullable("null")
+_FILE = path_of("a file", is_carried=True).nullable("null")
 
 
 @dataclass(frozen=True)

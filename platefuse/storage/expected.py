@@ -167,7 +167,10 @@ def text(words: str, pattern: str | None = None) -> Expected:
     return Expected(words, lambda v: isinstance(v, str) and bool(v and found(v)), schema=schema)
 
 
-def path_of(what: str, more: str = ".") -> Expected:
+_CARRIED = r"[^{}<>\u0000-\u001f]+$"  # nor what ends a line or a path
+
+
+def path_of(what: str, more: str = ".", *, is_carried: bool = False) -> Expected:
     """The path of something, and not a word for no value.
 
     Parameters
@@ -176,8 +179,12 @@ def path_of(what: str, more: str = ".") -> Expected:
         What it is the path of, for messages.
     more : str
         A regular expression that holds for the whole path.
+    is_carried : bool
+        Whether rules carry the path: braces and angles are names to Snakemake.
     """
     words = f"the path of {what}, without ~ at its beginning"
+    if is_carried:
+        words, more = f"{words} and without {{ }} < and >", _CARRIED
     return text(words, f"^(?!~)(?!({_NO_VALUE})$){more}")
 
 

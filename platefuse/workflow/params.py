@@ -57,11 +57,12 @@ class Params:
     def __getitem__(self, key: str) -> object | Param:
         """A param: its value if it is the same for all plates, else a function of the wildcards.
 
-        Snakemake calls a function for each job, which takes time when there are thousands.
+        Snakemake calls a function for each job, which takes time when there are thousands. What it
+        returns is left as it is, while a text that is given as it is gets wildcards for its braces.
         """
         values = {plate: params[key] for plate, params in self._by_plate.items()}
         first, *others = values.values() or [None]
-        if all(other == first for other in others):
+        if all(other == first for other in others) and not _has_braces(first):
             return first
 
         def of_plate(wildcards: PlateWildcards) -> object:
@@ -72,3 +73,8 @@ class Params:
     @cached_property
     def _by_plate(self) -> Mapping[str, dict[str, object]]:
         return {plate: params_of(own) for plate, own in self.config.by_plate.items()}
+
+
+def _has_braces(value: object) -> bool:
+    texts = value if isinstance(value, list) else [value]
+    return any(isinstance(text, str) and ("{" in text or "}" in text) for text in texts)

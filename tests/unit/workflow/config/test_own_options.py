@@ -200,3 +200,18 @@ def test_the_last_step_of_a_well_depends_on_its_plate() -> None:
     }
     ends = ends_of(read_config({"plates": plates}))
     assert ends == {"a": "check_well", "b": "fuse_well", "c": "discard_backups"}
+
+
+def test_braces_in_a_param_are_no_wildcards() -> None:
+    """Snakemake replaces those of a text or a list, and leaves alone what a function returns."""
+    config = {
+        "plates": {"a": "a.zarr"},
+        "images": ["{row}"],
+        "fusion": {"output": "{plate}.zarr"},
+        "quality": {"channel": "{c}"},
+    }
+    params = Params(read_config(config))
+    wildcards: Any = SimpleNamespace(plate="a", row="B")
+    found = {key: params[key] for key in ("images", "output", "channel", "store")}
+    given = {key: own(wildcards) for key, own in found.items() if callable(own)}
+    assert given == {"images": ["{row}"], "output": "{plate}.zarr", "channel": "{c}"}
