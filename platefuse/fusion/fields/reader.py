@@ -190,10 +190,10 @@ def with_one_depth(images: Mapping[str, Image]) -> dict[str, Image]:
     of the stacks of the well, or of its first image.
     """
     in_z = [image for image in images.values() if "z" in image.spatial]
-    stacks_first = sorted(in_z, key=lambda image: bool(image.flat_axes))
-    if not stacks_first:
+    if not in_z:
         return dict(images)
-    depth = stacks_first[0].pixel_size_um["z"]
+    first = min(in_z, key=lambda image: bool(image.flat_axes))  # a stack, if there is one
+    depth = first.pixel_size_um["z"]
     return {name: image.of_depth(depth) for name, image in images.items()}
 
 

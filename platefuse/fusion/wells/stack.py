@@ -224,7 +224,6 @@ def frames_for(images: Sequence[Sequence[Layer]], options: FusionOptions) -> lis
         wrong.
     """
     together: dict[tuple[str, tuple[float, ...]], list[Layer]] = {}
-    spacings: dict[tuple[str, tuple[float, ...]], list[float]] = {}
     grids = []
     for layers in images:
         check_stackable(layers)
@@ -232,9 +231,11 @@ def frames_for(images: Sequence[Sequence[Layer]], options: FusionOptions) -> lis
         spacing = choose_spacing(image, options.output_spacing)
         grids.append((image.spatial, tuple(round(um, 6) for um in spacing)))
         together.setdefault(grids[-1], []).extend(layers)
-        spacings.setdefault(grids[-1], spacing)
     mode = options.output_stack_mode
-    frames = {grid: frame_of(own, spacings[grid], mode) for grid, own in together.items()}
+    frames = {
+        grid: frame_of(own, choose_spacing(own[0].image, options.output_spacing), mode)
+        for grid, own in together.items()
+    }
     return [frames[grid] for grid in grids]
 
 

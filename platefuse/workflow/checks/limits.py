@@ -10,7 +10,8 @@ from platefuse.errors import ConfigError
 def check_limits(limits: Mapping[str, int | None]) -> None:
     """Check that a job can begin.
 
-    Snakemake has read them: how they were spelled, or whether they are in a profile, is no matter.
+    Snakemake has read them. So it does not matter how they are spelled, or whether they are in a
+    profile.
 
     Parameters
     ----------
