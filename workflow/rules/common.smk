@@ -29,6 +29,7 @@ from platefuse.workflow.plates import open_plates
 from platefuse.workflow.provenance import remember_command
 from platefuse.workflow.receipts import FIELDS, NAME, Receipts
 from platefuse.workflow.resources.jobs import JobResources
+from platefuse.workflow.rule_functions import rule_function
 from platefuse.workflow.run_lock import RunLock
 from platefuse.workflow.well_steps import jobs_of, kinds_of
 
@@ -106,45 +107,47 @@ except PlatefuseError as error:
     raise WorkflowError(str(error)) from None
 
 # Input functions
-copied_tables = RECEIPTS.copied_tables
-before_swap = RECEIPTS.before_swap
-swapped_images = RECEIPTS.swapped_images
-registered_well = RECEIPTS.registered_well
-position_table = RECEIPTS.positions
-profiles = RECEIPTS.profiles
-measured_wells = RECEIPTS.measured_wells
-solved_tables = RECEIPTS.solved_tables
-solved_places = RECEIPTS.solved_places
-fused_parts = RECEIPTS.fused_parts
-fused_wells = RECEIPTS.fused_wells
-checked_wells = RECEIPTS.checked_wells
-final_receipts = RECEIPTS.final
+copied_tables = rule_function(RECEIPTS.copied_tables)
+before_swap = rule_function(RECEIPTS.before_swap)
+swapped_images = rule_function(RECEIPTS.swapped_images)
+registered_well = rule_function(RECEIPTS.registered_well)
+position_table = rule_function(RECEIPTS.positions)
+profiles = rule_function(RECEIPTS.profiles)
+measured_wells = rule_function(RECEIPTS.measured_wells)
+solved_tables = rule_function(RECEIPTS.solved_tables)
+solved_places = rule_function(RECEIPTS.solved_places)
+fused_parts = rule_function(RECEIPTS.fused_parts)
+fused_wells = rule_function(RECEIPTS.fused_wells)
+checked_wells = rule_function(RECEIPTS.checked_wells)
+final_receipts = rule_function(RECEIPTS.final)
 
 # Resource functions
-job_priority = RESOURCES.priority
-metadata_mem_mb = RESOURCES.metadata_mb
-tables_mem_mb = RESOURCES.tables_mb
-finish_mem_mb = RESOURCES.finishing_mb
-register_mem_mb = RESOURCES.registering_mb
-verify_mem_mb = RESOURCES.verifying_mb
-fusion_mem_mb = RESOURCES.fusing_mb
-fuse_well_mem_mb = RESOURCES.finishing_well_mb
-measure_mem_mb = RESOURCES.measuring_mb
-check_mem_mb = RESOURCES.checking_mb
-process_mem_mb = RESOURCES.processing_mb
-solve_mem_mb = RESOURCES.solving_mb
-report_mem_mb = RESOURCES.reporting_mb
-job_disk_mb = RESOURCES.disk_mb
-job_runtime = RESOURCES.runtime_min
-well_runtime = RESOURCES.well_runtime_min
-plate_runtime = RESOURCES.plate_runtime_min
+job_priority = rule_function(RESOURCES.priority)
+metadata_mem_mb = rule_function(RESOURCES.metadata_mb)
+tables_mem_mb = rule_function(RESOURCES.tables_mb)
+finish_mem_mb = rule_function(RESOURCES.finishing_mb)
+register_mem_mb = rule_function(RESOURCES.registering_mb)
+verify_mem_mb = rule_function(RESOURCES.verifying_mb)
+fusion_mem_mb = rule_function(RESOURCES.fusing_mb)
+fuse_well_mem_mb = rule_function(RESOURCES.finishing_well_mb)
+measure_mem_mb = rule_function(RESOURCES.measuring_mb)
+check_mem_mb = rule_function(RESOURCES.checking_mb)
+process_mem_mb = rule_function(RESOURCES.processing_mb)
+solve_mem_mb = rule_function(RESOURCES.solving_mb)
+report_mem_mb = rule_function(RESOURCES.reporting_mb)
+job_disk_mb = rule_function(RESOURCES.disk_mb)
+job_runtime = rule_function(RESOURCES.runtime_min)
+well_runtime = rule_function(RESOURCES.well_runtime_min)
+plate_runtime = rule_function(RESOURCES.plate_runtime_min)
 
 
+@rule_function
 def plate_path(wildcards):
     return CONFIG.paths[wildcards.plate]
 
 
 # From the input, which has the prefix of a module; the functions of `Receipts` do not know it.
+@rule_function
 def place_table(wildcards, input):
     return next((path for path in input if Path(path).name == FIELDS), None)
 
