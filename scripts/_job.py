@@ -25,9 +25,10 @@ from platefuse.ngff.paths import fused_plate_path, real_plate
 from platefuse.ngff.plate import Plate, Well, WellImage
 from platefuse.records import JobUsage, Receipt
 from platefuse.registration.request import RegistrationRequest, Verify
-from platefuse.storage.memory import reuse_blocks
+from platefuse.storage.memory import collect_rarely, reuse_blocks
 
 reuse_blocks()  # at import: the scripts import what starts threads afterwards
+collect_rarely()
 
 if TYPE_CHECKING:
     from platefuse.fusion.options import FusionOptions

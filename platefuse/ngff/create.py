@@ -18,6 +18,7 @@ from platefuse.ngff.metadata import (
 )
 from platefuse.ngff.scales import write_true_scales
 from platefuse.storage.files import copy_tree, make_folder
+from platefuse.storage.threads import run_coroutine
 from platefuse.storage.typed_json import JsonObject
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def create_image(
     Multiscale
         The new image.
     """
-    import zarr
+    from zarr.api.asynchronous import create_array
 
     factors = tuple(2 if a in "yx" else 1 for a in axes)
     shapes = _shapes_until_small(shape, factors, levels)
@@ -157,8 +158,8 @@ def create_image(
             "dimension_names": list(axes) if kind.names_axes else None,
             **(creation or {}),
         }
-        zarr.create_array(
-            path / str(level), shape=level_shape, zarr_format=kind.number, **arguments
+        run_coroutine(
+            create_array(path / str(level), shape=level_shape, zarr_format=kind.number, **arguments)
         )
     return Multiscale.read(path)
 

@@ -26,6 +26,7 @@ from platefuse.records import RegisteredRoi, RegistrationRecord, TableDigests, d
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.rois import Placement, match_rois, place_all
 from platefuse.registration.tables import check_actions, table_actions
+from platefuse.storage.once import reading_once
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class RegistrationPlan:
     illumination: Illumination | None = None
 
 
+@reading_once()
 def plan_registration(
     image: WellImage, request: RegistrationRequest, illumination: Illumination | None = None
 ) -> RegistrationPlan:

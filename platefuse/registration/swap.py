@@ -33,6 +33,7 @@ from platefuse.registration.staged import check_staged
 from platefuse.storage.files import exchange, remove_tree
 from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
+from platefuse.storage.once import reading_once
 from platefuse.storage.permissions import mirror_access
 from platefuse.storage.typed_json import list_of, object_of
 
@@ -286,6 +287,7 @@ def publish_registered(well: Well, request: RegistrationRequest) -> WellReceipt:
     return WellReceipt(well=well.name, images=tuple(path.name for path in paths))
 
 
+@reading_once()
 def _check(image: WellImage, request: RegistrationRequest, verify: Check | None) -> None:
     record = check_registered(image, request)
     if verify is not None and image.backup.is_dir():

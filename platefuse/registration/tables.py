@@ -34,6 +34,7 @@ from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.staged import STAGE_AGAIN, StagedFrom, is_made_from, staged_record
 from platefuse.storage.files import copy_tree, remove_tree
 from platefuse.storage.flush import watched_writes
+from platefuse.storage.once import reading_once
 
 logger = logging.getLogger(__name__)
 
@@ -218,9 +219,10 @@ def write_tables(
     """
     reference = image.well.image(record.reference)
     origins = {"image": image.live, "reference": reference.live}
-    known = table_actions(image, reference)
+    with reading_once():
+        known = table_actions(image, reference)
+        left_out = tables_left_out(image, reference)
     actions = {n: own for n, own in known.items() if is_needed(origins[own.origin], n)}
-    left_out = tables_left_out(image, reference)
     for table, reason in left_out.items():
         logger.warning("%s: the table %r is left out: %s", image.live, table, reason)
     copy_table_groups(actions, image, reference, target, {*left_out, *known})

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import zarr
+from zarr.api.asynchronous import open_array
 
 from platefuse.errors import ImageError, one_line
 from platefuse.geometry import Box, Pixels, grid_box, grid_indices
 from platefuse.storage.flush import begin_flush
-from platefuse.storage.threads import own_loop
+from platefuse.storage.threads import own_loop, run_coroutine
 
 if TYPE_CHECKING:
     from zarr.types import AnyArray
@@ -124,7 +125,8 @@ class StoredArray:
             If there is none, or its metadata or codecs cannot be used.
         """
         with cannot_open(path):
-            return cls.over(path, zarr.open_array(path, mode=mode), durable=durable)
+            opened = run_coroutine(open_array(store=path, mode=mode))
+            return cls.over(path, zarr.Array(opened), durable=durable)
 
     @classmethod
     def over(cls, path: Path, array: AnyArray, *, durable: bool = False) -> StoredArray:

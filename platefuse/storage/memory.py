@@ -1,14 +1,25 @@
-"""Settings of the memory allocator of a process, for arrays that come and go."""
+"""Settings of a process for its memory: the allocator, and the collector of garbage."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 from threading import Lock
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGEST = 32 * 2**20  # glibc takes no more
 _KEPT = 512 * 2**20  # all of it: `MemoryTrimmer` returns what is free
 _TURNOVER = 512 * 2**20
+_NEW_OBJECTS = 50_000  # Python's default is 700
+
+
+def collect_rarely() -> None:
+    """Let Python look for garbage a seventieth as often as by default.
+
+    Imports and plans make many objects that stay, and the collector looks at all of them again and
+    again. What no other object refers to is freed at once, as ever.
+    """
+    gc.set_threshold(_NEW_OBJECTS, 20, 100)
 
 
 def reuse_blocks() -> None:

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
 from threading import Event, Lock
 from typing import Any, TypeVar
@@ -93,7 +93,7 @@ def run_coroutine(coroutine: Coroutine[object, object, T]) -> T:
     if _is_in_loop():
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(lambda: run_coroutine(coroutine)).result()
-    with calls_in_this_thread():
+    with nullcontext() if own_loop() else calls_in_this_thread():
         loop = own_loop()
         assert loop is not None
         return loop.run_until_complete(coroutine)

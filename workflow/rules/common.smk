@@ -12,6 +12,10 @@ from snakemake.exceptions import WorkflowError
 # The package of this clone, whether another one is installed or not.
 sys.path.insert(0, str(workflow.basedir))
 
+from platefuse.storage.memory import collect_rarely
+
+collect_rarely()  # a plan is made of many objects that stay
+
 from platefuse.errors import PlatefuseError
 from platefuse.workflow.checks.limits import check_limits
 from platefuse.workflow.config.model import read_config

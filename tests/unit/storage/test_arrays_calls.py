@@ -14,8 +14,9 @@ import pytest
 import zarr
 
 from platefuse.geometry import Box
+from platefuse.ngff.create import create_image
 from platefuse.storage.arrays import StoredArray, get, put
-from platefuse.storage.threads import calls_in_this_thread, run_tasks
+from platefuse.storage.threads import calls_in_this_thread, own_loop, run_tasks
 
 ALL = (slice(0, 8),)
 
@@ -144,3 +145,32 @@ def test_the_event_loop_of_the_caller_stays_his(array: zarr.Array[Any]) -> None:
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def test_arrays_are_created_and_opened_in_this_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A switch to zarr's event loop and back takes as long as opening an array."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("this call went to zarr's event loop")
+
+    monkeypatch.setattr("zarr.core.sync.sync", refuse)
+    for module in ("zarr.api.synchronous", "zarr.core.array"):
+        monkeypatch.setattr(f"{module}.sync", refuse)
+    image = create_image(
+        tmp_path / "image",
+        name="image",
+        axes="yx",
+        pixel_size=(1.0, 1.0),
+        shape=(8, 8),
+        dtype=np.dtype(np.uint16),
+        chunks=(4, 4),
+        shards=None,
+        version="0.4",
+    )
+    assert StoredArray.open(image.level_paths[0]).shape == (8, 8)
+    with calls_in_this_thread():
+        loop = own_loop()
+        assert StoredArray.open(image.level_paths[0]).shape == (8, 8)
+        assert own_loop() is loop

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from platefuse.storage.memory import collect_rarely
 
 WHAT_STAYS_OF_A_FREED_BLOCK = """
 import sys
@@ -64,3 +67,13 @@ def test_a_hole_in_the_heap_is_given_back_when_much_has_gone_through() -> None:
     early, late = map(int, done.stdout.split())
     assert early < 2**22
     assert late > 2**23
+
+
+def test_garbage_is_collected_rarely_and_in_the_end() -> None:
+    before = gc.get_threshold()
+    try:
+        collect_rarely()
+        assert gc.isenabled()
+        assert gc.get_threshold()[0] > before[0]
+    finally:
+        gc.set_threshold(*before)
