@@ -47,7 +47,7 @@ def _suites(options: argparse.Namespace) -> dict[str, Callable[[], Section]]:
         "registration": lambda: run_registration(rounds=rounds, small=small, peers=peers),
         "fusion": lambda: run_fusion(rounds=rounds, small=small, peers=peers, only=options.case),
         "well": lambda: run_well(rounds=rounds, small=small, peers=peers),
-        "plate": lambda: run_plate(rounds=rounds, small=small),
+        "plate": lambda: run_plate(rounds=rounds, small=small, peers=peers),
         "memory": lambda: run_memory(rounds=rounds, small=small),
         "dryrun": lambda: run_dryrun(rounds=rounds, small=small),
         "resources": lambda: run_resources(small=small),

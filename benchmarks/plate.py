@@ -10,8 +10,10 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.data import cached, lend, run_folder
-from benchmarks.measure import ROOT, Job, Result, run_process
+from benchmarks.envs import FRACTAL, STITCHER, EnvironmentFailedError
+from benchmarks.measure import ROOT, Job, JobFailedError, Result, run_process
 from benchmarks.tables import Section, Table, megabytes, seconds
+from benchmarks.well import WELL, peer_loop
 from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
 
 CORES = 2
@@ -42,7 +44,9 @@ nearly nothing is pixels (`step`: 24 wells). *Checked*: with figures, pictures a
 (`quality.enabled`). *Measured*: with `registration.measure`, else the shifts are those of the \
 tables. *Stored*: no means `registration.store: false`. *Not pixels*: the part of the processor \
 time that one process does not need for the same pixels; what this process needs for a tiny well \
-is not counted as pixels, and measuring neither."""
+is not counted as pixels, and measuring neither. *Peers*: {FRACTAL[0].name} registers each image \
+in place, then {STITCHER[-1].name} fuses the fields of each, but no label; measured on one well \
+and multiplied by the number of wells."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,8 @@ class _Kind:
         }
 
 
-def run_plate(*, rounds: int, small: bool = False) -> Section:
-    """Measure both plates with both kinds of jobs, each once in each round."""
+def run_plate(*, rounds: int, small: bool = False, peers: bool = True) -> Section:
+    """Measure both plates with both kinds of jobs, each once in each round, and the peers' loop."""
     plate, tiny = _Case("plate", PLATE), _Case("tiny", TINY)
     if small:
         plate = _Case("small", replace(TINY, wells=TINY.wells[:2]))
@@ -119,7 +123,27 @@ def run_plate(*, rounds: int, small: bool = False) -> Section:
             seconds(whole_s), seconds(whole_s / wells), seconds(cpu_s),
             f"{share:.0%}" if case is plate else "", megabytes(median(r.peak_mb for r in runs)),
         )  # fmt: skip
+    if peers:
+        table.add(*_peers_row(plate, rounds))
     return Section("plate", "Whole plates", TEXT, [table])
+
+
+def _peers_row(case: _Case, rounds: int) -> Sequence[str]:
+    """The row of a loop over the peers: one well, times the number of wells."""
+    alone = _Case(f"{case.name}-peers", replace(case.spec, wells=(WELL,)))
+    name = f"peers: {FRACTAL[0].name}, {STITCHER[-1].name}"
+    try:
+        interpreters = [peer.ensure() for peer in (FRACTAL[0], STITCHER[-1])]
+        loop = peer_loop(alone.made(), alone.spec, name, *interpreters)
+        runs = [loop() for _ in range(rounds)]
+    except (EnvironmentFailedError, JobFailedError) as failure:
+        return case.name, f"{name}: not measured: {failure}"
+    whole_s, cpu_s = (median(getattr(r, key) for r in runs) for key in ("process_s", "cpu_s"))
+    wells = len(case.spec.wells)
+    return (
+        case.name, name, "yes", "no", "no", seconds(wells * whole_s), seconds(whole_s),
+        seconds(wells * cpu_s), "", megabytes(median(r.peak_mb for r in runs)),
+    )  # fmt: skip
 
 
 def _run(case: _Case, kind: _Kind) -> Result:

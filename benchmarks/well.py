@@ -134,13 +134,26 @@ def _enter_loops(
         return
     contest.enter_peers(
         STITCHER,
-        lambda name, python: _loop(*timed, name, fractal, python),
-        lambda name, python: _loop(*little, name, fractal, python),
+        lambda name, python: peer_loop(*timed, name, fractal, python),
+        lambda name, python: peer_loop(*little, name, fractal, python),
     )
 
 
-def _loop(plate: Path, spec: PlateSpec, name: str, fractal: Path, stitcher: Path) -> Run:
-    """Register every image of the well, then fuse each of them: one process after another."""
+def peer_loop(plate: Path, spec: PlateSpec, name: str, fractal: Path, stitcher: Path) -> Run:
+    """A loop over the peers: register every image of the well, then fuse each of them.
+
+    Parameters
+    ----------
+    plate : Path
+        A plate with the well `WELL`.
+    spec : PlateSpec
+        How it was made.
+    name : str
+        Name of the folder of the run.
+    fractal, stitcher : Path
+        Interpreters with fractal-tasks-core and with multiview-stitcher. Each image is a process of
+        each, one after another.
+    """
 
     def once() -> Result:
         folder = run_folder(name)
