@@ -182,7 +182,11 @@ class Paint:
         """See `Compositor`."""
         ordered = views if self.winner == "last" else views[::-1]
         inputs = read_views(region, ordered, reader, nan_is_missing=self.fill is not None)
-        return _paint(region, inputs, dtype, skip_zero=self.winner == "label", fill=self.fill)
+        block = _paint(region, inputs, dtype, fill=self.fill)
+        if self.winner == "label" and block is not None:
+            for cell, covering in overlaps([one.box for one in inputs]):
+                _paint_ids(block[cell.within(region)], [inputs[i] for i in covering], cell)
+        return block
 
 
 @dataclass(frozen=True)
@@ -272,7 +276,6 @@ def _paint(
     inputs: Sequence[Contribution],
     dtype: np.dtype[np.generic],
     *,
-    skip_zero: bool = False,
     fill: float | None = None,
 ) -> Pixels | None:
     """The block of a region: each view overwrites those before it."""
@@ -281,20 +284,27 @@ def _paint(
     if len(inputs) == 1 and inputs[0].box == region and inputs[0].covers(region) is None:
         return to_dtype(inputs[0].values(region, dtype), dtype)
     whole = any(one.box == region and one.covers(region) is None for one in inputs)
-    if whole and not skip_zero:
+    if whole:
         block = np.empty(region.shape, dtype)
     else:
         block = np.full(region.shape, 0 if fill is None else fill, dtype)
     for one in inputs:
-        if one.pixels is None and skip_zero:
-            continue
         target = block[one.box.within(region)]
         values = to_dtype(one.values(one.box, dtype), dtype)
         mask = one.covers(one.box)
-        if skip_zero:
-            mask = values != 0 if mask is None else mask & (values != 0)
         np.copyto(target, values, where=True if mask is None else mask)
     return block
+
+
+def _paint_ids(target: Pixels, inputs: Sequence[Contribution], cell: Box) -> None:
+    """Paint a cell that several views of a label cover again, so that 0 hides no id."""
+    target[...] = 0
+    for one in inputs:
+        if one.pixels is not None:
+            values = to_dtype(one.values(cell, target.dtype), target.dtype)
+            mask = one.covers(cell)
+            is_id = values != 0 if mask is None else mask & (values != 0)
+            np.copyto(target, values, where=is_id)
 
 
 def _difference(

@@ -214,6 +214,30 @@ def test_labels_take_the_first_id_that_is_there() -> None:
     assert (got[9:] == 0).all()
 
 
+@settings(max_examples=60)
+@given(
+    found=st.lists(st.tuples(boxes, st.integers(0, 9)), min_size=1, max_size=6),
+    share=st.sampled_from([0.0, 0.3, 0.9]),
+)
+def test_a_pixel_of_labels_is_that_of_the_first_view_with_an_id(
+    found: list[tuple[Box, int]], share: float
+) -> None:
+    """Computed pixel by pixel here: views overlap in any way, and some are empty."""
+    views: list[View] = []
+    expected = np.zeros(SHAPE, np.uint16)
+    for number, (box, seed) in enumerate(found, 1):
+        random = np.random.default_rng(seed)
+        ids = np.where(random.random(SHAPE) < share, number * 1000 + random.integers(99), 0)
+        views.append(cut_out(ids.astype(np.uint16), box))
+        for at in np.ndindex(box.shape):
+            place = tuple(a + n for a, n in zip(box.start, at, strict=True))
+            if expected[place] == 0:
+                expected[place] = ids[place]
+    got = compose(Paint("label"), views, "uint16")
+    assert got is not None
+    np.testing.assert_array_equal(got, expected)
+
+
 @pytest.mark.parametrize("how", METHODS, ids=lambda how: f"{type(how).__name__}-{how}")
 def test_zeros_that_are_data_count_and_blocks_without_data_are_none(how: Compositor) -> None:
     full = cut_out(np.full(SHAPE, 50, np.uint8), Box.of_shape(SHAPE))
