@@ -23,6 +23,9 @@ from platefuse.geometry import Box, Pixels, grid_box
 
 Index = tuple[int, ...]
 
+_SMALL_LEVEL = 8 * 2**20
+"""Pixels of a level of at most so many bytes wait as they are: compressing them takes time."""
+
 
 class TileTree:
     """The tiles of all levels, and which tiles of the level below each covers. Pure.
@@ -227,6 +230,8 @@ class PyramidWriter:
         self._arrays = arrays
         self._downsample = downsample
         self._open: dict[tuple[int, Index], _OpenTile] = {}
+        sizes = [math.prod(array.shape) * array.dtype.itemsize for array in arrays]
+        self._packed = [n > 1 and size > _SMALL_LEVEL for n, size in enumerate(sizes)]
         self._lock = Lock()
 
     def put(
@@ -273,7 +278,7 @@ class PyramidWriter:
             tile = self._open.get((level, index))
             if tile is None:
                 children = len(self._tree.children(level, index))
-                tile = _OpenTile(children, packed=level > 1)
+                tile = _OpenTile(children, packed=self._packed[level])
                 self._open[level, index] = tile
         return tile
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from platefuse.engine import sources
+from platefuse.engine import pyramid, sources
 from platefuse.engine.affine import AffineView
 from platefuse.engine.compose import Blend, Compositor, Paint
 from platefuse.engine.downsample import mean, nearest
@@ -20,6 +22,15 @@ from tests.arrays import ArrayLevel, ArrayStore
 
 SHAPE = (2, 40, 46)
 SCENE = np.random.default_rng(3).integers(1, 2**16, SHAPE).astype(np.uint16)
+
+
+@pytest.fixture(autouse=True, scope="module", params=[0, 2**40], ids=["compressed", "as they are"])
+def waiting(request: pytest.FixtureRequest) -> Iterator[None]:
+    """How pixels of coarse levels wait for their neighbours."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pyramid, "_SMALL_LEVEL", request.param)
+        yield
+
 
 chunks = st.tuples(st.integers(1, 2), st.integers(5, 20), st.integers(5, 20))
 hows: st.SearchStrategy[Compositor] = st.sampled_from(
