@@ -18,7 +18,7 @@ from platefuse.errors import SwapError
 from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import RegistrationRecord
 from platefuse.registration.locks import image_locks, well_lock
 from platefuse.registration.originals import mark_original, note_restored, was_changed

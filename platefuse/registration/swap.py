@@ -17,8 +17,8 @@ from platefuse.ngff.consolidated import drop_consolidated, drop_stale
 from platefuse.ngff.image import Image
 from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Well, WellImage
 from platefuse.ngff.tables.table import table_path
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import ImageReceipt, RegistrationRecord, WellReceipt
 from platefuse.registration.locks import image_lock, image_locks, well_lock
 from platefuse.registration.originals import (

@@ -23,8 +23,8 @@ from platefuse.errors import SwapError
 from platefuse.geometry import Box, grid_box, grid_indices
 from platefuse.illumination.correction import Illumination
 from platefuse.ngff.image import Image, Multiscale
-from platefuse.ngff.plate import WellImage
 from platefuse.ngff.tables.table import Table, read_table, table_path
+from platefuse.ngff.well import WellImage
 from platefuse.records import RegistrationRecord, digest_tree
 from platefuse.registration.plan import place_image
 from platefuse.registration.request import ORDERS, Order, Verify

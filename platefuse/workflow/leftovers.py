@@ -16,8 +16,8 @@ from typing import Literal
 from platefuse.fusion.wells.scatter import Scatter
 from platefuse.ngff.metadata import all_attributes
 from platefuse.ngff.paths import groups_below
-from platefuse.ngff.plate import Well, WellImage
 from platefuse.ngff.tables.table import table_names, table_path
+from platefuse.ngff.well import Well, WellImage
 from platefuse.ngff.zarr_format import CONSOLIDATED_FILE, METADATA_FILES
 from platefuse.records import KEY, FusedWellRecord, RegistrationRecord
 from platefuse.registration.originals import kept_file, restored_file

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.well_steps import PROCESS, last_steps_of
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from platefuse.errors import PlateError, PlatefuseError
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import fused_plate_path
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.records import FusedWellRecord, RegistrationRecord
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.plates import WellFacts

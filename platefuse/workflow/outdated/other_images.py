@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.records import FusionReceipt, ProcessedWell
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.outdated.restored import remove_receipts

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration.originals import restored_original, restored_wells
 from platefuse.storage.files import entries

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError
-from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import RegistrationRecord
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.staged import is_staged

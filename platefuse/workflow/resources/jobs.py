@@ -12,7 +12,7 @@ from functools import cached_property
 from math import ceil, prod
 from typing import Protocol
 
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.receipts import PlateWildcards, WellKey, WellWildcards, key_of
 from platefuse.workflow.resources import memory

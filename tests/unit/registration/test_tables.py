@@ -15,8 +15,8 @@ import zarr
 
 from platefuse.errors import RecordError, TableError
 from platefuse.ngff.metadata import all_attributes, replace_attributes
-from platefuse.ngff.plate import Well, WellImage
 from platefuse.ngff.tables.table import read_table, table_names
+from platefuse.ngff.well import Well, WellImage
 from platefuse.ngff.zarr_format import Format
 from platefuse.records import RegisteredTable, RegistrationIdentity, RegistrationRecord
 from platefuse.registration.request import RegistrationRequest
