@@ -41,7 +41,7 @@ class NamedSteps:
 
     @classmethod
     def of(cls, words: Sequence[str], parse: Parse) -> NamedSteps:
-        """What a command line of Snakemake names, and the profiles that it names.
+        """The steps that a command line of Snakemake names, itself or in its profiles.
 
         Snakemake has no settings yet when it reads the rules.
 
