@@ -1,4 +1,4 @@
-"""What is written down of originals, beside them: which are kept, and which were put back."""
+"""Notes about originals, in the staging folder: which are kept, and which were put back."""
 
 from __future__ import annotations
 

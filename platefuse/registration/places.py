@@ -1,4 +1,4 @@
-"""Whether all that a registration writes, renames and removes can be, before it begins."""
+"""Check, before a registration begins, that it can write, rename and remove what it has to."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The steps that a user names for Snakemake: `--until`, `--omit-from` and `--forcerun`.
 
-A step is a job of its own, or a part of the one job of its well. Snakemake knows jobs only: of a
-step that is none it says nothing, and does nothing, or all that it was to leave out.
+A step is a job of its own, or a part of the one job of its well. Snakemake knows jobs only. If a
+named step is no job, it says nothing: it does nothing, or all that it was to leave out.
 """
 
 from __future__ import annotations

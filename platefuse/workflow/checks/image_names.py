@@ -1,4 +1,4 @@
-"""The images that a config names: one that no well has would be left out, and nobody told."""
+"""Check the images that a config names: one that no well has would be left out silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receipts follow the plate: those of wells whose originals were put back are removed.
+"""Remove the receipts of wells whose originals were put back.
 
 ``platefuse restore`` may be given a plate alone, and does not know then where its receipts are. So
 the next run looks, too: what counts is that an image is not registered any more, though a receipt

@@ -1,4 +1,4 @@
-"""Receipts follow the plate: those of images that are not staged as they say go.
+"""Remove the receipts of images that are not staged as these say.
 
 A staged image waits for the others of its well. Until the next run `platefuse restore` or a user
 may have removed it, or the image from which it was made may have changed. Snakemake would go on
