@@ -22,7 +22,8 @@ from platefuse.errors import NO_MEMORY, PlatefuseError, shortened
 from platefuse.measuring.options import MeasureOptions, PairOptions
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path, real_plate
-from platefuse.ngff.plate import Plate, Well, WellImage
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import JobUsage, Receipt
 from platefuse.registration.request import RegistrationRequest, Verify
 from platefuse.storage.memory import collect_rarely, reuse_blocks

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from platefuse.fusion.options import FusionOptions
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.registration.request import RegistrationRequest
 from platefuse.workflow.checks.preflight import check_swaps, check_well_fusion, is_interrupted
 from platefuse.workflow.receipts import WellKey

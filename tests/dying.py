@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 _SCRIPT = """
 import ctypes, os, sys
 from pathlib import Path
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 
 # strace counts the calls of each process: so many in vain, and the next is the one to die at.
 libc = ctypes.CDLL(None)

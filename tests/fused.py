@@ -16,7 +16,8 @@ from platefuse.fusion.wells.plate import finish_fused_plate
 from platefuse.illumination.correction import Illumination
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.records import FusionReceipt
 from platefuse.registration.request import RegistrationRequest
 from platefuse.testing import AcquisitionSpec, PlateSpec

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import PixelFiles, digest_tree
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.staged import StagedFrom

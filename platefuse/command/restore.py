@@ -11,7 +11,8 @@ from platefuse.command.wells import add_wells, chosen_wells, read_config_of_no_r
 from platefuse.errors import ConfigError, counted
 
 if TYPE_CHECKING:
-    from platefuse.ngff.plate import Plate, Well
+    from platefuse.ngff.plate import Plate
+    from platefuse.ngff.well import Well
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from platefuse.errors import ConfigError
 
 if TYPE_CHECKING:
-    from platefuse.ngff.plate import Plate, Well
+    from platefuse.ngff.plate import Plate
+    from platefuse.ngff.well import Well
     from platefuse.workflow.config.model import Config
 
 

@@ -137,8 +137,8 @@ class ShiftedView(View):
         shift = tuple(_half_down(s) if order == 0 else s for s in shift_px)
         start = tuple(_half_down(a + s) for a, s in zip(box.start, shift, strict=True))
         placed = Box(start, tuple(a + n for a, n in zip(start, box.shape, strict=True)))
-        whole = tuple(map(float, shift))
-        return cls(source, box, placed, whole, order, tuple(widths_px), params=params)
+        shift_px = tuple(map(float, shift))
+        return cls(source, box, placed, shift_px, order, tuple(widths_px), params=params)
 
     @property
     def is_whole(self) -> bool:

@@ -21,7 +21,7 @@ from platefuse.fusion.signatures import (
     StackProperties,
     ZarrOptions,
 )
-from platefuse.ngff.metadata import FORMATS, NGFF_FORMATS
+from platefuse.ngff.zarr_format import FORMATS, NGFF_FORMATS
 from platefuse.storage.expected import (
     COUNT,
     FINITE,

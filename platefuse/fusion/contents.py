@@ -17,14 +17,8 @@ from pathlib import Path
 
 from platefuse.errors import PlatefuseError
 from platefuse.ngff.chunk_files import is_chunk_name
-from platefuse.ngff.metadata import (
-    CONSOLIDATED_FILE,
-    METADATA_FILES,
-    V3,
-    ArrayMetadata,
-    all_attributes,
-    is_node,
-)
+from platefuse.ngff.metadata import ArrayMetadata, all_attributes, is_node
+from platefuse.ngff.zarr_format import CONSOLIDATED_FILE, METADATA_FILES, V3
 from platefuse.records import KEY, Written, WrittenArray, digest_json
 from platefuse.storage.files import entries, read_json
 from platefuse.storage.stray import is_stray

@@ -25,7 +25,7 @@ from platefuse.fusion.frame import Frame
 from platefuse.geometry import Box, Pixels, grid_box
 from platefuse.ngff.create import blosc, create_image, fit_chunks
 from platefuse.ngff.image import Multiscale
-from platefuse.ngff.metadata import FORMATS
+from platefuse.ngff.zarr_format import FORMATS
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.files import make_folder
 from platefuse.storage.threads import Task, run_tasks

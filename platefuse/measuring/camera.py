@@ -11,7 +11,8 @@ from platefuse.errors import PlatefuseError
 from platefuse.fusion.fields.reader import LayerReader
 from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, read_fields
 from platefuse.measuring.pair.pattern import FixedPattern, fixed_pattern
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 
 logger = logging.getLogger(__name__)
 

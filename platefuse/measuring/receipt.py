@@ -8,7 +8,7 @@ from pathlib import Path
 
 from platefuse.errors import MeasureError, quoted
 from platefuse.measuring.model import PairMeasure, StageField
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.records import Receipt
 from platefuse.storage.files import read_json
 from platefuse.storage.typed_json import JsonObject, object_of

@@ -13,8 +13,9 @@ from platefuse.measuring.roi_tables import (
 )
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import staging_folder
-from platefuse.ngff.plate import Plate, Well, WellImage
+from platefuse.ngff.plate import Plate
 from platefuse.ngff.tables.table import Roi, read_table, table_path
+from platefuse.ngff.well import Well, WellImage
 from platefuse.registration.locks import image_lock
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.storage.files import remove_tree

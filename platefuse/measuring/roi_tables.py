@@ -19,8 +19,7 @@ from typing import Any
 from platefuse.errors import MEASURE_AGAIN, TableError
 from platefuse.measuring.model import PlacedField
 from platefuse.ngff.consolidated import drop_consolidated
-from platefuse.ngff.metadata import V2 as OLD_FORMAT
-from platefuse.ngff.metadata import Format, all_attributes, replace_attributes
+from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.ngff.tables.anndata_format import write_numbers
 from platefuse.ngff.tables.backends import backend_of, find_backend
 from platefuse.ngff.tables.table import (
@@ -31,6 +30,8 @@ from platefuse.ngff.tables.table import (
     table_path,
     write_table_list,
 )
+from platefuse.ngff.zarr_format import V2 as OLD_FORMAT
+from platefuse.ngff.zarr_format import Format
 from platefuse.records.base import KEY
 from platefuse.records.digests import digest_json
 from platefuse.storage.files import make_folder, put_in_place, remove_tree

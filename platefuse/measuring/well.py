@@ -30,7 +30,7 @@ from platefuse.measuring.stage_axes import (
     is_as_written,
 )
 from platefuse.measuring.strips import strips_to_measure
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 
 logger = logging.getLogger(__name__)
 

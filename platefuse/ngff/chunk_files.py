@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platefuse.errors import ImageError
-from platefuse.ngff.metadata import CONSOLIDATED_FILE, METADATA_FILES, ArrayMetadata
+from platefuse.ngff.metadata import ArrayMetadata
+from platefuse.ngff.zarr_format import CONSOLIDATED_FILE, METADATA_FILES
 from platefuse.storage.files import entries
 from platefuse.storage.typed_json import object_of
 

@@ -12,7 +12,8 @@ import logging
 from pathlib import Path
 
 from platefuse.errors import MetadataError
-from platefuse.ngff.metadata import CONSOLIDATED_FILE, V3, all_attributes, is_consolidated
+from platefuse.ngff.metadata import all_attributes, is_consolidated
+from platefuse.ngff.zarr_format import CONSOLIDATED_FILE, V3
 from platefuse.storage.files import find_json, read_json, write_json
 from platefuse.storage.flush import flush_folder
 from platefuse.storage.typed_json import JsonObject, object_of

@@ -10,13 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from platefuse.errors import ConfigError
 from platefuse.ngff.consolidated import remove_consolidated
 from platefuse.ngff.image import Multiscale
-from platefuse.ngff.metadata import (
-    METADATA_FILES,
-    ArrayMetadata,
-    Format,
-    update_attributes,
-)
+from platefuse.ngff.metadata import ArrayMetadata, update_attributes
 from platefuse.ngff.scales import write_true_scales
+from platefuse.ngff.zarr_format import METADATA_FILES, Format
 from platefuse.storage.files import copy_tree, make_folder
 from platefuse.storage.threads import run_coroutine
 from platefuse.storage.typed_json import JsonObject

@@ -15,12 +15,7 @@ from typing import Self
 from platefuse.errors import ImageError
 from platefuse.ngff.label_grids import on_grid_of, warn_of_other_sizes
 from platefuse.ngff.labels import absent_labels, label_names, warn_of_absent_labels
-from platefuse.ngff.metadata import (
-    CONSOLIDATED_FILE,
-    METADATA_FILES,
-    ArrayMetadata,
-    read_attributes,
-)
+from platefuse.ngff.metadata import ArrayMetadata, read_attributes
 from platefuse.ngff.multiscales import (
     axes_of,
     axis_name,
@@ -29,6 +24,7 @@ from platefuse.ngff.multiscales import (
     first_entry,
     scale_of,
 )
+from platefuse.ngff.zarr_format import CONSOLIDATED_FILE, METADATA_FILES
 from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
 

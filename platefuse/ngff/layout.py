@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from platefuse.errors import PlateError
 from platefuse.ngff.metadata import read_attributes
-from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.well import Well, WellImage
 from platefuse.storage.expected import path_of
 from platefuse.storage.options import check_options, option
 

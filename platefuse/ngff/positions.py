@@ -19,8 +19,8 @@ from platefuse.errors import ConfigError, ImageError, MetadataError
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import find_attributes
 from platefuse.ngff.multiscales import scale_of
-from platefuse.ngff.plate import Well, WellImage
 from platefuse.ngff.units import um_per_unit
+from platefuse.ngff.well import Well, WellImage
 from platefuse.storage.typed_json import list_of, object_of
 
 Position = Mapping[str, float]

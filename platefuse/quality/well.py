@@ -21,7 +21,7 @@ from platefuse.fusion.wells.well import fused_images
 from platefuse.geometry import Box
 from platefuse.measuring.field_pixels import ReadCounter
 from platefuse.measuring.pair.prepare import Tone
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.quality.blocks import Block, Compared, choose_blocks, compare
 from platefuse.quality.fields import Light, PlacedField, light_of, nearest, placed_fields
 from platefuse.quality.model import CheckedWell, CycleFigures, FieldFigures

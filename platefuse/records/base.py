@@ -9,13 +9,8 @@ from typing import ClassVar, Self
 
 from platefuse import __version__
 from platefuse.errors import MetadataError, RecordError
-from platefuse.ngff.metadata import (
-    V2,
-    Format,
-    all_attributes,
-    is_consolidated,
-    replace_attributes,
-)
+from platefuse.ngff.metadata import all_attributes, is_consolidated, replace_attributes
+from platefuse.ngff.zarr_format import V2, Format
 from platefuse.records.usage import JobUsage
 from platefuse.storage.files import read_json, write_json
 from platefuse.storage.typed_json import JsonObject, UnexpectedJson, from_json, object_to_json

@@ -20,9 +20,9 @@ from platefuse.ngff.create import derive_pyramid
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.metadata import find_attributes
 from platefuse.ngff.paths import real_plate
-from platefuse.ngff.plate import Well, WellImage
 from platefuse.ngff.tables.boxes import boxes_in
 from platefuse.ngff.tables.table import Table
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import forget_record
 from platefuse.registration.locks import image_lock, well_lock
 from platefuse.registration.places import check_places

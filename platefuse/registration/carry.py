@@ -9,10 +9,10 @@ from pathlib import Path
 from platefuse.errors import ImageError, TableError
 from platefuse.ngff.chunk_files import stray_entries
 from platefuse.ngff.image import Image, Multiscale, foreign_files
-from platefuse.ngff.metadata import V2, V3
 from platefuse.ngff.multiscales import dataset_path, datasets_of
 from platefuse.ngff.paths import check_tree
 from platefuse.ngff.tables.stray import stray_files
+from platefuse.ngff.zarr_format import V2, V3
 from platefuse.storage.files import copy_tree, remove_tree
 from platefuse.storage.typed_json import list_of, object_of
 

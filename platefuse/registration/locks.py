@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.well import Well, WellImage
 from platefuse.storage.locks import claim, exclusive_lock, shared_folder
 
 

@@ -1,4 +1,4 @@
-"""What is written down of originals, beside them: which are kept, and which were put back."""
+"""Notes about originals, in the staging folder: which are kept, and which were put back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import BACKUP_SUFFIX, WellImage
+from platefuse.ngff.well import BACKUP_SUFFIX, WellImage
 from platefuse.records import KeptOriginal, RegistrationRecord, RestoredOriginal
 from platefuse.registration.staged import FolderState
 from platefuse.storage.files import entries

@@ -1,4 +1,4 @@
-"""Whether all that a registration writes, renames and removes can be, before it begins."""
+"""Check, before a registration begins, that it can write, rename and remove what it has to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from platefuse.errors import SwapError
 from platefuse.ngff.paths import staging_folder
-from platefuse.ngff.plate import WellImage
+from platefuse.ngff.well import WellImage
 from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.files import make_folder, remove_tree
 from platefuse.storage.filesystems import LAYERED, filesystem_type, same_filesystem

@@ -18,10 +18,10 @@ from platefuse.ngff.image import (
 from platefuse.ngff.labels import ABSENT_LABEL
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import check_tree
-from platefuse.ngff.plate import WellImage
 from platefuse.ngff.scales import warn_of_wrong_scales
 from platefuse.ngff.tables.boxes import boxes_in, check_known_size
 from platefuse.ngff.tables.table import Table, read_table, table_names, table_path
+from platefuse.ngff.well import WellImage
 from platefuse.records import RegisteredRoi, RegistrationRecord, TableDigests, digest_tree
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.rois import Placement, match_rois, place_all

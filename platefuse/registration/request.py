@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from platefuse.errors import RecordError
-from platefuse.ngff.plate import WellImage
+from platefuse.ngff.well import WellImage
 from platefuse.records import RegistrationIdentity, RegistrationRecord
 from platefuse.storage.expected import whole
 from platefuse.storage.options import check_options, option

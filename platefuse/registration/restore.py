@@ -18,7 +18,7 @@ from platefuse.errors import SwapError
 from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import RegistrationRecord
 from platefuse.registration.locks import image_locks, well_lock
 from platefuse.registration.originals import mark_original, note_restored, was_changed
@@ -58,7 +58,8 @@ def restore_well(well: Well) -> list[str]:
     with image_locks(well.images), well_lock(well):
         images = [image for image in well.images if check_restore(image)]
         for image in images:  # before anything is done: the record goes with its image
-            note_restored(image, _record(image.live) or _record(image.staged))
+            record = RegistrationRecord.read(image.live) or RegistrationRecord.read(image.staged)
+            note_restored(image, record)
         for image in images:  # all before the first is removed: so a run can go either way
             _exchange_back(image)
         for image in well.images:
@@ -169,8 +170,4 @@ def _exchange_back(image: WellImage) -> None:
 
 
 def _is_registered(folder: Path) -> bool:
-    return _record(folder) is not None
-
-
-def _record(folder: Path) -> RegistrationRecord | None:
-    return RegistrationRecord.read(folder) if folder.is_dir() else None
+    return RegistrationRecord.read(folder) is not None

@@ -152,8 +152,8 @@ def place(
     Raises
     ------
     TableError
-        If the lengths differ by more than a pixel, a box is shorter than a pixel, or it extends
-        beyond the image by more than a pixel.
+        If the lengths differ by more than a pixel, a length rounds to no pixel, a position is far
+        beyond any image, or a box extends beyond the image by more than a pixel.
     """
     start, stop, exact = [], [], []
     for axis, px in zip(axes, pixel_size_um, strict=True):

@@ -24,8 +24,8 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.labels import label_groups
 from platefuse.ngff.metadata import update_attributes
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import WellImage
 from platefuse.ngff.scales import write_true_scales
+from platefuse.ngff.well import WellImage
 from platefuse.records import ImageReceipt, RegistrationRecord, forget_record
 from platefuse.registration.carry import (
     carried_files,

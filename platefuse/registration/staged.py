@@ -14,8 +14,8 @@ from pathlib import Path
 from platefuse.errors import PlatefuseError, RecordError, SwapError
 from platefuse.ngff.chunk_files import is_chunk_name
 from platefuse.ngff.image import Image
-from platefuse.ngff.plate import WellImage
 from platefuse.ngff.tables.table import table_path
+from platefuse.ngff.well import WellImage
 from platefuse.records import PixelFiles, RegistrationRecord, digest_tree
 from platefuse.registration.request import RegistrationRequest
 from platefuse.storage.files import read_json, write_json

@@ -17,8 +17,8 @@ from platefuse.ngff.consolidated import drop_consolidated, drop_stale
 from platefuse.ngff.image import Image
 from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Well, WellImage
 from platefuse.ngff.tables.table import table_path
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import ImageReceipt, RegistrationRecord, WellReceipt
 from platefuse.registration.locks import image_lock, image_locks, well_lock
 from platefuse.registration.originals import (
@@ -271,7 +271,6 @@ def _publish_image(image: WellImage, request: RegistrationRequest) -> Path:
         flush_folder(image.staged)  # the name of its record; all else was flushed before
         image.staged.rename(target)
         flush_folder(well.path)
-    drop_stale(target)
     with well_lock(well):
         drop_stale(target)
         _list_in_well(image, target.name)
@@ -342,14 +341,14 @@ def _keep_or_remove_staged(image: WellImage) -> None:
 
     It is the original if a run was killed between the exchange and the renaming to the backup.
     """
-    if not image.backup.exists() and not has_record(image.staged):
+    if not image.backup.exists() and not _has_record(image.staged):
         image.staged.rename(image.backup)
         flush_folder(image.backup.parent)
     else:
         remove_tree(image.staged)
 
 
-def has_record(folder: Path) -> bool:
+def _has_record(folder: Path) -> bool:
     """Whether a folder is a registered image; an original cannot be one, whatever is wrong with it.
 
     What cannot be read is kept as if it were an original.

@@ -12,7 +12,6 @@ from platefuse.errors import RecordError
 from platefuse.ngff.create import copy_metadata_files
 from platefuse.ngff.image import Multiscale, others
 from platefuse.ngff.metadata import is_node
-from platefuse.ngff.plate import WellImage
 from platefuse.ngff.tables.masks import ids_of
 from platefuse.ngff.tables.move import MovedRegion, check_boxes, label_of, move_table
 from platefuse.ngff.tables.table import (
@@ -27,6 +26,7 @@ from platefuse.ngff.tables.table import (
     why_not_moved,
     write_table_list,
 )
+from platefuse.ngff.well import WellImage
 from platefuse.records import ImageReceipt, RegisteredTable, RegistrationRecord, digest_tree
 from platefuse.registration.carry import carry_table_files, remove_stray_files
 from platefuse.registration.locks import image_lock

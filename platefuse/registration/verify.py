@@ -21,10 +21,9 @@ from platefuse.engine.sources import Source
 from platefuse.engine.views import View
 from platefuse.errors import SwapError
 from platefuse.geometry import Box, grid_box, grid_indices
-from platefuse.illumination.correction import Illumination
 from platefuse.ngff.image import Image, Multiscale
-from platefuse.ngff.plate import WellImage
 from platefuse.ngff.tables.table import Table, read_table, table_path
+from platefuse.ngff.well import WellImage
 from platefuse.records import RegistrationRecord, digest_tree
 from platefuse.registration.plan import place_image
 from platefuse.registration.request import ORDERS, Order, Verify
@@ -45,7 +44,6 @@ def verify_image(
     record: RegistrationRecord,
     verify: Verify,
     *,
-    illumination: Illumination | None = None,
     threads: int = 1,
 ) -> None:
     """Compare a live registered image with its record and its original. Nothing is changed.
@@ -57,11 +55,9 @@ def verify_image(
     record : RegistrationRecord
         Its record.
     verify : str
-        ``sample``: one block of 64 × 64 pixels of each array and each 64 chunks; ``full``: level 0
-        of image and labels; ``none``: nothing.
-    illumination : Illumination, optional
-        How the raw pixels were corrected. If the record has a correction and this is not given,
-        the pixels of the image are not compared, only those of its labels.
+        ``sample``: of image and labels one block of at most 64 × 64 pixels, and one more for every
+        64 chunks; ``full``: level 0 of both; ``none``: nothing. If the record has a flat-field
+        correction, only pixels of labels are compared.
     threads : int
         Number of threads.
 
@@ -86,14 +82,13 @@ def verify_image(
             image.live,
         )
         return
-    run_tasks(_comparisons(image, record, verify, illumination, tables), threads)
+    run_tasks(_comparisons(image, record, verify, tables), threads)
 
 
 def _comparisons(
     image: WellImage,
     record: RegistrationRecord,
     verify: Verify,
-    illumination: Illumination | None,
     tables: tuple[Table, Table],
 ) -> Iterator[partial[None]]:
     """The tasks that compare the blocks of an image and of its labels."""
@@ -103,11 +98,10 @@ def _comparisons(
         if name in live.labels:
             views = _views(Source(_finest(label)), label_placements[name], 0)
             yield from _blocks(image, _finest(live.labels[name]), views, verify)
-    if record.illumination is not None and illumination is None:
+    if record.illumination is not None:
         return
-    flat_field = None if illumination is None else illumination.flat_field(original)
     order = next(n for name, n in ORDERS.items() if name == record.request.interpolation)
-    views = _views(Source(_finest(original), flat_field), placements, order)
+    views = _views(Source(_finest(original)), placements, order)
     yield from _blocks(image, _finest(live), views, verify)
 
 

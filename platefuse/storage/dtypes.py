@@ -30,7 +30,7 @@ def checked_dtype(path: Path, content: Mapping[str, object]) -> np.dtype[np.gene
 
     Raises
     ------
-    PlatefuseError
+    ImageError
         If its metadata or codecs cannot be used, as `StoredArray.open` raises.
     """
     find_json(path, ".zattrs")  # zarr reads it, too, and stops if it is broken

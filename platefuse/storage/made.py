@@ -47,7 +47,7 @@ def own_folder(place: Path) -> Path:
 def made_alone(place: Path) -> Iterator[Path]:
     """The folder in which a new one is made; see `own_folder`.
 
-    What a killed process left there is removed before, and what is there after an error.
+    What a killed process left there is removed first. After an error the new folder is removed.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def made_alone(place: Path) -> Iterator[Path]:
 
 
 def move_new(made: Path, place: Path) -> None:
-    """Move a folder that is complete to its place, where nothing may be, unless it is there.
+    """Move a complete folder to its place, where nothing may be. It may have been made there.
 
     Raises
     ------

@@ -110,7 +110,7 @@ class Bar:
         self.draw(now=False)
 
     def draw(self, *, now: bool = True) -> None:
-        """Draw the bar, if there is a terminal; unless `now`, a few times a second at most."""
+        """Draw the bar, if there is a terminal; unless `now`, at most ten times a second."""
         if not self._draws or not self.total:
             return
         with self._lock:

@@ -124,7 +124,7 @@ def temporary_beside(path: Path) -> Iterator[tuple[Path, TextIO]]:
     Yields
     ------
     temporary : Path
-        Its path. If it is there in the end, it is removed.
+        Its path. It is removed if an error ends the block.
     file : text file
         The file, open for writing.
     """

@@ -68,9 +68,9 @@ _this_thread = threading.local()
 
 @contextmanager
 def calls_in_this_thread() -> Iterator[None]:
-    """Within, `get` and `put` of this thread are done in it.
+    """Within, calls of zarr by `own_loop` run in the thread that makes them.
 
-    Where an event loop is running already, as in a notebook, they stay zarr's ordinary calls.
+    Where an event loop is running already, as in a notebook, zarr runs them in a thread of its own.
     """
     if _is_in_loop():
         yield

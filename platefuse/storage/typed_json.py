@@ -59,13 +59,15 @@ def to_json(value: object) -> object:
 
 
 def from_json(kind: type[T], value: object, where: str) -> T:
-    """Convert a JSON object to a dataclass; keys that it has no field for are ignored.
+    """Convert a JSON value to a dataclass or another type, and check it.
+
+    Keys of an object for which the dataclass has no field are ignored.
 
     Parameters
     ----------
     kind : type
-        The dataclass. Its fields are strings, integers, numbers, literals, tuples of any length,
-        mappings from strings, other dataclasses, or one of these or None.
+        A string, integer, number, literal, tuple of any length, mapping from strings, or a
+        dataclass. The fields of a dataclass are of these types, or of one of them or None.
     value : object
         The value that the JSON holds.
     where : str

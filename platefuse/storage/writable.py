@@ -1,4 +1,4 @@
-"""Whether folders can be written and removed, found out before the first of them is changed."""
+"""Check that folders can be written and removed, before the first of them is changed."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import staging_folder, staging_root
-from platefuse.ngff.plate import Plate, Well, WellName
+from platefuse.ngff.plate import Plate, WellName
+from platefuse.ngff.well import Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration.locks import well_lock
 from platefuse.registration.verify import verify_image

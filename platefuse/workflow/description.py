@@ -8,7 +8,8 @@ from platefuse.errors import counted
 from platefuse.fusion.fields.reader import LayerReader
 from platefuse.ngff.layout import WellLayout
 from platefuse.ngff.paths import fused_plate_path
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.plates import WellFacts, Wells
 from platefuse.workflow.receipts import WellKey

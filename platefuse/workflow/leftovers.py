@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from platefuse.fusion.wells.scatter import Scatter
-from platefuse.ngff.metadata import CONSOLIDATED_FILE, METADATA_FILES, all_attributes
+from platefuse.ngff.metadata import all_attributes
 from platefuse.ngff.paths import groups_below
-from platefuse.ngff.plate import Well, WellImage
 from platefuse.ngff.tables.table import table_names, table_path
+from platefuse.ngff.well import Well, WellImage
+from platefuse.ngff.zarr_format import CONSOLIDATED_FILE, METADATA_FILES
 from platefuse.records import KEY, FusedWellRecord, RegistrationRecord
 from platefuse.registration.originals import kept_file, restored_file
 from platefuse.registration.request import RegistrationRequest
@@ -106,10 +107,10 @@ def in_staging(well: Well, *, originals: bool = False) -> Iterator[Found]:
 
 
 def _of_image(image: WellImage, *, originals: bool) -> Iterator[Found]:
-    live, staged = _record(image.live), _record(image.staged)
+    live, staged = RegistrationRecord.read(image.live), RegistrationRecord.read(image.staged)
     if live is not None and restored_file(image).exists():
         yield Found(restored_file(image), "its image is registered again", "note")
-    if live is not None and image.backup.is_dir() and _record(image.backup) is None:
+    if live is not None and image.backup.is_dir() and RegistrationRecord.read(image.backup) is None:
         if originals:
             check_registered(image, RegistrationRequest(**asdict(live.request)))
             yield Found(image.backup, "the original, and its registered image is complete")
@@ -145,7 +146,7 @@ def _staged(
 
 def _may_be_original(image: WellImage) -> bool:
     """Whether what is staged may be the original: killed between an exchange and a renaming."""
-    return image.staged.is_dir() and _record(image.staged) is None
+    return image.staged.is_dir() and RegistrationRecord.read(image.staged) is None
 
 
 def _same(one: RegistrationRecord, other: RegistrationRecord) -> bool:
@@ -156,10 +157,6 @@ def _same(one: RegistrationRecord, other: RegistrationRecord) -> bool:
         other.rois,
         other.illumination,
     )
-
-
-def _record(folder: Path) -> RegistrationRecord | None:
-    return RegistrationRecord.read(folder) if folder.is_dir() else None
 
 
 def in_plate(well: Well, top: Collection[Path] = ()) -> Iterator[Found]:
@@ -206,13 +203,13 @@ def in_fused_staging(well: Path, staged: Path) -> Iterator[Found]:
     """
     old, tables = replaced(well), staged.with_name(f"{staged.name}.tables")
     yield from _aside(well, old, staged, tables)
-    is_done = _fused(well) is not None
-    if is_done and _fused(old) is not None:
+    is_done = FusedWellRecord.read(well) is not None
+    if is_done and FusedWellRecord.read(old) is not None:
         yield Found(old, "a fused well that was replaced by a newer one")
     if tables.is_dir():
         yield Found(tables, "tables for a fusion that has ended")
     if staged.is_dir():
-        if is_done or _fused(staged) is None:
+        if is_done or FusedWellRecord.read(staged) is None:
             yield Found(staged, "an unfinished fused well: a run begins it anew")
         else:
             yield Found(staged, "a complete fused well that is not in its place", "stays")
@@ -223,10 +220,6 @@ def in_fused_staging(well: Path, staged: Path) -> Iterator[Found]:
                 yield Found(part, "a part of a fused well that is complete")
             else:
                 yield Found(part, "a part of a fused well: the next run uses it", "stays")
-
-
-def _fused(well: Path) -> FusedWellRecord | None:
-    return FusedWellRecord.read(well) if well.is_dir() else None
 
 
 def _aside(*paths: Path) -> Iterator[Found]:

@@ -1,7 +1,7 @@
 """The steps that a user names for Snakemake: `--until`, `--omit-from` and `--forcerun`.
 
-A step is a job of its own, or a part of the one job of its well. Snakemake knows jobs only: of a
-step that is none it says nothing, and does nothing, or all that it was to leave out.
+A step is a job of its own, or a part of the one job of its well. Snakemake knows jobs only. If a
+named step is no job, it says nothing: it does nothing, or all that it was to leave out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class NamedSteps:
 
     @classmethod
     def of(cls, words: Sequence[str], parse: Parse) -> NamedSteps:
-        """What a command line of Snakemake names, and the profiles that it names.
+        """The steps that a command line of Snakemake names, itself or in its profiles.
 
         Snakemake has no settings yet when it reads the rules.
 

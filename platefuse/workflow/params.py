@@ -57,8 +57,8 @@ class Params:
     def __getitem__(self, key: str) -> object | Param:
         """A param: its value if it is the same for all plates, else a function of the wildcards.
 
-        Snakemake calls a function for each job, which takes time when there are thousands. What it
-        returns is left as it is, while a text that is given as it is gets wildcards for its braces.
+        Snakemake calls a function for each job, which takes time when there are thousands. It uses
+        what the function returns unchanged, and puts wildcards into the braces of any other text.
         """
         values = {plate: params[key] for plate, params in self._by_plate.items()}
         first, *others = values.values() or [None]

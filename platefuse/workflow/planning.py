@@ -11,8 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from platefuse.errors import ConfigError, PlateError, PlatefuseError, counted, listed
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
 from platefuse.ngff.positions import read_position_table
+from platefuse.ngff.well import Well
 from platefuse.storage.once import reading_once
 from platefuse.workflow.bad_wells import BAD, SKIPPED, BadWell, describe, read_list, write_list
 from platefuse.workflow.checks.fused_again import fused_again_warnings

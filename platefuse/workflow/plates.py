@@ -18,8 +18,9 @@ from platefuse.measuring.model import SAME_PIXEL
 from platefuse.ngff.layout import WellLayout, choose_layout
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.paths import check_outside_groups, fused_plate_path, staging_root
-from platefuse.ngff.plate import Plate, Well, WellName
+from platefuse.ngff.plate import Plate, WellName
 from platefuse.ngff.tables.table import table_path
+from platefuse.ngff.well import Well
 from platefuse.storage.files import entries
 from platefuse.storage.once import reading_once
 from platefuse.workflow.config.model import Config

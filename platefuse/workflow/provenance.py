@@ -1,4 +1,4 @@
-"""With what a plate was made: a digest of the options that decide the result, and the command."""
+"""What a plate was made with: a digest of the options that decide the result, and the command."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.well_steps import PROCESS, last_steps_of
 
@@ -142,19 +142,11 @@ class Receipts:
 
     def fused_wells(self, wildcards: PlateWildcards) -> list[str]:
         """All fused wells of the plate."""
-        return [
-            self._of_well(key, PROCESS if key in self._whole_wells else "fuse_well")
-            for key in self.wells
-            if key[0] == wildcards.plate
-        ]
+        return self._of_plate(wildcards.plate, "fuse_well")
 
     def checked_wells(self, wildcards: PlateWildcards) -> list[str]:
         """The figures of all wells of the plate."""
-        return [
-            self._of_well(key, PROCESS if key in self._whole_wells else "check_well")
-            for key in self.wells
-            if key[0] == wildcards.plate
-        ]
+        return self._of_plate(wildcards.plate, "check_well")
 
     def final(self, wildcards: object = None) -> list[str]:
         """The receipts with which a whole run ends."""
@@ -208,6 +200,14 @@ class Receipts:
     def _last_steps(self) -> Mapping[str, tuple[str, ...]]:
         """The last steps of the wells of each plate."""
         return {plate: last_steps_of(own) for plate, own in self.config.by_plate.items()}
+
+    def _of_plate(self, plate: str, step: str) -> list[str]:
+        """The step in each well of a plate, or the job that does it with all others."""
+        return [
+            self._of_well(key, PROCESS if key in self._whole_wells else step)
+            for key in self.wells
+            if key[0] == plate
+        ]
 
     def _of_images(self, wildcards: WellWildcards, rule: str) -> list[str]:
         key = key_of(wildcards)

@@ -23,7 +23,7 @@ from platefuse.illumination.correction import Illumination, check_registered
 from platefuse.measuring.receipt import MeasuredFrom, check_measured
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import staging_folder
-from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import RegistrationRecord, read_places
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import RegistrationRequest, done_record

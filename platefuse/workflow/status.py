@@ -17,7 +17,8 @@ from typing import TypeVar
 from platefuse.errors import PlatefuseError
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import fused_plate_path
-from platefuse.ngff.plate import Plate, Well, WellImage, WellName
+from platefuse.ngff.plate import Plate, WellName
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import FusedImageRecord, FusedWellRecord, Record, RegistrationRecord
 from platefuse.registration.originals import restored_original
 from platefuse.storage.typed_json import object_of

@@ -24,9 +24,11 @@ from platefuse.ngff.layout import (
     by_acquisition,
     choose_layout,
 )
-from platefuse.ngff.metadata import V3, Format, is_node
-from platefuse.ngff.plate import Plate, Well, WellImage
+from platefuse.ngff.metadata import is_node
+from platefuse.ngff.plate import Plate
 from platefuse.ngff.tables.table import has_boxes, read_table, table_names, table_path
+from platefuse.ngff.well import Well, WellImage
+from platefuse.ngff.zarr_format import V3, Format
 from platefuse.storage.once import reading_once
 from platefuse.workflow.plates import present_wells
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.records import ProcessedWell, Receipt
 from platefuse.workflow.config.model import Config
 

@@ -13,7 +13,8 @@ from platefuse.fusion.wells import well as fusion
 from platefuse.fusion.wells.plate import finish_fused_plate
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.records import WellReceipt
 from platefuse.registration.api import apply_registration_to_image
 from platefuse.registration.request import RegistrationRequest

@@ -56,6 +56,7 @@ ROOMS = {
     "measuring.solve": {"measuring.model"},
     "ngff.tables": {
         "ngff.chunk_files", "ngff.image", "ngff.labels", "ngff.metadata", "ngff.paths",
+        "ngff.zarr_format",
     },
     "quality.report": {"quality.model"},
     "registration.fractal": {"registration.api"},

@@ -16,7 +16,8 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.wells.plate import finish_fused_plate
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import fused_plate_path
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.records import Receipt
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image

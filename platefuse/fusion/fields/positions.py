@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from platefuse.errors import ViewError, some
 from platefuse.ngff.image import Multiscale
-from platefuse.ngff.plate import Well
 from platefuse.ngff.positions import (
     OME_XML,
     Position,
@@ -15,6 +14,7 @@ from platefuse.ngff.positions import (
     translation_of,
 )
 from platefuse.ngff.units import likely_unit
+from platefuse.ngff.well import Well
 
 
 def stage_positions(

@@ -21,9 +21,9 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.layout import InputOptions, WellLayout, by_acquisition, choose_layout
 from platefuse.ngff.metadata import is_node
-from platefuse.ngff.plate import Well, WellImage
 from platefuse.ngff.positions import Placed, Position, check_beginning, read_position_table
 from platefuse.ngff.tables.table import table_path
+from platefuse.ngff.well import Well, WellImage
 
 STANDARD_TABLE = FusionOptions().tile_table
 """The only tile table that an image may lack: who names another one has it."""

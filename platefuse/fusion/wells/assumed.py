@@ -11,7 +11,7 @@ from platefuse.fusion.contents import Contents
 from platefuse.fusion.fields.layers import Layer
 from platefuse.fusion.wells.tables import ROI_TABLES, carried_names
 from platefuse.ngff.labels import label_groups
-from platefuse.ngff.metadata import METADATA_FILES
+from platefuse.ngff.zarr_format import METADATA_FILES
 from platefuse.records import FusedWellRecord, Written, WrittenArray
 from platefuse.storage.trees import walk_files
 

@@ -10,7 +10,7 @@ import numpy as np
 from platefuse.fusion.fields.layers import Layer
 from platefuse.fusion.wells.stack import unique_names
 from platefuse.ngff.image import Multiscale
-from platefuse.ngff.metadata import Format
+from platefuse.ngff.zarr_format import Format
 from platefuse.storage.arrays import StoredArray
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
 

@@ -19,7 +19,7 @@ from platefuse.fusion.wells.tables import write_fused_tables
 from platefuse.ngff.create import compressor_like, write_group
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.labels import label_groups
-from platefuse.ngff.metadata import Format
+from platefuse.ngff.zarr_format import Format
 from platefuse.records import AppliedProfile, FusedField, FusedImage, FusedImageRecord
 from platefuse.storage.threads import Task
 

@@ -17,12 +17,13 @@ import numpy as np
 from platefuse.fusion.fields.layers import FieldImage
 from platefuse.geometry import Box
 from platefuse.ngff.image import Multiscale
-from platefuse.ngff.metadata import Format, all_attributes
+from platefuse.ngff.metadata import all_attributes
 from platefuse.ngff.tables.anndata_format import write_anndata
 from platefuse.ngff.tables.backends import find_backend
 from platefuse.ngff.tables.masks import has_ids, ids_of, object_boxes
 from platefuse.ngff.tables.move import MovedRegion, moved_columns
 from platefuse.ngff.tables.table import read_table, why_not_moved
+from platefuse.ngff.zarr_format import Format
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,15 +11,10 @@ from platefuse.errors import PlatefuseError, ViewError, some
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.wells.locks import fused_plate_lock
 from platefuse.ngff.consolidated import drop_consolidated
-from platefuse.ngff.metadata import (
-    Format,
-    all_attributes,
-    find_attributes,
-    is_node,
-    read_attributes,
-)
+from platefuse.ngff.metadata import all_attributes, find_attributes, is_node, read_attributes
 from platefuse.ngff.paths import check_outside_groups
 from platefuse.ngff.plate import Plate, WellName
+from platefuse.ngff.zarr_format import Format
 from platefuse.records import KEY, FusedPlateRecord, FusedWellRecord, PlateReceipt
 from platefuse.storage.typed_json import JsonObject, list_of, object_of
 

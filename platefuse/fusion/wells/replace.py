@@ -10,7 +10,7 @@ from platefuse.errors import PlateError, listed
 from platefuse.fusion.contents import users_work
 from platefuse.fusion.fields.layers import Layer
 from platefuse.fusion.wells.assumed import assumed
-from platefuse.ngff.metadata import Format
+from platefuse.ngff.zarr_format import Format
 from platefuse.records import FusedWellRecord
 
 NOT_OURS = (

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from platefuse.engine.write import Part, finish_tasks
 from platefuse.fusion.mosaic import Mosaic, StoredPyramid
-from platefuse.ngff.metadata import METADATA_FILES
+from platefuse.ngff.zarr_format import METADATA_FILES
 from platefuse.storage.files import make_folder, read_json, remove_tree, share_file, write_json
 from platefuse.storage.threads import Task
 from platefuse.storage.trees import walk_files

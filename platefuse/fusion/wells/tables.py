@@ -25,7 +25,7 @@ from platefuse.fusion.wells.joined_tables import (
     why_not_joined,
 )
 from platefuse.fusion.wells.stack import labels_of, unique_names
-from platefuse.ngff.metadata import CONSOLIDATED_FILE, all_attributes, replace_attributes
+from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.ngff.tables.backends import copy_table
 from platefuse.ngff.tables.masks import has_ids, region_of
 from platefuse.ngff.tables.move import MovedRegion, move_table
@@ -39,6 +39,7 @@ from platefuse.ngff.tables.table import (
     why_not_moved,
     write_roi_table,
 )
+from platefuse.ngff.zarr_format import CONSOLIDATED_FILE
 from platefuse.records import RegistrationRecord, digest_tree
 from platefuse.storage.files import remove_tree
 

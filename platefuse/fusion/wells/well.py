@@ -30,7 +30,7 @@ from platefuse.fusion.wells.stack import frames_for, labels_of
 from platefuse.ngff.consolidated import drop_consolidated
 from platefuse.ngff.create import write_group
 from platefuse.ngff.paths import check_outside_groups, check_own_folders, staging_folder
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.records import (
     FusedImage,
     FusedWellRecord,

@@ -13,15 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from platefuse.errors import TableError
-from platefuse.ngff.metadata import (
-    CONSOLIDATED_FILE,
-    METADATA_FILES,
-    V2,
-    V3,
-    Format,
-    all_attributes,
-    replace_attributes,
-)
+from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.ngff.tables.anndata_format import (
     read_column,
     read_numbers,
@@ -30,6 +22,7 @@ from platefuse.ngff.tables.anndata_format import (
     write_anndata,
 )
 from platefuse.ngff.tables.rows import Content, changed_column, changed_rows, split_rows
+from platefuse.ngff.zarr_format import CONSOLIDATED_FILE, METADATA_FILES, V2, V3, Format
 from platefuse.storage.files import copy_tree, read_json, write_json
 
 if TYPE_CHECKING:

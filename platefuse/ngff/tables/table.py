@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from platefuse.errors import TableError, some
-from platefuse.ngff.metadata import FORMATS, V2, Format, all_attributes, is_node, replace_attributes
+from platefuse.ngff.metadata import all_attributes, is_node, replace_attributes
 from platefuse.ngff.paths import safe_name
 from platefuse.ngff.tables.anndata_format import write_numbers
 from platefuse.ngff.tables.backends import BACKENDS, backend_of, find_backend
+from platefuse.ngff.zarr_format import FORMATS, V2, Format
 from platefuse.storage.files import subfolders
 from platefuse.storage.once import read_once
 from platefuse.storage.typed_json import list_of

@@ -12,7 +12,7 @@ from platefuse.errors import ConfigError, PlatefuseError
 from platefuse.illumination.correction import Illumination
 from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Multiscale
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.receipts import WellKey
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from platefuse.errors import PlateError, PlatefuseError
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import fused_plate_path
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.records import FusedWellRecord, RegistrationRecord
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.plates import WellFacts
@@ -25,8 +26,6 @@ _SAMPLE = 3
 _CERTAIN = 0.5
 """A run is stopped if less than this share of the estimate is free: it may be too high, because
 fields overlap and images compress better or worse."""
-
-_GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ def _size(nbytes: float) -> str:
     >>> _size(3.21e12), _size(4.4e7), _size(594_080), _size(12.0)
     ('3.2 TB', '44 MB', '590 kB', '12 bytes')
     """
-    for unit, name in ((1e12, "TB"), (_GB, "GB"), (1e6, "MB"), (1e3, "kB")):
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if nbytes >= unit:
             return f"{float(f'{nbytes / unit:.2g}'):g} {name}"
     return f"{nbytes:.0f} bytes"

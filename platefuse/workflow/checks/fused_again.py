@@ -1,4 +1,4 @@
-"""A fused plate that is given as a plate to fuse: it can be read like any other, so it is said."""
+"""Warn of a fused plate that is given as a plate to fuse: it can be read like any other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images that a config names: one that no well has would be left out, and nobody told."""
+"""Check the images that a config names: one that no well has would be left out silently."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from platefuse.errors import ConfigError, PlatefuseError, listed
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.receipts import WellKey
 

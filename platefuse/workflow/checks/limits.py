@@ -1,4 +1,4 @@
-"""The limits of a run, with which Snakemake would wait for ever."""
+"""Check the limits of a run: with one below 1 Snakemake would wait for ever."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from platefuse.illumination.correction import check_registered
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.paths import fused_plate_path, staging_root
-from platefuse.ngff.plate import BACKUP_SUFFIX, Well
+from platefuse.ngff.well import BACKUP_SUFFIX, Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration.carry import check_carried
 from platefuse.registration.places import check_places

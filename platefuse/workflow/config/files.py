@@ -36,7 +36,7 @@ BEGIN_COLUMNS = "<!-- columns: written by `make config` -->\n"
 END_COLUMNS = "<!-- end of columns -->"
 
 _EXAMPLE_PLATES = {"demo": "example/demo.zarr"}
-_MADE = "Written by `make config` from platefuse/workflow/config/model.py; edit that file."
+_MADE = "Written by `make config` from platefuse/workflow/config/model.py and what it imports."
 
 
 class _Plain(yaml.SafeDumper):

@@ -110,8 +110,8 @@ class Registration:
     verify: Verify = option(
         "sample",
         "What of a registered image is compared with its original before that is removed: all its "
-        "chunk files are counted, and `sample` compares one block of 64 × 64 pixels of each array "
-        "and each 64 chunks, `full` all pixels of level 0; `none`: nothing.",
+        "chunk files are counted, and `sample` compares one block of 64 × 64 pixels of each array, "
+        "and one more for every 64 chunks, `full` all pixels of level 0; `none`: nothing.",
     )
     measure: Measure = field(default_factory=Measure)
 

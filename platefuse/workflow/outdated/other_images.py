@@ -1,4 +1,4 @@
-"""Receipts follow the plate: those of wells that list other images than when they were done go.
+"""Remove the receipts of wells that list other images than when they were done.
 
 A plate grows: another cycle is imaged, and its acquisition is added to the wells. Snakemake would
 find the receipts of the wells, and say that everything is done.
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.records import FusionReceipt, ProcessedWell
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.outdated.restored import remove_receipts

@@ -1,4 +1,4 @@
-"""Receipts follow the plate: a well that could not be measured is measured again when it changes.
+"""Remove the receipts of wells that could not be measured and were changed since.
 
 With ``on_bad_well: skip`` such a well has a receipt too, so that the others need not wait. So has
 one whose images were registered already, of which nothing is measured; their originals may have

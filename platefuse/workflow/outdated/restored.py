@@ -1,4 +1,4 @@
-"""Receipts follow the plate: those of wells whose originals were put back are removed.
+"""Remove the receipts of wells whose originals were put back.
 
 ``platefuse restore`` may be given a plate alone, and does not know then where its receipts are. So
 the next run looks, too: what counts is that an image is not registered any more, though a receipt
@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration.originals import restored_original, restored_wells
 from platefuse.storage.files import entries

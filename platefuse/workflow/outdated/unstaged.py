@@ -1,4 +1,4 @@
-"""Receipts follow the plate: those of images that are not staged as they say go.
+"""Remove the receipts of images that are not staged as these say.
 
 A staged image waits for the others of its well. Until the next run `platefuse restore` or a user
 may have removed it, or the image from which it was made may have changed. Snakemake would go on
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from platefuse.errors import PlatefuseError
-from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import RegistrationRecord
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.staged import is_staged

@@ -12,7 +12,7 @@ from functools import cached_property
 from math import ceil, prod
 from typing import Protocol
 
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.receipts import PlateWildcards, WellKey, WellWildcards, key_of
 from platefuse.workflow.resources import memory
@@ -250,8 +250,9 @@ class JobResources:
         return len(wells) * max(own, default=0)
 
     def disk_mb(self, wildcards: JobWildcards) -> int:
-        """The staged copy, as large as if it could not be compressed at all."""
-        return round(1.4 * self._size(wildcards).total / MIB) + 1
+        """The staged copy with its labels, as large as if it could not be compressed at all."""
+        total = self._size(wildcards).total + self._labels(wildcards).total
+        return round(1.4 * total / MIB) + 1
 
     def runtime_min(self, wildcards: JobWildcards, threads: int, attempt: int) -> int:
         """Minutes: ten times what a thread needs for its GiB on a slow shared filesystem.

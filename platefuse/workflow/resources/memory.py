@@ -91,6 +91,7 @@ BLOCK_PX, _BLOCK_BYTES = 160**2, 4 + 8
 from."""
 
 MOST_BLOCKS, _BLOCKS_OF_FIELD = 400, 4
+"""Most blocks of a check (`quality.blocks.MOST_BLOCKS`), and blocks of a field."""
 
 
 def registering(threads: int, chunk: float, plane: float) -> float:

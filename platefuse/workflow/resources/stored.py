@@ -18,8 +18,8 @@ from platefuse.ngff.labels import label_names
 from platefuse.ngff.metadata import ArrayMetadata, read_attributes
 from platefuse.ngff.multiscales import axes_of, dataset_path, datasets_of, first_entry
 from platefuse.ngff.paths import inside
-from platefuse.ngff.plate import Well, WellImage
 from platefuse.ngff.tables.table import is_standard_name
+from platefuse.ngff.well import Well, WellImage
 from platefuse.storage.files import subfolders
 from platefuse.storage.once import reading_once
 

@@ -19,8 +19,9 @@ from platefuse.fusion.wells import well as fusion
 from platefuse.geometry import Box
 from platefuse.ngff.create import write_group
 from platefuse.ngff.image import Multiscale
-from platefuse.ngff.plate import Plate, WellImage
+from platefuse.ngff.plate import Plate
 from platefuse.ngff.tables.table import read_table, write_roi_table
+from platefuse.ngff.well import WellImage
 from tests.fields_plate import PIXEL_UM, write_image
 from tests.truth import read_level
 

@@ -18,10 +18,10 @@ from platefuse.fusion.wells.plate import finish_fused_plate
 from platefuse.measuring.roi_tables import write_registered_table
 from platefuse.ngff import consolidated
 from platefuse.ngff.consolidated import drop_consolidated, drop_stale, has_consolidated
-from platefuse.ngff.metadata import Format
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
 from platefuse.ngff.tables.table import read_table
+from platefuse.ngff.zarr_format import Format
 from platefuse.records import RegistrationRecord
 from platefuse.registration import swap
 from platefuse.registration.request import RegistrationRequest

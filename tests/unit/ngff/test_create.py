@@ -18,7 +18,8 @@ from platefuse.ngff.create import (
     write_group,
 )
 from platefuse.ngff.image import Multiscale
-from platefuse.ngff.metadata import V2, V3, ArrayMetadata, Format, read_attributes
+from platefuse.ngff.metadata import ArrayMetadata, read_attributes
+from platefuse.ngff.zarr_format import V2, V3, Format
 from platefuse.storage.arrays import StoredArray
 
 VERSIONS = ("0.4", "0.5")

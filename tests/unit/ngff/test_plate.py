@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from platefuse.errors import PlateError, PlatefuseError
 from platefuse.ngff.metadata import read_attributes
 from platefuse.ngff.paths import safe_name, staging_root
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 
 UNSAFE = ["", ".", "..", "../x", "/etc", "a/b", "a\\b", ".hidden", "a\0b", "a\nb", None, 3, ["a"]]
 UNSAFE += ["a\ud800b"]  # half a character: no file can have it in its name

@@ -11,7 +11,7 @@ import pytest
 
 from platefuse.errors import PlatefuseError, SwapError
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration import restore
 from platefuse.registration.originals import restored_file, restored_original

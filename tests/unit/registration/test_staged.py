@@ -13,7 +13,7 @@ import pytest
 import zarr
 
 from platefuse.errors import DiskError, PlatefuseError, RecordError, SwapError
-from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import RegistrationRecord
 from platefuse.registration import stage, tables
 from platefuse.registration.places import check_can_move

@@ -17,7 +17,7 @@ import pytest
 
 from platefuse.errors import PlatefuseError, RecordError, SwapError
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.records import RegistrationRecord, forget_record
 from platefuse.registration import originals, places, swap
 from platefuse.registration.locks import well_lock

@@ -14,9 +14,10 @@ import pytest
 import zarr
 
 from platefuse.errors import RecordError, TableError
-from platefuse.ngff.metadata import Format, all_attributes, replace_attributes
-from platefuse.ngff.plate import Well, WellImage
+from platefuse.ngff.metadata import all_attributes, replace_attributes
 from platefuse.ngff.tables.table import read_table, table_names
+from platefuse.ngff.well import Well, WellImage
+from platefuse.ngff.zarr_format import Format
 from platefuse.records import RegisteredTable, RegistrationIdentity, RegistrationRecord
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.staged import StagedFrom, pixel_files

@@ -14,7 +14,7 @@ import pytest
 import zarr
 
 from platefuse.errors import SwapError
-from platefuse.ngff.plate import Well
+from platefuse.ngff.well import Well
 from platefuse.records import RegistrationRecord
 from platefuse.registration import api
 from platefuse.registration.request import Interpolation, RegistrationRequest, Verify

@@ -15,7 +15,8 @@ import pytest
 from platefuse.__main__ import main
 from platefuse.errors import LockError, PlatefuseError, SwapError
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Plate, Well, WellImage
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import FusedWellRecord, RegistrationRecord, TableDigests
 from platefuse.registration.originals import kept_file, mark_original, note_restored, restored_file
 from platefuse.registration.swap import check_registered, discard_backups

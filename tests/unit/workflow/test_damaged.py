@@ -20,12 +20,13 @@ from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.wells.plate import finish_fused_plate
 from platefuse.fusion.wells.well import fuse_well
-from platefuse.ngff import plate as plate_module
+from platefuse.ngff import well as well_module
 from platefuse.ngff.layout import InputOptions
-from platefuse.ngff.plate import Plate, Well, WellName
+from platefuse.ngff.plate import Plate, WellName
 from platefuse.ngff.sections import listed_image
 from platefuse.ngff.tables import table as table_module
 from platefuse.ngff.tables.table import Roi, table_names
+from platefuse.ngff.well import Well
 from platefuse.records import FusionReceipt, ImageReceipt, PlateReceipt, ProcessedWell, WellReceipt
 from platefuse.registration.plan import plan_registration
 from platefuse.registration.request import RegistrationRequest
@@ -236,7 +237,7 @@ def test_many_images_tables_and_rois_are_not_compared_with_each_other(
         name, acquisition = listed_image(well, entry)
         return Name(name), acquisition
 
-    monkeypatch.setattr(plate_module, "listed_image", counting)
+    monkeypatch.setattr(well_module, "listed_image", counting)
     monkeypatch.setattr(table_module, "_listed", lambda _: [Name(name) for name in names])
     monkeypatch.setattr(table_module, "subfolders", lambda _: [Name(name) for name in names])
     read = Well.read(tmp_path / "p.zarr", "A", "1")

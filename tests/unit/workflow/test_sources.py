@@ -23,8 +23,9 @@ from platefuse.measuring.receipt import MeasuredWell
 from platefuse.ngff.create import write_group
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import fused_plate_path
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
 from platefuse.ngff.tables.table import write_roi_table
+from platefuse.ngff.well import Well
 from platefuse.records import FieldKey, FieldPlace, FusedImageRecord, write_places
 from platefuse.registration.request import RegistrationRequest
 from platefuse.testing import AcquisitionSpec, PlateSpec

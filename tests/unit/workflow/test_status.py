@@ -13,7 +13,8 @@ from platefuse.command.status import status_summary, status_table
 from platefuse.errors import PlateError
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.metadata import all_attributes
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.stage import register_image
 from platefuse.registration.swap import discard_backups, publish_registered, swap_image

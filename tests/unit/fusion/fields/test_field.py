@@ -18,8 +18,8 @@ from platefuse.fusion.fields.maps import pixel_map, placed_box, precision_px
 from platefuse.fusion.frame import Frame
 from platefuse.geometry import Box
 from platefuse.ngff.image import Image, Multiscale
-from platefuse.ngff.metadata import V2
 from platefuse.ngff.tables.table import write_roi_table
+from platefuse.ngff.zarr_format import V2
 from platefuse.records import RegistrationRecord
 from platefuse.testing import AcquisitionSpec, PlateSpec
 from tests.conftest import PlateFactory

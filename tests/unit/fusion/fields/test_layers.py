@@ -17,7 +17,8 @@ from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import read_attributes, replace_attributes
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.records import RegistrationRecord
 from platefuse.storage.files import write_json
 from tests.conftest import SMALL, PlateFactory

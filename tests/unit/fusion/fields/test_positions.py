@@ -16,7 +16,8 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.wells.stack import frames_for
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import read_attributes, update_attributes
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.registration.request import RegistrationRequest
 from platefuse.workflow.sources import plan_well, reader_of_plans
 from tests.conftest import SMALL, PlateFactory

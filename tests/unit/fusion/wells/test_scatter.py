@@ -15,7 +15,8 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.fusion.wells import scatter
 from platefuse.fusion.wells.scatter import Scatter
 from platefuse.ngff.paths import staging_root
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from tests.conftest import ExamplePlate, PlateFactory
 from tests.fused import (
     BARE,

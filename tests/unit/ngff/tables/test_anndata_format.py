@@ -14,11 +14,12 @@ from scipy.sparse import csr_matrix
 
 from platefuse import apply_registration_to_image
 from platefuse.errors import TableError
-from platefuse.ngff.metadata import FORMATS, all_attributes
+from platefuse.ngff.metadata import all_attributes
 from platefuse.ngff.tables.anndata_format import replace_numbers, write_anndata, write_numbers
 from platefuse.ngff.tables.backends import backend_of, copy_table
 from platefuse.ngff.tables.move import MovedRegion, move_table
 from platefuse.ngff.tables.table import read_table, table_names, write_roi_table
+from platefuse.ngff.zarr_format import FORMATS
 from platefuse.testing.spec import TABLES
 from tests.conftest import SMALL, PlateFactory
 from tests.damage import state

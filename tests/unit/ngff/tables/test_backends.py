@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from platefuse.errors import TableError
 from platefuse.ngff.create import write_group
-from platefuse.ngff.metadata import V2, V3, Format, all_attributes
+from platefuse.ngff.metadata import all_attributes
 from platefuse.ngff.tables.anndata_format import write_anndata
 from platefuse.ngff.tables.backends import BACKENDS, Backend, copy_table, find_backend
 from platefuse.ngff.tables.move import MovedRegion, move_table
 from platefuse.ngff.tables.rows import Content
 from platefuse.ngff.tables.table import read_table
+from platefuse.ngff.zarr_format import V2, V3, Format
 from tests.tables import write_table
 
 

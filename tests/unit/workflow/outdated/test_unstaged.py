@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.restore import restore_well
 from platefuse.registration.stage import register_image

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.testing import PlateSpec, make_plate
 from platefuse.workflow.config.model import Config, read_config
 from platefuse.workflow.receipts import WellKey
@@ -106,7 +107,7 @@ def test_memory_of_registration_follows_the_largest_chunk(wells: dict[WellKey, W
     assert resources.registering_mb(Job(image="1"), threads=3, attempt=2) == 2 * three
 
 
-def test_memory_of_labels_counts(tmp_path: Path) -> None:
+def test_memory_and_disk_of_labels_count(tmp_path: Path) -> None:
     make_plate(tmp_path / "p.zarr", replace(SPEC, labels=("nuclei",)))
     wells = wells_of({"one": Plate.open(tmp_path / "p.zarr")})
     label = wells["one", "B", "03"].path / "0" / "labels" / "nuclei" / "0" / ".zarray"
@@ -118,6 +119,7 @@ def test_memory_of_labels_counts(tmp_path: Path) -> None:
         resources.registering_mb(other, 1, 1) > resources.registering_mb(Job(image="0"), 1, 1) + 50
     )
     assert resources.fusing_mb(other, 1, 1) > resources.fusing_mb(Job(), 1, 1)
+    assert resources.disk_mb(other) > resources.disk_mb(Job(image="0")) + 10
 
 
 @pytest.mark.parametrize(

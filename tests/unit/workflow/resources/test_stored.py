@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from platefuse.ngff.plate import Plate, Well
+from platefuse.ngff.plate import Plate
+from platefuse.ngff.well import Well
 from platefuse.testing import PlateSpec, make_plate
 from platefuse.workflow.resources.stored import (
     Size,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from platefuse.ngff import metadata
+from platefuse.ngff.zarr_format import V2
 from platefuse.storage.files import write_json
 
 
@@ -20,10 +20,10 @@ def test_what_is_a_group_has_its_attributes(
         write_json(path, content)
         raise OSError("no space")
 
-    monkeypatch.setattr("platefuse.ngff.metadata.write_json", write_then_fail)
+    monkeypatch.setattr("platefuse.ngff.zarr_format.write_json", write_then_fail)
     with pytest.raises(OSError, match="no space"):
-        metadata.V2.write_group(tmp_path / "B", {})
+        V2.write_group(tmp_path / "B", {})
     assert [file.name for file in (tmp_path / "B").iterdir()] == [".zattrs"]
     monkeypatch.undo()
-    metadata.V2.write_group(tmp_path / "B", {})
+    V2.write_group(tmp_path / "B", {})
     assert {file.name for file in (tmp_path / "B").iterdir()} == {".zattrs", ".zgroup"}
