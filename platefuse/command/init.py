@@ -50,6 +50,11 @@ def run(args: argparse.Namespace) -> None:
             f"{output} exists already and is not replaced. Remove it, or write to another file: "
             f"platefuse init {shlex.quote(str(args.plate))} --output other.yaml"
         ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"{output} cannot be written ({error.strerror}). Type the command in a folder that you "
+            "may write to, or give another path with --output."
+        ) from error
     for line in found_in(survey):
         print(line)
     print(f"Wrote {output}. Look at it, and then type:")

@@ -20,10 +20,11 @@ from typing import IO
 from platefuse.command.caches import user_variables
 from platefuse.command.progress import EVENTS, Failure, Progress
 from platefuse.command.summary import plate_results, summary
-from platefuse.errors import PlatefuseError
+from platefuse.errors import PlatefuseError, counted
 from platefuse.storage.progress import Bar, is_terminal
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.provenance import COMMAND
+from platefuse.workflow.run_lock import user_of_plate
 from platefuse.workflow.well_steps import ends_of
 
 SNAKEMAKE_LOG = "snakemake.log"
@@ -134,6 +135,9 @@ class Run:
     def _remedy(self) -> str:
         if "LockException" not in self.progress.error_kinds:
             return ""
+        for plate in self.config.paths.values():
+            if user := user_of_plate(Path(plate).resolve()):
+                return f"\nThe plate {plate} is used by {user}. Wait until that ends, or end it."
         return (
             "\nAnother run uses this folder, or one was killed in it. If there is none any more, "
             f"remove its lock: {self.again} --unlock"
@@ -163,7 +167,8 @@ class Run:
             bar.print(failure_line(progress.failure(int(str(event["id"])))))
         elif news == "well" and not is_terminal(sys.stderr):
             plate, well = next(reversed(progress.wells))
-            bar.print(f"{plate} {well} done ({len(progress.wells)} of {progress.total} wells)")
+            total = counted(progress.total, "well", "wells")
+            bar.print(f"{plate} {well} done ({len(progress.wells)} of {total})")
         bar.draw(now=news is not None)
 
     def _say_stopping(self) -> None:

@@ -15,6 +15,7 @@ from platefuse.storage.files import entries
 from platefuse.storage.typed_json import JsonObject
 
 _EXPECTED = "expected the folder of an OME-Zarr plate"
+_CONVERT = "Images in other formats must be converted to OME-Zarr first."
 
 
 def no_plate(path: Path) -> str | None:
@@ -36,7 +37,7 @@ def no_plate(path: Path) -> str | None:
     if not path.is_dir():
         return (
             f"{path}: this is {'a file' if path.is_file() else 'no folder'}; {_EXPECTED}. Give its "
-            "path. Images in other formats must be converted to OME-Zarr first."
+            f"path. {_CONVERT}"
         )
     try:
         attributes = find_attributes(path)
@@ -65,7 +66,8 @@ def _no_section(folder: Path, attributes: JsonObject | None) -> str:
             f"{said} It is a single image, and this command needs a plate. In Python, "
             "`platefuse.fuse` fuses single images."
         )
-    return f"{said} Give the folder that holds the `plate` metadata."
+    other = f" {_CONVERT}" if attributes is None else ""
+    return f"{said} Give the folder that holds the `plate` metadata.{other}"
 
 
 def _folders(folder: Path) -> Iterator[Path]:

@@ -41,6 +41,12 @@ def listed_image(well: Path, entry: object) -> tuple[str, int | None]:
     if acquisition is not None and type(acquisition) is not int:  # True is no number
         raise PlateError(
             f"{well}: image {entry.get('path')!r} has acquisition {acquisition!r}; "
-            "expected an integer."
+            f"expected an integer.{_unquoted(acquisition)}"
         )
     return safe_name(entry.get("path"), f"{well}: an image"), acquisition
+
+
+def _unquoted(value: object) -> str:
+    """What to write where a text is given that would do as a number."""
+    is_number = isinstance(value, str) and value.strip().isdecimal()
+    return " This is a text: write it without quotes in the well's metadata." if is_number else ""

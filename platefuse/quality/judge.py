@@ -171,7 +171,7 @@ def _described(field: JudgedField, flag: Flag) -> str:
         "cut": f"{own.kept:.0%} kept",
         "not measured": field.status,
     }
-    return f"acquisition {own.acquisition} {own.field} ({texts[flag]})"
+    return f"field {own.field} of acquisition {own.acquisition} ({texts[flag]})"
 
 
 def _well_figures(well: CheckedWell, fields: Sequence[JudgedField]) -> dict[str, float | None]:

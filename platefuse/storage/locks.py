@@ -79,6 +79,29 @@ def claim(path: Path, what: str, *, shared: bool = False) -> Iterator[None]:
         yield
 
 
+def holder_of(path: Path) -> str | None:
+    """Who holds the lock on a file, in words; None if nobody does, or it cannot be told.
+
+    Parameters
+    ----------
+    path : Path
+        The file. It is only read, and need not exist.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return str(Holder.read(file) or "another process")
+    except OSError:  # a filesystem without locks
+        return None
+    finally:
+        os.close(file)
+    return None
+
+
 @contextmanager
 def _hold(path: Path, operation: int, what: str) -> Iterator[None]:
     folder = open_folder(path.parent)

@@ -50,7 +50,8 @@ def describe(plate: str, bad: Sequence[BadWell], total: int, file: Path | None) 
     for each in bad:
         groups.setdefault(each.reason.replace(each.well, "…"), []).append(each)
     place = "" if file is None else f" ({file} lists all)"
-    lines = [f"{len(bad)} of {total} wells of plate {plate} cannot be processed{place}:"]
+    all_wells = counted(total, "well", "wells")
+    lines = [f"{len(bad)} of {all_wells} of plate {plate} cannot be processed{place}:"]
     for group in list(groups.values())[:_SHOWN]:
         names = ", ".join(each.well for each in group[:_SHOWN])
         more = f" and {len(group) - _SHOWN} more" if len(group) > _SHOWN else ""

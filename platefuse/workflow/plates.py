@@ -336,7 +336,7 @@ def _overlaps(config: Config, plates: Mapping[str, Plate]) -> Iterator[str]:
 def _folders(config: Config, plates: Mapping[str, Plate]) -> Iterator[tuple[str, str, Path]]:
     """Every folder that a run writes to: whose it is, its name for messages, and its path."""
     for part in ("logs", "benchmarks", *plates):
-        yield "config.results", "config.results", Path(config.results) / part
+        yield "config.results", "a folder of config.results", Path(config.results) / part
     for name, plate in plates.items():
         key = f"config.plates.{name}"
         yield key, key, plate.path

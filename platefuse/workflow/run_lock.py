@@ -14,9 +14,10 @@ from pathlib import Path
 
 from platefuse.ngff.paths import fused_plate_path, staging_root
 from platefuse.ngff.plate import Plate
-from platefuse.storage.locks import claim, shared_folder
+from platefuse.storage.locks import claim, holder_of, shared_folder
 from platefuse.workflow.config.model import Config
 
+_LOCK = ".run.lock"
 _PROTECTED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -40,11 +41,22 @@ def plate_lock(plate: Path) -> Iterator[None]:
     with ExitStack() as locks:
         try:
             locks.enter_context(shared_folder(root))
-            locks.enter_context(claim(root / ".run.lock", f"plate {plate}"))
+            locks.enter_context(claim(root / _LOCK, f"plate {plate}"))
         except OSError as error:
             if error.errno not in _PROTECTED:
                 raise
         yield
+
+
+def user_of_plate(plate: Path) -> str | None:
+    """The process whose run uses a plate now, in words; None if there is none.
+
+    Parameters
+    ----------
+    plate : Path
+        Its folder, which is only read.
+    """
+    return holder_of(staging_root(plate) / _LOCK)
 
 
 class RunLock:

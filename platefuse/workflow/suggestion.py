@@ -73,7 +73,7 @@ def found_in(survey: Survey) -> Iterator[str]:
     tables = ", ".join(survey.tables) or "none"
     yield f"Tables that all images have: {tables}."
     channels = ", ".join(survey.channels) or "none has a name"
-    yield f"Channels that all acquisitions have: {channels}."
+    yield f"Channel names (label or wavelength_id) that all acquisitions have: {channels}."
 
 
 def _plate(survey: Survey) -> Iterator[str]:

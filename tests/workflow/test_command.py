@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from platefuse.__main__ import main
+from platefuse.storage.locks import claim, shared_folder
 from tests.workflow.conftest import CLONE, Folder, fingerprint
 
 RUN = [sys.executable, "-m", "platefuse", "run"]
@@ -289,6 +290,11 @@ def test_a_lock_of_a_killed_run_is_explained(fresh: Folder) -> None:
     done = run(fresh)
     assert done.returncode == 1
     assert "remove its lock: platefuse run config.yaml --unlock" in done.stderr
+    root = fresh.path / "tiny.zarr.staging"
+    with shared_folder(root), claim(root / ".run.lock", "tiny"):  # the run is not dead
+        said = run(fresh).stderr
+    assert f"tiny.zarr is used by process {os.getpid()} " in said
+    assert "remove its lock" not in said
     assert run(fresh, "config.yaml", "--unlock").returncode == 0
     assert not list(locks.glob("*.lock"))
 

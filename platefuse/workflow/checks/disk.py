@@ -50,8 +50,9 @@ class Room:
     @property
     def words(self) -> str:
         """One phrase for the terminal."""
+        folder = os.path.abspath(self.folder)  # noqa: PTH100  # without `.` and `..`
         return (
-            f"{' and '.join(self.what)} need about {_size(self.needed)} in {self.folder}, where "
+            f"{' and '.join(self.what)} need about {_size(self.needed)} in {folder}, where "
             f"{_size(self.free)} are free"
         )
 
@@ -79,8 +80,9 @@ def rooms(
     for name, plate in plates.items():
         own = {well: (facts or {}).get(key) for key, well in wells.items() if key[0] == name}
         for target, needed, what in _parts(config.by_plate[name], plate, own):
-            folder = next(p for p in (target, *target.absolute().parents) if p.exists())
-            by_disk[folder.stat().st_dev].append((folder, needed, what))
+            if needed:
+                folder = next(p for p in (target, *target.absolute().parents) if p.exists())
+                by_disk[folder.stat().st_dev].append((folder, needed, what))
     return [
         Room(
             parts[0][0],

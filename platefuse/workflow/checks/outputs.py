@@ -87,7 +87,7 @@ def check_fused_plate(plate: Plate, fused: Path) -> None:
         staging_folder(fused, well.row, well.column)
     for folder in (fused, staging_root(fused)):
         for below in (Path(), *{Path(well.row) for well in plate.wells}):
-            check_new(folder / below, f"the fused plate {fused} cannot be written")
+            check_new(folder / below, f"the fused plate {fused} (fusion.output) cannot be written")
     if not os.path.lexists(fused):
         return
     rows = {well.row for well in plate.wells}

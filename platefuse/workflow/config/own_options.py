@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from platefuse.workflow.config.reading import keys
+from platefuse.workflow.config.reading import keys, meant_by
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -64,7 +64,8 @@ def own_faults(
                 f"config.{key}, because {why}. Write it there."
             )
     if unknown := [key for key in own if key not in known and key not in COMMON]:
-        yield f"{where} has unknown keys {unknown}; known are path, {', '.join(known)}."
+        hint = meant_by(unknown, ["path", *known], kind)
+        yield f"{where} has unknown keys {unknown}; known are path, {', '.join(known)}.{hint}"
 
 
 def has_key(own: object, key: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, fields, is_dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, get_type_hints
 
 from platefuse.errors import ConfigError
@@ -21,6 +22,9 @@ Section = TypeVar("Section", bound="DataclassInstance")
 
 INLINE = (RegistrationRequest, MeasureOptions, FusionOptions, QualityOptions)
 """Classes whose options are keys of the section that holds them."""
+
+_ALIKE = 0.8
+"""Likeness, from 0 to 1, from which on a key is taken for a slip of another."""
 
 Key: TypeAlias = "tuple[Field[object], Expected] | type[DataclassInstance]"
 """A key of the config: field and check of an option, or the class of a section."""
@@ -52,10 +56,64 @@ def keys(kind: type[DataclassInstance]) -> dict[str, Key]:
     return found
 
 
+def meant_by(
+    unknown: Sequence[object], known: Sequence[str], whole: type[DataclassInstance]
+) -> str:
+    """What was probably meant by keys that a section does not have.
+
+    Parameters
+    ----------
+    unknown, known : sequence
+        The keys that it was given and does not have, and those that it has.
+    whole : type
+        The class of the whole config: a key may have been written in a wrong column.
+
+    Returns
+    -------
+    str
+        A sentence for each key of which this can be said, with a space before it.
+    """
+    places = list(_places(whole, "config"))
+    said = ""
+    for key in unknown:
+        if owners := [owner for owner, own in places if own == key]:
+            said += f" {key!r} is a key of {' and of '.join(owners)}: write it in its column there."
+        elif close := get_close_matches(str(key), known, n=1, cutoff=_ALIKE):
+            said += f" For {key!r} write {close[0]!r}, if that was meant."
+    return said
+
+
+def _places(kind: type[DataclassInstance], name: str) -> Iterator[tuple[str, str]]:
+    """Every key of a section and of those in it, each after the name of its section."""
+    for key, own in keys(kind).items():
+        yield name, key
+        if isinstance(own, type):
+            yield from _places(own, f"{name}.{key}")
+
+
 def read_section(
-    kind: type[Section], given: object, name: str, faults: list[str]
+    kind: type[Section],
+    given: object,
+    name: str,
+    faults: list[str],
+    whole: type[DataclassInstance] | None = None,
 ) -> Section | None:
-    """A section from its keys; None if something is wrong, which is added to `faults`."""
+    """A section from its keys; None if something is wrong, which is added to `faults`.
+
+    Parameters
+    ----------
+    kind : type
+        Its class.
+    given : object
+        What the file has in its place.
+    name : str
+        Its name for messages.
+    faults : list of str
+        Gets a sentence for each fault.
+    whole : type, optional
+        The class of the config that it is a section of; itself by default.
+    """
+    whole = whole or kind
     known = list(keys(kind))
     if not isinstance(given, Mapping):
         found = "is empty" if given is None else f"is {given!r}"
@@ -67,7 +125,8 @@ def read_section(
         )
         return None
     if unknown := [key for key in given if key not in known]:
-        faults.append(f"{name} has unknown keys {unknown}; known are {', '.join(known)}.")
+        hint = meant_by(unknown, known, whole)
+        faults.append(f"{name} has unknown keys {unknown}; known are {', '.join(known)}.{hint}")
     parts, hints = dict[str, object](), get_type_hints(kind)
     for own in fields(kind):
         inner = hints[own.name]
@@ -76,7 +135,8 @@ def read_section(
             inside = {key: value for key, value in given.items() if key in keys(inner)}
             part = _made(inner, inside, faults)
         elif isinstance(inner, type) and is_dataclass(inner):
-            part = read_section(inner, given.get(own.name, {}), f"{name}.{own.name}", faults)
+            below = f"{name}.{own.name}"
+            part = read_section(inner, given.get(own.name, {}), below, faults, whole)
         elif own.name in given:
             part = given[own.name]
         else:

@@ -54,7 +54,7 @@ def test_the_report_of_the_wells_so_far(folder: Path, capsys: pytest.CaptureFixt
 
     printed = capsys.readouterr().out
     assert "plate screen: 1 bad. The report is results/screen/report.html." in printed
-    assert "B/02 (misplaced: acquisition 1 FOV_1 (1.4 px))" in printed
+    assert "B/02 (misplaced: field FOV_1 of acquisition 1 (1.4 px))" in printed
     assert "B/02" in (folder / "results/screen/report.html").read_text()
 
 

@@ -162,8 +162,9 @@ def test_the_reference_is_the_image_of_the_reference_acquisition(
 def test_an_acquisition_is_an_integer(tmp_path: Path, acquisition: object) -> None:
     entry = {"path": "0", "acquisition": acquisition}
     write(tmp_path / "p.zarr" / "B" / "03", {"well": {"images": [entry]}})
-    with pytest.raises(PlateError, match="expected an integer"):
+    with pytest.raises(PlateError, match="expected an integer") as raised:
         Well.read(tmp_path / "p.zarr", "B", "03")
+    assert ("write it without quotes" in str(raised.value)) == (acquisition == "1")
 
 
 A_PLATE = {"plate": {"wells": [{"path": "B/03"}]}}
@@ -184,6 +185,7 @@ A_PLATE = {"plate": {"wells": [{"path": "B/03"}]}}
         ("a", {"a/p.zarr": A_PLATE}, r"There is one in it: a/p\.zarr\. Give its path"),
         ("0.zarr", {"0.zarr": {"multiscales": []}}, "It is a single image, and .* needs a plate"),
         ("a", {"a": {"x": 1}}, "Give the folder that holds the `plate` metadata"),
+        ("p.zarr/..", {}, "Images in other formats must be converted to OME-Zarr first"),
         ("a", {"a": {"plate": []}}, "Give the folder that holds the `plate` metadata"),
     ],
 )

@@ -152,8 +152,8 @@ def test_reasons_name_the_first_fields() -> None:
     fields = [replace(GOOD, field=f"FOV_{k}", median_px=2.5) for k in range(1, 6)]
     (judged,) = judge([checked(*fields)], QualityOptions())
     assert judged.reasons == (
-        "misplaced: acquisition 1 FOV_1 (2.5 px), acquisition 1 FOV_2 (2.5 px), "
-        "acquisition 1 FOV_3 (2.5 px) and 2 more",
+        "misplaced: field FOV_1 of acquisition 1 (2.5 px), field FOV_2 of acquisition 1 (2.5 px), "
+        "field FOV_3 of acquisition 1 (2.5 px) and 2 more",
     )
 
 

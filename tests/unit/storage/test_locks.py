@@ -21,7 +21,13 @@ import pytest
 from platefuse.errors import LockError
 from platefuse.storage import lock_files, locks
 from platefuse.storage.files import make_folder, remove_tree
-from platefuse.storage.locks import claim, exclusive_lock, shared_folder, tidy_shared_folder
+from platefuse.storage.locks import (
+    claim,
+    exclusive_lock,
+    holder_of,
+    shared_folder,
+    tidy_shared_folder,
+)
 
 ROOT = Path(__file__).parents[3]
 USER = """
@@ -283,6 +289,8 @@ def test_who_comes_second_is_told_who_was_first(tmp_path: Path) -> None:
         begun = datetime.now().astimezone()
         with pytest.raises(LockError) as raised, claim(path, "image 0"):
             pass
+        assert f"in use by {holder_of(path)}. " in str(raised.value)
+    assert holder_of(path) is None
     words = re.fullmatch(
         r"image 0: in use by process (\d+) \((.+)\) on host (\S+) since (.+)\. Nothing was "
         r"changed\. Wait until that ends, or end it, then start again\.",

@@ -99,6 +99,10 @@ def test_a_config_is_never_replaced(
     assert f"there is no folder {far.parent}" in capsys.readouterr().err
     assert main(["init", str(small_plate.path), "--output", str(tmp_path)]) == 1
     assert "is a folder" in capsys.readouterr().err
+    refused = "/proc/c.yaml"  # also to root
+    assert main(["init", str(small_plate.path), "--output", refused]) == 1
+    assert f"{refused} cannot be written (" in (said := capsys.readouterr().err)
+    assert "give another path with --output" in said
 
 
 def test_the_config_has_the_name_of_the_plate(

@@ -246,7 +246,7 @@
       row.hidden = !(fits && [well.n, well.n.replace("/", ""), ...well.r].join("\n").toLowerCase().includes(wanted));
       shown += !row.hidden;
     }
-    byId("shown").textContent = `${shown} of ${rows.length} wells`;
+    byId("shown").textContent = `${shown} of ${rows.length} ${rows.length === 1 ? "well" : "wells"}`;
     byId("none-shown").hidden = shown > 0 || rows.length === 0;
   };
   const choose = (value) => {

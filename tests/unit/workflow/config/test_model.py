@@ -266,6 +266,19 @@ def test_plates_are_required(given: Json) -> None:
         ({"plates": {"a": {"paht": "a.zarr"}}}, "config.plates.a lacks the key path; its keys are"),
         ({"plates": {"a": "b"}, "quality": False}, "on_flag'], here {enabled: false}. Left out"),
         ({"plates": {"a": "b"}, "wells": True}, "'exclude']. Left out"),
+        ({"plates": {"a": "b"}, "fuson": {}}, "For 'fuson' write 'fusion', if that was meant."),
+        (
+            {"plates": {"a": "b"}, "store": False},
+            "workflow. 'store' is a key of config.registration: write it in its column there.",
+        ),
+        (
+            {"plates": {"a": "b"}, "fusion": {"quality": {}}},
+            "'quality' is a key of config: write it in its column there.",
+        ),
+        (
+            {"plates": {"a": "b"}, "layout": "fields"},
+            "'layout' is a key of config.input and of config.fusion: write",
+        ),
     ],
     ids=str,
 )

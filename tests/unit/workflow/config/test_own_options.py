@@ -104,6 +104,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "config.plates.b.registration.measure.max_shift is 0; expected a finite number above 0",
     ),
     ({"fussion": {}}, "config.plates.b has unknown keys ['fussion']; known are path, images,"),
+    (
+        {"fussion": {}},
+        "config.plates.b has unknown keys ['fussion']; known are path, images, wells, input, "
+        "illumination, registration, fusion, quality. For 'fussion' write 'fusion', if",
+    ),
     ({"path": 3}, "config.plates.b.path is 3; expected the path of a plate"),
     (
         {"workflow": {"jobs": "step"}},

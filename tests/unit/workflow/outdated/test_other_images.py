@@ -16,6 +16,7 @@ from platefuse.workflow.outdated.notes import outdated_notes
 from platefuse.workflow.outdated.other_images import follow_images
 from platefuse.workflow.plates import Wells, open_plates
 from tests.fields_plate import FieldsPlate
+from tests.records import registration_record
 
 BEFORE = FieldsPlate({"B/03": {0: 2}, "B/04": {0: 2}})
 AFTER = FieldsPlate({"B/03": {0: 2}, "B/04": {0: 2, 1: 2}})
@@ -72,9 +73,26 @@ def test_what_cannot_be_measured_again_is_kept(tmp_path: Path) -> None:
     receipts = write_receipts(tmp_path, "process_well", ("0", "1"))
     measured = receipts[1].with_name("measure_well.json")
     write_json(measured, {})
+    registration_record().write(tmp_path / "p.zarr" / "B/04" / "0")
     follow_images(stored, wells)
     assert not receipts[1].exists()
     assert measured.exists()
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_a_well_that_was_only_measured_is_measured_with_its_new_acquisition(
+    tmp_path: Path, store: bool
+) -> None:
+    """A run was stopped, or the originals were put back, before the acquisition was added."""
+    _, wells = wells_of(tmp_path, AFTER, measure={"enabled": True})
+    given = {"plates": {"p": str(tmp_path / "p.zarr")}, "results": str(tmp_path / "results")}
+    config = read_config({**given, "registration": {"store": store, "measure": {"enabled": True}}})
+    solved = tmp_path / "results" / "p" / "solve_plate.json"
+    same, other = (solved.parent / well / "measure_well.json" for well in BEFORE.wells)
+    for file in (solved, same, other):
+        write_json(file, {"made_from": {"pixels": {"0": {}, "1": {}}}})
+    follow_images(config, wells)
+    assert [file.exists() for file in (same, other, solved)] == [True, False, False]
 
 
 def test_a_well_that_lost_an_acquisition_is_done_again(tmp_path: Path) -> None:
