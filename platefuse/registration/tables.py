@@ -13,7 +13,7 @@ from platefuse.ngff.create import copy_metadata_files
 from platefuse.ngff.image import Multiscale, others
 from platefuse.ngff.metadata import is_node
 from platefuse.ngff.tables.masks import ids_of
-from platefuse.ngff.tables.move import MovedRegion, check_boxes, label_of, move_table
+from platefuse.ngff.tables.move import MovedRegion, check_boxes, label_of, move_planes, move_table
 from platefuse.ngff.tables.table import (
     STALE,
     has_boxes,
@@ -200,7 +200,8 @@ def write_tables(
         How it is registered.
     target : Path
         The image whose ``tables`` are written. Boxes of the objects of a label are computed from
-        the label's pixels in it. If it has no labels, these tables are copied as they are.
+        the label's pixels in it. If it has no labels, these boxes are moved only on the axes that
+        the label's pixels do not tell: z, if it has one plane.
     is_needed : callable
         Called with the folder of an image and the name of a table in it; says whether the table is
         written. By default, all are.
@@ -301,8 +302,12 @@ def _finish_table(
     axes: str,
 ) -> RegisteredTable:
     """Move the boxes of a table that was copied, if it is to be moved, and record what was done."""
-    dropped, label = None, label_of(target, name)
-    moves = action.moves and not (label is None and _has_objects(image, target, name))
+    dropped, label, objects = None, label_of(target, name), None
+    if action.moves and label is None:
+        objects = _label_of_objects(image, target, name)
+        if objects is not None:
+            move_planes(target, name, regions, axes, objects)
+    moves = action.moves and objects is None
     if moves:
         enclose = label_of(image.live, name) is not None
         remove_stray_files(table_path(target, name))  # libraries warn of them, or remove them
@@ -317,12 +322,13 @@ def _finish_table(
     )
 
 
-def _has_objects(image: WellImage, target: Path, name: str) -> bool:
-    """Whether each row of a table is an object of a label, by its id."""
-    if label_of(image.live, name) is None:
-        return False
+def _label_of_objects(image: WellImage, target: Path, name: str) -> Multiscale | None:
+    """The label whose objects the rows of a table are, by their ids; None if they are none."""
+    label = label_of(image.live, name)
+    if label is None:
+        return None
     table = read_table(target, name)
-    return ids_of(table.path, table.names) is not None
+    return label if ids_of(table.path, table.names) is not None else None
 
 
 def _same_rows(image: WellImage, reference: WellImage, name: str) -> bool:

@@ -43,12 +43,23 @@ def read_json(file: Path) -> dict[str, Any]:
 
 @read_once
 def find_json(folder: Path, name: str) -> dict[str, Any] | None:
-    """As `read_json`, of a file in a folder, but None if there is no such file."""
+    """As `read_json`, of a file in a folder, but None if there is no such file.
+
+    Raises
+    ------
+    MetadataError
+        As `read_json`, also if the system refuses to read it.
+    """
     path = f"{folder}/{name}"  # a plan asks for thousands: a path takes as long as the file
     try:
         return _object(path, read_bytes(path))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
+    except OSError as error:
+        raise MetadataError(
+            f"{path} cannot be read ({error.strerror}). Check its permissions, those of the "
+            "folders above it, and its disk."
+        ) from error
 
 
 def _object(file: str | Path, data: bytes) -> dict[str, Any]:
@@ -192,6 +203,9 @@ def make_folder(path: Path) -> None:
 def copy_tree(source: Path, target: Path) -> None:
     """Copy a file or a folder byte for byte.
 
+    The copy has the mode of the source, but its owner may always change it: the source may be
+    protected, and the copy is going to be changed and removed.
+
     Raises
     ------
     OSError
@@ -205,8 +219,20 @@ def copy_tree(source: Path, target: Path) -> None:
             more = len(error.args[0]) - 1
             words = f"{reason}" + (f", and {more} more files" if more else "")
             raise OSError(f"{path} cannot be copied to {target}: {words}") from error
+        for folder, _, files in os.walk(target):
+            for path in (folder, *(f"{folder}/{name}" for name in files)):
+                _let_owner_change(path)
     else:
         shutil.copy2(source, target)
+        _let_owner_change(target)
+
+
+def _let_owner_change(path: str | Path) -> None:
+    path = Path(path)
+    mode = path.stat().st_mode
+    wanted = stat.S_IRUSR | stat.S_IWUSR | (stat.S_IXUSR if stat.S_ISDIR(mode) else 0)
+    if mode & wanted != wanted:
+        path.chmod(stat.S_IMODE(mode) | wanted)
 
 
 def share_file(source: Path, target: Path) -> None:

@@ -69,10 +69,7 @@ class SimStore:
         try:
             if self._stored is not None:
                 return self._stored.decode(box)
-            part = self._variable[box.slices]
-            if part.chunks is not None:
-                return np.asarray(part.data.compute(scheduler="single-threaded"))
-            return np.asarray(part.values)
+            return self._as_declared(box, self._compute(box))
         except Exception as error:  # stores, codecs and tasks raise errors of any class
             axes = zip(self._variable.dims, box.slices, strict=True)
             where = {axis: (along.start, along.stop) for axis, along in axes}
@@ -80,6 +77,27 @@ class SimStore:
                 f"fuse: pixels {where} of view {self._number} cannot be read "
                 f"({type(error).__name__}: {error}). Repair or leave out this view."
             ) from error
+
+    def _compute(self, box: Box) -> Pixels:
+        part = self._variable[box.slices]
+        if part.chunks is not None:
+            return np.asarray(part.data.compute(scheduler="single-threaded"))
+        return np.asarray(part.values)
+
+    def _as_declared(self, box: Box, pixels: Pixels) -> Pixels:
+        """The pixels, if they are what the image says: dask believes what it was told of a task.
+
+        Raises
+        ------
+        TypeError
+            If their shape is another, or their data type does not fit into the image's.
+        """
+        if pixels.shape != box.shape or not np.can_cast(pixels.dtype, self.dtype):
+            raise TypeError(
+                f"they are {pixels.dtype} of shape {pixels.shape}, and the image says "
+                f"{self.dtype} of shape {box.shape}"
+            )
+        return pixels
 
 
 def _zarr_behind(data: object) -> StoredArray | None:

@@ -85,8 +85,9 @@ def _labelled(what: str, affine: object, spatial: str) -> xarray.DataArray:
         "x_out": len(labels),
         "t": 0,
     }:
+        shown = f"of {values.dtype}, {sizes}" if values.size else repr(affine)
         raise ViewError(
-            f"{what} is {affine!r}; expected an affine of numbers, with dims x_in and x_out of "
+            f"{what} is {shown}; expected an affine of numbers, with dims x_in and x_out of "
             f"length {len(labels)}, and t if it varies with time."
         )
     coords = affine.coords if isinstance(affine, xarray.DataArray) else {}

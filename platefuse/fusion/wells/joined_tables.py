@@ -73,6 +73,10 @@ class FusedLabel:
         """The boxes of its objects."""
         return None if self.image is None else object_boxes(self.image)
 
+    def of(self, part: FieldImage) -> Multiscale | None:
+        """The label in an image; None if the image does not have it."""
+        return next((label for own, label in self.parts if own is part), None)
+
 
 @dataclass(frozen=True)
 class FieldTable:
@@ -199,8 +203,15 @@ def _frame(
     if not content.names:
         return frame
     image, objects = (None, None) if label is None else (label.image, label.objects)
+    source = None if label is None else label.of(table.part)
     numbers, keep = moved_columns(
-        content, regions, axes, enclose=label is not None, label=image, objects=objects
+        content,
+        regions,
+        axes,
+        enclose=label is not None,
+        label=image,
+        source=source,
+        objects=objects,
     )
     return frame.assign(**numbers)[keep]
 

@@ -196,10 +196,15 @@ def _carry(
     reason = why_not_moved(image, source.path.name) if source.moves else None
     reason = reason or copy_table(source.path, new, version)
     if reason is None and source.moves:
-        own = None if label is None else label.image
-        regions_of_field = _moved_fields(source.part, frame)
-        enclose = bool(table.region)
-        move_table(target, table.name, regions_of_field, frame.axes, enclose=enclose, label=own)
+        move_table(
+            target,
+            table.name,
+            _moved_fields(source.part, frame),
+            frame.axes,
+            enclose=bool(table.region),
+            label=None if label is None else label.image,
+            source=None if label is None else label.of(source.part),
+        )
     return reason
 
 

@@ -186,6 +186,7 @@ def move_table(
     *,
     enclose: bool = False,
     label: Multiscale | None = None,
+    source: Multiscale | None = None,
 ) -> int:
     """Move the boxes of a table that was copied into a new image.
 
@@ -204,6 +205,8 @@ def move_table(
     label : Multiscale, optional
         The label of the new image whose objects the rows are. Each box is then that of the
         object's pixels.
+    source : Multiscale, optional
+        The label that it was made of, if it may have more planes than the new one.
 
     Returns
     -------
@@ -220,13 +223,52 @@ def move_table(
         return 0
     objects = None if label is None else object_boxes(label)
     numbers, keep = moved_columns(
-        table, regions, axes, enclose=enclose, label=label, objects=objects
+        table, regions, axes, enclose=enclose, label=label, source=source, objects=objects
     )
+    _rewrite(table, numbers, keep)
+    return int((~keep).sum())
+
+
+def move_planes(
+    image: Path, name: str, regions: Sequence[MovedRegion], axes: str, label: Multiscale
+) -> None:
+    """Move the boxes of objects on the axes that the pixels of their label do not tell.
+
+    Parameters
+    ----------
+    image, name, regions, axes
+        As in `move_table`.
+    label : Multiscale
+        The label before it is moved.
+
+    Raises
+    ------
+    TableError
+        If the table cannot be read or rewritten.
+    """
+    table = read_table(image, name)
+    own, start, length = _boxes(table, axes)
+    kept = _axes_kept(label, own)
+    if not table.names or not kept:
+        return
+    _move_along(kept, regions, axes, own, start, length)
+    _rewrite(table, _columns(own, start, length), np.ones(len(start), bool))
+
+
+def _rewrite(
+    table: Table, numbers: Mapping[str, NDArray[np.float64]], keep: NDArray[np.bool_]
+) -> None:
     try:
         find_backend(table.path).rewrite(table.path, numbers, keep)
     except Exception as error:  # anndata and parsers raise what they like
         raise TableError(f"{table.path}: the moved boxes cannot be written ({error!r}).") from error
-    return int((~keep).sum())
+
+
+def _columns(
+    own: str, start: NDArray[np.float64], length: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    numbers = {f"{a}_micrometer": start[:, k] for k, a in enumerate(own)}
+    return numbers | {f"len_{a}_micrometer": length[:, k] for k, a in enumerate(own)}
 
 
 def moved_columns(
@@ -236,6 +278,7 @@ def moved_columns(
     *,
     enclose: bool = False,
     label: Multiscale | None = None,
+    source: Multiscale | None = None,
     objects: Mapping[int, Box] | None = None,
 ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.bool_]]:
     """The columns of a table's boxes after they were moved, and which rows are kept.
@@ -244,7 +287,7 @@ def moved_columns(
     ----------
     table : Table
         The table.
-    regions, axes, enclose, label
+    regions, axes, enclose, label, source
         As in `move_table`.
     objects : mapping of int to Box, optional
         The boxes of the label's objects; see `object_boxes`.
@@ -253,17 +296,15 @@ def moved_columns(
     ids = None if objects is None else ids_of(table.path, table.names)
     if label is not None and objects is not None and ids is not None:
         keep = np.array([number in objects for number in ids], bool)
-        for k in _axes_kept(label, own):
-            along = [region.along([axes.index(own[k])]) for region in regions]
-            start[:, k], length[:, k] = _moved_along(start[:, k], length[:, k], along)
-        _place_objects(label, objects, ids, own, start, length)
+        kept = _axes_kept(source or label, own)
+        _move_along(kept, regions, axes, own, start, length)
+        told = [k for k in range(len(own)) if k not in kept]
+        _place_objects(label, objects, ids, own, told, start, length)
     else:
         regions = [region.along([axes.index(a) for a in own]) for region in regions]
         start, length = move_boxes(start, length, regions, enclose=enclose)
         keep = np.asarray((length > 0).all(axis=1))
-    numbers = {f"{a}_micrometer": start[:, k] for k, a in enumerate(own)}
-    numbers |= {f"len_{a}_micrometer": length[:, k] for k, a in enumerate(own)}
-    return numbers, keep
+    return _columns(own, start, length), keep
 
 
 def _axes_kept(label: Multiscale, own: str) -> list[int]:
@@ -273,6 +314,20 @@ def _axes_kept(label: Multiscale, own: str) -> list[int]:
     """
     flat = {a for a, n in zip(label.spatial, label.shape_in_space, strict=True) if n == 1}
     return [k for k, a in enumerate(own) if a not in label.spatial or (a == "z" and a in flat)]
+
+
+def _move_along(
+    kept: Sequence[int],
+    regions: Sequence[MovedRegion],
+    axes: str,
+    own: str,
+    start: NDArray[np.float64],
+    length: NDArray[np.float64],
+) -> None:
+    """Move boxes on some of their axes."""
+    for k in kept:
+        along = [region.along([axes.index(own[k])]) for region in regions]
+        start[:, k], length[:, k] = _moved_along(start[:, k], length[:, k], along)
 
 
 def _moved_along(
@@ -291,15 +346,13 @@ def _place_objects(
     objects: Mapping[int, Box],
     ids: Sequence[int],
     own: str,
+    told: Sequence[int],
     start: NDArray[np.float64],
     length: NDArray[np.float64],
 ) -> None:
-    """Set starts and lengths to those of the objects that have pixels, but on `_axes_kept`."""
-    kept = {own[k] for k in _axes_kept(label, own)}
-    for place, axis in enumerate(label.spatial):
-        if axis not in own or axis in kept:
-            continue
-        k, um = own.index(axis), label.pixel_size_um[axis]
+    """Set starts and lengths to those of the objects that have pixels, on the axes `told`."""
+    for k in told:
+        place, um = label.spatial.index(own[k]), label.pixel_size_um[own[k]]
         for row, number in enumerate(ids):
             if number in objects:
                 start[row, k] = objects[number].start[place] * um

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from platefuse.storage import files
 from platefuse.storage.files import (
     copy_tree,
     exchange,
+    find_json,
     make_folder,
     put_in_place,
     read_json,
@@ -126,6 +128,35 @@ def test_links_are_not_followed_when_a_tree_is_removed(tmp_path: Path) -> None:
     (tree / "link").symlink_to(precious)
     remove_tree(tree)
     assert content(precious) == {"a": "1"}
+
+
+def test_a_file_that_the_system_does_not_give_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails if it is an error of the system: a well with such a file stopped the whole plate."""
+    folder(tmp_path / "image", **{".zattrs": "{}"})
+
+    def refuse(path: str, *_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(MetadataError, match=r"image/\.zattrs cannot be read \(Permission denied\)"):
+        find_json(tmp_path / "image", ".zattrs")
+
+
+def test_a_copy_of_a_protected_tree_may_be_changed(tmp_path: Path) -> None:
+    """Copies of tables of a protected plate could be neither rewritten nor removed."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    (old / "a").mkdir(parents=True)
+    (old / "a" / "file").write_text("x")
+    modes = {old / "a" / "file": 0o440, old / "a": 0o550, old: 0o555}
+    for path, mode in modes.items():
+        path.chmod(mode)
+    copy_tree(old, new)
+    copy_tree(old / "a" / "file", tmp_path / "file")
+    copies = [new / "a" / "file", new / "a", new, tmp_path / "file"]
+    assert [stat.S_IMODE(p.stat().st_mode) for p in copies] == [0o640, 0o750, 0o755, 0o640]
+    assert {path: stat.S_IMODE(path.stat().st_mode) for path in modes} == modes
 
 
 def test_trees_and_files_are_copied_byte_for_byte(tmp_path: Path) -> None:

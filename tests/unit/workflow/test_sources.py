@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from platefuse.ngff.create import write_group
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
-from platefuse.ngff.tables.table import write_roi_table
+from platefuse.ngff.tables.table import read_table, write_roi_table
 from platefuse.ngff.well import Well
 from platefuse.records import FieldKey, FieldPlace, FusedImageRecord, write_places
 from platefuse.registration.request import RegistrationRequest
@@ -49,6 +50,16 @@ MOVED = replace(
         AcquisitionSpec(3, field_shifts_px=((1, 2), (-4, 0), (0, 6), (2, -3))),
     ),
     grid=(2, 2),
+)
+FEW_PLANES = replace(
+    TINY,
+    planes=5,
+    acquisitions=(
+        AcquisitionSpec(0),
+        AcquisitionSpec(1, (1, 3, -2)),
+        AcquisitionSpec(2, (-1, 0, 4)),
+    ),
+    table_backends={"nuclei_ROI_table": "csv"},
 )
 CASES: dict[str, tuple[PlateSpec, dict[str, Any]]] = {
     "two acquisitions": (TINY, {}),
@@ -115,6 +126,47 @@ def test_the_fused_plate_is_that_of_two_steps(example_plate: PlateFactory, name:
     assert sorted(got) == sorted(wanted)
     for file, content in wanted.items():
         assert got[file] == content, file
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(replace(FEW_PLANES, label_axes="yx"), id="the label has no planes"),
+        pytest.param(replace(FEW_PLANES, planes=3), id="one plane of the label remains"),
+    ],
+)
+def test_boxes_of_objects_lie_in_the_planes_of_two_steps(
+    example_plate: PlateFactory, spec: PlateSpec
+) -> None:
+    """Where the fused label has one plane, its pixels do not tell those of the boxes."""
+    raw, registered = (example_plate(spec, f"{kind}/p.zarr") for kind in ("raw", "two"))
+    for plate in (raw.path, registered.path):
+        for image in ("0", "1", "2"):
+            put_boxes_in_plane(plate / "B" / "03" / image, 2)
+    fused = fuse(raw.path, REQUEST, store=False)
+    register(registered.path, REQUEST.roi_table)
+    expected = fuse(registered.path, REQUEST)
+    for image in ("0", "1", "2"):
+        got, wanted = (
+            read_table(plate / "B" / "03" / image, "nuclei_ROI_table")
+            for plate in (fused, expected)
+        )
+        assert got.names
+        assert (got.names, got.columns) == (wanted.names, wanted.columns)
+        well = read_table(fused / "B" / "03" / image, "well_ROI_table")
+        last = np.add(got.column("z_micrometer"), got.column("len_z_micrometer"))
+        assert last.max() <= well.column("len_z_micrometer")[0]
+
+
+def put_boxes_in_plane(image: Path, plane: int) -> None:
+    """Say in the table of a label that all of its objects are in one plane."""
+    file = image / "tables" / "nuclei_ROI_table" / "table.csv"
+    with file.open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    with file.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(row | {"z_micrometer": plane, "len_z_micrometer": 1} for row in rows)
 
 
 def test_the_record_says_where_fields_were_placed(example_plate: PlateFactory) -> None:

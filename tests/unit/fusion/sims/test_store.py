@@ -123,3 +123,16 @@ def test_pixels_that_cannot_be_read_are_named() -> None:
     store = SimStore(sim.copy(data=sim.data.map_blocks(broken, dtype="u1")), 7)
     with pytest.raises(ViewError, match=r"'y': \(1, 3\).* of view 7 cannot be read .*bad block"):
         store.decode(Box((1, 0), (3, 2)))
+
+
+@pytest.mark.parametrize("task", [lambda block: block + 0.5, lambda block: block[:, :1]])
+def test_pixels_that_are_not_what_dask_was_told_are_an_error(task: Any) -> None:
+    """Fractions were cut off without a word; another shape was an error of NumPy."""
+    sim = image(np.ones((4, 4), "u1"), "yx").chunk()
+    store = SimStore(sim.copy(data=sim.data.map_blocks(task, dtype="u1")), 7)
+    with pytest.raises(
+        ViewError, match=r"of view 7 cannot be read .*the image says uint8 of shape"
+    ):
+        store.decode(Box((1, 0), (3, 2)))
+    narrow = sim.copy(data=sim.data.map_blocks(lambda block: block, dtype="u2"))
+    assert SimStore(narrow).decode(Box((1, 0), (3, 2))).tolist() == [[1, 1], [1, 1]]
