@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from platefuse.engine.downsample import to_dtype
 from platefuse.errors import ImageError, ViewError
 from platefuse.geometry import Box, Pixels
 from platefuse.storage.arrays import StoredArray
@@ -85,19 +86,20 @@ class SimStore:
         return np.asarray(part.values)
 
     def _as_declared(self, box: Box, pixels: Pixels) -> Pixels:
-        """The pixels, if they are what the image says: dask believes what it was told of a task.
+        """The pixels as the data type of the image: dask believes what it was told of a task.
 
         Raises
         ------
         TypeError
-            If their shape is another, or their data type does not fit into the image's.
+            If their shape is another, or they may have fractions, which the image has not.
         """
-        if pixels.shape != box.shape or not np.can_cast(pixels.dtype, self.dtype):
+        has_fractions = pixels.dtype.kind not in "iub" and self.dtype.kind in "iub"
+        if pixels.shape != box.shape or has_fractions:
             raise TypeError(
                 f"they are {pixels.dtype} of shape {pixels.shape}, and the image says "
                 f"{self.dtype} of shape {box.shape}"
             )
-        return pixels
+        return to_dtype(pixels, self.dtype)
 
 
 def _zarr_behind(data: object) -> StoredArray | None:
