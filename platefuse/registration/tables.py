@@ -303,16 +303,16 @@ def _finish_table(
 ) -> RegisteredTable:
     """Move the boxes of a table that was copied, if it is to be moved, and record what was done."""
     dropped, label, objects = None, label_of(target, name), None
-    if action.moves and label is None:
-        objects = _label_of_objects(image, target, name)
-        if objects is not None:
-            move_planes(target, name, regions, axes, objects)
-    moves = action.moves and objects is None
-    if moves:
-        enclose = label_of(image.live, name) is not None
+    if action.moves:
         remove_stray_files(table_path(target, name))  # libraries warn of them, or remove them
+        objects = _label_of_objects(image, target, name) if label is None else None
+    moves = action.moves and objects is None
+    if objects is not None:
+        move_planes(target, name, regions, axes, objects)
+    elif moves:
+        enclose = label_of(image.live, name) is not None
         dropped = move_table(target, name, regions, axes, enclose=enclose, label=label)
-    if moves or action.origin == "reference":
+    if action.moves or action.origin == "reference":
         carry_table_files(table_path(image.live, name), table_path(target, name))
     return RegisteredTable(
         action.origin,

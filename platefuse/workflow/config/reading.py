@@ -76,8 +76,9 @@ def meant_by(
     places = list(_places(whole, "config"))
     said = ""
     for key in unknown:
-        if owners := [owner for owner, own in places if own == key]:
-            said += f" {key!r} is a key of {' and of '.join(owners)}: write it in its column there."
+        if owners := [place for place, own in places if own == key]:
+            owner = " and of ".join(owners)
+            said += f" {key!r} is a key of {owner}: move it there; indentation tells the section."
         elif close := get_close_matches(str(key), known, n=1, cutoff=_ALIKE):
             said += f" For {key!r} write {close[0]!r}, if that was meant."
     return said

@@ -269,15 +269,16 @@ def test_plates_are_required(given: Json) -> None:
         ({"plates": {"a": "b"}, "fuson": {}}, "For 'fuson' write 'fusion', if that was meant."),
         (
             {"plates": {"a": "b"}, "store": False},
-            "workflow. 'store' is a key of config.registration: write it in its column there.",
+            "workflow. 'store' is a key of config.registration: move it there; indentation tells "
+            "the section.",
         ),
         (
             {"plates": {"a": "b"}, "fusion": {"quality": {}}},
-            "'quality' is a key of config: write it in its column there.",
+            "'quality' is a key of config: move it there; indentation tells the section.",
         ),
         (
             {"plates": {"a": "b"}, "layout": "fields"},
-            "'layout' is a key of config.input and of config.fusion: write",
+            "'layout' is a key of config.input and of config.fusion: move",
         ),
     ],
     ids=str,
