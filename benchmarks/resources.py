@@ -14,7 +14,7 @@ from benchmarks.measure import run_process
 from benchmarks.plate import ACQUISITIONS, PLATE, TINY, snakemake
 from benchmarks.tables import Section, Table, megabytes, seconds
 from platefuse.records import JobUsage
-from platefuse.testing import PlateSpec, make_plate
+from platefuse.testing import AcquisitionSpec, PlateSpec, make_plate
 
 TEXT = """\
 Every kind of job of whole runs: the memory that its rule asked for (`mem_mb`), what its receipt \
@@ -30,6 +30,12 @@ MEASURED: Mapping[str, Any] = {
 SMALL = replace(PLATE, wells=("B/02",), acquisitions=ACQUISITIONS[:2], noise=False)
 SMALLEST = replace(TINY, wells=("B/02", "B/03"), noise=False)
 LARGE = replace(SMALL, field_shape=(2160, 2560))
+CYCLES = replace(
+    SMALL,
+    acquisitions=tuple(AcquisitionSpec(n, shift_px=(3 * n, -2 * n)) for n in range(8)),
+    grid=(4, 4),
+    labels=(),
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ PLATES = (
         {"workflow": {"jobs": "step"}, "fusion": SHARDS},
     ),
     _Case("mosaic", "6 × 6 fields of 1080 × 1280", replace(SMALL, grid=(6, 6)), STEPPED),
+    _Case("cycles", "8 acquisitions of 4 × 4 such fields, without labels", CYCLES, ONE_PASS),
 )
 
 

@@ -209,7 +209,7 @@ def _check(key: str | None, new_key: Any, threads: int | None) -> None:
 
 
 def _measure(mosaic: Mosaic, pair: Candidate) -> PairMeasure:
-    pixels = mosaic.pixels(pair.reference), mosaic.pixels(pair.moving)
+    pixels = mosaic.pixels[pair.reference], mosaic.pixels[pair.moving]
     found = measure_pair(pair, pixels, mosaic.max_shift_px)
     progress.step()
     return found

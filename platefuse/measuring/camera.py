@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from platefuse.errors import PlatefuseError
 from platefuse.fusion.fields.reader import LayerReader
-from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, read_fields
+from platefuse.measuring.decoded_chunks import DecodedChunks
+from platefuse.measuring.field_pixels import FieldPixels, read_fields
 from platefuse.measuring.pair.pattern import FixedPattern, fixed_pattern
 from platefuse.ngff.plate import Plate
 from platefuse.ngff.well import Well
@@ -44,7 +45,7 @@ def wells_after(plate: Plate, well: Well) -> Iterator[Well]:
 
 
 def more_fields(
-    reader: LayerReader, wells: Iterable[Well], channel: str | None, counter: ReadCounter
+    reader: LayerReader, wells: Iterable[Well], channel: str | None, chunks: DecodedChunks
 ) -> Iterator[FieldPixels]:
     """The fields of more wells, one well after the other; those that cannot be read are left out.
 
@@ -56,12 +57,12 @@ def more_fields(
         The wells.
     channel : str or None
         The channel to measure by.
-    counter : ReadCounter
-        Counts what is decoded.
+    chunks : DecodedChunks
+        Keeps the decoded chunks.
     """
     for well in wells:
         try:
-            yield from read_fields(reader.read(well), well.name, channel, counter)
+            yield from read_fields(reader.read(well), well.name, channel, chunks)
         except PlatefuseError as error:  # its own job says so
             logger.info("%s is not used for the fixed pattern: %s", well.path, error)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,27 +14,12 @@ from platefuse.engine.sources import ChunkStore
 from platefuse.errors import ImageError
 from platefuse.fusion.fields.layers import FieldImage, Layer
 from platefuse.geometry import Box, Pixels, grid_box, grid_indices
+from platefuse.measuring.decoded_chunks import DecodedChunks
 from platefuse.measuring.model import FieldKey, StageField, Vector
 from platefuse.measuring.pair.levels import Crop, Levels
 from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Multiscale
 from platefuse.storage.arrays import StoredArray
-
-KEPT_BYTES = 64 * 2**20
-"""Decoded chunks that are kept of one array: blocks of one pair lie next to each other."""
-
-
-@dataclass
-class ReadCounter:
-    """Counts the bytes of decoded pixels."""
-
-    nbytes: int = 0
-    _lock: Lock = field(default_factory=Lock)
-
-    def add(self, nbytes: int) -> None:
-        """Count some bytes."""
-        with self._lock:
-            self.nbytes += nbytes
 
 
 class ChunkedArray:
@@ -46,14 +29,13 @@ class ChunkedArray:
     ----------
     array : ChunkStore
         The array.
-    counter : ReadCounter
-        Counts what is decoded.
+    chunks : DecodedChunks
+        Keeps the chunks of all arrays that are read together.
     """
 
-    def __init__(self, array: ChunkStore, counter: ReadCounter) -> None:
+    def __init__(self, array: ChunkStore, chunks: DecodedChunks) -> None:
         self.shape, self.dtype, self.chunks = array.shape, array.dtype, array.chunk
-        self._array, self._counter, self._lock = array, counter, Lock()
-        self._kept: OrderedDict[tuple[int, ...], Pixels] = OrderedDict()
+        self._array, self._decoded = array, chunks
 
     def __getitem__(self, key: tuple[int | slice, ...]) -> Pixels:
         whole = [
@@ -66,23 +48,11 @@ class ChunkedArray:
             chunk = grid_box(index, self.chunks, self.shape)
             part = chunk & box
             if not part.empty and not self._array.is_empty(index):
-                pixels = self._chunk(index, chunk)
+                pixels = self._decoded.of(self._array, chunk)
                 out[part.shifted([-a for a in box.start]).slices] = pixels[
                     part.shifted([-a for a in chunk.start]).slices
                 ]
         return out[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
-
-    def _chunk(self, index: tuple[int, ...], box: Box) -> Pixels:
-        with self._lock:  # two pairs that need one chunk decode it once
-            if index in self._kept:
-                self._kept.move_to_end(index)
-                return self._kept[index]
-            pixels = self._array.decode(box)
-            self._counter.add(pixels.nbytes)
-            self._kept[index] = pixels
-            while len(self._kept) > 1 and pixels.nbytes * len(self._kept) > KEPT_BYTES:
-                self._kept.popitem(last=False)
-            return pixels
 
 
 class LazyArray:
@@ -94,17 +64,17 @@ class LazyArray:
         The array.
     shape : tuple of int
         Its shape.
-    counter : ReadCounter
-        Counts what is decoded.
+    chunks : DecodedChunks
+        Keeps the chunks of all arrays that are read together.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, ...], counter: ReadCounter) -> None:
+    def __init__(self, path: Path, shape: tuple[int, ...], chunks: DecodedChunks) -> None:
         self.shape = shape
-        self._path, self._counter = path, counter
+        self._path, self._decoded = path, chunks
 
     @cached_property
     def _opened(self) -> ChunkedArray:
-        return ChunkedArray(StoredArray.open(self._path), self._counter)
+        return ChunkedArray(StoredArray.open(self._path), self._decoded)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -120,10 +90,10 @@ class LazyArray:
         return self._opened[key]
 
 
-def lazy_levels(image: Multiscale, counter: ReadCounter) -> list[LazyArray]:
+def lazy_levels(image: Multiscale, chunks: DecodedChunks) -> list[LazyArray]:
     """The levels of an image, the finest first."""
     pairs = zip(image.level_paths, image.shapes, strict=True)
-    return [LazyArray(path, shape, counter) for path, shape in pairs]
+    return [LazyArray(path, shape, chunks) for path, shape in pairs]
 
 
 @dataclass(frozen=True)
@@ -148,7 +118,7 @@ class FieldPixels:
 
 
 def read_fields(
-    layers: Sequence[Layer], well: str, channel: str | None, counter: ReadCounter
+    layers: Sequence[Layer], well: str, channel: str | None, chunks: DecodedChunks
 ) -> list[FieldPixels]:
     """The fields of all acquisitions of a well. No pixels are read yet.
 
@@ -161,26 +131,26 @@ def read_fields(
     channel : str or None
         Label or wavelength of the channel to measure by; None: the first that all acquisitions
         have.
-    counter : ReadCounter
-        Counts what is decoded.
+    chunks : DecodedChunks
+        Keeps the chunks of all arrays that are read together.
 
     Raises
     ------
     ImageError
         If an acquisition lacks the channel.
     """
-    return fields_in(layers, well, choose_channel(layers, channel) if layers else [], counter)
+    return fields_in(layers, well, choose_channel(layers, channel) if layers else [], chunks)
 
 
 def fields_in(
-    layers: Sequence[Layer], well: str, chosen: Sequence[int], counter: ReadCounter
+    layers: Sequence[Layer], well: str, chosen: Sequence[int], chunks: DecodedChunks
 ) -> list[FieldPixels]:
     """The fields of acquisitions, each by the channel with a given index; see `read_fields`."""
     return [
         FieldPixels(stage, levels)
         for layer, index in zip(layers, chosen, strict=True)
         for part in layer.images
-        for stage, levels in _fields_of(part, layer, well, index, counter)
+        for stage, levels in _fields_of(part, layer, well, index, chunks)
     ]
 
 
@@ -215,11 +185,11 @@ def choose_channel(layers: Sequence[Layer], channel: str | None) -> list[int]:
 
 
 def _fields_of(
-    part: FieldImage, layer: Layer, well: str, channel: int, counter: ReadCounter
+    part: FieldImage, layer: Layer, well: str, channel: int, chunks: DecodedChunks
 ) -> Iterator[tuple[StageField, tuple[Crop, ...]]]:
     image, number = part.image, layer.acquisition or 0
     paths = image.level_paths[: 1 + len(level_factors(image))]
-    arrays = [ChunkedArray(StoredArray.open(path), counter) for path in paths]
+    arrays = [ChunkedArray(StoredArray.open(path), chunks) for path in paths]
     leading = tuple(channel if axis == "c" else 0 for axis in image.axes if axis not in "zyx")
     for each in part.fields:
         box = each.box(image, image)

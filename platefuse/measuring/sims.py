@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from platefuse.errors import MeasureError, ViewError
 from platefuse.fusion.sims.image import Sim, read_sims
 from platefuse.fusion.sims.store import SimStore
 from platefuse.geometry import Box
-from platefuse.measuring.field_pixels import ChunkedArray, FieldPixels, ReadCounter
+from platefuse.measuring.decoded_chunks import DecodedChunks
+from platefuse.measuring.field_pixels import ChunkedArray, FieldPixels
 from platefuse.measuring.model import FieldKey, StageField, Vector
 from platefuse.measuring.pair.levels import Crop
 from platefuse.storage.expected import is_whole, number
@@ -53,13 +55,18 @@ class Mosaic:
         """The axes in space."""
         return self.sims[0].spatial
 
-    def pixels(self, number: int) -> FieldPixels:
-        """The pixels of an image, read when they are sliced; the last chunks are kept."""
-        sim = self.sims[number]
-        store = SimStore(sim.image, number)
-        whole = Box.of_shape(tuple(sim.shape.tolist()))
-        crop = Crop(ChunkedArray(store, ReadCounter()), whole, self.leading)
-        return FieldPixels(self.fields[number], (crop,))
+    @cached_property
+    def pixels(self) -> tuple[FieldPixels, ...]:
+        """The pixels of the images, read when they are sliced; the last chunks of all are kept."""
+        chunks = DecodedChunks()
+
+        def one(number: int, sim: Sim, field: StageField) -> FieldPixels:
+            whole = Box.of_shape(tuple(sim.shape.tolist()))
+            array = ChunkedArray(SimStore(sim.image, number), chunks)
+            return FieldPixels(field, (Crop(array, whole, self.leading),))
+
+        both = zip(self.sims, self.fields, strict=True)
+        return tuple(one(number, sim, field) for number, (sim, field) in enumerate(both))
 
     def in_world(self, vector_px: Vector) -> tuple[float, ...]:
         """A vector of pixels on z, y, x, in units of the world on the axes in space."""

@@ -15,7 +15,8 @@ from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.wells.fingerprint import identity
 from platefuse.measuring.camera import camera_patterns, more_fields
 from platefuse.measuring.candidates import choose_pairs, choose_strips
-from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, read_fields
+from platefuse.measuring.decoded_chunks import DecodedChunks
+from platefuse.measuring.field_pixels import FieldPixels, read_fields
 from platefuse.measuring.model import PairMeasure, StageField
 from platefuse.measuring.options import PairOptions
 from platefuse.measuring.pairs import NO_PATTERNS, Measuring
@@ -83,18 +84,18 @@ def measure_well(
         If the images cannot be used, the reference acquisition is missing, or the axes of the
         stage are written wrongly.
     """
-    begun, counter = time.perf_counter(), ReadCounter()
+    begun, chunks = time.perf_counter(), DecodedChunks()
     layers = reader.read(well)
     check_reference(well, layers, reference)
     source = made_from(layers, reader, options, reference)  # before any pixel is read
     if is_registered(well, layers):
         logger.info("%s: registered before, so there is nothing to measure", well.path)
         layers = []
-    pixels = read_fields(layers, well.name, options.channel, counter)
+    pixels = read_fields(layers, well.name, options.channel, chunks)
     with ThreadPoolExecutor(max(1, threads)) as pool:
         work = Measuring(pixels, options, pool)
         stage = [each.field for each in pixels]
-        more = more_fields(reader, others, options.channel, counter)  # read only if they are used
+        more = more_fields(reader, others, options.channel, chunks)  # read only if they are used
         pairs = _measure_pairs(well, reference, nulls, work, more)
         # Last, because most fields have been prepared for their pairs.
         fields = [replace(f, texture=t) for f, t in zip(stage, work.textures(), strict=True)]
@@ -104,7 +105,7 @@ def measure_well(
         fields=tuple(fields),
         pairs=tuple(pairs),
         made_from=source,
-        read_bytes=counter.nbytes,
+        read_bytes=chunks.nbytes,
         seconds=round(time.perf_counter() - begun, 3),
     )
 

@@ -13,7 +13,8 @@ from platefuse.fusion.fields.field import Field, registered_rois
 from platefuse.fusion.fields.layers import FieldImage
 from platefuse.fusion.fields.maps import pixel_map, placed_box
 from platefuse.geometry import Box
-from platefuse.measuring.field_pixels import LazyArray, ReadCounter, lazy_levels, level_factors
+from platefuse.measuring.decoded_chunks import DecodedChunks
+from platefuse.measuring.field_pixels import LazyArray, lazy_levels, level_factors
 from platefuse.measuring.pair.levels import Crop, Levels
 from platefuse.ngff.image import Multiscale
 from platefuse.quality.planes import Look
@@ -149,14 +150,14 @@ class Light:
 
 
 def light_of(
-    look: Look, placed: Sequence[PlacedField], counter: ReadCounter, saturated: float
+    look: Look, placed: Sequence[PlacedField], chunks: DecodedChunks, saturated: float
 ) -> Mapping[tuple[str, str], Light]:
     """Gradient, seams and saturation of the fields of an acquisition, by image and field.
 
     The images are read as they are fused from, at a coarse level; `saturated` is the value from
     which a pixel is saturated.
     """
-    levels = {part.name: lazy_levels(part.image, counter) for part in look.layer.images}
+    levels = {part.name: lazy_levels(part.image, chunks) for part in look.layer.images}
     tiles = {p.name: _Tile.of(p, look.channel, levels[p.part.name]) for p in placed if p.kept}
     seams: dict[tuple[str, str], list[float]] = {key: [] for key in tiles}
     for (key, tile), (other, neighbour) in combinations(tiles.items(), 2):

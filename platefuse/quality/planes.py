@@ -13,7 +13,8 @@ from platefuse.errors import ImageError
 from platefuse.fusion.fields.layers import Layer
 from platefuse.fusion.frame import Frame
 from platefuse.geometry import Box
-from platefuse.measuring.field_pixels import LazyArray, ReadCounter, choose_channel, lazy_levels
+from platefuse.measuring.decoded_chunks import DecodedChunks
+from platefuse.measuring.field_pixels import LazyArray, choose_channel, lazy_levels
 from platefuse.ngff.channels import channel_names
 from platefuse.ngff.image import Multiscale
 
@@ -130,7 +131,7 @@ def open_looks(
     images: Sequence[tuple[str, Sequence[Layer]]],
     frames: Sequence[Frame],
     channel: str | None,
-    counter: ReadCounter,
+    chunks: DecodedChunks,
 ) -> tuple[list[Look], dict[str, str]]:
     """The acquisitions of a fused well.
 
@@ -144,8 +145,8 @@ def open_looks(
         Their frames.
     channel : str or None
         Name of the channel; None: the first that all acquisitions have.
-    counter : ReadCounter
-        Counts what is decoded.
+    chunks : DecodedChunks
+        Keeps the decoded chunks.
 
     Returns
     -------
@@ -160,7 +161,7 @@ def open_looks(
     looks: list[Look] = []
     for (name, stacked), frame in zip(images, frames, strict=True):
         image = Multiscale.read(well / name)
-        arrays = lazy_levels(image, counter)
+        arrays = lazy_levels(image, chunks)
         first = 0
         for layer in stacked:
             own = chosen[len(looks)]

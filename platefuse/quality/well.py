@@ -19,7 +19,7 @@ from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.wells.stack import frames_for
 from platefuse.fusion.wells.well import fused_images
 from platefuse.geometry import Box
-from platefuse.measuring.field_pixels import ReadCounter
+from platefuse.measuring.decoded_chunks import DecodedChunks
 from platefuse.measuring.pair.prepare import Tone
 from platefuse.ngff.well import Well
 from platefuse.quality.blocks import Block, Compared, choose_blocks, compare
@@ -78,19 +78,19 @@ def check_well(
     (`platefuse.measuring.pair.correlate`). The residuals between two other acquisitions are the
     differences of those against the reference.
     """
-    begun, counter = time.perf_counter(), ReadCounter()
+    begun, chunks = time.perf_counter(), DecodedChunks()
     folder = fused / well.row / well.column
     if FusedWellRecord.read(folder) is None:
         raise ViewError(f"{folder}: not fused yet. Run `fuse_well` before it is checked.")
     with reading_once():
         images = fused_images(reader.read(well), reader.options)
         frames = frames_for([layers for _, layers in images], reader.options)
-        opened, without = open_looks(folder, images, frames, channel, counter)
+        opened, without = open_looks(folder, images, frames, channel, chunks)
     looks = list({look.acquisition: look for look in reversed(opened)}.values())[::-1]
     first = next((look for look in looks if look.acquisition == reference), looks[0])
     with ThreadPoolExecutor(max(1, threads)) as pool:
         still, seen = _look_at(looks, first, without, pool)
-        lights = list(pool.map(lambda one: one.light(counter), seen))
+        lights = list(pool.map(lambda one: one.light(chunks), seen))
     fields = [
         figures
         for one, light in zip(seen, lights, strict=True)
@@ -167,10 +167,10 @@ class _Seen:
 
         return replace(self, compared=list(pool.map(one, range(len(self.compared)))))
 
-    def light(self, counter: ReadCounter) -> Mapping[tuple[str, str], Light]:
+    def light(self, chunks: DecodedChunks) -> Mapping[tuple[str, str], Light]:
         """What the coarse pixels of its fields show, by image and field."""
         tones = [block.tone.saturated for block in self.blocks[:1]]
-        return light_of(self.look, self.placed, counter, min(tones, default=math.inf))
+        return light_of(self.look, self.placed, chunks, min(tones, default=math.inf))
 
     def figures(
         self, still: Sequence[PlacedField], lights: Mapping[tuple[str, str], Light]

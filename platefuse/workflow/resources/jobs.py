@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from math import ceil, prod
 from typing import Protocol
 
@@ -203,21 +204,20 @@ class JobResources:
         return Fused(tile, chunk, plane, tile / (pixel or 1) * is_filtered)
 
     def _measuring(self, wildcards: JobWildcards, threads: int) -> float:
-        images = [size for own in acquisitions_of(self._well(wildcards)) for size in own]
+        images = list(chain(*acquisitions_of(self._well(wildcards))))
         pixels = max((size.area / (size.pixel or 1) for size in images), default=0.0)
-        stacks, chunk = [size.stack for size in images], self._size(wildcards).chunk
+        stacks, chunk = sum(size.stack for size in images), self._size(wildcards).chunk
         return memory.measuring(threads, stacks, chunk, pixels)
 
     def _checking(self, wildcards: JobWildcards, threads: int) -> float:
         images, areas = self._size(wildcards), self._areas(wildcards)
-        own = acquisitions_of(self._well(wildcards))
         return Checked(
             areas=areas,
             tile=self._tile(wildcards, images.pixel, max(areas)),
-            coarse=[sum(memory.kept(size.coarse, size.chunk) for size in each) for each in own],
+            coarse=sum(size.coarse for size in chain(*acquisitions_of(self._well(wildcards)))),
             pixel=images.pixel,
             fields=self._fields(wildcards, self._well(wildcards)),
-        ).memory(threads)
+        ).memory
 
     def _table_modules(self, wildcards: JobWildcards) -> float:
         """Memory of the modules that move tables, if the well has any that may have to be moved."""

@@ -73,10 +73,10 @@ SLIVERS, _SLIVERS_SHARE, _THIN_SHARE = 32 * 2**20, 0.35, 0.15
 that is fused, or registered: what is decoded now and needed by a later tile."""
 
 KEPT = 64 * 2**20
-"""Most bytes of decoded chunks that are kept of an array (`measuring.field_pixels.KEPT_BYTES`)."""
+"""Most bytes of decoded chunks that are kept (`measuring.decoded_chunks.KEPT_BYTES`)."""
 
-_MOST_LEVELS = 6
-"""Levels that count; coarser ones are small."""
+_ALL_LEVELS = 4 / 3
+"""Bytes of all levels, for each byte of the finest."""
 
 _PAIR_BYTES, PAIR_PX = 100, 400_000
 """What a thread holds for each pixel of a pair of fields, and most pixels of a field
@@ -150,31 +150,25 @@ class Fused:
 
 
 def kept(nbytes: float, chunk: float) -> float:
-    """Bytes of decoded chunks that are kept of an array when `nbytes` of it have been decoded."""
-    return min(nbytes, max(KEPT, chunk))
+    """Bytes of decoded chunks that are kept when `nbytes` of full resolution may be decoded."""
+    return min(_ALL_LEVELS * nbytes, max(KEPT, chunk))
 
 
-def kept_of_levels(nbytes: float, chunk: float) -> float:
-    """The same of an image with all its levels."""
-    return sum(kept(nbytes / 4**level, chunk) for level in range(_MOST_LEVELS))
-
-
-def measuring(threads: int, stacks: Sequence[float], chunk: float, pixels: float) -> float:
+def measuring(threads: int, stacks: float, chunk: float, pixels: float) -> float:
     """Memory of a job that measures pairs of fields.
 
     Parameters
     ----------
     threads : int
         Number of threads.
-    stacks : sequence of float
-        For each image of the well, the bytes of all planes of one channel.
+    stacks : float
+        Bytes of all planes of one channel, of all images of the well.
     chunk : float
         Bytes of the largest chunk.
     pixels : float
         Pixels of one plane of the largest image.
     """
-    images = sum(kept_of_levels(stack, chunk) for stack in stacks)
-    return _MEASURING + images + threads * _PAIR_BYTES * min(PAIR_PX, pixels)
+    return _MEASURING + kept(stacks, chunk) + threads * _PAIR_BYTES * min(PAIR_PX, pixels)
 
 
 @dataclass(frozen=True)
@@ -187,8 +181,8 @@ class Checked:
         For each acquisition, the bytes of one plane of its fused image.
     tile : float
         Bytes of the largest chunk of the fused images.
-    coarse : sequence of float
-        For each acquisition, the bytes that are kept of its images at their coarsest level.
+    coarse : float
+        Bytes of one plane of all raw images, at their coarsest level.
     pixel : float
         Bytes of a pixel.
     fields : int
@@ -197,18 +191,18 @@ class Checked:
 
     areas: Sequence[float]
     tile: float
-    coarse: Sequence[float]
+    coarse: float
     pixel: float
     fields: int
 
-    def memory(self, threads: int) -> float:
-        """Memory of a job that checks the fused well."""
-        fused = sum(kept_of_levels(area, self.tile) for area in self.areas)
+    @property
+    def memory(self) -> float:
+        """Memory of a job that checks the fused well, with any number of threads."""
+        read = kept(sum(self.areas) + self.coarse, self.tile)
         most_px = min(MOST_BLOCKS, _BLOCKS_OF_FIELD * self.fields) * BLOCK_PX
         pixel = max(self.pixel, 1)
         blocks = sum(_BLOCK_BYTES * min(most_px, area / pixel) for area in self.areas)
-        lights = sum(sorted(self.coarse)[-threads:])
-        return _CHECKING + max(self._choosing(), fused + blocks + lights)
+        return _CHECKING + max(self._choosing(), read + blocks)
 
     def _choosing(self) -> float:
         """What choosing the blocks takes, before anything else is read."""

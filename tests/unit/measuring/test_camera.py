@@ -11,7 +11,8 @@ from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
 from platefuse.measuring.camera import CameraPatterns, camera_patterns, more_fields, wells_after
 from platefuse.measuring.candidates import Candidate
-from platefuse.measuring.field_pixels import FieldPixels, ReadCounter, read_fields
+from platefuse.measuring.decoded_chunks import DecodedChunks
+from platefuse.measuring.field_pixels import FieldPixels, read_fields
 from platefuse.measuring.options import MeasureOptions
 from platefuse.measuring.pair.pattern import FixedPattern
 from platefuse.measuring.pairs import Measuring
@@ -35,7 +36,7 @@ def plate(tmp_path_factory: pytest.TempPathFactory) -> Plate:
 
 def own_fields(plate: Plate) -> list[FieldPixels]:
     well = plate.well("B", "03")
-    return read_fields(READER.read(well), well.name, None, ReadCounter())
+    return read_fields(READER.read(well), well.name, None, DecodedChunks())
 
 
 def test_the_wells_that_follow_come_first(plate: Plate) -> None:
@@ -47,7 +48,7 @@ def test_a_well_with_few_fields_uses_those_of_others(plate: Plate) -> None:
     own = own_fields(plate)
     assert camera_patterns(own, ()) == {}
     others = list(wells_after(plate, plate.well("B", "03")))
-    more = list(more_fields(READER, others, None, ReadCounter()))
+    more = list(more_fields(READER, others, None, DecodedChunks()))
     assert len(more) == 24
     patterns = camera_patterns(own, more)
     assert sorted(patterns) == [0, 1]

@@ -9,7 +9,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from platefuse.measuring.field_pixels import LazyArray, ReadCounter
+from platefuse.measuring.decoded_chunks import DecodedChunks
+from platefuse.measuring.field_pixels import LazyArray
 from platefuse.quality.planes import Plane, best_plane
 
 
@@ -23,7 +24,7 @@ def plane_of(folder: Path, contrasts: dict[int, float], **holes: Any) -> Plane:
         pixels[1][place] = 0
     path = folder / str(len(list(folder.iterdir())))
     zarr.create_array(path, data=pixels.astype(np.float32), chunks=(1, 1, 40, 50))
-    return Plane([LazyArray(path, pixels.shape, ReadCounter())], (1, 0), 1)
+    return Plane([LazyArray(path, pixels.shape, DecodedChunks())], (1, 0), 1)
 
 
 def test_it_is_one_that_all_acquisitions_show(tmp_path: Path) -> None:
