@@ -83,15 +83,11 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Block:
+class Shown:
     """What a block shows.
 
     Attributes
     ----------
-    prepared : Plane
-        Its fine structure; see `platefuse.measuring.pair.prepare`.
-    tone : Tone
-        How its values were compressed.
     has_structure : bool
         Whether there is more than noise in it.
     focus : float or None
@@ -102,24 +98,38 @@ class Block:
         Share of its pixels that are saturated.
     """
 
-    prepared: Correlated
-    tone: Tone
     has_structure: bool
     focus: float | None
     saturated: float
 
+
+@dataclass(frozen=True)
+class Block:
+    """A block, ready to be compared.
+
+    Attributes
+    ----------
+    prepared : Plane
+        Its fine structure; see `platefuse.measuring.pair.prepare`.
+    shown : Shown
+        What it shows.
+    """
+
+    prepared: Correlated
+    shown: Shown
+
     @classmethod
     def of(cls, pixels: NDArray[Any], tone: Tone) -> Block:
-        """What the pixels of a block show."""
+        """The block with these pixels, whose values are compressed as the tone says."""
         values = tone(pixels)
         prepared = fine_structure(values, valid_pixels(pixels, tone.saturated))
         focus, coarse_to_fine = _focus(values)
         has_structure = (
             coarse_to_fine >= _LEAST_COARSE and structure(values, prepared) >= _LEAST_TEXTURE
         )
-        focus = focus if has_structure else None
         saturated = float((pixels >= tone.saturated).mean())
-        return cls(Correlated(prepared), tone, has_structure, focus, saturated)
+        shown = Shown(has_structure, focus if has_structure else None, saturated)
+        return cls(Correlated(prepared), shown)
 
 
 def _focus(values: NDArray[np.float32]) -> tuple[float | None, float]:

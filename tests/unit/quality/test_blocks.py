@@ -93,7 +93,7 @@ def test_correlation_before_and_after() -> None:
 def test_blur_lowers_the_focus_and_brightness_does_not() -> None:
     sharp = tissue(200, 200)
     focus = {
-        blur: block(camera(gaussian_filter(sharp, blur, mode="wrap"), 1, noise=10)).focus
+        blur: block(camera(gaussian_filter(sharp, blur, mode="wrap"), 1, noise=10)).shown.focus
         for blur in (0.0, 1.0, 2.0, 3.0)
     }
     values = [focus[blur] for blur in sorted(focus)]
@@ -101,14 +101,14 @@ def test_blur_lowers_the_focus_and_brightness_does_not() -> None:
     assert values == sorted(values, reverse=True)  # type: ignore[type-var]
     assert values[2] < values[0] / 2  # type: ignore[operator]
 
-    bright = block(camera(3 * sharp, 1, noise=10)).focus
+    bright = block(camera(3 * sharp, 1, noise=10)).shown.focus
     assert bright == pytest.approx(values[0], rel=0.1)
 
 
 def test_noise_alone_has_no_structure() -> None:
     dark = block(camera(np.full((200, 200), 500.0), 4))
-    assert not dark.has_structure
-    assert dark.focus is None
+    assert not dark.shown.has_structure
+    assert dark.shown.focus is None
 
 
 @pytest.mark.parametrize("part", [(0.5, 0.5), (0.5, 0.0), (0.25, 0.4)])
@@ -120,13 +120,13 @@ def test_interpolated_noise_has_no_structure(part: tuple[float, float], gain: fl
         y, x = part
         rows = (1 - y) * noise[:-1] + y * noise[1:]
         both = (1 - x) * rows[:, :-1] + x * rows[:, 1:]
-        assert not block(np.rint(both).astype(np.uint16)).has_structure
+        assert not block(np.rint(both).astype(np.uint16)).shown.has_structure
 
 
 def test_saturated_pixels_are_counted() -> None:
     pixels = camera(tissue(200, 200), 1)
     pixels[:20, :50] = 65535
-    assert block(pixels).saturated == pytest.approx(1000 / 40000)
+    assert block(pixels).shown.saturated == pytest.approx(1000 / 40000)
 
 
 def test_blocks_lie_where_the_structure_is_and_no_other_field() -> None:
