@@ -29,6 +29,7 @@ from platefuse.quality.report.summary import (
     verdict_counts,
     worst_first,
 )
+from platefuse.storage.files import is_unicode
 
 PAGE_LIMIT = 29_500_000
 """Most bytes of a page. Pictures that do not fit are links."""
@@ -83,17 +84,21 @@ def resource(name: str) -> str:
 
 
 def _page(report: PlateReport, embedded: Embedded, shared: Mapping[str, object]) -> str:
-    text = (
+    pieces = (
         environment()
         .get_template("page.html")
-        .render(
+        .generate(
             shared,
             picture_blocks=_picture_blocks(report, embedded),
             pictures_note=_pictures_note(embedded),
         )
     )
-    # A name from a file may hold half of a pair of UTF-16 codes, which UTF-8 cannot write.
-    return text.encode("utf-8", errors="replace").decode("utf-8")
+    return "".join(map(_encodable, pieces))  # not as a whole: it is mostly pictures
+
+
+def _encodable(text: str) -> str:
+    """A text that UTF-8 can write: a name from a file may hold half of a pair of UTF-16 codes."""
+    return text if is_unicode(text) else text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _shared(report: PlateReport) -> dict[str, object]:

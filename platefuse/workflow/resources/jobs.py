@@ -180,7 +180,8 @@ class JobResources:
 
     def reporting_mb(self, wildcards: PlateWildcards, attempt: int) -> int:
         """Memory of a job that reports a plate."""
-        return self._asked(memory.reporting(self._plate_fields(wildcards)), attempt)
+        fields, acquisitions = self._plate_fields(wildcards), self._plate_acquisitions(wildcards)
+        return self._asked(memory.reporting(fields, acquisitions), attempt)
 
     def _registering(self, wildcards: JobWildcards, threads: int) -> float:
         both = Size.joined([self._size(wildcards), self._labels(wildcards)])
@@ -201,13 +202,15 @@ class JobResources:
         plane = wider * max(sum(size.plane for size in own) for own in acquisitions)
         tile = self._tile(wildcards, pixel, wider * max(self._areas(wildcards)))
         is_filtered = self._config(wildcards).fusion.options.weights == "content_based"
-        return Fused(tile, chunk, plane, tile / (pixel or 1) * is_filtered)
+        fields = self._fields(wildcards, self._well(wildcards))
+        return Fused(tile, chunk, plane, fields, tile / (pixel or 1) * is_filtered)
 
     def _measuring(self, wildcards: JobWildcards, threads: int) -> float:
         images = list(chain(*acquisitions_of(self._well(wildcards))))
         pixels = max((size.area / (size.pixel or 1) for size in images), default=0.0)
         stacks, chunk = sum(size.stack for size in images), self._size(wildcards).chunk
-        return memory.measuring(threads, stacks, chunk, pixels)
+        fields = self._well_fields(wildcards, self._well(wildcards))
+        return memory.measuring(threads, stacks, chunk, pixels, fields)
 
     def _checking(self, wildcards: JobWildcards, threads: int) -> float:
         images, areas = self._size(wildcards), self._areas(wildcards)
@@ -243,11 +246,22 @@ class JobResources:
     def _fields(self, wildcards: PlateWildcards, well: Well) -> int:
         return fields_of(well, self._config(wildcards).fusion.options.tile_table)
 
+    def _well_fields(self, wildcards: PlateWildcards, well: Well) -> int:
+        """Number of fields of all acquisitions of a well."""
+        return self._fields(wildcards, well) * len(acquisitions_of(well))
+
     def _plate_fields(self, wildcards: PlateWildcards) -> int:
         """Number of fields of all acquisitions of a plate, as in its first well."""
-        wells = [well for key, well in self.wells.items() if key[0] == wildcards.plate]
-        own = [self._fields(wildcards, well) * len(acquisitions_of(well)) for well in wells[:1]]
-        return len(wells) * max(own, default=0)
+        wells = self._plate_wells(wildcards)
+        return len(wells) * sum(self._well_fields(wildcards, well) for well in wells[:1])
+
+    def _plate_acquisitions(self, wildcards: PlateWildcards) -> int:
+        """Number of acquisitions of all wells of a plate, as in its first well."""
+        wells = self._plate_wells(wildcards)
+        return len(wells) * sum(len(acquisitions_of(well)) for well in wells[:1])
+
+    def _plate_wells(self, wildcards: PlateWildcards) -> list[Well]:
+        return [well for key, well in self.wells.items() if key[0] == wildcards.plate]
 
     def disk_mb(self, wildcards: JobWildcards) -> int:
         """The staged copy with its labels, as large as if it could not be compressed at all."""

@@ -43,14 +43,21 @@ AFTER_OTHERS = 20 * MB
 FRAME = 4
 """Most pixels of a fused image, by those of its fields: there may be gaps between these."""
 
-_SOLVING, _SOLVING_TABLES, _REPORTING = 80 * MB, 100 * MB, 45 * MB
+_SOLVING, _SOLVING_TABLES, _REPORTING = 80 * MB, 100 * MB, 42 * MB
 """Jobs of a whole plate, without its fields: solving, solving with tables, the report."""
 
-_SOLVED_FIELD, _REPORTED_FIELD = 14_000, 14_000
+_SOLVED_FIELD, _REPORTED_FIELD = 14_000, 4_000
 """For each field of a plate: its place and its pairs, or its figures."""
 
-_REGISTERING, _FUSING, _MEASURING, _CHECKING = 60 * MB, 65 * MB, 78 * MB, 68 * MB
-"""Interpreter and modules: NumPy, zarr, zarrs; checks add Pillow, and measuring keeps regions."""
+_REPORTED_PICTURES, PAGE_BYTES, _PAGE_COPIES = 180_000, 29_500_000, 4.5
+"""For each acquisition of a well, its pictures in the page; most bytes of the page
+(`quality.report.page.PAGE_LIMIT`), and how often it is held while it is made."""
+
+_REGISTERING, _FUSING, _MEASURING, _CHECKING = 60 * MB, 72 * MB, 78 * MB, 84 * MB
+"""Interpreter and modules: NumPy, zarr, zarrs; checks add Pillow."""
+
+_MEASURED_FIELD, _FUSED_FIELD = 25_000, 20_000
+"""For each field of a well: its arrays and its pairs, or its view."""
 
 TILE, _FUSED_TILE, _GATHERED_TILE = 4.4, 4.0, 2.5
 """What a thread holds for each byte of a tile that is registered, fused, or gathered from parts:
@@ -78,17 +85,21 @@ KEPT = 64 * 2**20
 _ALL_LEVELS = 4 / 3
 """Bytes of all levels, for each byte of the finest."""
 
-_PAIR_BYTES, PAIR_PX = 100, 400_000
+_PAIR_BYTES, PAIR_PX = 50, 400_000
 """What a thread holds for each pixel of a pair of fields, and most pixels of a field
-(`measuring.pair.regions.MOST_PIXELS`): regions prepared as floats, their spectra, and blocks."""
+(`measuring.pair.regions.MOST_PIXELS`): spectra, and blocks."""
+
+_REGION_BYTES, REGIONS_PX = 24, 2_000_000
+"""What is kept for each pixel of the regions that pairs share, and most pixels of these
+(`measuring.pair.regions.KEPT_PIXELS`)."""
 
 COARSE_PX, _COARSE_BYTES = 768**2, 30
 """Most pixels of the level at which blocks are chosen (`quality.blocks`), and bytes of each: the
 prepared floats, their squares and the table of the sums."""
 
-BLOCK_PX, _BLOCK_BYTES = 160**2, 4 + 8
-"""Pixels of a block of the check, and bytes of each: prepared as floats, and what its tone is taken
-from."""
+BLOCK_PX, _BLOCK_BYTES = 160**2, 4 + 8 + 10 + 2
+"""Pixels of a block of the reference, and bytes of each: prepared as floats, sums of its squares,
+its spectrum, and the pixels of the acquisition that is compared."""
 
 MOST_BLOCKS, _BLOCKS_OF_FIELD = 400, 4
 """Most blocks of a check (`quality.blocks.MOST_BLOCKS`), and blocks of a field."""
@@ -129,6 +140,8 @@ class Fused:
         Bytes of the largest chunk of their sources.
     plane : float
         Bytes that are decoded to see one plane of all fields of an acquisition.
+    fields : int
+        Most fields of an acquisition.
     filtered : float
         Pixels of the largest tile if weights are content-based, else 0.
     """
@@ -136,17 +149,20 @@ class Fused:
     tile: float
     chunk: float
     plane: float
+    fields: int
     filtered: float = 0
 
     def memory(self, threads: int) -> float:
         """Memory of a job that fuses them."""
         slivers = min(SLIVERS, _SLIVERS_SHARE * self.plane)
         tiles = max(_FUSED_TILE * self.tile, _FILTERED_PIXEL * self.filtered, _LEAST_TILES)
-        return _FUSING + slivers + threads * (self.chunk + tiles)
+        views = _FUSED_FIELD * self.fields
+        return _FUSING + views + slivers + threads * (self.chunk + tiles)
 
     def gathering(self, threads: int) -> float:
         """Memory of a job that finishes the coarse levels of a well that parts have written."""
-        return _FUSING + threads * max(_GATHERED_TILE * self.tile, _LEAST_TILES)
+        views = _FUSED_FIELD * self.fields
+        return _FUSING + views + threads * max(_GATHERED_TILE * self.tile, _LEAST_TILES)
 
 
 def kept(nbytes: float, chunk: float) -> float:
@@ -154,7 +170,7 @@ def kept(nbytes: float, chunk: float) -> float:
     return min(_ALL_LEVELS * nbytes, max(KEPT, chunk))
 
 
-def measuring(threads: int, stacks: float, chunk: float, pixels: float) -> float:
+def measuring(threads: int, stacks: float, chunk: float, pixels: float, fields: int) -> float:
     """Memory of a job that measures pairs of fields.
 
     Parameters
@@ -167,8 +183,13 @@ def measuring(threads: int, stacks: float, chunk: float, pixels: float) -> float
         Bytes of the largest chunk.
     pixels : float
         Pixels of one plane of the largest image.
+    fields : int
+        Fields of all acquisitions of the well.
     """
-    return _MEASURING + kept(stacks, chunk) + threads * _PAIR_BYTES * min(PAIR_PX, pixels)
+    pair = min(PAIR_PX, pixels)
+    regions = _REGION_BYTES * min(REGIONS_PX, fields * pair)
+    once = kept(stacks, chunk) + regions + _MEASURED_FIELD * fields
+    return _MEASURING + once + threads * _PAIR_BYTES * pair
 
 
 @dataclass(frozen=True)
@@ -198,10 +219,9 @@ class Checked:
     @property
     def memory(self) -> float:
         """Memory of a job that checks the fused well, with any number of threads."""
-        read = kept(sum(self.areas) + self.coarse, self.tile)
+        read = kept(sum(self.areas) + self.coarse, self.tile) + self.tile
         most_px = min(MOST_BLOCKS, _BLOCKS_OF_FIELD * self.fields) * BLOCK_PX
-        pixel = max(self.pixel, 1)
-        blocks = sum(_BLOCK_BYTES * min(most_px, area / pixel) for area in self.areas)
+        blocks = _BLOCK_BYTES * min(most_px, max(self.areas, default=0) / max(self.pixel, 1))
         return _CHECKING + max(self._choosing(), read + blocks)
 
     def _choosing(self) -> float:
@@ -217,6 +237,15 @@ def solving(fields: int, writes_tables: bool) -> float:
     return (_SOLVING_TABLES if writes_tables else _SOLVING) + _SOLVED_FIELD * fields
 
 
-def reporting(fields: int) -> float:
-    """Memory of a job that reports a plate with so many fields."""
-    return _REPORTING + _REPORTED_FIELD * fields
+def reporting(fields: int, pictures: int) -> float:
+    """Memory of a job that reports a plate.
+
+    Parameters
+    ----------
+    fields : int
+        Fields of all acquisitions of the plate.
+    pictures : int
+        Acquisitions of all wells: each has its pictures.
+    """
+    page = min(PAGE_BYTES, _REPORTED_PICTURES * pictures)
+    return _REPORTING + _REPORTED_FIELD * fields + _PAGE_COPIES * page
