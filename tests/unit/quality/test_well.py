@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,10 @@ from scipy.ndimage import gaussian_filter
 
 from platefuse.errors import ViewError
 from platefuse.fusion.options import FusionOptions
+from platefuse.measuring.pair.prepare import Tone
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
+from platefuse.quality.blocks import Block
 from platefuse.quality.judge import judge
 from platefuse.quality.model import CheckedWell, FieldFigures
 from platefuse.quality.options import QualityOptions
@@ -118,6 +121,28 @@ def test_known_faults_are_flagged_and_nothing_else(
     assert field(wells[0], 1, 3).residual_px == pytest.approx((0, -5), abs=1 / 16)
     for number in range(4):
         assert field(wells[1], 2, number).residual_px == pytest.approx((10, -18), abs=1 / 16)
+
+
+def test_prepared_blocks_of_the_reference_alone_are_kept(
+    example_plate: PlateFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are large, and the memory of a job must not grow with its acquisitions."""
+    alive: weakref.WeakSet[Block] = weakref.WeakSet()
+    most, threads = 0, 2
+
+    def counted(pixels: NDArray[np.uint16], tone: Tone) -> Block:
+        nonlocal most
+        block = of(pixels, tone)
+        alive.add(block)
+        most = max(most, len(alive))
+        return block
+
+    of = Block.of
+    monkeypatch.setattr(Block, "of", counted)
+    (well,) = check(example_plate(replace(SPEC, wells=("B/02",))).path, tmp_path, threads)
+
+    assert sum(own.blocks for own in well.fields) == 2 * 16
+    assert most <= 16 + threads
 
 
 def test_a_plate_that_is_right_has_no_residual(example_plate: PlateFactory, tmp_path: Path) -> None:

@@ -191,10 +191,11 @@ def test_disk_and_time_follow_the_pixels(wells: dict[WellKey, Well]) -> None:
 
 def test_tables_that_move_take_the_modules_that_move_them(tmp_path: Path) -> None:
     asked = {}
-    for name in ("FOV_ROI_table", "condition"):
-        make_plate(tmp_path / f"{name}.zarr", replace(SPEC, tables=(name,)))
-        resources = JobResources(config(), wells_of({"one": Plate.open(tmp_path / f"{name}.zarr")}))
-        asked[name] = (
+    for tables in (("FOV_ROI_table",), ("FOV_ROI_table", "condition")):
+        plate = tmp_path / f"{len(tables)}.zarr"
+        make_plate(plate, replace(SPEC, tables=tables))
+        resources = JobResources(config(), wells_of({"one": Plate.open(plate)}))
+        asked[tables] = (
             resources.tables_mb(Job(image="0"), 1),
             resources.finishing_well_mb(Job(), 1, 1),
             resources.processing_mb(Job(), 1, 1),
