@@ -28,6 +28,7 @@ PLATE = PlateSpec(
     channels=("DAPI",),
     levels=5,
 )
+FOUR = replace(PLATE, channels=("DAPI", "CD3", "CD8", "CD20"))
 TINY = replace(
     PLATE,
     wells=tuple(f"{row}/{column:02}" for row in "ABCDEFGH" for column in range(1, 13)),
@@ -39,8 +40,8 @@ TINY = replace(
 TEXT = f"""\
 `snakemake --cores {CORES}` on whole plates, registered in place and fused, from the command to \
 its end. *Plate*: {len(PLATE.wells)} wells × 3 acquisitions of 2 × 2 fields of 1080 × 1280 uint16 \
-with a label. *Tiny*: {len(TINY.wells)} wells × 4 acquisitions of 2 × 2 fields of 54 × 64, where \
-nearly nothing is pixels (`step`: 24 wells). *Checked*: with figures, pictures and the report \
+with a label. *Four*: the same with four channels. *Tiny*: {len(TINY.wells)} wells × \
+4 acquisitions of 2 × 2 fields of 54 × 64, where nearly nothing is pixels (`step`: 24 wells). *Checked*: with figures, pictures and the report \
 (`quality.enabled`). *Measured*: with `registration.measure`, else the shifts are those of the \
 tables. *Stored*: no means `registration.store: false`. *Not pixels*: the part of the processor \
 time that one process does not need for the same pixels; what this process needs for a tiny well \
@@ -92,12 +93,11 @@ class _Kind:
 
 def run_plate(*, rounds: int, small: bool = False, peers: bool = True) -> Section:
     """Measure both plates with both kinds of jobs, each once in each round, and the peers' loop."""
-    plate, tiny = _Case("plate", PLATE), _Case("tiny", TINY)
+    plate, four, tiny = _Case("plate", PLATE), _Case("four", FOUR), _Case("tiny", TINY)
     if small:
         plate = _Case("small", replace(TINY, wells=TINY.wells[:2]))
-        tiny = replace(plate, name="tiny")
-    empty = replace(plate.spec, field_shape=tiny.spec.field_shape, levels=tiny.spec.levels)
-    pixels_s = _in_one_process(plate) - _in_one_process(_Case("empty", empty))
+        four, tiny = replace(plate, name="four"), replace(plate, name="tiny")
+    pixels_s = {case.name: _pixels_s(case) for case in (plate, four)}
     table = Table([
         "plate", "`workflow.jobs`", "stored", "measured", "checked", "process, s",
         "s per well", "processor, s", "not pixels", "peak MB",
@@ -110,18 +110,21 @@ def run_plate(*, rounds: int, small: bool = False, peers: bool = True) -> Sectio
         (plate, _Kind(stores=False)),
         (plate, _Kind(stores=False, measures=True)),
         (plate, _Kind("step")),
+        (four, _Kind()),
+        (four, _Kind(stores=False)),
         (tiny, _Kind()),
         (fewer, _Kind("step")),
     ):
         runs = [_run(case, kind) for _ in range(rounds)]
         wells, cpu_s = len(case.spec.wells), median(run.cpu_s for run in runs)
         whole_s = median(run.process_s for run in runs)
-        share = 1 - wells * pixels_s / cpu_s
+        share = 1 - wells * pixels_s.get(case.name, 0.0) / cpu_s
         table.add(
             case.name, kind.jobs,
             *("yes" if each else "no" for each in (kind.stores, kind.measures, kind.checks)),
             seconds(whole_s), seconds(whole_s / wells), seconds(cpu_s),
-            f"{share:.0%}" if case is plate else "", megabytes(median(r.peak_mb for r in runs)),
+            f"{share:.0%}" if case.name in pixels_s else "",
+            megabytes(median(run.peak_mb for run in runs)),
         )  # fmt: skip
     if peers:
         table.add(*_peers_row(plate, rounds))
@@ -159,6 +162,12 @@ def snakemake(folder: Path, *more: str) -> Sequence[str]:
     command = ["env", "-u", "PYTHONDONTWRITEBYTECODE", sys.executable, "-m", "snakemake"]
     command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     return [*command, "--cores", str(CORES), "--configfile", str(folder / "config.yaml"), *more]
+
+
+def _pixels_s(case: _Case) -> float:
+    """Processor seconds that one process needs for the pixels of a well, registered and fused."""
+    empty = replace(case.spec, field_shape=TINY.field_shape, levels=TINY.levels)
+    return _in_one_process(case) - _in_one_process(_Case(f"{case.name}-empty", empty))
 
 
 def _in_one_process(case: _Case) -> float:
