@@ -40,14 +40,15 @@ TINY = replace(
 TEXT = f"""\
 `snakemake --cores {CORES}` on whole plates, registered in place and fused, from the command to \
 its end. *Plate*: {len(PLATE.wells)} wells × 3 acquisitions of 2 × 2 fields of 1080 × 1280 uint16 \
-with a label. *Four*: the same with four channels. *Tiny*: {len(TINY.wells)} wells × \
-4 acquisitions of 2 × 2 fields of 54 × 64, where nearly nothing is pixels (`step`: 24 wells). *Checked*: with figures, pictures and the report \
-(`quality.enabled`). *Measured*: with `registration.measure`, else the shifts are those of the \
-tables. *Stored*: no means `registration.store: false`. *Not pixels*: the part of the processor \
-time that one process does not need for the same pixels; what this process needs for a tiny well \
-is not counted as pixels, and measuring neither. *Peers*: {FRACTAL[0].name} registers each image \
-in place, then {STITCHER[-1].name} fuses the fields of each, but no label; measured on one well \
-and multiplied by the number of wells."""
+with a label. *Four*: the same with four channels. *Tiny*: {len(TINY.wells)} wells × 4 \
+acquisitions of 2 × 2 fields of 54 × 64, where nearly nothing is pixels (`step`: 24 wells). \
+*Checked*: with figures, pictures and the report (`quality.enabled`). *Measured*: with \
+`registration.measure`, else the shifts are those of the tables. *Stored*: no means \
+`registration.store: false`. *Not pixels*: the part of the processor time that one process does \
+not need for the same pixels; what this process needs for a tiny well is not counted as pixels, \
+and measuring neither. *Peers*: {FRACTAL[0].name} registers each image in place, then \
+{STITCHER[-1].name} fuses the fields of each, but no label; measured on one well and multiplied \
+by the number of wells."""
 
 
 @dataclass(frozen=True)
