@@ -37,7 +37,7 @@ FINISHED_PLATE_MB = 42
 TABLE_MODULES = 240 * MB
 """The modules of AnnData: loaded where tables of boxes or objects are moved with their pixels."""
 
-AFTER_OTHERS = 20 * MB
+AFTER_OTHERS = 12 * MB
 """What a job that does all steps of a well keeps of the steps before the largest."""
 
 FRAME = 4
@@ -53,7 +53,7 @@ _REPORTED_PICTURES, PAGE_BYTES, _PAGE_COPIES = 180_000, 29_500_000, 4.5
 """For each acquisition of a well, its pictures in the page; most bytes of the page
 (`quality.report.page.PAGE_LIMIT`), and how often it is held while it is made."""
 
-_REGISTERING, _FUSING, _MEASURING, _CHECKING = 60 * MB, 72 * MB, 78 * MB, 84 * MB
+_REGISTERING, _FUSING, _MEASURING, _CHECKING = 60 * MB, 72 * MB, 76 * MB, 88 * MB
 """Interpreter and modules: NumPy, zarr, zarrs; checks add Pillow."""
 
 _MEASURED_FIELD, _FUSED_FIELD = 25_000, 20_000
