@@ -59,7 +59,7 @@ _REGISTERING, _FUSING, _MEASURING, _CHECKING = 60 * MB, 72 * MB, 76 * MB, 88 * M
 _MEASURED_FIELD, _FUSED_FIELD = 25_000, 20_000
 """For each field of a well: its arrays and its pairs, or its view."""
 
-TILE, _FUSED_TILE, _GATHERED_TILE = 4.4, 4.0, 2.5
+TILE, _FUSED_TILE, _GATHERED_TILE = 4.4, 4.6, 2.5
 """What a thread holds for each byte of a tile that is registered, fused, or gathered from parts:
 the tile, its copies while it is encoded and downsampled, and tiles of the levels above, which wait
 for more children."""
