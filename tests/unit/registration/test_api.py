@@ -273,6 +273,29 @@ def test_an_image_that_was_moved_in_place_is_not_moved_again_beside_it(
     assert state(plate.path.parent) == before
 
 
+def test_an_image_that_was_registered_beside_its_original_is_not_registered_in_its_place(
+    example_plate: PlateFactory,
+) -> None:
+    """The acquisition would be in the well twice."""
+    plate = example_plate(TINY)
+    url, beside = plate.path / "B/03/1", replace(REQUEST, overwrite_input=False)
+    apply_registration_to_image(zarr_url=url, registered_roi_table=FIELDS, overwrite_input=False)
+    before, well = state(plate.path.parent), Plate.open(plate.path).read_wells()[0]
+    for interpolation in ("nearest", "linear"):
+        with pytest.raises(RecordError, match=r"1_registered: .* next to its original already"):
+            apply_registration_to_image(
+                zarr_url=url, registered_roi_table=FIELDS, interpolation=interpolation
+            )
+    for step in (
+        partial(register_image, well.image("1")),
+        partial(check_plate, Plate.open(plate.path)),
+    ):
+        with pytest.raises(RecordError, match=r"1_registered: .* next to its original already"):
+            step(REQUEST)
+    assert state(plate.path.parent) == before
+    assert register_image(well.image("1"), beside).action == "registered before"
+
+
 def test_a_staged_image_has_no_record_before_it_is_complete(
     example_plate: PlateFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
