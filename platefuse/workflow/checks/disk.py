@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -14,8 +14,9 @@ from platefuse.errors import PlateError, PlatefuseError
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
-from platefuse.ngff.well import Well
+from platefuse.ngff.well import Well, WellImage
 from platefuse.records import FusedWellRecord, RegistrationRecord
+from platefuse.storage.typed_json import object_of
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.plates import WellFacts
 from platefuse.workflow.receipts import WellKey
@@ -63,7 +64,7 @@ def rooms(
     wells: Mapping[WellKey, Well],
     facts: Mapping[WellKey, WellFacts] | None = None,
 ) -> list[Room]:
-    """The room that is needed on each disk for the wells that are not done yet.
+    """The room that is needed on each disk for the images that are not done yet.
 
     Parameters
     ----------
@@ -125,29 +126,39 @@ def _parts(
     """Each folder that is written to, how many bytes, and what they are."""
     registration, fusion = config.registration, config.fusion
     if registration.writes_images:
+        request = registration.request
         left = [
             well
             for well, known in wells.items()
             if not (is_registered(well, config) if known is None else known.is_registered)
         ]
-        kept = registration.keep_originals or not registration.request.overwrite_input
+        kept = registration.keep_originals or not request.overwrite_input
         # Without originals that are kept, only the wells that are in work are there twice.
         yield (
             plate.path.parent,
-            _bytes_of(left) * (1 if kept else min(1, 2 / max(1, len(left)))),
+            _bytes_of(left, lambda image: not _has_record(request.destination(image)))
+            * (1 if kept else min(1, 2 / max(1, len(left)))),
             "registered images",
         )
     if fusion.enabled:
         target = fused_plate_path(plate.path, fusion.output)
-        left = [w for w in wells if FusedWellRecord.read(target / w.row / w.column) is None]
-        yield target, _bytes_of(left) * _coarser(config, left), "fused wells"
+        fused = {well: _fused_images(target / well.row / well.column) for well in wells}
+        left = [well for well in wells if {image.name for image in well.images} - fused[well]]
+        nbytes = _bytes_of(left, lambda image: image.name not in fused[image.well])
+        yield target, nbytes * _coarser(config, left), "fused wells"
 
 
-def _bytes_of(wells: Sequence[Well]) -> float:
-    """Bytes of the images of some wells, from those of a few of them."""
+def _bytes_of(wells: Sequence[Well], is_left: Callable[[WellImage], bool]) -> float:
+    """Bytes of the images of some wells that are left to be made, from those of a few wells."""
     sample = wells[:: max(1, len(wells) // _SAMPLE)][:_SAMPLE]
-    sampled = sum(_tree_bytes(image.live) for well in sample for image in well.images)
-    return len(wells) * sampled / max(1, len(sample))
+    images = [image for well in sample for image in well.images if is_left(image)]
+    return len(wells) * sum(_tree_bytes(image.live) for image in images) / max(1, len(sample))
+
+
+def _fused_images(fused_well: Path) -> Set[str]:
+    """The images that a fused well was made from; none if there is no fused well."""
+    record = FusedWellRecord.read(fused_well)
+    return object_of(record and record.fingerprint.get("sources")).keys()
 
 
 def _tree_bytes(folder: Path) -> int:
@@ -176,8 +187,11 @@ def _coarser(config: Config, wells: Sequence[Well]) -> float:
 
 def is_registered(well: Well, config: Config) -> bool:
     """Whether the last image of a well is registered, and with it probably all."""
+    return _has_record(config.registration.request.destination(well.images[-1]))
+
+
+def _has_record(image: Path) -> bool:
     try:
-        image = config.registration.request.destination(well.images[-1])
         return RegistrationRecord.read(image) is not None
     except (PlatefuseError, OSError):
         return False
