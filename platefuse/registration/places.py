@@ -10,8 +10,9 @@ from platefuse.ngff.paths import staging_folder
 from platefuse.ngff.well import WellImage
 from platefuse.records import RegistrationRecord
 from platefuse.registration.request import RegistrationRequest
-from platefuse.storage.files import make_folder, remove_tree
+from platefuse.storage.files import make_folder
 from platefuse.storage.filesystems import LAYERED, filesystem_type, same_filesystem
+from platefuse.storage.removing import remove_tree
 from platefuse.storage.writable import check_new, check_removable, check_writable
 
 
