@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -14,7 +14,7 @@ from platefuse.errors import PlateError, PlatefuseError
 from platefuse.ngff.image import Multiscale
 from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
-from platefuse.ngff.well import Well, WellImage
+from platefuse.ngff.well import Well
 from platefuse.records import FusedWellRecord, RegistrationRecord
 from platefuse.storage.typed_json import object_of
 from platefuse.workflow.config.model import Config
@@ -126,32 +126,36 @@ def _parts(
     """Each folder that is written to, how many bytes, and what they are."""
     registration, fusion = config.registration, config.fusion
     if registration.writes_images:
-        request = registration.request
-        left = [
-            well
-            for well, known in wells.items()
-            if not (is_registered(well, config) if known is None else known.is_registered)
-        ]
-        kept = registration.keep_originals or not request.overwrite_input
+        left = _left(
+            {
+                well: registered_images(well, config) if known is None else known.registered
+                for well, known in wells.items()
+            }
+        )
+        kept = registration.keep_originals or not registration.request.overwrite_input
         # Without originals that are kept, only the wells that are in work are there twice.
         yield (
             plate.path.parent,
-            _bytes_of(left, lambda image: not _has_record(request.destination(image)))
-            * (1 if kept else min(1, 2 / max(1, len(left)))),
+            _bytes_of(left) * (1 if kept else min(1, 2 / max(1, len(left)))),
             "registered images",
         )
     if fusion.enabled:
         target = fused_plate_path(plate.path, fusion.output)
-        fused = {well: _fused_images(target / well.row / well.column) for well in wells}
-        left = [well for well in wells if {image.name for image in well.images} - fused[well]]
-        nbytes = _bytes_of(left, lambda image: image.name not in fused[image.well])
-        yield target, nbytes * _coarser(config, left), "fused wells"
+        left = _left({well: _fused_images(target / well.row / well.column) for well in wells})
+        yield target, _bytes_of(left) * _coarser(config, list(left)), "fused wells"
 
 
-def _bytes_of(wells: Sequence[Well], is_left: Callable[[WellImage], bool]) -> float:
-    """Bytes of the images of some wells that are left to be made, from those of a few wells."""
+def _left(done: Mapping[Well, Set[str]]) -> dict[Well, Set[str]]:
+    """The images that are left to be made, of each well that has any."""
+    left = {well: {image.name for image in well.images} - done[well] for well in done}
+    return {well: names for well, names in left.items() if names}
+
+
+def _bytes_of(left: Mapping[Well, Set[str]]) -> float:
+    """Bytes of some images of wells, from those of a few wells."""
+    wells = list(left)
     sample = wells[:: max(1, len(wells) // _SAMPLE)][:_SAMPLE]
-    images = [image for well in sample for image in well.images if is_left(image)]
+    images = [image for well in sample for image in well.images if image.name in left[well]]
     return len(wells) * sum(_tree_bytes(image.live) for image in images) / max(1, len(sample))
 
 
@@ -185,9 +189,10 @@ def _coarser(config: Config, wells: Sequence[Well]) -> float:
     return prod(size[axis] / spacing.get(axis, size[axis]) for axis in size)
 
 
-def is_registered(well: Well, config: Config) -> bool:
-    """Whether the last image of a well is registered, and with it probably all."""
-    return _has_record(config.registration.request.destination(well.images[-1]))
+def registered_images(well: Well, config: Config) -> Set[str]:
+    """The images of a well that are registered in the plate."""
+    request = config.registration.request
+    return {image.name for image in well.images if _has_record(request.destination(image))}
 
 
 def _has_record(image: Path) -> bool:
