@@ -422,3 +422,9 @@ def test_a_run_that_may_use_no_core_stops_at_once(given: str, fresh: Folder) -> 
     said = "--jobs is 0" if "j" in given else "--cores is 0"
     assert ended.stderr.endswith("\n")
     assert ended.stderr.splitlines()[-1].startswith(f"platefuse: {said}; expected a whole number")
+
+
+def test_a_working_directory_that_cannot_be_made_is_told(fresh: Folder) -> None:
+    told = run(fresh, "config.yaml", "--directory", "/proc/none")  # also to root
+    assert told.returncode == 1
+    assert told.stderr.startswith("platefuse: --directory /proc/none: No such file or directory.")

@@ -228,22 +228,28 @@ def test_the_record_keeps_the_shift_and_what_was_used(example_plate: PlateFactor
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "words"),
     [
-        RegistrationRequest(WELL),
-        RegistrationRequest(FIELDS, 1),
-        RegistrationRequest(FIELDS, interpolation="linear"),
+        (RegistrationRequest(WELL), f"with roi_table='{FIELDS}', and now roi_table='{WELL}' is"),
+        (
+            RegistrationRequest(FIELDS, 1),
+            "with reference_acquisition=0, and now reference_acquisition=1 is",
+        ),
+        (
+            RegistrationRequest(FIELDS, interpolation="linear"),
+            "with interpolation='nearest', and now interpolation='linear' is",
+        ),
     ],
 )
 def test_pixels_that_were_moved_are_never_moved_again(
-    example_plate: PlateFactory, other: RegistrationRequest
+    example_plate: PlateFactory, other: RegistrationRequest, words: str
 ) -> None:
     plate = example_plate(TINY)
     register(plate.path)
     before = state(plate.path.parent)
     well = Plate.open(plate.path).read_wells()[0]
     for step in (register_image, copy_tables, swap_image):
-        with pytest.raises(RecordError, match="will not be shifted twice"):
+        with pytest.raises(RecordError, match=f"already, {words} .* will not be shifted twice"):
             step(well.image("1"), other)
     with pytest.raises(RecordError, match="will not be shifted twice"):
         check_plate(Plate.open(plate.path), other)
