@@ -1,6 +1,8 @@
 # An image with platefuse, Snakemake and the exact versions of requirements.lock.
 # docs/container.md tells how to build and use it, with Docker and with Apptainer.
 FROM python:3.11-slim AS build
+# Another package index, which pip reads from here; it is not in the image that is made.
+ARG PIP_INDEX_URL
 WORKDIR /src
 RUN python -m venv /opt/platefuse
 COPY requirements.lock ./

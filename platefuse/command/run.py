@@ -57,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
     workflow, here = find_workflow(Path(__file__).parents[1]), Path.cwd()
     command = options.command(workflow, keep_going=config.on_bad_well == "skip")
     if options.folder is not None:  # paths of the config start there
-        options.folder.mkdir(parents=True, exist_ok=True)
-        os.chdir(options.folder)
+        _enter(options.folder)
     check_new(
         Path(".snakemake"),
         "The folder .snakemake, where Snakemake keeps locks and what it has done, cannot be made "
@@ -68,3 +67,15 @@ def run(args: argparse.Namespace) -> int:
     code = running.execute(command, here)
     running.end(code)
     return code
+
+
+def _enter(folder: Path) -> None:
+    """Make a folder, if there is none, and go there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chdir(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"--directory {folder}: {error.strerror}. Expected a folder, or a path where one can "
+            "be made. Correct the path, or check permissions."
+        ) from error

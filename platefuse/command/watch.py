@@ -112,8 +112,9 @@ class Run:
         progress = self.progress
         self.interrupted &= code != 0  # it may come when all is done
         if progress.errors and not self.interrupted:
-            for error in progress.errors:
-                print(f"platefuse: {error}{self._remedy()}", file=sys.stderr)
+            is_locked = "LockException" in progress.error_kinds
+            for error in [self._user()] if is_locked else progress.errors:
+                print(f"platefuse: {error}", file=sys.stderr)
         elif code and not self.interrupted and not progress.failures():
             print(self._output.complaint, file=sys.stderr)
         elif self.interrupted and not progress.has_run:  # what it wrote tells where, and not why
@@ -132,15 +133,14 @@ class Run:
                 )
                 print("\n".join(lines))
 
-    def _remedy(self) -> str:
-        if "LockException" not in self.progress.error_kinds:
-            return ""
+    def _user(self) -> str:
+        """Who uses this folder, and what to do: Snakemake would tell to unlock in any case."""
         for plate in self.config.paths.values():
             if user := user_of_plate(Path(plate).resolve()):
-                return f"\nThe plate {plate} is used by {user}. Wait until that ends, or end it."
+                return f"The plate {plate} is used by {user}. Wait until that ends, or end it."
         return (
-            "\nAnother run uses this folder, or one was killed in it. If there is none any more, "
-            f"remove its lock: {self.again} --unlock"
+            f"Another run uses this folder, {Path.cwd()}, or one was killed in it. If there is "
+            f"none any more, remove its lock: {self.again} --unlock"
         )
 
     def _take(self, event: Mapping[str, object]) -> None:

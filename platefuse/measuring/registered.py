@@ -18,7 +18,7 @@ from platefuse.ngff.tables.table import Roi, read_table, table_path
 from platefuse.ngff.well import Well, WellImage
 from platefuse.registration.locks import image_lock
 from platefuse.registration.request import RegistrationRequest, done_record
-from platefuse.storage.files import remove_tree
+from platefuse.storage.removing import remove_tree
 
 Places = Mapping[tuple[str, str], Mapping[str, PlacedField]]
 """Fields by their names, by well and image."""

@@ -34,9 +34,10 @@ from platefuse.ngff.zarr_format import V2 as OLD_FORMAT
 from platefuse.ngff.zarr_format import Format
 from platefuse.records.base import KEY
 from platefuse.records.digests import digest_json
-from platefuse.storage.files import make_folder, put_in_place, remove_tree
+from platefuse.storage.files import make_folder, put_in_place
 from platefuse.storage.flush import watched_writes
 from platefuse.storage.permissions import mirror_access
+from platefuse.storage.removing import remove_tree
 
 _LEAST_SHARE = 0.5
 """How much of its length a ROI keeps at least."""

@@ -34,6 +34,8 @@ def no_plate(path: Path) -> str | None:
     if not os.path.lexists(path):
         where = "" if path.is_absolute() else f" in {Path.cwd()}, where relative paths start"
         return f"{path}: no such plate{where} ({_EXPECTED}). Correct the path."
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return f"{path}: this looks like a config; {_EXPECTED}. Give the path that it names."
     if not path.is_dir():
         return (
             f"{path}: this is {'a file' if path.is_file() else 'no folder'}; {_EXPECTED}. Give its "
@@ -59,8 +61,10 @@ def _no_section(folder: Path, attributes: JsonObject | None) -> str:
     # Two are enough to know that they are several: a folder may hold hundreds.
     inside = list(islice(filter(_is_plate, _folders(folder)), 2))
     if inside:
-        found = "is one in it" if len(inside) == 1 else "are several in it, such as"
-        return f"{said} There {found}: {listed(list(map(str, inside)))}. Give its path."
+        names = listed(list(map(str, inside)))
+        if len(inside) == 1:
+            return f"{said} There is one in it: {names}. Give its path."
+        return f"{said} There are several in it, such as: {names}. Give the path of one."
     if "multiscales" in (attributes or {}):
         return (
             f"{said} It is a single image, and this command needs a plate. In Python, "

@@ -30,7 +30,13 @@ class RegistrationIdentity:
     interpolation: str
 
     def __str__(self) -> str:
-        return ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return self.unlike(None)
+
+    def unlike(self, other: RegistrationIdentity | None) -> str:
+        """What is not the same in another registration, in words; without one, everything."""
+        others = {} if other is None else vars(other)
+        own = ((name, value) for name, value in vars(self).items() if others.get(name) != value)
+        return ", ".join(f"{name}={value!r}" for name, value in own)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from platefuse.ngff.multiscales import dataset_path, datasets_of
 from platefuse.ngff.paths import check_tree
 from platefuse.ngff.tables.stray import stray_files
 from platefuse.ngff.zarr_format import V2, V3
-from platefuse.storage.files import copy_tree, remove_tree
+from platefuse.storage.files import copy_tree
+from platefuse.storage.removing import remove_tree
 from platefuse.storage.typed_json import list_of, object_of
 
 

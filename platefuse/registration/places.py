@@ -1,16 +1,18 @@
-"""Check, before a registration begins, that it can write, rename and remove what it has to."""
+"""Check, before a registration begins, that a new image has a place, and can be put there."""
 
 from __future__ import annotations
 
 import errno
 from pathlib import Path
 
-from platefuse.errors import SwapError
+from platefuse.errors import RecordError, SwapError
 from platefuse.ngff.paths import staging_folder
 from platefuse.ngff.well import WellImage
+from platefuse.records import RegistrationRecord
 from platefuse.registration.request import RegistrationRequest
-from platefuse.storage.files import make_folder, remove_tree
+from platefuse.storage.files import make_folder
 from platefuse.storage.filesystems import LAYERED, filesystem_type, same_filesystem
+from platefuse.storage.removing import remove_tree
 from platefuse.storage.writable import check_new, check_removable, check_writable
 
 
@@ -29,8 +31,10 @@ def check_places(image: WellImage, request: RegistrationRequest, *, removes: boo
     Raises
     ------
     PlatefuseError
-        If a name is too long, or a folder cannot be written to or removed.
+        If a name is too long, or a folder cannot be written to or removed; if the image is
+        registered in its other place.
     """
+    _check_other_place(image, request)
     well = image.well
     staging_folder(well.plate, well.row, well.column)
     what = f"{image.live} cannot be registered"
@@ -43,6 +47,31 @@ def check_places(image: WellImage, request: RegistrationRequest, *, removes: boo
     check_writable(well.path, what)
     if removes and request.overwrite_input:
         check_removable(image.live, what)
+
+
+def _check_other_place(image: WellImage, request: RegistrationRequest) -> None:
+    """Check that an image is not registered in its place, if one beside it is wanted, or reverse.
+
+    Raises
+    ------
+    RecordError
+        If it is.
+    """
+    other = image.destination(overwrite=not request.overwrite_input)
+    if RegistrationRecord.read(other) is None:
+        return
+    if request.overwrite_input:
+        raise RecordError(
+            f"{other}: this image has been registered next to its original already "
+            "(overwrite_input: false), and now the original is to be registered in its place. The "
+            "acquisition would be in the well twice: set overwrite_input to false, or remove this "
+            "folder and its entry in the metadata of the well."
+        )
+    raise RecordError(
+        f"{other}: this image has been registered in its place already, and now an image next to "
+        "it is requested (overwrite_input: false). Its pixels will not be shifted twice: put the "
+        "original back (`platefuse restore PLATE`, if it was kept), or set overwrite_input to true."
+    )
 
 
 def check_filesystem(staged: Path, live: Path) -> None:

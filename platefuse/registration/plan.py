@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platefuse.errors import RecordError, TableError, some
+from platefuse.errors import TableError, some
 from platefuse.illumination.correction import Illumination
 from platefuse.ngff.image import (
     Image,
@@ -23,7 +23,7 @@ from platefuse.ngff.tables.boxes import boxes_in, check_known_size
 from platefuse.ngff.tables.table import Table, read_table, table_names, table_path
 from platefuse.ngff.well import WellImage
 from platefuse.records import RegisteredRoi, RegistrationRecord, TableDigests, digest_tree
-from platefuse.registration.request import RegistrationRequest, done_record
+from platefuse.registration.request import RegistrationRequest
 from platefuse.registration.rois import Placement, match_rois, place_all
 from platefuse.registration.tables import check_actions, table_actions
 from platefuse.storage.once import reading_once
@@ -132,18 +132,11 @@ def _read_registered(image: WellImage, name: str) -> Table:
 
 
 def _check_original(image: WellImage, reference: WellImage, request: RegistrationRequest) -> None:
-    """Check that an image is listed if it has to be, has safe links, and was not registered."""
+    """Check that an image is listed if it has to be, and has safe links."""
     if not request.overwrite_input:
         image.well.check_listed(image.name)
     for each in (image, reference):
         each.check_links()
-    if done_record(image.live, request) is not None:
-        raise RecordError(
-            f"{image.live}: this image has been registered in its place already, and now an image "
-            "next to it is requested (overwrite_input: false). Its pixels will not be shifted "
-            "twice: put the original back (`platefuse restore PLATE`, if it was kept), or set "
-            "overwrite_input to true."
-        )
 
 
 def place_image(

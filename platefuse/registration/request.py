@@ -93,10 +93,11 @@ def done_record(folder: Path, request: RegistrationRequest) -> RegistrationRecor
     record = RegistrationRecord.read(folder)
     if record is None:
         return None
-    if record.request != request.identity:
+    then, now = record.request, request.identity
+    if then != now:
         raise RecordError(
-            f"{folder}: this image has been registered already, by {record.request}, and now "
-            f"{request.identity} is requested. Its pixels will not be shifted twice: put the "
+            f"{folder}: this image has been registered already, with {then.unlike(now)}, and now "
+            f"{now.unlike(then)} is requested. Its pixels will not be shifted twice: put the "
             "original back (`platefuse restore PLATE`, if it was kept), or set the config back to "
             "what was used."
         )

@@ -24,9 +24,10 @@ from platefuse.registration.locks import image_locks, well_lock
 from platefuse.registration.originals import mark_original, note_restored, was_changed
 from platefuse.registration.places import check_filesystem
 from platefuse.registration.swap import restore_backup
-from platefuse.storage.files import exchange, remove_tree
+from platefuse.storage.files import exchange
 from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
+from platefuse.storage.removing import remove_tree
 
 logger = logging.getLogger(__name__)
 

@@ -41,10 +41,11 @@ from platefuse.registration.rois import Placement
 from platefuse.registration.staged import StagedFrom, is_made_from, pixel_files, staged_record
 from platefuse.registration.swap import restore_backup
 from platefuse.storage.arrays import StoredArray
-from platefuse.storage.files import make_folder, remove_tree
+from platefuse.storage.files import make_folder
 from platefuse.storage.flush import watched_writes
 from platefuse.storage.locks import shared_folder
 from platefuse.storage.made import move_new, own_folder
+from platefuse.storage.removing import remove_tree
 from platefuse.storage.threads import Task, run_tasks
 
 logger = logging.getLogger(__name__)

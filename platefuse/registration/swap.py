@@ -30,11 +30,12 @@ from platefuse.registration.originals import (
 from platefuse.registration.places import check_filesystem
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.staged import check_staged
-from platefuse.storage.files import exchange, remove_tree
+from platefuse.storage.files import exchange
 from platefuse.storage.flush import flush_folder
 from platefuse.storage.locks import tidy_shared_folder
 from platefuse.storage.once import reading_once
 from platefuse.storage.permissions import mirror_access
+from platefuse.storage.removing import remove_tree
 from platefuse.storage.typed_json import list_of, object_of
 
 logger = logging.getLogger(__name__)

@@ -32,9 +32,10 @@ from platefuse.registration.carry import carry_table_files, remove_stray_files
 from platefuse.registration.locks import image_lock
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.staged import STAGE_AGAIN, StagedFrom, is_made_from, staged_record
-from platefuse.storage.files import copy_tree, remove_tree
+from platefuse.storage.files import copy_tree
 from platefuse.storage.flush import watched_writes
 from platefuse.storage.once import reading_once
+from platefuse.storage.removing import remove_tree
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,7 @@ from platefuse.errors import MetadataError, PlatefuseError
 from platefuse.storage.flush import Writes, flush_folder, is_flushed_later
 from platefuse.storage.once import read_once
 from platefuse.storage.permissions import copy_access, mirror_access
-from platefuse.storage.removing import remove_tree as remove_tree
-from platefuse.storage.removing import temporary_beside
+from platefuse.storage.removing import remove_tree, temporary_beside
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2

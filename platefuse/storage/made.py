@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from platefuse.errors import LockError
-from platefuse.storage.files import remove_tree
 from platefuse.storage.lock_files import locks_reach_all
 from platefuse.storage.locks import claim
+from platefuse.storage.removing import remove_tree
 
 
 @contextmanager

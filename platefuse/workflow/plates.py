@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -160,8 +160,8 @@ class WellFacts:
     ----------
     layout : WellLayout
         Its layout.
-    is_registered : bool
-        Whether the last image of the well is registered, and with it probably all.
+    registered : set of str
+        Its images that are registered in the plate, if the run registers images there.
     measured_px : mapping of str to float
         The pixel size in micrometres in which its shifts are measured, by axis; empty if they are
         not measured.
@@ -170,7 +170,7 @@ class WellFacts:
     """
 
     layout: WellLayout
-    is_registered: bool
+    registered: Set[str]
     measured_px: Mapping[str, float] = field(default_factory=dict)
     is_moved: bool | None = None
 

@@ -28,8 +28,8 @@ from platefuse.records import RegistrationRecord, read_places
 from platefuse.registration.plan import RegistrationPlan, plan_registration
 from platefuse.registration.request import RegistrationRequest, done_record
 from platefuse.registration.tables import write_tables
-from platefuse.storage.files import remove_tree
 from platefuse.storage.once import reading_once
+from platefuse.storage.removing import remove_tree
 from platefuse.workflow.receipts import measured_receipt
 
 

@@ -13,7 +13,6 @@ import yaml
 from platefuse.errors import counted, listed
 from platefuse.fusion.fields.reader import STANDARD_TABLE
 from platefuse.ngff.paths import fused_plate_path
-from platefuse.workflow.checks.fused_again import fused_already, is_fused
 from platefuse.workflow.survey import Survey
 
 _WIDTH = 98
@@ -57,8 +56,6 @@ def found_in(survey: Survey) -> Iterator[str]:
     """Sentences about what was found in a plate."""
     absent = f"; {survey.absent} more are listed and absent" if survey.absent else ""
     yield f"{counted(survey.wells, 'well', 'wells')}{absent}."
-    if is_fused(survey.plate.path):
-        yield fused_already(survey.plate.path)
     if survey.bad:
         name, reason = next(iter(survey.bad.items()))
         bad = counted(len(survey.bad), "more well", "more wells")

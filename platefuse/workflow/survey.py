@@ -30,6 +30,7 @@ from platefuse.ngff.tables.table import has_boxes, read_table, table_names, tabl
 from platefuse.ngff.well import Well, WellImage
 from platefuse.ngff.zarr_format import V3, Format
 from platefuse.storage.once import reading_once
+from platefuse.workflow.checks.fused_again import fused_already, is_fused
 from platefuse.workflow.plates import present_wells
 
 _LOOKED_AT = 3
@@ -107,11 +108,14 @@ def survey_plate(path: str | Path) -> Survey:
     Raises
     ------
     PlatefuseError
-        If it is no plate, has no well that can be read, or the positions of its fields are not
-        known in any well.
+        If it is no plate, or one that platefuse has fused; if no well of it can be read; or if
+        the positions of its fields are not known in any well.
     """
     with reading_once():
-        return _survey(Plate.open(path))
+        plate = Plate.open(path)
+        if is_fused(plate.path):
+            raise PlateError(fused_already(plate.path))
+        return _survey(plate)
 
 
 def _survey(plate: Plate) -> Survey:

@@ -51,6 +51,14 @@ def test_it_ends_as_platefuse_of_a_user_without_rights() -> None:
     assert last["STOPSIGNAL"] == "SIGINT"
 
 
+def test_the_packages_may_come_from_another_index() -> None:
+    """Its address reaches pip where packages are downloaded, and is not in the image."""
+    names = [name for name, text in STEPS]
+    assert [text for name, text in STEPS if name == "ARG"] == ["PIP_INDEX_URL"]
+    assert names.index("FROM") < names.index("ARG") < names.index("RUN")
+    assert "ARG" in [name for name, _ in BUILD]
+
+
 def test_every_download_is_checked_by_its_hash() -> None:
     installs = [text for name, text in STEPS if name == "RUN" and "pip install" in text]
     assert len(installs) == 3

@@ -23,6 +23,9 @@ LOCKS = {
 CONDA_NAMES = {"dask": "dask-core", "snakemake": "snakemake-minimal"}
 # What a pip extra brings has to be named for conda.
 CONDA_EXTRAS = {"snakemake": "pygments"}
+# Modules that have another name than their package, and packages that others load by name.
+MODULES = {"pillow": "PIL"}
+LOADED_BY_NAME = {"zarrs", "snakemake-executor-plugin-slurm"}
 
 
 def canonical(name: str) -> str:
@@ -111,6 +114,14 @@ def test_conda_has_the_packages_of_pyproject_in_the_locked_versions(
     python = conda.pop("python")
     assert conda == expected
     assert pyproject["project"]["requires-python"] == f">={python}"
+
+
+def test_what_only_tests_import_is_asked_of_no_user(pyproject: dict[str, Any]) -> None:
+    folders = ("platefuse", "scripts", "workflow")
+    code = "\n".join(p.read_text() for f in folders for p in (ROOT / f).rglob("*.py"))
+    for name in direct(pyproject, "workflow").keys() - LOADED_BY_NAME:
+        module = MODULES.get(name, name)
+        assert re.search(rf"^\s*(import|from) {module}\b", code, re.MULTILINE), name
 
 
 def test_every_extra_is_locked(pyproject: dict[str, Any]) -> None:

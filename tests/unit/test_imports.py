@@ -237,6 +237,13 @@ def test_rules_and_their_scripts_do_not_import_the_example_plates(folder: str) -
         assert "platefuse.testing" not in path.read_text(encoding="utf-8"), path
 
 
+def test_a_name_is_imported_from_its_home() -> None:
+    """The one way to offer a name of another module on that mypy allows."""
+    for module, tree in TREES.items():
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        assert all(alias.name != alias.asname for i in imports for alias in i.names), module
+
+
 def test_packages_import_nothing_when_they_are_entered() -> None:
     for module, tree in TREES.items():
         if FILES[module].name != "__init__.py" or part_of(module) in OFFERS_NAMES:

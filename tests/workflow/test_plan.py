@@ -146,6 +146,12 @@ def test_refused_in_one_message(fresh: Folder, config: dict[str, Any], words: li
     assert fingerprint(fresh.plate) == before
 
 
+def test_a_dry_run_with_no_core_is_refused(unrun: Folder) -> None:
+    output = unrun.fail("--dry-run", "--cores", "0")
+    assert "--cores is 0; expected a whole number above 0, or all." in output
+    assert "ZeroDivisionError" not in output
+
+
 def test_a_key_that_occurs_twice_is_refused_in_one_message(fresh: Folder) -> None:
     (fresh.path / "config.yaml").write_text(
         "plates:\n  tiny: tiny.zarr\nfusion:\n  method: max\nplates:\n  other: other.zarr\n"

@@ -55,9 +55,8 @@ try:
     IS_WITHOUT_PLATES = needs_no_plates(sys.argv)
     PLATES = {} if IS_WITHOUT_PLATES else open_plates(CONFIG)
     if workflow.is_main_process and not IS_WITHOUT_PLATES:
-        if not IS_DRY:
-            limits = workflow.resource_settings
-            check_limits({"--cores": limits.cores, "--jobs": limits.nodes})
+        limits = workflow.resource_settings
+        check_limits({"--cores": limits.cores, "--jobs": limits.nodes})
         remember_command(sys.argv)
         WELLS = wells_of_run(CONFIG, PLATES, is_dry=IS_DRY)
         if IS_DRY:

@@ -16,7 +16,8 @@ from pathlib import Path
 from platefuse.engine.write import Part, finish_tasks
 from platefuse.fusion.mosaic import Mosaic, StoredPyramid
 from platefuse.ngff.zarr_format import METADATA_FILES
-from platefuse.storage.files import make_folder, read_json, remove_tree, share_file, write_json
+from platefuse.storage.files import make_folder, read_json, share_file, write_json
+from platefuse.storage.removing import remove_tree
 from platefuse.storage.threads import Task
 from platefuse.storage.trees import walk_files
 

@@ -41,7 +41,7 @@ from platefuse.ngff.tables.table import (
 )
 from platefuse.ngff.zarr_format import CONSOLIDATED_FILE
 from platefuse.records import RegistrationRecord, digest_tree
-from platefuse.storage.files import remove_tree
+from platefuse.storage.removing import remove_tree
 
 logger = logging.getLogger(__name__)
 

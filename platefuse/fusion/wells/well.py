@@ -36,10 +36,10 @@ from platefuse.records import (
     FusedWellRecord,
     FusionReceipt,
 )
-from platefuse.storage.files import make_folder, put_in_place, remove_tree, replaced
+from platefuse.storage.files import make_folder, put_in_place, replaced
 from platefuse.storage.flush import Writes, watched_writes
 from platefuse.storage.made import own_folder
-from platefuse.storage.removing import all_aside
+from platefuse.storage.removing import all_aside, remove_tree
 from platefuse.storage.threads import run_tasks
 from platefuse.storage.typed_json import JsonObject
 from platefuse.storage.writable import check_new, check_removable

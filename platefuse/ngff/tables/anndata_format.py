@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from platefuse.errors import TableError
 from platefuse.ngff.metadata import all_attributes, is_node
 from platefuse.ngff.zarr_format import Format
-from platefuse.storage.files import remove_tree
+from platefuse.storage.removing import remove_tree
 from platefuse.storage.small_arrays import is_array, read_array
 from platefuse.storage.typed_json import list_of
 

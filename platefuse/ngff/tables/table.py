@@ -196,8 +196,8 @@ def read_table(image: Path, name: str) -> Table:
             else []
         )
         raise TableError(
-            f"{image}: no table {name!r}; the image has {some(have)}. Check the table's name in "
-            "the config, and that the registration was computed for this acquisition."
+            f"{image}: no table {name!r}; the image has {some(have)}. Give the name of one of "
+            "these; in a config, fusion.tile_table names the one that says where the fields are."
         )
     backend, index_key = find_backend(path), all_attributes(path).get("index_key")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -16,6 +16,7 @@ from platefuse.ngff.paths import fused_plate_path
 from platefuse.ngff.plate import Plate
 from platefuse.ngff.well import Well
 from platefuse.records import FusedWellRecord, RegistrationRecord
+from platefuse.storage.typed_json import object_of
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.plates import WellFacts
 from platefuse.workflow.receipts import WellKey
@@ -63,7 +64,7 @@ def rooms(
     wells: Mapping[WellKey, Well],
     facts: Mapping[WellKey, WellFacts] | None = None,
 ) -> list[Room]:
-    """The room that is needed on each disk for the wells that are not done yet.
+    """The room that is needed on each disk for the images that are not done yet.
 
     Parameters
     ----------
@@ -125,11 +126,12 @@ def _parts(
     """Each folder that is written to, how many bytes, and what they are."""
     registration, fusion = config.registration, config.fusion
     if registration.writes_images:
-        left = [
-            well
-            for well, known in wells.items()
-            if not (is_registered(well, config) if known is None else known.is_registered)
-        ]
+        left = _left(
+            {
+                well: registered_images(well, config) if known is None else known.registered
+                for well, known in wells.items()
+            }
+        )
         kept = registration.keep_originals or not registration.request.overwrite_input
         # Without originals that are kept, only the wells that are in work are there twice.
         yield (
@@ -139,15 +141,28 @@ def _parts(
         )
     if fusion.enabled:
         target = fused_plate_path(plate.path, fusion.output)
-        left = [w for w in wells if FusedWellRecord.read(target / w.row / w.column) is None]
-        yield target, _bytes_of(left) * _coarser(config, left), "fused wells"
+        left = _left({well: _fused_images(target / well.row / well.column) for well in wells})
+        yield target, _bytes_of(left) * _coarser(config, list(left)), "fused wells"
 
 
-def _bytes_of(wells: Sequence[Well]) -> float:
-    """Bytes of the images of some wells, from those of a few of them."""
+def _left(done: Mapping[Well, Set[str]]) -> dict[Well, Set[str]]:
+    """The images that are left to be made, of each well that has any."""
+    left = {well: {image.name for image in well.images} - done[well] for well in done}
+    return {well: names for well, names in left.items() if names}
+
+
+def _bytes_of(left: Mapping[Well, Set[str]]) -> float:
+    """Bytes of some images of wells, from those of a few wells."""
+    wells = list(left)
     sample = wells[:: max(1, len(wells) // _SAMPLE)][:_SAMPLE]
-    sampled = sum(_tree_bytes(image.live) for well in sample for image in well.images)
-    return len(wells) * sampled / max(1, len(sample))
+    images = [image for well in sample for image in well.images if image.name in left[well]]
+    return len(wells) * sum(_tree_bytes(image.live) for image in images) / max(1, len(sample))
+
+
+def _fused_images(fused_well: Path) -> Set[str]:
+    """The images that a fused well was made from; none if there is no fused well."""
+    record = FusedWellRecord.read(fused_well)
+    return object_of(record and record.fingerprint.get("sources")).keys()
 
 
 def _tree_bytes(folder: Path) -> int:
@@ -174,10 +189,14 @@ def _coarser(config: Config, wells: Sequence[Well]) -> float:
     return prod(size[axis] / spacing.get(axis, size[axis]) for axis in size)
 
 
-def is_registered(well: Well, config: Config) -> bool:
-    """Whether the last image of a well is registered, and with it probably all."""
+def registered_images(well: Well, config: Config) -> Set[str]:
+    """The images of a well that are registered in the plate."""
+    request = config.registration.request
+    return {image.name for image in well.images if _has_record(request.destination(image))}
+
+
+def _has_record(image: Path) -> bool:
     try:
-        image = config.registration.request.destination(well.images[-1])
         return RegistrationRecord.read(image) is not None
     except (PlatefuseError, OSError):
         return False

@@ -37,7 +37,7 @@ from platefuse.registration.swap import only_backup_left
 from platefuse.storage.filesystems import same_filesystem
 from platefuse.storage.once import reading_once
 from platefuse.workflow.checks.channels import illumination_of
-from platefuse.workflow.checks.disk import is_registered
+from platefuse.workflow.checks.disk import registered_images
 from platefuse.workflow.config.model import Config
 from platefuse.workflow.description import layout_of
 from platefuse.workflow.plates import WellFacts
@@ -77,7 +77,8 @@ def check_well_inputs(well: Well, config: Config) -> WellFacts | None:
         # The images as they are now need not agree on a layout: registration gives all of them the
         # tables of the reference.
         with suppress(PlatefuseError):
-            registered = is_registered(well, config)
+            stored = config.registration.writes_images
+            registered = registered_images(well, config) if stored else set()
             return WellFacts(layout_of(well, config), registered, measured_px, is_moved)
         return None
 

@@ -22,7 +22,7 @@ from platefuse.storage.options import check_options, option
 from platefuse.workflow.config.own_options import has_key, located, merged, own_faults
 from platefuse.workflow.config.reading import read_section, settings_of
 from platefuse.workflow.config.sections import Fusion, Quality, Registration, Subset, Workflow
-from platefuse.workflow.config.text import check_size, repeated_keys
+from platefuse.workflow.config.text import check_size, misread
 
 _NAME = r"^(?!(logs|benchmarks)$)[A-Za-z0-9][A-Za-z0-9_.+=-]*$"
 _NAME_WORDS = (
@@ -236,7 +236,7 @@ def read_config(given: Mapping[str, object], files: Iterable[str | Path] = ()) -
     given : mapping
         What Snakemake read from the config files.
     files : iterable of path, optional
-        These files, to find keys that occur twice.
+        These files, to find what YAML reads as something else: keys that occur twice, 010.
 
     Raises
     ------
@@ -244,7 +244,7 @@ def read_config(given: Mapping[str, object], files: Iterable[str | Path] = ()) -
         With a message for everything that is wrong.
     """
     check_size(given, "The config")
-    faults = [fault for file in files for fault in repeated_keys(file)]
+    faults = [fault for file in files for fault in misread(file)]
     config = read_section(Config, given, "config", faults)
     if config is not None:
         try:

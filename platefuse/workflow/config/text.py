@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import yaml
 
 from platefuse.errors import ConfigError, one_line
 
+_NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 _MOST_BYTES = 5_000_000
 _MOST_VALUES = 100_000
 """A config of 10,000 wells has fewer; one whose aliases hold each other has billions."""
@@ -108,11 +110,16 @@ def _short(content: object) -> str:
     return text if len(text) < 80 else f"{text[:80]} …"
 
 
-def repeated_keys(file: str | Path) -> Iterator[str]:
-    """Sentences for the keys that occur twice in a file: YAML takes the last one silently."""
+def misread(file: str | Path) -> Iterator[str]:
+    """Sentences for what YAML reads silently as something else than what is written in a file.
+
+    Of keys that occur twice it takes the last one, 010 is octal, and 3:8 is a number of base 60.
+    """
     pending = [("config", yaml.compose(Path(file).read_text(), Loader=yaml.SafeLoader))]
     while pending:
         above, node = pending.pop(0)
+        if isinstance(node, yaml.ScalarNode):
+            yield from _other_number(file, node)
         if isinstance(node, yaml.SequenceNode):
             pending += [(above, item) for item in node.value]
         if not isinstance(node, yaml.MappingNode):
@@ -126,4 +133,18 @@ def repeated_keys(file: str | Path) -> Iterator[str]:
                     "only the last would count. Remove one, or give it another name."
                 )
             lines[key.value] = line
-            pending.append((name, value))
+            pending += [(above, key), (name, value)]
+
+
+def _other_number(file: str | Path, node: yaml.ScalarNode) -> Iterator[str]:
+    """A sentence for a number that is not the one that a reader sees."""
+    text = node.value
+    if node.tag not in _NUMBERS or not re.fullmatch(r"[-+]?0[0-7_]+|.*:.*", text):
+        return
+    number = yaml.safe_load(text)
+    if ":" in text or number != int(text, 10):
+        yield (
+            f"{file}, line {node.start_mark.line + 1}: YAML takes {text} for the number {number}. "
+            f"If it is a name or a range, write it in quotes: '{text}'. If it is a number, write "
+            "it without zeros in front and without colons."
+        )

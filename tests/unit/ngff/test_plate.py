@@ -176,6 +176,7 @@ A_PLATE = {"plate": {"wells": [{"path": "B/03"}]}}
         ("none.zarr", {}, "no such plate in {cwd}, where relative paths start .* Correct the path"),
         ("s3://bucket/p.zarr", {}, "this is an address; .* on this machine"),
         ("p.zarr/.zattrs", {"p.zarr": A_PLATE}, "this is a file; expected the folder"),
+        ("my.yaml", {}, "looks like a config; .* Give the path that it names"),
         ("p.zarr/B", {"p.zarr": A_PLATE}, "a part of the plate {cwd}/p.zarr: give that path"),
         (
             "p.zarr/B/03/0",
@@ -200,6 +201,7 @@ def test_what_is_given_in_the_place_of_a_plate_is_told(
     for folder, content in attributes.items():
         write(tmp_path / folder, content)
     (tmp_path / "p.zarr" / "B").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "my.yaml").touch()
     with pytest.raises(PlateError, match=message.format(cwd=tmp_path)):
         Plate.open(given)
 

@@ -228,22 +228,28 @@ def test_the_record_keeps_the_shift_and_what_was_used(example_plate: PlateFactor
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "words"),
     [
-        RegistrationRequest(WELL),
-        RegistrationRequest(FIELDS, 1),
-        RegistrationRequest(FIELDS, interpolation="linear"),
+        (RegistrationRequest(WELL), f"with roi_table='{FIELDS}', and now roi_table='{WELL}' is"),
+        (
+            RegistrationRequest(FIELDS, 1),
+            "with reference_acquisition=0, and now reference_acquisition=1 is",
+        ),
+        (
+            RegistrationRequest(FIELDS, interpolation="linear"),
+            "with interpolation='nearest', and now interpolation='linear' is",
+        ),
     ],
 )
 def test_pixels_that_were_moved_are_never_moved_again(
-    example_plate: PlateFactory, other: RegistrationRequest
+    example_plate: PlateFactory, other: RegistrationRequest, words: str
 ) -> None:
     plate = example_plate(TINY)
     register(plate.path)
     before = state(plate.path.parent)
     well = Plate.open(plate.path).read_wells()[0]
     for step in (register_image, copy_tables, swap_image):
-        with pytest.raises(RecordError, match="will not be shifted twice"):
+        with pytest.raises(RecordError, match=f"already, {words} .* will not be shifted twice"):
             step(well.image("1"), other)
     with pytest.raises(RecordError, match="will not be shifted twice"):
         check_plate(Plate.open(plate.path), other)
@@ -271,6 +277,29 @@ def test_an_image_that_was_moved_in_place_is_not_moved_again_beside_it(
     with pytest.raises(RecordError, match="registered in its place already"):
         check_plate(Plate.open(plate.path), beside)
     assert state(plate.path.parent) == before
+
+
+def test_an_image_that_was_registered_beside_its_original_is_not_registered_in_its_place(
+    example_plate: PlateFactory,
+) -> None:
+    """The acquisition would be in the well twice."""
+    plate = example_plate(TINY)
+    url, beside = plate.path / "B/03/1", replace(REQUEST, overwrite_input=False)
+    apply_registration_to_image(zarr_url=url, registered_roi_table=FIELDS, overwrite_input=False)
+    before, well = state(plate.path.parent), Plate.open(plate.path).read_wells()[0]
+    for interpolation in ("nearest", "linear"):
+        with pytest.raises(RecordError, match=r"1_registered: .* next to its original already"):
+            apply_registration_to_image(
+                zarr_url=url, registered_roi_table=FIELDS, interpolation=interpolation
+            )
+    for step in (
+        partial(register_image, well.image("1")),
+        partial(check_plate, Plate.open(plate.path)),
+    ):
+        with pytest.raises(RecordError, match=r"1_registered: .* next to its original already"):
+            step(REQUEST)
+    assert state(plate.path.parent) == before
+    assert register_image(well.image("1"), beside).action == "registered before"
 
 
 def test_a_staged_image_has_no_record_before_it_is_complete(

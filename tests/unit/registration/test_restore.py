@@ -18,7 +18,7 @@ from platefuse.registration.originals import restored_file, restored_original
 from platefuse.registration.restore import restore_well
 from platefuse.registration.staged import StagedFrom
 from platefuse.registration.swap import discard_backups, restore_backup, swap_image
-from platefuse.storage.files import remove_tree
+from platefuse.storage.removing import remove_tree
 from tests.dying import die_at_calls
 from tests.swap_well import REQUEST, content, make_image, make_well, put, tree
 

@@ -206,7 +206,7 @@ def test_an_image_that_another_request_made_is_never_touched(
     make_image(well.path / "0", "live", OTHER if place == "live" else None)
     make_image(well.staging / "0", "staged", OTHER if place == "staged" else REQUEST)
     before = tree(tmp_path)
-    said = "registered already, by roi_table='registered_well"
+    said = "registered already, with roi_table='registered_well"
     if place == "staged":
         said = "no complete staged image"
     for request in (REQUEST, RegistrationRequest(REQUEST.roi_table, 1)):

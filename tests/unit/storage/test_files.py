@@ -20,11 +20,11 @@ from platefuse.storage.files import (
     make_folder,
     put_in_place,
     read_json,
-    remove_tree,
     share_file,
     write_json,
 )
 from platefuse.storage.flush import Writes, watched_writes
+from platefuse.storage.removing import remove_tree
 
 
 def content(folder: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ import pytest
 
 from platefuse.errors import LockError
 from platefuse.storage import lock_files, locks
-from platefuse.storage.files import make_folder, remove_tree
+from platefuse.storage.files import make_folder
 from platefuse.storage.locks import (
     claim,
     exclusive_lock,
@@ -28,6 +28,7 @@ from platefuse.storage.locks import (
     shared_folder,
     tidy_shared_folder,
 )
+from platefuse.storage.removing import remove_tree
 
 ROOT = Path(__file__).parents[3]
 USER = """
@@ -208,7 +209,8 @@ def test_the_lock_file_of_the_users_goes_last_and_is_closed_before_its_folder(
 SCRIPT = """
 import sys
 from pathlib import Path
-from platefuse.storage.files import make_folder, remove_tree
+from platefuse.storage.files import make_folder
+from platefuse.storage.removing import remove_tree
 from platefuse.storage.locks import exclusive_lock, shared_folder
 
 folder, counter, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]

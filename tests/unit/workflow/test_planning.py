@@ -161,8 +161,9 @@ def test_a_fused_plate_that_is_to_be_fused_is_told(
     plates = open_plates(config())
     assert said in "".join(check_run(config(), plates, wells_of_job(config(), plates)))
     assert said not in check(capsys, fusion={"enabled": False}, registration={})[1]
-    assert main(["init", str(plate)]) == 0
-    assert said in capsys.readouterr().out
+    assert main(["init", str(plate)]) == 1
+    assert said in capsys.readouterr().err
+    assert not Path("p.yaml").exists()
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,8 @@ def test_errors(small_plate: ExamplePlate, change: Callable[[Path], Path], messa
 def test_a_folder_of_several_plates_is_told_as_such(small_plate: ExamplePlate) -> None:
     other = small_plate.path.with_name("another.zarr")
     shutil.copytree(small_plate.path, other)
-    said = rf"There are several in it, such as: {re.escape(str(other))}, .*small\.zarr\. Give"
+    found = rf"{re.escape(str(other))}, .*small\.zarr"
+    said = rf"There are several in it, such as: {found}\. Give the path of one"
     with pytest.raises(PlatefuseError, match=said):
         survey_plate(small_plate.path.parent)
 

@@ -11,12 +11,14 @@ import pytest
 
 from platefuse.__main__ import main
 from platefuse.errors import PlateError
+from platefuse.ngff.metadata import read_attributes, update_attributes
+from platefuse.registration.api import apply_registration_to_image
 from platefuse.workflow.checks.disk import Room, check_room, rooms
 from platefuse.workflow.config.model import Config, read_config
 from platefuse.workflow.planning import check_run
 from platefuse.workflow.plates import Wells, open_plates
 from tests.conftest import ExamplePlate
-from tests.fused import fuse
+from tests.fused import FIELDS, fuse
 
 GB = 10**9
 
@@ -67,6 +69,28 @@ def test_what_is_done_needs_no_room(small_plate: ExamplePlate) -> None:
     fuse(small_plate.path)
     _, needed = found(small_plate.path, registration={"enabled": False})
     assert not needed
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_of_an_acquisition_that_was_added_the_room_is_needed(
+    small_plate: ExamplePlate, store: bool
+) -> None:
+    """Not that of those which are done: a plate grows from cycle to cycle."""
+    wells = [small_plate.path / well for well in small_plate.truth.spec.wells]
+    every: dict[Path, Any] = {well: read_attributes(well)["well"] for well in wells}
+    for well, section in every.items():
+        update_attributes(well, {"well": {**section, "images": section["images"][:-1]}})
+    if store:
+        for url in (well / image for well in wells for image in ("0", "1")):
+            apply_registration_to_image(zarr_url=url, registered_roi_table=FIELDS)
+    fuse(small_plate.path)
+    given = {"store": True, "keep_originals": True} if store else {"enabled": False}
+    assert not found(small_plate.path, registration=given)[1]
+    for well, section in every.items():
+        update_attributes(well, {"well": section})
+    _, (room,) = found(small_plate.path, registration=given)
+    added = sum(tree_bytes(well / "2") for well in wells)
+    assert room.needed == pytest.approx((1 + store) * added, rel=0.01)
 
 
 def test_a_run_that_cannot_fit_is_stopped() -> None:

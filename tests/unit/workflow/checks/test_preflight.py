@@ -1,11 +1,6 @@
 from __future__ import annotations
 
-import os
 import shutil
-import sys
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,35 +15,12 @@ from platefuse.workflow.config.text import read_yaml
 from platefuse.workflow.planning import check_config, check_run, wells_of_run
 from platefuse.workflow.plates import open_plates
 from tests.fields_plate import FieldsPlate
+from tests.opened import files_opened
 
 ACQUISITIONS = tuple(AcquisitionSpec(k, shift_px=(3.0 * k, 0.0)) for k in range(3))
 MOSAIC = PlateSpec(wells=("B/02", "B/03"), acquisitions=ACQUISITIONS, field_shape=(54, 64))
 FIELDS: dict[int | None, int] = {0: 2, 1: 2}
 MEASURE = {"store": False, "measure": {"enabled": True}}
-
-_opened: list[str] | None = None
-_hooked: list[bool] = []
-
-
-def _note(event: str, args: tuple[object, ...]) -> None:
-    if event == "open" and _opened is not None and isinstance(args[0], str | os.PathLike):
-        _opened.append(os.fspath(args[0]))
-
-
-@contextmanager
-def files_opened(below: Path) -> Iterator[Counter[str]]:
-    """How often each file below a folder is opened, also one that is not there."""
-    global _opened
-    if not _hooked:  # a hook cannot be removed again
-        sys.addaudithook(_note)
-        _hooked.append(True)
-    counts: Counter[str] = Counter()
-    _opened = []
-    try:
-        yield counts
-    finally:
-        counts.update(path for path in _opened if path.startswith(f"{below}/"))
-        _opened = None
 
 
 def write_config(folder: Path, plate: Path, **more: object) -> Path:

@@ -291,6 +291,25 @@ def test_a_config_that_is_no_mapping_is_refused() -> None:
     assert faults(["plates"])[0].startswith("config is ['plates']; expected a mapping")
 
 
+def test_numbers_that_yaml_reads_as_others_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "plates: {010: p.zarr}\n"
+        "wells:\n  include: [3:8, '3:8', 010, 08, 07, 0, B03:D08, 12]\n"
+        "registration: {measure: {max_shift: 0.5, enabled: true}, reference_acquisition: 012}\n"
+        "illumination: {D: {flat: f.tif, dark: 1_0}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_config(yaml.safe_load(file.read_text()), [file])
+    told = [
+        re.findall(r"line (\d+): YAML takes (\S+) for the number (\S+)\.", fault)
+        for fault in map(str, caught.value.args)
+    ]
+    assert sorted(found[0] for found in told if found) == [
+        ("1", "010", "8"), ("3", "010", "8"), ("3", "3:8", "188"), ("4", "012", "10"),
+    ]  # fmt: skip
+
+
 def test_keys_that_occur_twice_are_told_with_their_lines(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(
