@@ -40,10 +40,12 @@ def weighted_average_fusion(
     transformed_views : ndarray of float, shape (views, …)
         Views of one block; NaN where a view has no data.
     blending_weights, fusion_weights : ndarray of float, shape (views, …)
-        Weights; not negative.
+        Weights; not negative. Where some are infinite, their views count equally, and no others.
     """
     weights = blending_weights if fusion_weights is None else blending_weights * fusion_weights
     weights = np.where(np.isnan(transformed_views), 0, weights)
+    infinite = np.isposinf(weights)
+    weights = np.where(infinite.any(axis=0), infinite, weights)
     total = weights.sum(axis=0)
     # where all weights are 0, the views that have data count equally
     weights = np.where(total > 0, weights, ~np.isnan(transformed_views))

@@ -121,9 +121,16 @@ def _read(path: Path, role: Role, name: str) -> _Plane:
 
 
 def _read_tiff(path: Path) -> _Plane:
+    """The image of a file, without smaller ones such as a thumbnail; several of one shape, stacked.
+
+    `tifffile.imread` returns the first of several, and says nothing of the others.
+    """
     import tifffile
 
-    return np.asarray(tifffile.imread(path))
+    with tifffile.TiffFile(path) as file:
+        first = file.series[0]
+        alike = [series.asarray() for series in file.series if series.shape == first.shape]
+    return np.stack(alike) if len(alike) > 1 else np.asarray(alike[0])
 
 
 def _read_zarr(path: Path) -> _Plane:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ Position = Mapping[str, float]
 OME_XML = Path("OME", "METADATA.ome.xml")
 
 _NO_UNIT = "reference frame"  # the default of OME-XML
+
+_WELL = re.compile(r"(?P<row>[A-Za-z]+)/?(?P<column>[0-9]+)")
 
 _COLUMNS = ("well", "image", "y_um", "x_um")
 _OPTIONAL_COLUMNS = ("z_um", "acquisition")
@@ -63,7 +66,7 @@ def read_position_table(path: Path) -> Mapping[tuple[str, str], Placed]:
     Returns
     -------
     mapping of (str, str) to Placed
-        By well, for example ``"B/03"``, and path of the image in it.
+        By well, as `well_key` has it, and path of the image in it.
 
     Raises
     ------
@@ -95,12 +98,19 @@ def read_position_table(path: Path) -> Mapping[tuple[str, str], Placed]:
         except ValueError as error:
             faults.append(f"{path}, line {number}: {error}.")
             continue
-        if key in rows:
-            faults.append(f"{path}, line {number}: image {key[1]} of well {key[0]} occurs again.")
-        rows[key] = placed
+        well, image = key
+        if (well_key(well), image) in rows:
+            faults.append(f"{path}, line {number}: image {image} of well {well} occurs again.")
+        rows[well_key(well), image] = placed
     if faults:
         raise ConfigError(*faults)
     return rows
+
+
+def well_key(name: str) -> str:
+    """A name of a well that is the same for all its spellings: for B/03, B03, B/3 and B3."""
+    found = _WELL.fullmatch(name)
+    return f"{found['row']}/{int(found['column'])}" if found else name
 
 
 def translation_of(image: Multiscale) -> Position | None:
@@ -294,26 +304,31 @@ def _of_image(image: ElementTree.Element) -> Position | None:
     plane = next((e for e in pixels if _kind(e) == "Plane"), None) if pixels is not None else None
     if pixels is None or plane is None:
         return None
-    sizes = {axis: _length(pixels, f"PhysicalSize{axis.upper()}", 1.0) for axis in "zyx"}
-    return _of_attributes(plane, {a: size for a, size in sizes.items() if size is not None})
+    return _of_attributes(
+        plane, {axis: _length(pixels, f"PhysicalSize{axis.upper()}", None) for axis in "zyx"}
+    )
 
 
-def _of_attributes(element: ElementTree.Element, pixel_um: Mapping[str, float]) -> Position | None:
+def _of_attributes(
+    element: ElementTree.Element, pixel_um: Mapping[str, float | None]
+) -> Position | None:
     found = {}
     for axis in "zyx":
-        um = _length(element, f"Position{axis.upper()}", pixel_um.get(axis, 1.0))
+        um = _length(element, f"Position{axis.upper()}", pixel_um.get(axis))
         if um is not None:
             found[axis] = um
     return found if {"y", "x"} <= set(found) else None
 
 
-def _length(element: ElementTree.Element, name: str, pixel_um: float) -> float | None:
+def _length(element: ElementTree.Element, name: str, pixel_um: float | None) -> float | None:
     """A length in micrometres; without a unit of length it is taken for micrometres."""
     value = element.get(name)
     if value is None:
         return None
     unit = element.get(f"{name}Unit", _NO_UNIT)
     um = {"pixel": pixel_um, _NO_UNIT: 1.0}.get(unit, um_per_unit(unit))
+    if um is None and unit == "pixel":
+        raise ValueError(f"{name}Unit is 'pixel', and there is no PhysicalSize{name[-1]}")
     if um is None:
         raise ValueError(f"{name}Unit is {unit!r}, which is not a length")
     return _finite(float(value)) * um

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
@@ -13,6 +14,8 @@ from platefuse.ngff.image import Multiscale
 from platefuse.ngff.tables.boxes import boxes_in, check_known_size
 from platefuse.ngff.tables.table import Table, read_table
 from platefuse.records import RegisteredRoi, RegistrationRecord
+
+logger = logging.getLogger(__name__)
 
 _SAME_UM = 1e-3
 
@@ -193,15 +196,17 @@ def find_fields(
     axes = "".join(axis for axis in image.spatial if axis not in flat)
     (rois,) = boxes_in(image, axes, table)
     check_known_size(image, rois, table)
+    _check_columns(table)
     on_stage = {axis: _stage_column(table, axis) for axis in axes}
     on_stage |= {axis: [_depth(table, axis)] * len(rois) for axis in flat}
+    own = _rois_of_fields(registered, table) if registered else []
     fields = []
     for row, roi in enumerate(rois):
         stage = {axis: column[row] for axis, column in on_stage.items()}
         start, length = roi.start_um | dict.fromkeys(flat, 0.0), roi.length_um | flat
         found = Field(roi.name, start, stage, length, None)
         if registered:
-            found = limited(found, _roi_of(registered, roi.name, row, table), image, is_raw=is_raw)
+            found = limited(found, own[row], image, is_raw=is_raw)
         _check_inside(found, image, table)
         if not found.box(image, image).empty:
             fields.append(found)
@@ -279,19 +284,39 @@ def registered_rois(image: Multiscale, record: RegistrationRecord | None) -> lis
     return list(record.rois)
 
 
-def _roi_of(rois: Sequence[RegisteredRoi], name: str, row: int, table: Table) -> RegisteredRoi:
-    """The registered ROI of a field: by name, the only one, or by order."""
+def _rois_of_fields(rois: Sequence[RegisteredRoi], table: Table) -> list[RegisteredRoi]:
+    """The registered ROI of each field: by name, the only one, or by order if no name is shared."""
     by_name = {roi.name: roi for roi in rois}
-    if name in by_name:
-        return by_name[name]
     if len(rois) == 1:
-        return rois[0]
-    if len(rois) == len(table.names):
-        return rois[row]
-    raise TableError(
-        f"{table.path}: field {name!r} has no registered ROI; the image was registered with "
-        f"{sorted(by_name)}. Use the table that the registration was computed from."
-    )
+        return list(rois) * len(table.names)
+    if by_name.keys().isdisjoint(table.names) and len(rois) == len(table.names):
+        return list(rois)
+    for name in table.names:
+        if name not in by_name:
+            raise TableError(
+                f"{table.path}: field {name!r} has no registered ROI; the image was registered "
+                f"with {sorted(by_name)}. Use the table that the registration was computed from."
+            )
+    if without := sorted(by_name.keys() - set(table.names)):
+        logger.warning(
+            "%s: no field has the registered ROIs %s: their pixels are not fused. If they should "
+            "be, use the table that the registration was computed from.",
+            table.path,
+            without,
+        )
+    return [by_name[name] for name in table.names]
+
+
+def _check_columns(table: Table) -> None:
+    """Check that positions in y and x are both on the stage, or both in the array."""
+    names = [f"{axis}_micrometer_original" for axis in "yx"]
+    found = [name for name in names if name in table.columns]
+    if len(found) == 1:
+        missing = [name for name in names if name not in found]
+        raise TableError(
+            f"{table.path}: its fields are on the stage in {found} and not in {missing}; expected "
+            "both columns or none. Add the one, or remove the other."
+        )
 
 
 def _stage_column(table: Table, axis: str) -> Sequence[float]:

@@ -21,7 +21,13 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.image import Image, Multiscale
 from platefuse.ngff.layout import InputOptions, WellLayout, by_acquisition, choose_layout
 from platefuse.ngff.metadata import is_node
-from platefuse.ngff.positions import Placed, Position, check_beginning, read_position_table
+from platefuse.ngff.positions import (
+    Placed,
+    Position,
+    check_beginning,
+    read_position_table,
+    well_key,
+)
 from platefuse.ngff.tables.table import table_path
 from platefuse.ngff.well import Well, WellImage
 
@@ -121,7 +127,7 @@ class LayerReader:
             return {}
         path = Path(self.read_as.positions)
         table = read_position_table(path)
-        names = (well.name, f"{well.row}{well.column}")
+        names = {well_key(name) for name in (well.name, f"{well.row}{well.column}")}
         found = {
             image.name: table[name, image.name]
             for image in well.images

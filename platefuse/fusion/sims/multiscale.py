@@ -25,6 +25,9 @@ _SCALE = re.compile(r"scale(\d+)")
 _AS_FINE = 1.001
 """Pixels larger than those of the output by less than this are not larger: some programs store the
 quotient of the shapes as the scale of a level, which rounding has made a little too large."""
+_LEVELS_DIFFER_PX = 1.5
+"""A coarser level may begin and end so many of its pixels elsewhere than the finest: one for pixels
+that rounding leaves out or adds, half of one if it has every second pixel, not the mean of two."""
 _FEWEST = 100
 """An axis is halved as long as more pixels than this remain, as multiview-stitcher does."""
 
@@ -153,8 +156,29 @@ def _coarser(finest: Sim, images: Sequence[xarray.DataArray], key: str | None) -
         check_alike(level, finest)
         all_in_one = finest.spacing * finest.shape  # the size of a pixel that is alone on its axis
         spacing = np.where(level.shape > 1, level.spacing, all_in_one)
-        levels.append(replace(level, spacing=spacing))
+        level = replace(level, spacing=spacing)
+        _check_same_place(level, finest)
+        levels.append(level)
     return levels
+
+
+def _check_same_place(level: Sim, finest: Sim) -> None:
+    """Check that a coarser level shows what the finest shows, because it is read in its place.
+
+    Raises
+    ------
+    ViewError
+        If it does not.
+    """
+    ends, expected = ((s.origin - s.spacing / 2, s.shape * s.spacing) for s in (level, finest))
+    for axis, step, *both in zip(finest.spatial, level.spacing, *ends, *expected, strict=True):
+        (a, b), (c, d) = ((low, low + length) for low, length in (both[:2], both[2:]))
+        if max(abs(a - c), abs(b - d)) > _LEVELS_DIFFER_PX * step:
+            raise ViewError(
+                f"fuse: view {level.number} covers {a:g} to {b:g} on {axis}, view {finest.number} "
+                f"covers {c:g} to {d:g}. Expected levels that show the same: correct the "
+                "coordinates of the level, or leave it out."
+            )
 
 
 def _dataset(level: xarray.DataArray) -> xarray.Dataset:

@@ -52,6 +52,12 @@ def test_where_all_weights_vanish_the_views_that_are_there_count_alike() -> None
     np.testing.assert_array_equal(weighted_average_fusion(VIEWS, 0 * EVEN), [2, 5, 3, NAN, 15])
 
 
+def test_views_of_infinite_weight_count_alone() -> None:
+    """One over the variance, where there is none: the pixel was taken for missing."""
+    weights = np.array([[np.inf, np.inf, np.inf, np.inf, 1.0], [np.inf, 1.0, 1.0, 1.0, np.inf]])
+    np.testing.assert_array_equal(weighted_average_fusion(VIEWS, weights), [2, 5, 3, NAN, 20])
+
+
 @given(
     hnp.arrays(float, (3, 4), elements=st.floats(0, 1)),
     hnp.arrays(float, 4, elements=st.floats(-1e300, 1e300)),

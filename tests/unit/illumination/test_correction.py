@@ -182,6 +182,23 @@ def test_a_profile_in_ome_zarr_is_the_same_as_in_tiff(axes: str, tmp_path: Path)
     assert found._identity("DAPI") == profiles.illumination._identity("DAPI")
 
 
+@pytest.mark.parametrize("second", [GOOD * 1.1, (GOOD * 100).astype(np.uint16)])
+def test_a_tiff_of_several_images_is_refused(second: Array, tmp_path: Path) -> None:
+    """Only the first was read: a dark, or the profile of another channel, went unnoticed."""
+    with tifffile.TiffWriter(tmp_path / "flat.tif") as file:
+        file.write(GOOD)
+        file.write(second)
+    with pytest.raises(PlatefuseError, match=r"shape \(2, 40, 48\) .* expected one plane"):
+        pixels(tmp_path / "flat.tif", "flat", "x")
+
+
+def test_a_thumbnail_beside_a_profile_does_no_harm(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "flat.tif") as file:
+        file.write(GOOD)
+        file.write(GOOD[::4, ::4])
+    np.testing.assert_array_equal(pixels(tmp_path / "flat.tif", "flat", "x"), GOOD)
+
+
 def test_a_flat_of_integers_is_divided_by_its_maximum(tmp_path: Path) -> None:
     plane = np.arange(1, 13, dtype=np.uint16).reshape(3, 4)
     tifffile.imwrite(tmp_path / "flat.tif", plane)

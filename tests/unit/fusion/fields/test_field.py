@@ -141,7 +141,14 @@ def test_without_stage_columns_the_array_is_the_stage(image: Path) -> None:
         ({"x_micrometer": [0.0, 21.0]}, r"'FOV_2' covers pixels 42 to 82 in x, but .* has 80"),
         ({"len_z_micrometer": [6.0, 12.0]}, r"'FOV_2' covers pixels 0 to 6 in z, but .* has 3"),
         ({"len_y_micrometer": [0.0, 15.0]}, r"'FOV_1' .* is 0 µm long"),
-        ({"x_micrometer_original": [0.0, float("nan")]}, "x_micrometer_original of row 'FOV_2'"),
+        (
+            {"y_micrometer_original": [0.0, 0.0], "x_micrometer_original": [0.0, float("nan")]},
+            "x_micrometer_original of row 'FOV_2'",
+        ),
+        (
+            {"x_micrometer_original": [0.0, 17.5]},
+            r"on the stage in \['x_micrometer_original'\] and not in \['y_micrometer_original'\]",
+        ),
     ],
 )
 def test_tables_that_cannot_be(image: Path, columns: dict[str, Any], message: str) -> None:
@@ -180,6 +187,26 @@ def test_records_that_do_not_fit(image: Path) -> None:
         fields_of(image)
 
 
+def test_fields_that_share_names_with_rois_are_not_paired_by_order(image: Path) -> None:
+    """The first field had the region of the second, which lies elsewhere: it was left out."""
+    registered(image, ("FOV_2", [0, 0, 40], [3, 30, 40]), ("b", [0, 0, 0], [3, 30, 40]))
+    with pytest.raises(TableError, match=r"'FOV_1' has no registered ROI; .*\['FOV_2', 'b'\]"):
+        fields_of(image)
+
+
+def test_registered_rois_without_a_field_are_told(
+    image: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rois = [(name, [0, 0, x], [3, 30, 40]) for name, x in (("FOV_1", 0), ("FOV_2", 40), ("c", 0))]
+    registered(image, *rois)
+    assert len(fields_of(image)) == 2
+    assert "no field has the registered ROIs ['c']" in caplog.text
+    caplog.clear()
+    registered(image, *rois[:2])
+    fields_of(image)
+    assert not caplog.text
+
+
 def test_positions_in_tables_are_as_precise_as_float32(image: Path) -> None:
     found = Multiscale.read(image)
     near = fields_of(image)
@@ -216,7 +243,9 @@ def test_extents_are_from_the_first_pixel_centre_to_the_last(image: Path) -> Non
 def test_positions_close_to_a_pixel_of_the_image_are_on_it_whatever_the_spacing(
     image: Path,
 ) -> None:
-    rewrite(image, x_micrometer_original=[0.0, 17.50004])  # 5 pixels less than in the array
+    rewrite(
+        image, y_micrometer_original=[0.0, 0.0], x_micrometer_original=[0.0, 17.50004]
+    )  # 5 pixels less than in the array
     layer = layer_of(image, "tiles")
     shifted, coarse = (
         layer.views(layer.image, frame(spacing), layer.image.axes, order=1)[1]

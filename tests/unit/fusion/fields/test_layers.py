@@ -18,6 +18,7 @@ from platefuse.fusion.options import FusionOptions
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import read_attributes, replace_attributes
 from platefuse.ngff.plate import Plate
+from platefuse.ngff.positions import read_ome_positions
 from platefuse.ngff.well import Well
 from platefuse.records import RegistrationRecord
 from platefuse.storage.files import write_json
@@ -323,6 +324,22 @@ def test_a_unit_of_the_ome_xml_that_is_no_length_is_refused(tmp_path: Path) -> N
     write_ome_xml(path, spec, unit="furlong")
     with pytest.raises(MetadataError, match=r"PositionYUnit is 'furlong', which is not a length"):
         LayerReader(OPTIONS).read(well_of(path))
+
+
+def test_positions_in_pixels_need_a_pixel_size(tmp_path: Path) -> None:
+    """A pixel was taken for a micrometre, and fields were placed too far apart."""
+    spec = FieldsPlate({"B/03": {0: 4}}, translation=False)
+    path = spec.write(tmp_path / "p.zarr")
+    write_ome_xml(path, spec, unit="pixel", factor=1 / PIXEL_UM)
+    with pytest.raises(MetadataError, match=r"PositionYUnit is 'pixel', and .* no PhysicalSizeY"):
+        LayerReader(OPTIONS).read(well_of(path))
+    file = path / "OME" / "METADATA.ome.xml"
+    sizes = f'<Pixels PhysicalSizeY="{PIXEL_UM}" PhysicalSizeX="{PIXEL_UM}">'
+    file.write_text(file.read_text().replace("<Pixels>", sizes))
+    read_ome_positions.cache_clear()
+    np.testing.assert_array_equal(
+        read_level(fuse(path, tmp_path) / "0"), mosaic(spec, "B/03", 0, 4)
+    )
 
 
 def test_the_focus_of_flat_fields_is_no_place(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from platefuse import apply_registration_to_image
-from platefuse.errors import ViewError
+from platefuse.errors import ConfigError, ViewError
 from platefuse.fusion.fields.maps import pixel_map
 from platefuse.fusion.fields.reader import LayerReader
 from platefuse.fusion.options import FusionOptions
@@ -17,6 +17,7 @@ from platefuse.fusion.wells.stack import frames_for
 from platefuse.ngff.layout import InputOptions
 from platefuse.ngff.metadata import read_attributes, update_attributes
 from platefuse.ngff.plate import Plate
+from platefuse.ngff.positions import read_position_table
 from platefuse.ngff.well import Well
 from platefuse.registration.request import RegistrationRequest
 from platefuse.workflow.sources import plan_well, reader_of_plans
@@ -79,6 +80,20 @@ def test_a_position_that_is_no_float32_is_not_rounded_as_one(tmp_path: Path, sou
         for part, field in layer.fields
     ]
     assert found == pytest.approx([0.0, 40.2], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["B/03", "B03", "B3", "B/3"])
+def test_wells_of_a_table_are_named_as_in_the_config(tmp_path: Path, name: str) -> None:
+    path = FieldsPlate({WELL: {0: 2}}, translation=False).write(tmp_path / "p.zarr")
+    table = tmp_path / "positions.tsv"
+    rows = [f"{name}\t0\t0\t0\n", f"{name}\t1\t0\t{40 * PIXEL_UM}\n"]
+    table.write_text("".join(["well\timage\ty_um\tx_um\n", *rows]))
+    read_as = InputOptions(positions=str(table))
+    assert stage(well_of(path), read_as) == {"0": (0, 0), "1": (0, 40)}
+    read_position_table.cache_clear()
+    table.write_text(table.read_text() + f"{WELL}\t1\t0\t7\n")  # the last of them counted
+    with pytest.raises(ConfigError, match=r"line 4: image 1 of well B/03 occurs again"):
+        stage(well_of(path), read_as)
 
 
 @pytest.mark.parametrize("counts", [{0: 4, 1: 1}, {0: 1, 1: 4}, {0: 1, 1: 1}])

@@ -130,6 +130,30 @@ def test_a_level_that_does_not_fit_is_named() -> None:
         fuse([odd], KEY)
 
 
+@pytest.mark.parametrize(
+    "coarse",
+    [
+        make_sim(np.full((8, 8), 2, "u2"), "yx"),  # the pixel size of the finest level
+        make_sim(np.full((5, 8), 2, "u2"), "yx", origin=[0.5, 0.5], spacing=[2, 2]),
+        make_sim(np.full((8, 8), 2, "u2"), "yx", origin=[40, 0.5], spacing=[2, 2]),
+    ],
+    ids=["no pixel size of its own", "a part", "elsewhere"],
+)
+def test_a_level_that_covers_another_place_is_named(coarse: xarray.DataArray) -> None:
+    """It would be read in place of the finest: a quarter of the image, or nothing."""
+    tree = make_tree([level(1, 0, 16), coarse])
+    with pytest.raises(PlatefuseError, match=r"view 0 \(scale1\) covers .* on y.*view 0 covers"):
+        fuse([tree], KEY)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.5])
+def test_a_level_may_end_or_begin_within_a_pixel_of_the_finest(offset: float) -> None:
+    """As rounding and taking every second pixel make it."""
+    coarse = make_sim(np.full((8, 9), 2, "u2"), "yx", origin=[offset] * 2, spacing=[2, 2])
+    fused = fuse([make_tree([level(1, 0, 17), coarse])], KEY, output_spacing=both(2))
+    assert (image_of(fused, 0).values == 2).any()
+
+
 def test_transforms_of_the_finest_level_count() -> None:
     tree = pyramid((1, 2))
     tree["scale1"][KEY] = tree["scale1"][KEY] * 1000
