@@ -189,7 +189,7 @@ def measuring(threads: int, stacks: float, chunk: float, pixels: float, fields: 
     pair = min(PAIR_PX, pixels)
     regions = _REGION_BYTES * min(REGIONS_PX, fields * pair)
     once = kept(stacks, chunk) + regions + _MEASURED_FIELD * fields
-    return _MEASURING + once + threads * _PAIR_BYTES * pair
+    return _MEASURING + once + threads * (chunk + _PAIR_BYTES * pair)
 
 
 @dataclass(frozen=True)
