@@ -35,7 +35,7 @@ class _Residuals(TypedDict):
 
 @dataclass(frozen=True)
 class Seen:
-    """An acquisition with its fields, its blocks, and how these compare with the reference.
+    """An acquisition with its fields, what its blocks show, and how they fit the reference.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class _Reference:
-    """The reference, with the pixels of its blocks, to which the other acquisitions are compared.
+    """The reference with its prepared blocks, with which the other acquisitions are compared.
 
     Attributes
     ----------
@@ -236,24 +236,24 @@ def _read(
     pool: ThreadPoolExecutor,
     use: Callable[[int, Block], None] | None = None,
 ) -> Seen:
-    """Read the blocks of an acquisition, which are prepared with the tone of all of them.
+    """Read the blocks of an acquisition, and prepare them with the tone of all of them.
 
-    A block takes some twenty times as much memory as its pixels, and is freed when `use` returns,
-    which gets its number and it.
+    `use` gets the number of each block and the block, which is freed when it returns: a prepared
+    block takes about ten times as much memory as its pixels.
     """
+    if not boxes:
+        return Seen(look, placed, [], [], [], math.inf)
     pixels = list(pool.map(look.plane.read, boxes))
-    tone = Tone.of_all(pixels, look.plane.dtype) if pixels else None
+    tone = Tone.of_all(pixels, look.plane.dtype)
 
     def one(number: int) -> Shown:
-        assert tone is not None
         block = Block.of(pixels[number], tone)
         if use is not None:
             use(number, block)
         return block.shown
 
     shown = list(pool.map(one, range(len(boxes))))
-    saturated = math.inf if tone is None else tone.saturated
-    return Seen(look, placed, boxes, shown, [None] * len(boxes), saturated)
+    return Seen(look, placed, boxes, shown, [None] * len(boxes), tone.saturated)
 
 
 def _residuals(compared: Sequence[Compared]) -> _Residuals:
